@@ -1,0 +1,100 @@
+import pg from 'pg'
+import { storeFailure } from './store-failure.ts'
+
+/** One SQL statement; `name` makes it a prepared one, unless the setting forbids (poolers in transaction mode). */
+export type Statement = { readonly name: string; readonly text: string }
+
+/** What a store needs: the pool and a transaction look the same to it. */
+export type Sql = {
+  /** Rows as `pg` parses them; an empty array means none. Throws `store_unavailable` when Postgres does not answer in time. */
+  readonly query: <Row>(statement: Statement, values?: readonly unknown[]) => Promise<Row[]>
+}
+
+export type Database = Sql & {
+  /** Commits when `work` resolves, rolls back when it throws. Committed means on disk: a resolved call is durable. */
+  readonly transaction: <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
+  /** Waits for the statements under way, then closes every connection. */
+  readonly close: () => Promise<void>
+}
+
+export type DatabaseOptions = {
+  readonly url: string
+  readonly poolSize: number
+  /** Includes the wait for a free connection of the pool. */
+  readonly connectTimeoutMs: number
+  /** Zero: no limit (migrations). */
+  readonly statementTimeoutMs: number
+  readonly preparedStatements: boolean
+  /** Told of connections that broke while idle; the pool replaces them by itself. */
+  readonly onIdleError: (error: Error) => void
+}
+
+const sqlOn = (client: pg.Pool | pg.PoolClient, prepared: boolean): Sql => ({
+  query: async <Row>(statement: Statement, values: readonly unknown[] = []) => {
+    const text = statement.text
+    const query = prepared
+      ? { name: statement.name, text, values: [...values] }
+      : { text, values: [...values] }
+    try {
+      const result = await client.query<Row & pg.QueryResultRow>(query)
+      return result.rows
+    } catch (error) {
+      throw storeFailure(error)
+    }
+  },
+})
+
+const begin = { name: 'begin', text: 'BEGIN' }
+const commit = { name: 'commit', text: 'COMMIT' }
+const rollback = { name: 'rollback', text: 'ROLLBACK' }
+
+const runTransaction = async <T>(
+  client: pg.PoolClient,
+  work: (sql: Sql) => Promise<T>,
+  prepared: boolean,
+): Promise<T> => {
+  const sql = sqlOn(client, prepared)
+  await sql.query(begin)
+  try {
+    const result = await work(sql)
+    await sql.query(commit)
+    return result
+  } catch (error) {
+    await sql.query(rollback)
+    throw error
+  }
+}
+
+/** Connections are made when first needed, so this neither fails nor waits while Postgres is away. */
+export const openDatabase = (options: DatabaseOptions): Database => {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.poolSize,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    application_name: 'cardea',
+    ...(options.statementTimeoutMs > 0 && {
+      // The server gives up at the limit; the client does too, for a server that no longer answers at all.
+      statement_timeout: options.statementTimeoutMs,
+      query_timeout: options.statementTimeoutMs,
+    }),
+  })
+  pool.on('error', options.onIdleError)
+
+  const transaction = async <T>(work: (sql: Sql) => Promise<T>): Promise<T> => {
+    const client = await pool.connect().catch((error: unknown) => {
+      throw storeFailure(error)
+    })
+    let broken: Error | undefined
+    try {
+      return await runTransaction(client, work, options.preparedStatements)
+    } catch (error) {
+      broken = error instanceof Error ? error : new Error(String(error))
+      throw error
+    } finally {
+      // A connection that saw an error may be in the middle of something: it is closed, never handed out again.
+      client.release(broken)
+    }
+  }
+
+  return { ...sqlOn(pool, options.preparedStatements), transaction, close: () => pool.end() }
+}

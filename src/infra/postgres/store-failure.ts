@@ -1,0 +1,34 @@
+import { defineErrors } from '../../lib/app-error.ts'
+
+export const storeErrors = defineErrors({
+  store_unavailable: {
+    status: 503,
+    title: 'A store that the service depends on does not answer. Nothing was changed; try again.',
+  },
+})
+
+/**
+ * SQLSTATE classes that say "not now" and nothing about the request: connection (08), transaction rolled back (40),
+ * read-only or not a primary (25006), resources (53), operator intervention (57, statement timeout included), system error (58).
+ */
+const passing = /^(08|40|53|57|58)|^25006$/
+
+/** Errors that `pg` and the socket raise themselves carry no SQLSTATE. */
+const fromTheWire =
+  /timeout|terminated|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|not queryable|Client was closed|Connection ended/i
+
+const sqlState = (error: unknown): string | undefined =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+
+const describesTheWire = (error: unknown): boolean => {
+  if (error instanceof AggregateError) return error.errors.some(describesTheWire)
+  return error instanceof Error && fromTheWire.test(`${sqlState(error) ?? ''} ${error.message}`)
+}
+
+/** Tells a store that is away (503: the client may try again) from a statement that is wrong (500: ours to mend). */
+export const storeFailure = (error: unknown): unknown => {
+  const state = sqlState(error)
+  const away = state !== undefined && /^[0-9A-Z]{5}$/.test(state) ? passing.test(state) : describesTheWire(error)
+  if (!away) return error
+  return storeErrors.error('store_unavailable', { retryAfterSeconds: 1, cause: error })
+}
