@@ -102,7 +102,7 @@ module.exports = {
       '/(routes|schemas)([.]ts$|/)',
     ]),
     door('jose-in-keys-and-tokens', 'node_modules/jose/', ['^src/(keys|tokens)/']),
-    door('argon2-behind-its-port', 'node_modules/argon2/', ['/argon2-[^/]+[.]ts$']),
+    door('argon2-behind-its-port', 'node_modules/(@node-rs/)?argon2/', ['/argon2-[^/]+[.]ts$']),
     {
       name: 'verifier-is-used-only-by-revocation',
       comment: 'The service holds the same replica as everyone else, from the same code.',

@@ -13,6 +13,8 @@ export type Sql = {
 export type Database = Sql & {
   /** Commits when `work` resolves, rolls back when it throws. Committed means on disk: a resolved call is durable. */
   readonly transaction: <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
+  /** Resolves when Postgres answers; throws `store_unavailable` when it does not in time. */
+  readonly ping: () => Promise<void>
   /** Waits for the statements under way, then closes every connection. */
   readonly close: () => Promise<void>
 }
@@ -46,6 +48,7 @@ const sqlOn = (client: pg.Pool | pg.PoolClient, prepared: boolean): Sql => ({
 
 const begin = { name: 'begin', text: 'BEGIN' }
 const commit = { name: 'commit', text: 'COMMIT' }
+const ping = { name: 'ping', text: 'SELECT 1' }
 const rollback = { name: 'rollback', text: 'ROLLBACK' }
 
 const runTransaction = async <T>(
@@ -65,6 +68,14 @@ const runTransaction = async <T>(
   }
 }
 
+/** Sequence numbers and epochs are bigint in SQL and stay far below 2^53. */
+const bigintOid = 20
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === bigintOid ? Number : pg.types.getTypeParser(oid, format),
+}
+
 /** Connections are made when first needed, so this neither fails nor waits while Postgres is away. */
 export const openDatabase = (options: DatabaseOptions): Database => {
   const pool = new pg.Pool({
@@ -72,6 +83,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     max: options.poolSize,
     connectionTimeoutMillis: options.connectTimeoutMs,
     application_name: 'cardea',
+    types,
     ...(options.statementTimeoutMs > 0 && {
       // The server gives up at the limit; the client does too, for a server that no longer answers at all.
       statement_timeout: options.statementTimeoutMs,
@@ -96,5 +108,13 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     }
   }
 
-  return { ...sqlOn(pool, options.preparedStatements), transaction, close: () => pool.end() }
+  const sql = sqlOn(pool, options.preparedStatements)
+  return {
+    ...sql,
+    transaction,
+    ping: async () => {
+      await sql.query(ping)
+    },
+    close: () => pool.end(),
+  }
 }

@@ -3,7 +3,7 @@ import { defineErrors } from '../../lib/app-error.ts'
 export const storeErrors = defineErrors({
   store_unavailable: {
     status: 503,
-    title: 'A store that the service depends on does not answer. Nothing was changed; try again.',
+    title: 'A store that the service depends on does not answer. Try again.',
   },
 })
 
@@ -18,7 +18,9 @@ const fromTheWire =
   /timeout|terminated|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|not queryable|Client was closed|Connection ended/i
 
 const sqlState = (error: unknown): string | undefined =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+  error instanceof Error && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined
 
 const describesTheWire = (error: unknown): boolean => {
   if (error instanceof AggregateError) return error.errors.some(describesTheWire)
@@ -28,7 +30,10 @@ const describesTheWire = (error: unknown): boolean => {
 /** Tells a store that is away (503: the client may try again) from a statement that is wrong (500: ours to mend). */
 export const storeFailure = (error: unknown): unknown => {
   const state = sqlState(error)
-  const away = state !== undefined && /^[0-9A-Z]{5}$/.test(state) ? passing.test(state) : describesTheWire(error)
+  const away =
+    state !== undefined && /^[0-9A-Z]{5}$/.test(state)
+      ? passing.test(state)
+      : describesTheWire(error)
   if (!away) return error
   return storeErrors.error('store_unavailable', { retryAfterSeconds: 1, cause: error })
 }

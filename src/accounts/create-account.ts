@@ -1,0 +1,74 @@
+import type { Actor, AuditTrail, RequestFacts } from '../audit/index.ts'
+import type { Clock } from '../lib/clock.ts'
+import { newId } from '../lib/id.ts'
+import type { Random } from '../lib/random.ts'
+import type { InTransaction } from '../sessions/index.ts'
+import type { Account } from './account.ts'
+import type { AccountStore } from './account-store.ts'
+import { parseEmail } from './email-address.ts'
+import { accountErrors } from './errors.ts'
+import type { PasswordHasher } from './password-hasher.ts'
+import { checkNewPassword, passwordContext } from './password-policy.ts'
+
+export type CreateAccountDeps = {
+  readonly clock: Clock
+  readonly random: Random
+  readonly hasher: PasswordHasher
+  /** Code points. */
+  readonly passwordMinLength: number
+  readonly inTransaction: InTransaction<{
+    readonly accounts: Pick<AccountStore, 'add'>
+    readonly audit: AuditTrail
+  }>
+}
+
+export type NewAccountInput = {
+  readonly email: string
+  readonly password: string
+  readonly roles: readonly string[]
+  readonly actor: Actor
+  readonly client?: RequestFacts
+}
+
+/**
+ * Adds an account that can sign in at once.
+ * @throws invalid_email, invalid_password, password_rejected, account_exists, server_busy, store_unavailable
+ */
+export const createAccount =
+  (deps: CreateAccountDeps) =>
+  async ({ email, password, roles, actor, client }: NewAccountInput): Promise<Account> => {
+    const parsed = parseEmail(email)
+    const minLength = deps.passwordMinLength
+    await checkNewPassword(password, { minLength, context: passwordContext(parsed) })
+    // Hashing takes many milliseconds: never inside a transaction, where it would hold a connection.
+    const hashed = await deps.hasher.hash(password)
+    const nowMs = deps.clock.nowMs()
+    const accountId = newId(deps.random)
+    await deps.inTransaction(async ({ accounts, audit }) => {
+      const added = await accounts.add({
+        accountId,
+        email: parsed.address,
+        canonicalEmail: parsed.canonical,
+        roles,
+        password: hashed,
+        nowMs,
+      })
+      if (!added) throw accountErrors.error('account_exists')
+      await audit.record({
+        event: 'account_created',
+        outcome: 'success',
+        actor,
+        accountId,
+        details: { roles },
+        ...(client && { client }),
+      })
+    })
+    return {
+      accountId,
+      email: parsed.address,
+      status: 'active',
+      roles,
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+    }
+  }

@@ -1,0 +1,59 @@
+import { type Commonness, loadCommonPasswords } from './common-passwords.ts'
+import type { EmailAddress } from './email-address.ts'
+import { accountErrors } from './errors.ts'
+import { codePointsIn, maxPasswordCodePoints, normalizePassword } from './password-text.ts'
+
+export type PasswordPolicy = {
+  /** Fewest code points. 15 while the password is the only factor (NIST 800-63B-4 section 3.1.1.2). */
+  readonly minLength: number
+  /** Words that may not be the whole password, whatever their case: see `passwordContext`. */
+  readonly context: readonly string[]
+}
+
+/** What a guesser who knows the service and the person tries first: the product's name, the address and its local part. */
+export const passwordContext = ({ address, canonical }: EmailAddress): string[] => [
+  'cardea',
+  address,
+  canonical,
+  address.slice(0, address.lastIndexOf('@')),
+]
+
+const commonnessReasons: Readonly<Record<Commonness, string>> = {
+  listed: 'The password is one of the most commonly used ones.',
+  repeated: 'The password only repeats a short or common piece.',
+  joined: 'The password only joins two of the most commonly used ones.',
+}
+
+const reject = (detail: string) => accountErrors.error('password_rejected', { detail })
+
+/** One spelling for comparisons with lists; never for hashing. */
+const folded = (text: string): string => text.normalize('NFC').toLowerCase()
+
+/**
+ * Accepts or refuses a password that someone wants to set. Every Unicode character is allowed and no mixture
+ * of kinds is asked for (NIST 800-63B-4 section 3.1.1.2); a password is compared as a whole, never by parts.
+ * Throws `password_rejected`, whose `detail` is the exact reason, or `invalid_password` for a lone surrogate.
+ */
+export const checkNewPassword = async (
+  password: string,
+  { minLength, context }: PasswordPolicy,
+): Promise<void> => {
+  const text = normalizePassword(password)
+  const length = codePointsIn(text)
+  if (length < minLength) {
+    throw reject(`The password has ${length} characters; at least ${minLength} are needed.`)
+  }
+  if (length > maxPasswordCodePoints) {
+    throw reject(
+      `The password has ${length} characters; at most ${maxPasswordCodePoints} are allowed.`,
+    )
+  }
+  const compared = folded(text)
+  if (context.some((word) => folded(word) === compared)) {
+    throw reject(
+      'The password is the name of this service, the e-mail address or the part before its @.',
+    )
+  }
+  const commonness = (await loadCommonPasswords()).judge(compared)
+  if (commonness) throw reject(commonnessReasons[commonness])
+}

@@ -1,0 +1,108 @@
+import { type AccountStores, accountErrors, parseEmail } from '../accounts/index.ts'
+import { type Actor, actorText, type AuditEvent, type RequestFacts } from '../audit/index.ts'
+import type { Clock } from '../lib/clock.ts'
+import { boundSeconds, type RevocationTarget } from '../revocation/index.ts'
+import type { InTransaction } from '../sessions/index.ts'
+
+export type RevokeTarget =
+  | { readonly kind: 'account'; readonly accountId: string }
+  | { readonly kind: 'email'; readonly email: string }
+  | { readonly kind: 'session'; readonly sessionId: string }
+  | { readonly kind: 'token'; readonly tokenId: string }
+  | { readonly kind: 'everyone' }
+
+export type RevokeDeps = {
+  readonly clock: Clock
+  readonly inTransaction: InTransaction<AccountStores>
+}
+
+export type RevokeInput = {
+  readonly target: RevokeTarget
+  /** An operator's own words, for the trail. */
+  readonly note: string | undefined
+  readonly actor: Actor
+  readonly client?: RequestFacts
+}
+
+export type Revoked = {
+  /** Place in the log of revocations. */
+  readonly seq: number
+  readonly committedAtMs: number
+  /** From then on no verifier that calls itself fresh accepts anything that was revoked. */
+  readonly effectiveByMs: number
+}
+
+const reason = 'revoked'
+
+/** What happened, as the log of revocations and the trail name it. */
+type Act = {
+  readonly target: RevocationTarget
+  readonly event: AuditEvent['event']
+  readonly accountId?: string
+  readonly sessionId?: string
+}
+
+const revokeAccount = async (
+  { accounts, sessions }: AccountStores,
+  accountId: string,
+  nowMs: number,
+): Promise<Act> => {
+  if (!(await accounts.lock(accountId))) throw accountErrors.error('account_not_found')
+  const minEpoch = await accounts.raiseEpoch(accountId, nowMs)
+  await sessions.endAllOfAccount(accountId, reason, nowMs)
+  return {
+    target: { kind: 'sub', key: accountId, minEpoch },
+    event: 'account_revoked',
+    accountId,
+  }
+}
+
+const act = async (stores: AccountStores, target: RevokeTarget, nowMs: number): Promise<Act> => {
+  switch (target.kind) {
+    case 'account':
+      return revokeAccount(stores, target.accountId, nowMs)
+    case 'email': {
+      const account = await stores.accounts.findByEmail(parseEmail(target.email).canonical)
+      if (!account) throw accountErrors.error('account_not_found')
+      return revokeAccount(stores, account.accountId, nowMs)
+    }
+    case 'session': {
+      const { sessionId } = target
+      const ended = await stores.sessions.end(sessionId, reason, nowMs)
+      // Recorded also when the row has ended or is gone: tokens of it may still be out.
+      return { target: { kind: 'sid', key: sessionId }, event: 'session_ended', sessionId, ...ended }
+    }
+    case 'token':
+      return { target: { kind: 'jti', key: target.tokenId }, event: 'token_revoked' }
+    case 'everyone': {
+      const minEpoch = await stores.accounts.raiseGlobalEpoch(nowMs)
+      return { target: { kind: 'everyone', key: '', minEpoch }, event: 'everyone_revoked' }
+    }
+  }
+}
+
+/**
+ * Takes back a token, a session, all of an account, or everything. Asking twice is allowed and ends what is alive by then.
+ * @returns after the commit, whether or not any cache is up
+ * @throws account_not_found, invalid_email, store_unavailable
+ */
+export const revoke =
+  ({ clock, inTransaction }: RevokeDeps) =>
+  async ({ target, note, actor, client }: RevokeInput): Promise<Revoked> => {
+    const seq = await inTransaction(async (stores) => {
+      const { target: revoked, event, accountId, sessionId } = await act(stores, target, clock.nowMs())
+      await stores.audit.record({
+        event,
+        outcome: 'success',
+        reason,
+        actor,
+        ...(accountId && { accountId }),
+        ...(sessionId && { sessionId }),
+        ...(client && { client }),
+        details: { ...(note && { note }) },
+      })
+      return stores.revocations.append({ target: revoked, actor: actorText(actor), reason })
+    })
+    const committedAtMs = clock.nowMs()
+    return { seq, committedAtMs, effectiveByMs: committedAtMs + boundSeconds * 1000 }
+  }

@@ -1,0 +1,75 @@
+import { availableParallelism } from 'node:os'
+import { listOf, wholeNumber } from './formats.ts'
+import { secret } from './secret.ts'
+import type { Setting } from './setting.ts'
+
+const passwordPeppers: Setting<readonly string[] | undefined> = {
+  name: 'PASSWORD_PEPPER',
+  meaning:
+    'A key mixed into every password hash and kept outside the database. The first makes, all verify. Never one of CARDEA_SECRET.',
+  format: listOf(secret, 8),
+  fallback: undefined,
+  defaultText: 'none',
+  whyThisDefault: 'A lost pepper locks everybody out, so it is a choice.',
+}
+
+const passwordMinLength: Setting<number> = {
+  name: 'PASSWORD_MIN_LENGTH',
+  meaning: 'The fewest characters (Unicode code points) of a new password.',
+  format: wholeNumber(8, 64),
+  fallback: 15,
+  whyThisDefault:
+    'NIST SP 800-63B-4 section 3.1.1.2 asks for 15 where the password is the only factor.',
+}
+
+const hashConcurrency: Setting<number> = {
+  name: 'HASH_CONCURRENCY',
+  meaning: 'How many passwords are hashed at once; each takes one core and 19 MiB meanwhile.',
+  format: wholeNumber(1, 256),
+  fallback: Math.max(1, availableParallelism() - 1),
+  defaultText: 'cores - 1, at least 1',
+  whyThisDefault: 'A storm of logins leaves one core to refreshes.',
+}
+
+const hashQueue: Setting<number> = {
+  name: 'HASH_QUEUE',
+  meaning: 'How many logins may wait for a hash; one more is answered with 503 at once.',
+  format: wholeNumber(0, 10_000),
+  fallback: 64,
+  whyThisDefault: 'About a second of work for one core: who waits longer has gone.',
+}
+
+const loginFailuresPerSource: Setting<number> = {
+  name: 'LOGIN_FAILURES_PER_SOURCE',
+  meaning: 'Failed logins in ten minutes from one address (IPv6: one /64) before it must wait.',
+  format: wholeNumber(1, 1_000_000),
+  fallback: 50,
+  whyThisDefault: 'An office behind one address mistypes this often; guessing needs far more.',
+}
+
+const loginFailuresPerNetwork: Setting<number> = {
+  name: 'LOGIN_FAILURES_PER_NETWORK',
+  meaning: 'The same for the network around the address (IPv4 /24, IPv6 /48).',
+  format: wholeNumber(1, 1_000_000),
+  fallback: 500,
+  whyThisDefault: 'Ten busy addresses: one host of a network does not shut out its neighbours.',
+}
+
+const loginFailuresGlobal: Setting<number> = {
+  name: 'LOGIN_FAILURES_GLOBAL',
+  meaning: 'The same for everybody together, against guessing from many addresses.',
+  format: wholeNumber(1, 1_000_000),
+  fallback: 5000,
+  whyThisDefault: 'Far above what honest mistakes add up to in most installations.',
+}
+
+/** Signing in: passwords, their cost, how many wrong ones are borne. */
+export const loginSettings = {
+  passwordPeppers,
+  passwordMinLength,
+  hashConcurrency,
+  hashQueue,
+  loginFailuresPerSource,
+  loginFailuresPerNetwork,
+  loginFailuresGlobal,
+}

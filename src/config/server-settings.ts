@@ -1,0 +1,78 @@
+import { folder, listenHost, listOf, oneOf, wholeNumber } from './formats.ts'
+import type { Setting } from './setting.ts'
+import { addressRange, webOrigin } from './web-addresses.ts'
+
+const environment: Setting<'development' | 'test' | 'production'> = {
+  name: 'NODE_ENV',
+  meaning:
+    'The word production turns on every demand marked below and refuses stores without verified TLS and well-known secrets.',
+  format: oneOf(['development', 'test', 'production']),
+  fallback: 'development',
+  whyThisDefault:
+    'A first start needs nothing installed; a misspelt production is an error, not development.',
+}
+
+const host: Setting<string> = {
+  name: 'HOST',
+  meaning: 'The address to listen on. 0.0.0.0 or :: means every interface.',
+  format: listenHost,
+  fallback: '127.0.0.1',
+  whyThisDefault:
+    'The service speaks plain HTTP: nobody beyond this machine should reach it untold.',
+}
+
+const port: Setting<number> = {
+  name: 'PORT',
+  meaning: 'The TCP port to listen on. 0 takes any free one; then set ISSUER too.',
+  format: wholeNumber(0, 65_535),
+  fallback: 8088,
+  whyThisDefault: 'Needs no privileges and is seldom taken.',
+}
+
+const dataDir: Setting<string> = {
+  name: 'DATA_DIR',
+  meaning:
+    'Where the embedded Postgres, the first secret and the lock of a running service live. A relative path starts at the working directory.',
+  format: folder,
+  fallback: '.data',
+  whyThisDefault: 'Beside the clone, ignored by git, gone with it.',
+}
+
+const allowedOrigins: Setting<readonly string[]> = {
+  name: 'ALLOWED_ORIGINS',
+  meaning: 'The web apps whose pages may call this service with cookies.',
+  format: listOf(webOrigin),
+  fallback: [],
+  defaultText: 'nobody',
+  whyThisDefault: 'Every origin here can act for whoever is signed in, so each is named.',
+}
+
+const trustedProxies: Setting<readonly string[]> = {
+  name: 'TRUSTED_PROXIES',
+  meaning:
+    'The proxies in front, whose word on the address of the client and on HTTPS is taken (X-Forwarded-For, -Proto).',
+  format: listOf(addressRange),
+  fallback: [],
+  defaultText: 'nobody',
+  whyThisDefault:
+    'A client believed about its own address escapes every limit and forges the audit.',
+}
+
+const logLevel: Setting<'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'> = {
+  name: 'LOG_LEVEL',
+  meaning: 'The least important kind of log line to write.',
+  format: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
+  fallback: 'info',
+  whyThisDefault: 'Tells what happened without a line for every step.',
+}
+
+/** The process: where it listens, whom it believes, what it writes down. */
+export const serverSettings = {
+  environment,
+  host,
+  port,
+  dataDir,
+  allowedOrigins,
+  trustedProxies,
+  logLevel,
+}

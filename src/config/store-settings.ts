@@ -1,0 +1,93 @@
+import { trueOrFalse, wholeNumber } from './formats.ts'
+import type { Setting } from './setting.ts'
+import { postgresUrl, redisUrl } from './store-addresses.ts'
+
+const databaseUrl: Setting<string | undefined> = {
+  name: 'DATABASE_URL',
+  meaning:
+    'Postgres, the truth. The role needs no DDL. In production the URL carries sslmode=verify-full (or verify-ca).',
+  format: postgresUrl,
+  fallback: undefined,
+  defaultText: 'an embedded Postgres in DATA_DIR',
+  whyThisDefault: 'A first start needs nothing installed.',
+  isDemandedInProduction: true,
+}
+
+const migrateDatabaseUrl: Setting<string | undefined> = {
+  name: 'MIGRATE_DATABASE_URL',
+  meaning:
+    'The same database through a role that may create tables; used for migrations only, with the same demands on TLS.',
+  format: postgresUrl,
+  fallback: undefined,
+  defaultText: 'DATABASE_URL',
+  whyThisDefault:
+    'One role is simplest; two mean that a breach of the service cannot change the schema.',
+}
+
+const redisUrlSetting: Setting<string | undefined> = {
+  name: 'REDIS_URL',
+  meaning:
+    'Redis, fast and forgettable: shared limits, revoked entries. In production a rediss scheme: TLS.',
+  format: redisUrl,
+  fallback: undefined,
+  defaultText: 'in this process',
+  whyThisDefault: 'Enough for one instance; several must share their limits.',
+  isDemandedInProduction: true,
+}
+
+const allowPlaintextStores: Setting<boolean> = {
+  name: 'ALLOW_PLAINTEXT_STORES',
+  meaning:
+    'In production, allow Postgres and Redis without verified TLS. For a private network or a Unix socket; warns at every start.',
+  format: trueOrFalse,
+  fallback: false,
+  whyThisDefault: 'Whoever can listen on that wire reads and changes sessions.',
+}
+
+const databasePoolSize: Setting<number> = {
+  name: 'DATABASE_POOL_SIZE',
+  meaning: 'The most connections to Postgres from one instance.',
+  format: wholeNumber(1, 100),
+  fallback: 8,
+  whyThisDefault:
+    'Group commit is near its best at 8 to 32 writers, and a few instances stay below the usual 100 connections of a server.',
+}
+
+const databaseConnectTimeoutMs: Setting<number> = {
+  name: 'DATABASE_CONNECT_TIMEOUT_MS',
+  meaning: 'Milliseconds to wait for a connection, waiting for a free one in the pool included.',
+  format: wholeNumber(50, 10_000),
+  fallback: 300,
+  whyThisDefault:
+    'With the statement timeout below a second: a request is answered with 503 within 1 s when Postgres is away.',
+}
+
+const databaseStatementTimeoutMs: Setting<number> = {
+  name: 'DATABASE_STATEMENT_TIMEOUT_MS',
+  meaning: 'Milliseconds that one statement may take. Migrations are exempt.',
+  format: wholeNumber(50, 60_000),
+  fallback: 600,
+  whyThisDefault:
+    'Statements take a few milliseconds; with the connect timeout the sum stays below a second.',
+}
+
+const databasePreparedStatements: Setting<boolean> = {
+  name: 'DATABASE_PREPARED_STATEMENTS',
+  meaning:
+    'Send statements by name. Set false behind a pooler in transaction mode that does not know them (PgBouncer before 1.21).',
+  format: trueOrFalse,
+  fallback: true,
+  whyThisDefault: 'Named statements take about half the CPU of unnamed ones.',
+}
+
+/** Postgres and Redis: where they are, how they are reached, how long they are waited for. */
+export const storeSettings = {
+  databaseUrl,
+  migrateDatabaseUrl,
+  redisUrl: redisUrlSetting,
+  allowPlaintextStores,
+  databasePoolSize,
+  databaseConnectTimeoutMs,
+  databaseStatementTimeoutMs,
+  databasePreparedStatements,
+}

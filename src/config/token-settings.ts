@@ -1,0 +1,106 @@
+import { audienceName, listOf, oneOf, wholeNumber } from './formats.ts'
+import { secret } from './secret.ts'
+import type { Setting } from './setting.ts'
+import { issuerAddress } from './web-addresses.ts'
+
+/** Browsers cap the life of a cookie at 400 days (RFC 6265bis), so a longer session would end early there. */
+const longestSessionDays = 365
+
+const issuer: Setting<string | undefined> = {
+  name: 'ISSUER',
+  meaning:
+    'The public address of this service, the iss of every token, kept byte for byte. In production it begins with https://.',
+  format: issuerAddress,
+  fallback: undefined,
+  defaultText: 'http://HOST:PORT',
+  whyThisDefault:
+    'Right on one machine only (with 127.0.0.1 for every interface): a verifier elsewhere could not fetch the keys.',
+  isDemandedInProduction: true,
+}
+
+const audiences: Setting<readonly string[] | undefined> = {
+  name: 'AUDIENCE',
+  meaning:
+    'The services that tokens may be issued for. The first is used when a login names none; ISSUER itself is always accepted.',
+  format: listOf(audienceName),
+  fallback: undefined,
+  defaultText: 'ISSUER',
+  whyThisDefault: 'Enough while one service uses the tokens.',
+}
+
+const secrets: Setting<readonly string[] | undefined> = {
+  name: 'CARDEA_SECRET',
+  meaning:
+    'The root of the keys that protect session handles and stored signing keys. The first makes, all verify, so it can be rolled.',
+  format: listOf(secret, 8),
+  fallback: undefined,
+  defaultText: 'made at the first start, in DATA_DIR',
+  whyThisDefault:
+    'Outside development it must come from a store of secrets and be the same on every instance.',
+  isDemandedInProduction: true,
+}
+
+const accessTokenSeconds: Setting<number> = {
+  name: 'ACCESS_TOKEN_SECONDS',
+  meaning: 'How long an access token is valid.',
+  format: wholeNumber(60, 900),
+  fallback: 900,
+  whyThisDefault:
+    'Revocation does not wait for it, so the longest that verifiers accept costs the fewest refreshes.',
+}
+
+const refreshGraceSeconds: Setting<number> = {
+  name: 'REFRESH_GRACE_SECONDS',
+  meaning:
+    'How long the last handle before the current one still gets the same successor. 0: never, and a lost answer signs out.',
+  format: wholeNumber(0, 60),
+  fallback: 10,
+  whyThisDefault: 'Covers retries and several tabs; a thief has this long to be taken for one.',
+}
+
+const sessionIdleDays: Setting<number> = {
+  name: 'SESSION_IDLE_DAYS',
+  meaning: 'A session not used for this many days ends.',
+  format: wholeNumber(1, longestSessionDays),
+  fallback: 14,
+  whyThisDefault: 'Bridges a holiday, ends a forgotten device.',
+}
+
+const sessionAbsoluteDays: Setting<number> = {
+  name: 'SESSION_ABSOLUTE_DAYS',
+  meaning:
+    'A session ends this many days after the sign-in, used or not. At least SESSION_IDLE_DAYS.',
+  format: wholeNumber(1, longestSessionDays),
+  fallback: 30,
+  whyThisDefault: 'NIST SP 800-63B-4 recommends at most 30 days, even at its lowest level (AAL1).',
+}
+
+const sessionsPerAccount: Setting<number> = {
+  name: 'SESSIONS_PER_ACCOUNT',
+  meaning: 'The most sessions of one account; a further one ends the least recently used.',
+  format: wholeNumber(1, 1000),
+  fallback: 20,
+  whyThisDefault: 'More devices than a person has, few enough to read through.',
+}
+
+const signingAlgorithm: Setting<'ES256' | 'RS256' | 'Ed25519'> = {
+  name: 'SIGNING_ALGORITHM',
+  meaning: 'How access tokens are signed. One for all keys: mixed key sets break some verifiers.',
+  format: oneOf(['ES256', 'RS256', 'Ed25519']),
+  fallback: 'ES256',
+  whyThisDefault:
+    'Known to nearly every verifier and quick to sign. RS256 signs about ten times slower; several verifiers do not know Ed25519.',
+}
+
+/** What is issued: tokens, handles, how long they last. */
+export const tokenSettings = {
+  issuer,
+  audiences,
+  secrets,
+  accessTokenSeconds,
+  refreshGraceSeconds,
+  sessionIdleDays,
+  sessionAbsoluteDays,
+  sessionsPerAccount,
+  signingAlgorithm,
+}

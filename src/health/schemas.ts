@@ -1,0 +1,26 @@
+import { Type } from 'typebox'
+
+export const liveSchema = {
+  summary: 'The process runs',
+  response: { 200: Type.Object({ status: Type.Literal('live') }) },
+}
+
+const storeState = Type.Union([
+  Type.Literal('ready'),
+  Type.Literal('unreachable'),
+  Type.Literal('in_process', { description: 'No such store is configured; this process does its work' }),
+])
+
+const readiness = Type.Object({
+  status: Type.Union([
+    Type.Literal('ready'),
+    Type.Literal('degraded', { description: 'Everything works, with local limits' }),
+    Type.Literal('not_ready'),
+  ]),
+  stores: Type.Object({ postgres: storeState, redis: storeState }),
+})
+
+export const readySchema = {
+  summary: 'Whether requests can be served, and which store is not ready',
+  response: { 200: readiness, 503: readiness },
+}

@@ -1,0 +1,122 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { AppError } from '../lib/app-error.ts'
+import { httpErrors } from './errors.ts'
+
+/** Who may call a route. */
+export type Access = 'public' | 'session' | 'operator' | 'service'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Every route names it, or the app does not start. */
+    access?: Access
+    /** A document for anyone, in any browser page: JWKS, metadata. */
+    publicDocument?: boolean
+  }
+}
+
+/** The verified claims of an access token, as far as routes need them. */
+export type Caller = {
+  readonly accountId: string
+  readonly sessionId: string
+  readonly tokenId: string
+  readonly roles: readonly string[]
+  readonly scopes: readonly string[]
+  readonly audience: readonly string[]
+}
+
+export type AccessOptions = {
+  /** Verifies an access token; throws an `AppError` of status 401 for a bad one, 503 when it cannot know. */
+  readonly authenticate: (token: string) => Promise<Caller>
+  /** Whether this caller may use operator routes. */
+  readonly mayOperate: (caller: Caller) => boolean
+}
+
+const callers = new WeakMap<FastifyRequest, Caller>()
+
+/** Who calls, on a route whose access is `session` or `operator`. Anywhere else asking is a mistake, and throws. */
+export const callerOf = (request: FastifyRequest): Caller => {
+  const caller = callers.get(request)
+  if (caller === undefined) throw new TypeError('this route does not authenticate its callers')
+  return caller
+}
+
+const maxTokenLength = 4096
+
+/** RFC 6750 section 2.1; the scheme's case does not matter (RFC 9110 section 11.1). */
+const bearer = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
+
+/** RFC 6750 section 3: no error code when the request carried no token at all. */
+const challenge = (reply: FastifyReply, error?: 'invalid_token' | 'insufficient_scope'): void => {
+  const suffix = error === undefined ? '' : `, error="${error}"`
+  reply.header('www-authenticate', `Bearer realm="cardea"${suffix}`)
+}
+
+/** Only the `Authorization` header counts: a token in a query ends in logs, one in a form can be planted by a page. */
+const bearerToken = (request: FastifyRequest, reply: FastifyReply): string => {
+  const header = request.headers.authorization
+  if (header === undefined || !/^Bearer(?: |$)/i.test(header)) {
+    challenge(reply)
+    throw httpErrors.error('missing_token')
+  }
+  const token = bearer.exec(header)?.[1]
+  if (token === undefined || token.length > maxTokenLength) {
+    challenge(reply, 'invalid_token')
+    throw httpErrors.error('invalid_token')
+  }
+  return token
+}
+
+const requireAccess = (access: Access | undefined, route: string): void => {
+  if (access === undefined) throw new TypeError(`${route} does not say who may call it`)
+  // Nothing here can authenticate a service client, so such a route would stand open.
+  if (access === 'service') throw new TypeError(`${route} asks for service clients: not supported`)
+}
+
+/**
+ * Adds the check of callers, before the body is read. Unknown addresses carry no access and are answered 404 by
+ * whoever handles them.
+ *
+ * @throws {TypeError} later, from the registration of a route without `config.access`
+ */
+export const guardAccess = (app: FastifyInstance, options: AccessOptions): void => {
+  app.addHook('onRoute', (route) =>
+    requireAccess(route.config?.access, `${route.method} ${route.url}`),
+  )
+
+  const authenticate = async (token: string, reply: FastifyReply): Promise<Caller> => {
+    try {
+      return await options.authenticate(token)
+    } catch (error) {
+      // "Cannot know" stays 503: a client that gets a 401 signs its user out.
+      if (error instanceof AppError && error.status === 401) challenge(reply, 'invalid_token')
+      throw error
+    }
+  }
+
+  app.addHook('onRequest', async (request, reply) => {
+    const access = request.routeOptions.config.access
+    if (access === 'public' || request.is404) return
+    const caller = await authenticate(bearerToken(request, reply), reply)
+    if (access !== 'session' && !(access === 'operator' && options.mayOperate(caller))) {
+      challenge(reply, 'insufficient_scope')
+      throw httpErrors.error('insufficient_scope')
+    }
+    callers.set(request, caller)
+  })
+}
+
+/**
+ * For a route that accepts a token among other credentials: who calls, or nothing when there is no token or it is not good (any
+ * more). Being unable to know is still thrown.
+ */
+export const tryCaller = async (
+  request: FastifyRequest,
+  authenticate: AccessOptions['authenticate'],
+): Promise<Caller | undefined> => {
+  const token = bearer.exec(request.headers.authorization ?? '')?.[1]
+  if (token === undefined || token.length > maxTokenLength) return undefined
+  return authenticate(token).catch((error: unknown) => {
+    if (error instanceof AppError && error.status === 401) return undefined
+    throw error
+  })
+}

@@ -1,0 +1,38 @@
+import { isIP } from 'node:net'
+import type { FastifyRequest } from 'fastify'
+import ipaddr from 'ipaddr.js'
+
+/** Who is calling, as far as HTTP tells: for limits, for the audit trail and for the list of sessions. */
+export type ClientFacts = {
+  /** The address the last trusted proxy saw, else the peer's; IPv4 is never written as IPv6. */
+  readonly address: string
+  /** At most 256 characters, control characters escaped. The client's own words: shown, never decided on. */
+  readonly userAgent: string | undefined
+  readonly requestId: string
+}
+
+const maxUserAgentLength = 256
+
+/** Control characters could forge lines in a log or steer the terminal of whoever reads it. */
+const escapeControls = (text: string): string =>
+  text.replace(
+    /\p{Cc}/gu,
+    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  )
+
+/**
+ * A proxy that passes `X-Forwarded-For` on unchecked can hand us any text; limits and the audit trail then take the
+ * proxy's own address.
+ */
+const addressOf = (request: FastifyRequest): string => {
+  const address = isIP(request.ip) > 0 ? request.ip : (request.socket.remoteAddress ?? '')
+  return ipaddr.isValid(address) ? ipaddr.process(address).toString() : address
+}
+
+export const clientFacts = (request: FastifyRequest): ClientFacts => ({
+  address: addressOf(request),
+  userAgent:
+    request.headers['user-agent'] &&
+    escapeControls(request.headers['user-agent']).slice(0, maxUserAgentLength),
+  requestId: request.id,
+})

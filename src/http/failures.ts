@@ -1,0 +1,95 @@
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply } from 'fastify'
+import { AppError } from '../lib/app-error.ts'
+import { httpErrors } from './errors.ts'
+import { problemMediaType, problemOf } from './problem.ts'
+
+/** What a failed schema check says, as far as it is used here. */
+type Violation = {
+  readonly keyword: string
+  readonly instancePath: string
+  readonly message?: string
+  readonly params: { readonly [name: string]: unknown }
+}
+
+/** Longer or stranger names are not repeated: a client may have put a secret where the name belongs. */
+const plainName = /^[A-Za-z0-9_.-]{1,64}$/
+
+const named = (name: unknown): string =>
+  typeof name === 'string' && plainName.test(name) ? ` "${name}"` : ''
+
+/** Names the member and the rule, never the value: values here are passwords and tokens. */
+const describe = (violation: Violation, part: string): string => {
+  const place = `${part}${violation.instancePath.replaceAll('/', '.')}`
+  const { missingProperty, additionalProperty } = violation.params
+  if (violation.keyword === 'required') return `${place} lacks the member${named(missingProperty)}.`
+  if (violation.keyword === 'additionalProperties') {
+    return `${place} has a member${named(additionalProperty)} that is not known here.`
+  }
+  return `${place} ${violation.message ?? 'is not valid'}.`
+}
+
+const isViolation = (value: unknown): value is Violation =>
+  typeof value === 'object' && value !== null && 'instancePath' in value && 'params' in value
+
+const property = (error: unknown, name: string): unknown =>
+  typeof error === 'object' && error !== null ? Reflect.get(error, name) : undefined
+
+const violationOf = (error: unknown): AppError | undefined => {
+  const validation = property(error, 'validation')
+  const first: unknown = Array.isArray(validation) ? validation[0] : undefined
+  if (!isViolation(first)) return undefined
+  const part = String(property(error, 'validationContext') ?? 'request')
+  return httpErrors.error('invalid_request', { detail: describe(first, part) })
+}
+
+/** The framework's own refusals, in our words: its codes and texts are no part of the API. */
+const fromFramework: Readonly<Record<string, () => AppError>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: () => httpErrors.error('payload_too_large'),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: () => httpErrors.error('unsupported_media_type'),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => httpErrors.error('invalid_request'),
+  FST_ERR_BAD_URL: () => httpErrors.error('invalid_request'),
+  FST_ERR_MAX_PARAM_LENGTH: () => httpErrors.error('uri_too_long'),
+}
+
+/** Whatever was thrown, as an error that may be shown. What nobody foresaw is `internal_error`. */
+export const asAppError = (error: unknown): AppError => {
+  if (error instanceof AppError) return error
+  const violation = violationOf(error)
+  if (violation !== undefined) return violation
+  const code = String(property(error, 'code'))
+  const known = Object.hasOwn(fromFramework, code) ? fromFramework[code] : undefined
+  if (known !== undefined) return known()
+  // The client went away in the middle of its body; only the body reader sets the status.
+  if (code === 'ECONNRESET' && property(error, 'statusCode') === 400) {
+    return httpErrors.error('invalid_request')
+  }
+  return httpErrors.error('internal_error', { cause: error })
+}
+
+/** The exact cause goes to the log, once; a 5xx is the service's fault and wakes someone. */
+const record = (log: FastifyBaseLogger, error: AppError): void => {
+  const fields = { code: error.code, status: error.status, err: error.cause ?? error }
+  if (error.status >= 500) log.error(fields, 'request failed')
+  else log.debug(fields, 'request refused')
+}
+
+/** Sends the error as RFC 9457 problem details and logs it. */
+export const sendProblem = (reply: FastifyReply, thrown: unknown): FastifyReply => {
+  const error = asAppError(thrown)
+  record(reply.log, error)
+  if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
+  return (
+    reply
+      .code(error.status)
+      .header('content-type', problemMediaType)
+      // A public document's own header may be set already, and would keep the failure in caches.
+      .header('cache-control', 'no-store')
+      .serializer(JSON.stringify)
+      .send(problemOf(error, reply.request.id))
+  )
+}
+
+/** Denies the request whatever went wrong, and keeps the process alive. */
+export const answerFailures = (app: FastifyInstance): void => {
+  app.setErrorHandler((error, _request, reply) => sendProblem(reply, error))
+}

@@ -1,0 +1,46 @@
+import swagger from '@fastify/swagger'
+import type { FastifyInstance } from 'fastify'
+
+export type OpenApiOptions = {
+  /** Where clients reach the service. */
+  readonly issuer: string
+  readonly version: string
+}
+
+/**
+ * Describes every route that is registered after it at `GET /openapi.json`, from the schemas that check requests, so
+ * that the description cannot differ from the service.
+ */
+export const describeApi = async (app: FastifyInstance, options: OpenApiOptions): Promise<void> => {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Cardea',
+        version: options.version,
+        description: 'Logs people in, issues access tokens, and takes them back everywhere.',
+      },
+      servers: [{ url: options.issuer }],
+      components: {
+        securitySchemes: {
+          accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+        },
+      },
+    },
+    // Components are named by their `$id`; the default numbers them in order of use.
+    refResolver: {
+      buildLocalReference: ({ $id }, _base, _fragment, place) =>
+        typeof $id === 'string' ? $id : `schema-${place}`,
+    },
+    transform: ({ schema, url, route }) => ({
+      url,
+      schema:
+        route.config?.access === 'public' ? schema : { ...schema, security: [{ accessToken: [] }] },
+    }),
+  })
+  app.get(
+    '/openapi.json',
+    { config: { access: 'public', publicDocument: true }, schema: { hide: true } },
+    async () => app.swagger(),
+  )
+}

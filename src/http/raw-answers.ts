@@ -1,0 +1,100 @@
+import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { AppError } from '../lib/app-error.ts'
+import type { Random } from '../lib/random.ts'
+import { httpErrors } from './errors.ts'
+import { problemMediaType, problemOf } from './problem.ts'
+import { newRequestId, requestIdHeader } from './request-id.ts'
+import { securityHeaders } from './security-headers.ts'
+
+/** What the parser found wrong, as an answer; anything else is a malformed request. */
+const parserError = (code: string | undefined): AppError => {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return httpErrors.error('headers_too_large')
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return httpErrors.error('payload_too_large')
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return httpErrors.error('request_timeout')
+    default:
+      return httpErrors.error('invalid_request')
+  }
+}
+
+const render = (error: AppError, requestId: string) => {
+  const body = JSON.stringify(problemOf(error, requestId))
+  const headers = {
+    ...securityHeaders,
+    [requestIdHeader]: requestId,
+    'content-type': problemMediaType,
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  }
+  return { body, headers }
+}
+
+const rawResponse = (error: AppError, requestId: string): string => {
+  const { body, headers } = render(error, requestId)
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\n${lines.join('')}\r\n${body}`
+}
+
+type Exchange = { readonly request: IncomingMessage; readonly response: ServerResponse }
+
+/** What has gone over one connection, as far as it matters for answering outside of the framework. */
+type Traffic = { last: Exchange; readonly owed: Set<Exchange> }
+
+/**
+ * Whether our next bytes would be taken for the answer to what was wrong. Not while the answer to an earlier request is
+ * owed, and not when the request that failed has had its answer: the client would take ours for another's.
+ */
+const mayAnswer = (traffic: Traffic | undefined): boolean => {
+  if (traffic === undefined) return true
+  const { last, owed } = traffic
+  if (last.request.complete) return owed.size === 0
+  return owed.size === 1 && owed.has(last) && !last.response.headersSent
+}
+
+export type RawAnswers = {
+  /** For what the HTTP parser refuses, and for requests that do not arrive in time: one answer, then the end. */
+  readonly onClientError: (error: Error & { code?: string }, socket: Socket) => void
+  /** Follows the server's requests, and answers the expectations that Node would refuse without our headers. */
+  readonly attach: (server: Server) => void
+}
+
+/** Answers requests that never reach the framework, in the same form as all others. */
+export const createRawAnswers = (random: Random): RawAnswers => {
+  const trafficBySocket = new WeakMap<Socket, Traffic>()
+
+  const follow = (request: IncomingMessage, response: ServerResponse): void => {
+    const exchange = { request, response }
+    const traffic = trafficBySocket.get(request.socket) ?? { last: exchange, owed: new Set() }
+    traffic.last = exchange
+    traffic.owed.add(exchange)
+    trafficBySocket.set(request.socket, traffic)
+    response.once('close', () => traffic.owed.delete(exchange))
+  }
+
+  return {
+    onClientError: (error, socket) => {
+      const unreachable = error.code === 'ECONNRESET' || !socket.writable
+      if (unreachable || !mayAnswer(trafficBySocket.get(socket))) {
+        socket.destroy()
+        return
+      }
+      socket.write(rawResponse(parserError(error.code), newRequestId(random)))
+      // The rest of what the client sends could be a smuggled request: it is never read.
+      socket.destroySoon()
+    },
+    attach: (server) => {
+      server.on('request', follow)
+      server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
+        const { body, headers } = render(
+          httpErrors.error('expectation_failed'),
+          newRequestId(random),
+        )
+        response.writeHead(417, headers).end(body)
+      })
+    },
+  }
+}

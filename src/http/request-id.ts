@@ -1,0 +1,14 @@
+import type { FastifyInstance } from 'fastify'
+import type { Random } from '../lib/random.ts'
+
+export const requestIdHeader = 'x-request-id'
+
+/** 16 random bytes, base64url. Never taken from the client: it could write another request's id into our log. */
+export const newRequestId = (random: Random): string => random(16).toString('base64url')
+
+/** Every answer names its request, so that a user's report leads to the log entry. */
+export const echoRequestId = (app: FastifyInstance): void => {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header(requestIdHeader, request.id)
+  })
+}

@@ -1,0 +1,82 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  fastify,
+  type RawReplyDefaultExpression,
+  type RawRequestDefaultExpression,
+  type RawServerDefault,
+} from 'fastify'
+import { type AccessOptions, guardAccess } from './access.ts'
+import { closeGracefully } from './closing.ts'
+import { shareAcrossOrigins } from './cors.ts'
+import { limitAnswerTime } from './deadline.ts'
+import { answerFailures } from './failures.ts'
+import { requireHttps } from './https-only.ts'
+import { readJsonBodies } from './json-body.ts'
+import { answerUnroutedRequests } from './methods.ts'
+import { describeApi, type OpenApiOptions } from './openapi.ts'
+import { originList } from './origins.ts'
+import { problemSchema } from './problem.ts'
+import { createRawAnswers } from './raw-answers.ts'
+import { echoRequestId } from './request-id.ts'
+import { refuseAmbiguousRequests } from './request-line.ts'
+import { refuseForeignSites } from './same-site.ts'
+import { addSecurityHeaders } from './security-headers.ts'
+import {
+  defaultTimeouts,
+  type HttpTimeouts,
+  type ServerOptions,
+  serverOptions,
+} from './server-options.ts'
+
+/** The app that features mount their routes on; request and answer types come from the routes' schemas. */
+export type HttpServer = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+export type HttpServerOptions = ServerOptions &
+  AccessOptions &
+  OpenApiOptions & {
+    /** Refuses what did not come over TLS. */
+    readonly production: boolean
+    /** Web origins besides the issuer's whose pages may call the service. */
+    readonly allowedOrigins: readonly string[]
+    readonly timeouts?: Partial<HttpTimeouts>
+  }
+
+/**
+ * The edge without routes. Hooks run in the order they are added: what every answer carries, then what refuses a
+ * request by its outside, then who calls; the body is read after all of them.
+ *
+ * @throws {TypeError} for an origin, issuer or proxy address that is none
+ */
+export const createHttpServer = async (options: HttpServerOptions): Promise<HttpServer> => {
+  const rawAnswers = createRawAnswers(options.random)
+  const timeouts = { ...defaultTimeouts, ...options.timeouts }
+  const app = fastify(serverOptions(options, timeouts, rawAnswers))
+  const origins = originList(options.issuer, options.allowedOrigins)
+  rawAnswers.attach(app.server)
+  // Node drops headers past a number without a word, and a check on the rest would prove nothing; the bytes are limited.
+  app.server.maxHeadersCount = 0
+
+  app.addSchema(problemSchema)
+  answerFailures(app)
+  echoRequestId(app)
+  addSecurityHeaders(app)
+  closeGracefully(app, timeouts.closeMs)
+  limitAnswerTime(app, timeouts.answerMs)
+  refuseAmbiguousRequests(app)
+  if (options.production) requireHttps(app)
+  shareAcrossOrigins(app, origins)
+  refuseForeignSites(app, origins)
+  readJsonBodies(app)
+  answerUnroutedRequests(app)
+  guardAccess(app, options)
+  await describeApi(app, options)
+  return app.withTypeProvider<TypeBoxTypeProvider>()
+}

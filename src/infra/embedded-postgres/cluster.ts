@@ -1,0 +1,126 @@
+import { chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import type { Random } from '../../lib/random.ts'
+import type { PostgresBinaries } from './binaries.ts'
+import type { Launcher } from './launcher.ts'
+import { runProgram } from './run-program.ts'
+
+/** The role that owns the database and runs the migrations. */
+const ownerRole = 'cardea_owner'
+/** The role of the running service: it may log in, owns nothing and creates nothing. */
+const appRole = 'cardea_app'
+const databaseName = 'cardea'
+
+export type Passwords = { readonly owner: string; readonly app: string }
+
+/** What the Postgres processes work in; the folder above it holds our own files too. */
+export const clusterFolder = (directory: string): string => join(directory, 'cluster')
+
+const passwordFile = (directory: string): string => join(directory, 'passwords.json')
+
+/** Where to connect. The URLs carry the passwords: for the pool only, never for a log or a command line. */
+export const urlsFor = (passwords: Passwords, port: number) => ({
+  ownerUrl: `postgres://${ownerRole}:${passwords.owner}@127.0.0.1:${port}/${databaseName}`,
+  appUrl: `postgres://${appRole}:${passwords.app}@127.0.0.1:${port}/${databaseName}`,
+})
+
+const isPasswords = (value: unknown): value is Passwords =>
+  typeof value === 'object' &&
+  value !== null &&
+  'owner' in value &&
+  typeof value.owner === 'string' &&
+  'app' in value &&
+  typeof value.app === 'string'
+
+/** Throws when the file is lost or spoilt: the cluster cannot be opened without it, and making a new one would hide the data. */
+export const readPasswords = async (directory: string): Promise<Passwords> => {
+  const value: unknown = JSON.parse(await readFile(passwordFile(directory), 'utf8'))
+  if (!isPasswords(value)) throw new Error(`${passwordFile(directory)} does not hold two passwords`)
+  return value
+}
+
+const setUpSql = (appPassword: string): string =>
+  [
+    `CREATE ROLE ${appRole} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD '${appPassword}';`,
+    `CREATE DATABASE ${databaseName};`,
+    `REVOKE ALL ON DATABASE ${databaseName} FROM PUBLIC;`,
+    `GRANT CONNECT ON DATABASE ${databaseName} TO ${appRole};`,
+    '',
+  ].join('\n')
+
+type NewCluster = {
+  readonly directory: string
+  readonly binaries: PostgresBinaries
+  readonly launcher: Launcher
+  readonly random: Random
+}
+
+/** Fills `directory`, which is not yet at its final name. About a second, most of it `initdb` writing to disk. */
+const makeCluster = async ({ directory, binaries, launcher, random }: NewCluster) => {
+  const newPassword = () => random(24).toString('base64url')
+  const passwords: Passwords = { owner: newPassword(), app: newPassword() }
+  const ownerPasswordFile = join(directory, 'owner-password')
+  const cluster = clusterFolder(directory)
+  await writeFile(passwordFile(directory), JSON.stringify(passwords), { mode: 0o600 })
+  await writeFile(ownerPasswordFile, passwords.owner, { mode: 0o600 })
+  await chown(ownerPasswordFile, launcher.owner.uid, launcher.owner.gid)
+  const initdbArgs = [
+    `--pgdata=${cluster}`,
+    `--username=${ownerRole}`,
+    `--pwfile=${ownerPasswordFile}`,
+    '--auth=scram-sha-256',
+    '--encoding=UTF8',
+    '--locale=C',
+    '--locale-provider=builtin',
+    '--builtin-locale=C.UTF-8',
+    '--no-instructions',
+  ]
+  await runProgram(launcher.wrap(binaries.initdb, initdbArgs))
+  await rm(ownerPasswordFile)
+  // Single-user mode listens nowhere, and a failing statement, which may hold a password, is not repeated in the error text.
+  const settings = ['-c', 'exit_on_error=on', '-c', 'log_min_error_statement=panic']
+  const single = ['--single', '-D', cluster, ...settings, 'postgres']
+  await runProgram({ ...launcher.wrap(binaries.postgres, single), input: setUpSql(passwords.app) })
+}
+
+/** Removes what a kill in the middle of `createCluster` left behind. An `initdb` that still runs there fails and cleans up. */
+const removeHalfMade = async (directory: string): Promise<void> => {
+  const parent = dirname(directory)
+  const halfMade = (await readdir(parent)).filter((name) =>
+    name.startsWith(`${basename(directory)}.new-`),
+  )
+  for (const name of halfMade) {
+    await rm(join(parent, name), { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+  }
+}
+
+/**
+ * Makes the cluster in a folder beside `directory` and renames it when whole, so that a kill at any moment never leaves one that a
+ * later start takes for complete.
+ */
+export const createCluster = async (options: NewCluster): Promise<void> => {
+  const { directory, launcher, random } = options
+  await removeHalfMade(directory)
+  const halfMade = `${directory}.new-${random(6).toString('hex')}`
+  await mkdir(halfMade, { mode: 0o700 })
+  await chown(halfMade, launcher.owner.uid, launcher.owner.gid)
+  try {
+    await makeCluster({ ...options, directory: halfMade })
+    await rename(halfMade, directory)
+  } catch (error) {
+    await rm(halfMade, { recursive: true, force: true })
+    throw error
+  }
+}
+
+/** Whether there is a cluster to start. Throws when it is another user's: Postgres would refuse it with a riddle. */
+export const hasCluster = async (directory: string, launcher: Launcher): Promise<boolean> => {
+  const found = await stat(clusterFolder(directory)).catch(() => undefined)
+  if (found === undefined) return false
+  if (found.uid !== launcher.owner.uid) {
+    throw new Error(
+      `${directory} belongs to user ${found.uid}, but Postgres would run as user ${launcher.owner.uid}: start as its owner, or run \`chown -R ${launcher.owner.uid} ${directory}\``,
+    )
+  }
+  return true
+}

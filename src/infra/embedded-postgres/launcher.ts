@@ -1,0 +1,80 @@
+import { runProgram } from './run-program.ts'
+
+/**
+ * How to start a program of Postgres, which refuses to run as root (`geteuid() == 0`). Every launcher replaces itself by the
+ * program, so the process id stays the one that was spawned.
+ */
+export type Launcher = {
+  readonly name: 'direct' | 'user-namespace' | 'nobody'
+  /** Who owns the files of the cluster, as seen from outside: Postgres insists that it is the user it runs as. */
+  readonly owner: { readonly uid: number; readonly gid: number }
+  readonly wrap: (program: string, args: readonly string[]) => { command: string; args: string[] }
+}
+
+const namespaceArgs = ['--user', '--map-user=1000', '--map-group=1000']
+
+/** The user `nobody` of every Linux distribution. */
+const nobodyId = 65534
+
+/** Not root: as it is. */
+const direct = (owner: Launcher['owner']): Launcher => ({
+  name: 'direct',
+  owner,
+  wrap: (program, args) => ({ command: program, args: [...args] }),
+})
+
+/** Root with user namespaces: the program believes to be user 1000, its files stay root's. */
+const userNamespace: Launcher = {
+  name: 'user-namespace',
+  owner: { uid: 0, gid: 0 },
+  wrap: (program, args) => ({ command: 'unshare', args: [...namespaceArgs, program, ...args] }),
+}
+
+/**
+ * Root where namespaces are forbidden (most containers). `nobody` keeps one capability, to pass through folders that only root may
+ * enter: a data directory or a clone below `/root`. That is no more than the namespace gives: there the files are read as root, too.
+ */
+const asNobody: Launcher = {
+  name: 'nobody',
+  owner: { uid: nobodyId, gid: nobodyId },
+  wrap: (program, args) => ({
+    command: 'setpriv',
+    args: [
+      `--reuid=${nobodyId}`,
+      `--regid=${nobodyId}`,
+      '--clear-groups',
+      '--inh-caps=-all,+dac_override',
+      '--ambient-caps=-all,+dac_override',
+      '--bounding-set=-all,+dac_override',
+      program,
+      ...args,
+    ],
+  }),
+}
+
+export type Surroundings = {
+  readonly uid: number
+  readonly gid: number
+  readonly canMakeUserNamespace: () => Promise<boolean>
+}
+
+/** The choice alone. The namespace is tried only when it would be used. */
+export const launcherFor = async (surroundings: Surroundings): Promise<Launcher> => {
+  if (surroundings.uid !== 0) return direct({ uid: surroundings.uid, gid: surroundings.gid })
+  return (await surroundings.canMakeUserNamespace()) ? userNamespace : asNobody
+}
+
+/** The launcher for this process, found by trying: whether namespaces work depends on kernel, container and their settings. */
+export const launcherHere = async (): Promise<Launcher> =>
+  await launcherFor({
+    uid: process.geteuid?.() ?? 0,
+    gid: process.getegid?.() ?? 0,
+    canMakeUserNamespace: async () => {
+      try {
+        await runProgram(userNamespace.wrap('true', []))
+        return true
+      } catch {
+        return false
+      }
+    },
+  })

@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import type { Database, Sql } from './database.ts'
+
+const folder = new URL('../../../migrations/', import.meta.url)
+
+export type Migration = {
+  readonly version: number
+  readonly name: string
+  readonly text: string
+  readonly checksum: string
+}
+
+/** A migration that has run was changed afterwards, or one is missing: nobody knows what the schema is then. */
+export class MigrationMismatch extends Error {
+  override readonly name = 'MigrationMismatch'
+}
+
+const fileName = /^(\d{4})_[a-z_]+\.sql$/
+
+/** The migrations that come with this version, in order. */
+export const readMigrations = async (): Promise<Migration[]> => {
+  const names = (await readdir(folder)).filter((name) => fileName.test(name)).sort()
+  return Promise.all(
+    names.map(async (name) => {
+      const text = await readFile(new URL(name, folder), 'utf8')
+      const checksum = createHash('sha256').update(text).digest('hex')
+      return { version: Number(name.slice(0, 4)), name, text, checksum }
+    }),
+  )
+}
+
+/** Any number that nobody else uses as an advisory lock: 'cardea' in ASCII. */
+const lockNumber = '109252285588833'
+
+const statements = {
+  lock: { name: 'migrate_lock', text: `SELECT pg_advisory_xact_lock(${lockNumber})` },
+  createTable: {
+    name: 'migrate_create_table',
+    text: `CREATE TABLE IF NOT EXISTS schema_migrations (
+      version integer PRIMARY KEY,
+      name text NOT NULL,
+      checksum text NOT NULL,
+      applied_at timestamptz NOT NULL DEFAULT now()
+    )`,
+  },
+  tableExists: {
+    name: 'migrate_table_exists',
+    text: `SELECT to_regclass('schema_migrations') IS NOT NULL AS found`,
+  },
+  applied: { name: 'migrate_applied', text: 'SELECT version, checksum FROM schema_migrations' },
+  record: {
+    name: 'migrate_record',
+    text: 'INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)',
+  },
+  setRole: { name: 'migrate_set_role', text: `SELECT set_config('cardea.app_role', $1, true)` },
+}
+
+/**
+ * What has not run yet. Reads only, so the application's role may ask.
+ * @throws MigrationMismatch when a migration that ran is not the one that came with this version.
+ */
+export const pendingMigrations = async (sql: Sql): Promise<Migration[]> => {
+  const known = await readMigrations()
+  const [table] = await sql.query<{ found: boolean }>(statements.tableExists)
+  if (!table?.found) return known
+  const rows = await sql.query<{ version: number; checksum: string }>(statements.applied)
+  const applied = new Map(rows.map((row) => [row.version, row.checksum]))
+  for (const migration of known) {
+    const checksum = applied.get(migration.version)
+    if (checksum !== undefined && checksum !== migration.checksum) {
+      throw new MigrationMismatch(`${migration.name} was changed after it had run on this database`)
+    }
+  }
+  return known.filter((migration) => !applied.has(migration.version))
+}
+
+const applyPending = async (sql: Sql, pending: readonly Migration[]): Promise<void> => {
+  for (const { version, name, text, checksum } of pending) {
+    await sql.query({ name, text })
+    await sql.query(statements.record, [version, name, checksum])
+  }
+}
+
+/**
+ * Brings the schema up to this version, all of it or nothing, and grants the application's role what it may do.
+ * Whoever comes first does the work; others wait for the advisory lock and find nothing left.
+ * @param owner a connection whose role may create tables, opened without prepared statements
+ * @returns the names of the migrations that ran now
+ */
+export const migrate = (owner: Database, appRole: string): Promise<string[]> =>
+  owner.transaction(async (sql) => {
+    await sql.query(statements.lock)
+    await sql.query(statements.createTable)
+    const pending = await pendingMigrations(sql)
+    await applyPending(sql, pending)
+    await sql.query(statements.setRole, [appRole])
+    const text = await readFile(new URL('privileges.sql', folder), 'utf8')
+    await sql.query({ name: 'privileges', text })
+    return pending.map(({ name }) => name)
+  })

@@ -1,0 +1,24 @@
+import type { FastifyInstance } from 'fastify'
+import { isNotModified, type JwksDocument } from './jwks.ts'
+import { jwksSchema } from './schemas.ts'
+
+/**
+ * Verifiers ask again after five minutes. While Cardea is away they may go on for an hour with the keys they have; not longer,
+ * or a key that was withdrawn in an emergency would live on wherever Cardea cannot be reached.
+ */
+const cacheControl = 'public, max-age=300, stale-while-revalidate=60, stale-if-error=3600'
+
+export const keyRoutes =
+  (currentJwks: () => JwksDocument) =>
+  (app: FastifyInstance): void => {
+    app.get(
+      '/.well-known/jwks.json',
+      { schema: jwksSchema, config: { access: 'public', publicDocument: true } },
+      (request, reply) => {
+        const { body, etag } = currentJwks()
+        reply.header('cache-control', cacheControl).header('etag', etag)
+        if (isNotModified(request.headers['if-none-match'], etag)) return reply.code(304).send()
+        return reply.type('application/jwk-set+json').send(body)
+      },
+    )
+  }

@@ -1,0 +1,43 @@
+/** Background work: one run at a time, stopped cleanly, never in the way of the process ending. */
+export type Repeating = { readonly stop: () => Promise<void> }
+
+export type RepeatOptions = {
+  /** Pause between the end of a run and the next, milliseconds; each pause is varied so that instances do not march in step. */
+  readonly pauseMs: number
+  readonly work: () => Promise<void>
+  /** Told of a failed run; the next one comes as planned. */
+  readonly onError: (error: unknown) => void
+  /** A number from 0 up to 1. */
+  readonly fraction: () => number
+}
+
+/** How much a pause may be shorter or longer than asked for. */
+const jitter = 0.2
+
+/** The first run comes after the first pause. */
+export const repeat = ({ pauseMs, work, onError, fraction }: RepeatOptions): Repeating => {
+  let stopped = false
+  let underWay: Promise<void> = Promise.resolve()
+  let timer: NodeJS.Timeout | undefined
+
+  const plan = (): void => {
+    const factor = 1 - jitter + 2 * jitter * fraction()
+    timer = setTimeout(run, pauseMs * factor).unref()
+  }
+  const run = (): void => {
+    underWay = work()
+      .catch(onError)
+      .then(() => {
+        if (!stopped) plan()
+      })
+  }
+  plan()
+
+  return {
+    stop: async () => {
+      stopped = true
+      clearTimeout(timer)
+      await underWay
+    },
+  }
+}

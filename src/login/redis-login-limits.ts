@@ -1,0 +1,126 @@
+import {
+  type RateLimiterAbstract,
+  RateLimiterMemory,
+  RateLimiterRedis,
+  RateLimiterRes,
+} from 'rate-limiter-flexible'
+import { type RedisClient, redisFailure } from '../infra/redis/redis.ts'
+import type { Clock } from '../lib/clock.ts'
+import { type LoginLimitDependencies, loginLimits } from './admit-attempt.ts'
+import type { AttemptCounter, AttemptCounters } from './attempt-counter.ts'
+import type { AttemptWindow, LoginLimits } from './login-limits.ts'
+
+export type MemoryLoginLimitOptions = Omit<LoginLimitDependencies, 'counters'> & {
+  readonly clock: Clock
+}
+
+export type RedisLoginLimitOptions = MemoryLoginLimitOptions & { readonly client: RedisClient }
+
+/** Every key is used alone in its command, so that a cluster can hold each on any node. */
+const keyPrefix = (name: string): string => `cardea:limit:${name}`
+
+const limiterOptions = (name: string, { attempts, seconds }: AttemptWindow) => ({
+  keyPrefix: keyPrefix(name),
+  points: attempts,
+  duration: seconds,
+})
+
+/** Each instance alone, and starting from nothing: half of what all share, so that losing Redis never loosens a limit. */
+const localWindow = ({ attempts, seconds }: AttemptWindow): AttemptWindow => ({
+  attempts: Math.max(1, Math.floor(attempts / 2)),
+  seconds,
+})
+
+const counterOver = (limiter: RateLimiterAbstract, clock: Clock): AttemptCounter => {
+  // The library rejects with the result when the points are spent, and with an Error when the store failed.
+  const consume = (key: string) =>
+    limiter.consume(key).catch((failure: unknown) => {
+      if (failure instanceof RateLimiterRes) return failure
+      throw failure
+    })
+
+  return {
+    take: async (key) => {
+      const { consumedPoints, msBeforeNext } = await consume(key)
+      const endsAtMs = clock.monotonicMs() + msBeforeNext
+      const giveBack = async () => {
+        // After the window has ended, a point given back would be one more than the next window allows.
+        if (clock.monotonicMs() < endsAtMs) await limiter.reward(key)
+      }
+      return { count: consumedPoints, budget: limiter.points, endsInMs: msBeforeNext, giveBack }
+    },
+    look: async (key) => {
+      const state = await limiter.get(key)
+      if (state === null || state.msBeforeNext <= 0) return undefined
+      return {
+        count: state.consumedPoints,
+        budget: limiter.points,
+        endsInMs: state.msBeforeNext,
+      }
+    },
+    clear: async (key) => {
+      await limiter.delete(key)
+    },
+  }
+}
+
+const memoryCounters =
+  (clock: Clock): AttemptCounters =>
+  (name, window) =>
+    counterOver(new RateLimiterMemory(limiterOptions(name, window)), clock)
+
+/**
+ * The shared counter, and the local one whenever the shared one fails. The library can do this itself (`insuranceLimiter`)
+ * but does not tell which of the two counted, so a point could be given back to the one that never took it.
+ * `report` hears of every attempt whether it was counted together (undefined) or, because of a failure, here alone.
+ */
+const withLocalFallback = (
+  shared: AttemptCounter,
+  local: AttemptCounter,
+  report: (failure: unknown) => void,
+): AttemptCounter => ({
+  take: async (key) => {
+    try {
+      const point = await shared.take(key)
+      report(undefined)
+      return point
+    } catch (failure) {
+      report(failure)
+      return local.take(key)
+    }
+  },
+  look: (key) => shared.look(key).catch(() => local.look(key)),
+  clear: async (key) => {
+    await local.clear(key)
+    // A Redis that is away keeps the run of failures until its window ends: stricter, and no reason to fail a log-in.
+    await shared.clear(key).catch(() => undefined)
+  },
+})
+
+/** Limits of this process alone, for running without a Redis. Lost at a restart. */
+export const memoryLoginLimits = (options: MemoryLoginLimitOptions): LoginLimits =>
+  loginLimits({ ...options, counters: memoryCounters(options.clock) })
+
+/**
+ * Limits shared by all instances on one Redis. While it is away each instance counts for itself, with half the budget.
+ * `onError` is told once when that begins, not for each attempt.
+ */
+export const redisLoginLimits = (options: RedisLoginLimitOptions): LoginLimits => {
+  const { client, clock, onError } = options
+  const local = memoryCounters(clock)
+  let isLocal = false
+  const report = (failure: unknown) => {
+    if (failure !== undefined && !isLocal) onError(redisFailure(failure))
+    isLocal = failure !== undefined
+  }
+  const counters: AttemptCounters = (name, window) => {
+    const shared = new RateLimiterRedis({
+      ...limiterOptions(name, window),
+      storeClient: client,
+      // Known to be away: fall back at once instead of waiting for a timeout.
+      rejectIfRedisNotReady: true,
+    })
+    return withLocalFallback(counterOver(shared, clock), local(name, localWindow(window)), report)
+  }
+  return loginLimits({ ...options, counters })
+}

@@ -1,0 +1,38 @@
+import { Type } from 'typebox'
+import { problemResponses } from '../http/problem.ts'
+import { tokenAnswerSchema } from '../sessions/index.ts'
+
+// Only bounds: what an address and a password may be is decided by the accounts feature, with the exact reason.
+const maxEmailLength = 320
+const maxPasswordLength = 1024
+
+export const loginSchema = {
+  summary: 'Sign in with e-mail address and password',
+  body: Type.Object(
+    {
+      email: Type.String({ minLength: 1, maxLength: maxEmailLength }),
+      password: Type.String({ minLength: 1, maxLength: maxPasswordLength }),
+      delivery: Type.Optional(
+        Type.Union([Type.Literal('cookie'), Type.Literal('body')], {
+          description:
+            'Where the refresh token goes: a cookie (default, browsers) or the body (native clients)',
+        }),
+      ),
+      audience: Type.Optional(
+        Type.String({
+          minLength: 1,
+          maxLength: 512,
+          description: 'Which service the access token is for',
+        }),
+      ),
+      device_token: Type.Optional(
+        Type.String({
+          maxLength: 256,
+          description: 'From an earlier log-in with "delivery": "body"',
+        }),
+      ),
+    },
+    { additionalProperties: false },
+  ),
+  response: { 200: tokenAnswerSchema, ...problemResponses(400, 401, 403, 413, 415, 429, 503) },
+}

@@ -1,0 +1,29 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { type Metadata, metadataSchema } from './schemas.ts'
+
+const cacheControl = 'public, max-age=300'
+
+/**
+ * What the service says of itself (RFC 8414). Made from the settings alone: whatever a request claims in its Host header, the answer is
+ * the same. The lists are empty because people sign in at `POST /login`, which is no OAuth grant.
+ */
+export const metadataRoutes = ({ issuer }: { readonly issuer: string }) => {
+  const answer: Metadata = {
+    issuer,
+    jwks_uri: `${issuer}/.well-known/jwks.json`,
+    response_types_supported: [],
+    grant_types_supported: [],
+  }
+  return (instance: FastifyInstance): void => {
+    const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+    app.get(
+      '/.well-known/oauth-authorization-server',
+      { schema: metadataSchema, config: { access: 'public', publicDocument: true } },
+      async (_request, reply) => {
+        reply.header('cache-control', cacheControl)
+        return answer
+      },
+    )
+  }
+}

@@ -1,0 +1,35 @@
+/** What can die before its time. */
+export type RevocationTarget =
+  | { readonly kind: 'jti'; readonly key: string }
+  | { readonly kind: 'sid'; readonly key: string }
+  /** Tokens of the account with a lower account epoch. */
+  | { readonly kind: 'sub'; readonly key: string; readonly minEpoch: number }
+  /** Tokens of the account whose roles were read at a lower claims epoch. */
+  | { readonly kind: 'claims'; readonly key: string; readonly minEpoch: number }
+  /** Every token with a lower global epoch. */
+  | { readonly kind: 'everyone'; readonly key: ''; readonly minEpoch: number }
+
+export type NewRevocation = {
+  readonly target: RevocationTarget
+  readonly actor: string
+  readonly reason: string
+}
+
+/** A row of the log. */
+export type Revocation = {
+  readonly target: RevocationTarget
+  /** From then on no token that it covers can be valid, and the entry is dropped everywhere. */
+  readonly notAfterMs: number
+}
+
+/** S: a revocation holds on every verifier that calls itself fresh this long after its commit (design section 6). */
+export const boundSeconds = 5
+
+const leewaySeconds = 30
+
+/** A mint that read its facts before the revocation may be this late in signing. */
+const mintSlackSeconds = 40
+
+/** How long an entry must be kept: until the last token it can cover has expired by anybody's clock. */
+export const entryLifetimeMs = (accessTokenSeconds: number): number =>
+  (accessTokenSeconds + leewaySeconds + mintSlackSeconds) * 1000

@@ -1,0 +1,57 @@
+import { type Config, configWarnings, loadConfig } from './config/index.ts'
+import { createFirstOperator } from './first-operator.ts'
+import { systemClock } from './lib/clock.ts'
+import { systemRandom } from './lib/random.ts'
+import { prepareSchema } from './schema.ts'
+import { type Service, startService } from './service.ts'
+import { openStores, type Stores } from './stores.ts'
+import { welcome } from './welcome.ts'
+
+const machine = { clock: systemClock, random: systemRandom }
+
+/** An embedded Postgres that ended by itself. */
+class StoreLost extends Error {
+  override readonly name = 'StoreLost'
+}
+
+const print = (text: string): void => {
+  process.stdout.write(text)
+}
+
+const start = async (config: Config, stores: Stores): Promise<Service> => {
+  await prepareSchema(config, stores)
+  const service = await startService(config, stores, { machine })
+  for (const warning of configWarnings(config)) print(`warning: ${warning}\n`)
+  // In production an operator is made on the command line: there a password on standard output ends in a log.
+  if (!config.production) print(welcome(service.address, await createFirstOperator(service.core)))
+  return service
+}
+
+/** A second signal ends the process at once, for whoever cannot wait. */
+const askedToStop = (): Promise<void> =>
+  new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+  })
+
+/**
+ * Runs the service until it is asked to stop, then finishes what is under way and closes everything.
+ * @throws whatever keeps it from starting; `explainFailure` puts it into words
+ */
+export const serve = async (): Promise<void> => {
+  const stop = askedToStop()
+  const config = loadConfig()
+  const stores = await openStores(config, { joinsRunning: false })
+  try {
+    const service = await start(config, stores)
+    const lost = stores.lost.then(() => {
+      throw new StoreLost('the embedded Postgres has ended; its log is postgres.log in DATA_DIR')
+    })
+    try {
+      await Promise.race([stop, lost])
+    } finally {
+      await service.stop()
+    }
+  } finally {
+    await stores.close()
+  }
+}

@@ -1,0 +1,12 @@
+import { defineErrors } from '../lib/app-error.ts'
+
+export const sessionErrors = defineErrors({
+  missing_refresh_token: { status: 401, title: 'The request carries no refresh token.' },
+  invalid_refresh_token: { status: 401, title: 'The refresh token is not one that this service issued for this use.' },
+  session_ended: { status: 401, title: 'The session has ended; sign in again.' },
+  session_contended: {
+    status: 503,
+    title: 'The session kept changing while it was refreshed. Try again; nothing was consumed.',
+  },
+  session_not_found: { status: 404, title: 'There is no such session.' },
+})

@@ -1,0 +1,52 @@
+import type { Clock } from '../lib/clock.ts'
+import type { MintedToken, TokenSubject } from '../tokens/index.ts'
+import type { HandleCodec } from './handle.ts'
+import { scopeAtRefresh } from './scope.ts'
+import type { SessionFacts } from './session.ts'
+
+export type IssueTokens = {
+  readonly clock: Clock
+  readonly codec: HandleCodec
+  readonly mint: (subject: TokenSubject) => MintedToken
+}
+
+/** What a sign-in or a refresh hands out. */
+export type Issued = {
+  readonly sessionId: string
+  readonly accountId: string
+  readonly accessToken: string
+  /** Seconds. */
+  readonly expiresInSeconds: number
+  /** The newest handle of the session. */
+  readonly refreshToken: string
+  /** Whole seconds until the handle dies if it is not used again. */
+  readonly refreshExpiresInSeconds: number
+}
+
+/** Makes the credentials of a session as it now stands. Reads and writes nothing. */
+export const issueTokens = (
+  { clock, codec, mint }: IssueTokens,
+  facts: SessionFacts,
+  secret: Buffer,
+): Issued => {
+  const minted = mint({
+    accountId: facts.accountId,
+    sessionId: facts.sessionId,
+    clientId: facts.clientId,
+    audience: facts.audience,
+    scope: scopeAtRefresh(facts.scope, facts.roles),
+    roles: facts.roles,
+    authenticatedAtMs: facts.authenticatedAtMs,
+    amr: facts.amr,
+    acr: facts.acr,
+    epochs: [facts.globalEpoch, facts.accountEpoch, facts.claimsEpoch],
+  })
+  return {
+    sessionId: facts.sessionId,
+    accountId: facts.accountId,
+    accessToken: minted.token,
+    expiresInSeconds: minted.expiresInSeconds,
+    refreshToken: codec.write({ sessionId: facts.sessionId, generation: facts.generation, secret }),
+    refreshExpiresInSeconds: Math.max(0, Math.ceil((facts.idleExpiresAtMs - clock.nowMs()) / 1000)),
+  }
+}

@@ -1,0 +1,67 @@
+import { type Actor, actorText, type RequestFacts } from '../audit/index.ts'
+import { newId } from '../lib/id.ts'
+import type { Random } from '../lib/random.ts'
+import { secretBytes, secretDigest } from './handle.ts'
+import type { Delivery, SessionFacts } from './session.ts'
+import type { SessionStores } from './session-work.ts'
+
+export type SessionLimits = {
+  readonly idleSeconds: number
+  readonly absoluteSeconds: number
+  /** Live sessions of one account; the least recently used beyond it end. */
+  readonly perAccount: number
+}
+
+export type SignIn = {
+  readonly accountId: string
+  readonly delivery: Delivery
+  readonly clientId: string
+  readonly audience: string
+  readonly scope: string
+  /** How the person proved who they are (RFC 8176). */
+  readonly amr: readonly string[]
+  readonly acr: string
+  readonly client: RequestFacts
+  readonly nowMs: number
+}
+
+export type OpenedSession = { readonly facts: SessionFacts; readonly secret: Buffer }
+
+const evict = async (
+  { sessions, revocations, audit }: SessionStores,
+  { accountId, client, nowMs }: SignIn,
+  most: number,
+): Promise<void> => {
+  const actor: Actor = { kind: 'system' }
+  for (const sessionId of await sessions.evictBeyond(accountId, most, nowMs)) {
+    const reason = 'evicted'
+    await revocations.append({ target: { kind: 'sid', key: sessionId }, actor: actorText(actor), reason })
+    await audit.record({ event: 'session_ended', outcome: 'success', reason, actor, accountId, sessionId, client })
+  }
+}
+
+/**
+ * Adds a session and ends what the account then has too many of, inside a transaction that holds the account's lock: two
+ * sign-ins at once would otherwise both find room.
+ * @returns nothing when the account is not active (any more)
+ */
+export const openSession =
+  (random: Random, limits: SessionLimits) =>
+  async (stores: SessionStores, signIn: SignIn): Promise<OpenedSession | undefined> => {
+    const { nowMs, client, ...rest } = signIn
+    const secret = random(secretBytes)
+    const absoluteExpiresAtMs = nowMs + limits.absoluteSeconds * 1000
+    const facts = await stores.sessions.add({
+      ...rest,
+      sessionId: newId(random),
+      secretDigest: secretDigest(secret),
+      userAgent: client.userAgent ?? '',
+      address: client.address,
+      authenticatedAtMs: nowMs,
+      idleExpiresAtMs: Math.min(nowMs + limits.idleSeconds * 1000, absoluteExpiresAtMs),
+      absoluteExpiresAtMs,
+    })
+    if (!facts) return undefined
+    await evict(stores, signIn, limits.perAccount)
+    return { facts, secret }
+  }

@@ -1,0 +1,182 @@
+import type { Sql } from '../infra/postgres/database.ts'
+import { idFromBytes, idToBytes } from '../lib/id.ts'
+import * as statements from './session-sql.ts'
+import {
+  type Delivery,
+  type EndReason,
+  endReasons,
+  type SessionFacts,
+  type SessionState,
+} from './session.ts'
+import type { Rotation, SessionStore, SessionSummary } from './session-store.ts'
+
+type FactsRow = {
+  id: Buffer
+  account_id: Buffer
+  generation: number
+  client_id: string
+  audience: string
+  scope: string
+  amr: string[]
+  acr: string
+  authenticated_at: Date
+  idle_expires_at: Date
+  absolute_expires_at: Date
+  global_epoch: number
+  account_epoch: number
+  roles: string[]
+  claims_epoch: number
+}
+
+type StateRow = FactsRow & {
+  delivery: Delivery
+  last_used_at: Date
+  end_reason: string | null
+  account_is_active: boolean
+  epoch_has_risen: boolean
+}
+
+type SummaryRow = Pick<FactsRow, 'id' | 'authenticated_at' | 'idle_expires_at'> & {
+  delivery: Delivery
+  user_agent: string
+  address: string
+  last_used_at: Date
+}
+
+/** A row that no version of this code can have written. */
+class ImpossibleSession extends Error {
+  override readonly name = 'ImpossibleSession'
+}
+
+const endReasonOf = (text: string | null): EndReason | undefined => {
+  if (text === null) return undefined
+  const reason = endReasons.find((known) => known === text)
+  if (!reason) throw new ImpossibleSession(`unknown end reason ${text}`)
+  return reason
+}
+
+const factsOf = (row: FactsRow): SessionFacts => ({
+  sessionId: idFromBytes(row.id),
+  accountId: idFromBytes(row.account_id),
+  generation: row.generation,
+  clientId: row.client_id,
+  audience: row.audience,
+  scope: row.scope,
+  amr: row.amr,
+  acr: row.acr,
+  authenticatedAtMs: row.authenticated_at.getTime(),
+  idleExpiresAtMs: row.idle_expires_at.getTime(),
+  absoluteExpiresAtMs: row.absolute_expires_at.getTime(),
+  roles: row.roles,
+  claimsEpoch: row.claims_epoch,
+  globalEpoch: row.global_epoch,
+  accountEpoch: row.account_epoch,
+})
+
+const stateOf = (row: StateRow): SessionState => ({
+  ...factsOf(row),
+  delivery: row.delivery,
+  lastUsedAtMs: row.last_used_at.getTime(),
+  ended: endReasonOf(row.end_reason),
+  accountIsActive: row.account_is_active,
+  epochHasRisen: row.epoch_has_risen,
+})
+
+const summaryOf = (row: SummaryRow): SessionSummary => ({
+  sessionId: idFromBytes(row.id),
+  delivery: row.delivery,
+  userAgent: row.user_agent,
+  address: row.address,
+  authenticatedAtMs: row.authenticated_at.getTime(),
+  lastUsedAtMs: row.last_used_at.getTime(),
+  expiresAtMs: row.idle_expires_at.getTime(),
+})
+
+const rotationValues = (rotation: Rotation): readonly unknown[] => [
+  idToBytes(rotation.sessionId),
+  rotation.secretDigest,
+  rotation.generation,
+  rotation.delivery,
+  new Date(rotation.nowMs),
+  new Date(rotation.idleExpiresAtMs),
+]
+
+const idsOf = (rows: readonly { id: Buffer }[]): string[] => rows.map(({ id }) => idFromBytes(id))
+
+const optionalId = (id: string | undefined): Buffer | undefined =>
+  id === undefined ? undefined : idToBytes(id)
+
+/** How sessions begin, move on and are found again. */
+const handleMethods = (sql: Sql): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'find' | 'stands'> => ({
+  add: async (session) => {
+    const [row] = await sql.query<FactsRow>(statements.add, [
+      idToBytes(session.sessionId),
+      idToBytes(session.accountId),
+      session.delivery,
+      session.secretDigest,
+      session.clientId,
+      session.audience,
+      session.scope,
+      session.amr,
+      session.acr,
+      session.userAgent,
+      session.address,
+      new Date(session.authenticatedAtMs),
+      new Date(session.idleExpiresAtMs),
+      new Date(session.absoluteExpiresAtMs),
+    ])
+    return row && factsOf(row)
+  },
+  rotate: async (rotation) => {
+    const [row] = await sql.query<FactsRow>(statements.rotate, rotationValues(rotation))
+    return row && factsOf(row)
+  },
+  recover: async (rotation) => {
+    const [row] = await sql.query<FactsRow>(statements.recover, rotationValues(rotation))
+    return row && factsOf(row)
+  },
+  find: async (sessionId, secretDigest) => {
+    const [row] = await sql.query<StateRow>(statements.find, [idToBytes(sessionId), secretDigest])
+    return row && stateOf(row)
+  },
+  stands: async ({ sessionId, accountId, tokenId, epochs, nowMs }) => {
+    const [row] = await sql.query<{ stands: boolean }>(statements.stands, [
+      idToBytes(sessionId),
+      idToBytes(accountId),
+      ...epochs,
+      tokenId,
+      new Date(nowMs),
+    ])
+    return row?.stands === true
+  },
+})
+
+/** How sessions are listed and end. */
+const endMethods = (
+  sql: Sql,
+): Pick<SessionStore, 'listOfAccount' | 'end' | 'endAllOfAccount' | 'evictBeyond' | 'dropExpired'> => ({
+  listOfAccount: async (accountId, nowMs) => {
+    const values = [idToBytes(accountId), new Date(nowMs)]
+    return (await sql.query<SummaryRow>(statements.listOfAccount, values)).map(summaryOf)
+  },
+  end: async (sessionId, reason, nowMs, accountId) => {
+    const values = [idToBytes(sessionId), new Date(nowMs), reason, optionalId(accountId)]
+    const [row] = await sql.query<{ account_id: Buffer }>(statements.end, values)
+    return row && { accountId: idFromBytes(row.account_id) }
+  },
+  endAllOfAccount: async (accountId, reason, nowMs, exceptSessionId) => {
+    const values = [idToBytes(accountId), new Date(nowMs), reason, optionalId(exceptSessionId)]
+    return idsOf(await sql.query<{ id: Buffer }>(statements.endAllOfAccount, values))
+  },
+  evictBeyond: async (accountId, most, nowMs) => {
+    const values = [idToBytes(accountId), new Date(nowMs), most]
+    return idsOf(await sql.query<{ id: Buffer }>(statements.evictBeyond, values))
+  },
+  dropExpired: async (beforeMs, limit) =>
+    (await sql.query(statements.dropExpired, [new Date(beforeMs), limit])).length,
+})
+
+export const postgresSessionStore = (sql: Sql): SessionStore => ({
+  ...handleMethods(sql),
+  ...endMethods(sql),
+})

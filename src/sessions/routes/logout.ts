@@ -1,0 +1,49 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { type Caller, tryCaller } from '../../http/access.ts'
+import { clientFacts } from '../../http/client-facts.ts'
+import type { logOut } from '../end-own-sessions.ts'
+import type { endPresentedSession } from '../end-presented-session.ts'
+import { sessionErrors } from '../errors.ts'
+import { logoutSchema } from '../schemas.ts'
+import { presentedHandle } from './presented-handle.ts'
+import { expiredRefreshCookie } from './refresh-cookie.ts'
+
+export type LogoutRouteDeps = {
+  readonly endPresented: ReturnType<typeof endPresentedSession>
+  readonly logOut: ReturnType<typeof logOut>
+  /** The session of an access token, if the request carries a good one. */
+  readonly authenticate: (token: string) => Promise<Caller>
+}
+
+/**
+ * Not "cookies": that would delete the cookies of every application below the same registrable domain
+ * (docs/decisions/0007-logout-clears-its-own-cookies.md).
+ */
+const clearSiteData = '"cache", "storage"'
+
+export const logoutRoutes =
+  ({ endPresented, logOut, authenticate }: LogoutRouteDeps) =>
+  (instance: FastifyInstance): void => {
+    const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+
+    const endByToken = async (request: FastifyRequest): Promise<boolean> => {
+      const caller = await tryCaller(request, authenticate)
+      if (caller) await logOut({ ...caller, client: clientFacts(request) })
+      return caller !== undefined
+    }
+
+    app.post(
+      '/logout',
+      // Public, because a person whose access token has just expired must be able to log out too.
+      { schema: logoutSchema, config: { access: 'public' } },
+      async (request, reply) => {
+        const handle = presentedHandle(request)
+        if (handle) await endPresented({ ...handle, client: clientFacts(request) })
+        const endedByToken = await endByToken(request)
+        if (!handle && !endedByToken) throw sessionErrors.error('missing_refresh_token')
+        reply.header('set-cookie', expiredRefreshCookie()).header('clear-site-data', clearSiteData)
+        return reply.code(204).send(null)
+      },
+    )
+  }

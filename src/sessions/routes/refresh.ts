@@ -1,0 +1,40 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { clientFacts } from '../../http/client-facts.ts'
+import type { Reference } from '../../audit/index.ts'
+import { sessionErrors } from '../errors.ts'
+import type { refreshSession } from '../refresh-session.ts'
+import { refreshSchema } from '../schemas.ts'
+import { presentedHandle } from './presented-handle.ts'
+import { expiredRefreshCookie } from './refresh-cookie.ts'
+import { tokenAnswer } from './token-answer.ts'
+
+export type RefreshRouteDeps = {
+  readonly refresh: ReturnType<typeof refreshSession>
+  /** A refresh is logged and not audited: it is one statement, and the log names the session only by this. */
+  readonly reference: Reference
+}
+
+export const refreshRoutes =
+  ({ refresh, reference }: RefreshRouteDeps) =>
+  (instance: FastifyInstance): void => {
+    const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+    app.post(
+      '/refresh',
+      { schema: refreshSchema, config: { access: 'public' } },
+      async (request, reply) => {
+        const handle = presentedHandle(request)
+        if (!handle) throw sessionErrors.error('missing_refresh_token')
+        const result = await refresh({ ...handle, client: clientFacts(request) })
+        if (result.kind === 'refused') {
+          if (result.clearsCookie && handle.delivery === 'cookie') {
+            reply.header('set-cookie', expiredRefreshCookie())
+          }
+          throw result.error
+        }
+        const session = reference(result.issued.sessionId)
+        request.log.info({ event: 'token_refreshed', session }, 'session refreshed')
+        return tokenAnswer(reply, result.issued, handle.delivery)
+      },
+    )
+  }

@@ -1,0 +1,96 @@
+/** How the handle reaches the client, chosen at sign-in and never changed. */
+export type Delivery = 'cookie' | 'body'
+
+/** Why a session ended; the same code in the error, the audit entry and the event. */
+export const endReasons = [
+  'logout',
+  'revoked',
+  'evicted',
+  'token_reuse',
+  'account_disabled',
+  'idle_expired',
+  'absolute_expired',
+] as const
+
+export type EndReason = (typeof endReasons)[number]
+
+/** What a token is minted from. */
+export type SessionFacts = {
+  readonly sessionId: string
+  readonly accountId: string
+  readonly generation: number
+  readonly clientId: string
+  readonly audience: string
+  readonly scope: string
+  readonly amr: readonly string[]
+  readonly acr: string
+  readonly authenticatedAtMs: number
+  readonly idleExpiresAtMs: number
+  readonly absoluteExpiresAtMs: number
+  /** The account's roles as they are now, and the claims epoch they were read at. */
+  readonly roles: readonly string[]
+  readonly claimsEpoch: number
+  /** As stored at sign-in. */
+  readonly globalEpoch: number
+  readonly accountEpoch: number
+}
+
+/** A session with all that decides whether a handle of it is still good. */
+export type SessionState = SessionFacts & {
+  readonly delivery: Delivery
+  readonly lastUsedAtMs: number
+  readonly ended: EndReason | undefined
+  readonly accountIsActive: boolean
+  /** Whether the account's or the global epoch has risen since sign-in. */
+  readonly epochHasRisen: boolean
+}
+
+export type PresentedHandle = {
+  readonly generation: number
+  readonly delivery: Delivery
+}
+
+export type RefreshDecision =
+  /** The handle is the current one: whatever was in the way is gone, so rotate again. */
+  | { readonly kind: 'rotate' }
+  /** The direct predecessor within the grace: the same successor again. */
+  | { readonly kind: 'repeat' }
+  /** A later generation than the row's, which only we can have made: commits were lost in a fail-over. */
+  | { readonly kind: 'recover' }
+  /** The session must end now, for this reason. */
+  | { readonly kind: 'end'; readonly reason: EndReason; readonly clearsCookie: boolean }
+  | { readonly kind: 'refuse'; readonly reason: EndReason; readonly clearsCookie: boolean }
+  /** A handle that was delivered the other way: as good as made up, and no sign of theft. */
+  | { readonly kind: 'unknown' }
+
+const whyDead = (state: SessionState, nowMs: number): EndReason | undefined => {
+  if (state.ended) return state.ended
+  if (state.absoluteExpiresAtMs <= nowMs) return 'absolute_expired'
+  if (state.idleExpiresAtMs <= nowMs) return 'idle_expired'
+  return state.epochHasRisen ? 'revoked' : undefined
+}
+
+/**
+ * What to answer to a handle that did not rotate its session (design section 4).
+ *
+ * A response to a handle that is not the newest never clears the cookie, because the browser may hold the newest by now. Reuse is
+ * the exception: it ends the session, and with it every handle there is.
+ * @param graceMs how long the direct predecessor is answered with its successor; zero turns that off
+ */
+export const decideRefresh = (
+  state: SessionState | undefined,
+  presented: PresentedHandle,
+  nowMs: number,
+  graceMs: number,
+): RefreshDecision => {
+  if (!state || state.delivery !== presented.delivery) return { kind: 'unknown' }
+  const age = state.generation - presented.generation
+  const clearsCookie = age <= 0
+  const dead = whyDead(state, nowMs)
+  if (dead) return { kind: 'refuse', reason: dead, clearsCookie }
+  if (!state.accountIsActive) return { kind: 'end', reason: 'account_disabled', clearsCookie }
+  if (age < 0) return { kind: 'recover' }
+  if (age === 0) return { kind: 'rotate' }
+  if (age === 1 && nowMs - state.lastUsedAtMs < graceMs) return { kind: 'repeat' }
+  return { kind: 'end', reason: 'token_reuse', clearsCookie: true }
+}

@@ -1,0 +1,45 @@
+import type { Signer } from '../keys/index.ts'
+import type { Clock } from '../lib/clock.ts'
+import { newId } from '../lib/id.ts'
+import type { Random } from '../lib/random.ts'
+import { buildClaims, maximumLifetimeSeconds, type TokenSubject } from './claims.ts'
+import { signJws } from './sign-jws.ts'
+
+/** RFC 9068 section 2.1. Keeps a token of another kind from passing as one of these, and the other way round. */
+export const accessTokenType = 'at+jwt'
+
+type Dependencies = {
+  readonly signer: () => Signer
+  readonly issuer: string
+  /** 1 to 900. */
+  readonly accessTokenSeconds: number
+  readonly clock: Clock
+  readonly random: Random
+}
+
+export type MintedToken = {
+  readonly token: string
+  /** For `expires_in`. */
+  readonly expiresInSeconds: number
+  /** The `jti`. */
+  readonly tokenId: string
+}
+
+export type MintAccessToken = (subject: TokenSubject) => MintedToken
+
+/** Synchronous: about 30 µs of CPU with ES256. Throws a TypeError at once for a lifetime that verifiers would refuse. */
+export const mintAccessToken = (deps: Dependencies): MintAccessToken => {
+  const { accessTokenSeconds: lifetimeSeconds, issuer } = deps
+  const isAllowed =
+    Number.isInteger(lifetimeSeconds) &&
+    lifetimeSeconds >= 1 &&
+    lifetimeSeconds <= maximumLifetimeSeconds
+  if (!isAllowed) throw new TypeError(`access tokens live 1 to ${maximumLifetimeSeconds} seconds`)
+  return (subject) => {
+    const tokenId = newId(deps.random)
+    const nowMs = deps.clock.nowMs()
+    const claims = buildClaims(subject, { issuer, tokenId, nowMs, lifetimeSeconds })
+    const token = signJws(deps.signer(), accessTokenType, claims)
+    return { token, expiresInSeconds: lifetimeSeconds, tokenId }
+  }
+}

@@ -1,0 +1,11 @@
+import { readFileSync } from 'node:fs'
+import { Value } from 'typebox/value'
+import { Type } from 'typebox'
+
+const manifest = Type.Object({ version: Type.String() })
+
+/** As in package.json, which lies one folder above this file, compiled or not. */
+export const { version } = Value.Parse(
+  manifest,
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')),
+)

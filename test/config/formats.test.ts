@@ -1,0 +1,161 @@
+import { describe, expect, test } from 'vitest'
+import { loadConfig } from '../../src/config/index.ts'
+import { configErrorOf } from './environments.ts'
+
+const isRefused = (name: string, text: string): boolean =>
+  configErrorOf({ [name]: text }).problems.every((problem) => problem.name === name)
+
+describe('numbers', () => {
+  test.each([
+    '1e3',
+    ' 5',
+    '5 ',
+    '0x10',
+    '+5',
+    '-5',
+    '5.0',
+    '05',
+    '٥',
+    'Infinity',
+    'NaN',
+    '9'.repeat(30),
+  ])('the number %j is not strictly written and is refused', (text) => {
+    expect(isRefused('DATABASE_POOL_SIZE', text)).toBe(true)
+  })
+
+  test.each([
+    ['PORT', 0, 65_535],
+    ['ACCESS_TOKEN_SECONDS', 60, 900],
+    ['REFRESH_GRACE_SECONDS', 0, 60],
+    ['SESSIONS_PER_ACCOUNT', 1, 1000],
+    ['DATABASE_POOL_SIZE', 1, 100],
+    ['DATABASE_CONNECT_TIMEOUT_MS', 50, 10_000],
+    ['DATABASE_STATEMENT_TIMEOUT_MS', 50, 60_000],
+    ['PASSWORD_MIN_LENGTH', 8, 64],
+    ['HASH_CONCURRENCY', 1, 256],
+    ['HASH_QUEUE', 0, 10_000],
+    ['LOGIN_FAILURES_PER_SOURCE', 1, 1_000_000],
+    ['LOGIN_FAILURES_PER_NETWORK', 1, 1_000_000],
+    ['LOGIN_FAILURES_GLOBAL', 1, 1_000_000],
+  ])('%s takes %d and %d and nothing beyond', (name, least, most) => {
+    for (const value of [least, most]) {
+      expect(Object.values(loadConfig({ [name]: String(value) }))).toContain(value)
+    }
+    for (const value of [least - 1, most + 1]) expect(isRefused(name, String(value))).toBe(true)
+  })
+
+  test('days become seconds', () => {
+    const config = loadConfig({ SESSION_IDLE_DAYS: '1', SESSION_ABSOLUTE_DAYS: '365' })
+    expect(config).toMatchObject({ sessionIdleSeconds: 86_400, sessionAbsoluteSeconds: 31_536_000 })
+    expect(isRefused('SESSION_ABSOLUTE_DAYS', '366')).toBe(true)
+    expect(isRefused('SESSION_IDLE_DAYS', '0')).toBe(true)
+  })
+})
+
+describe('words', () => {
+  test.each([
+    ['SIGNING_ALGORITHM', 'es256'],
+    ['SIGNING_ALGORITHM', 'HS256'],
+    ['LOG_LEVEL', 'INFO'],
+    ['DATABASE_PREPARED_STATEMENTS', '1'],
+    ['ALLOW_PLAINTEXT_STORES', 'yes'],
+    ['HOST', '127.0.0.1:80'],
+    ['HOST', '[::1]'],
+    ['HOST', 'a b'],
+  ])('%s does not take %j', (name, text) => {
+    expect(isRefused(name, text)).toBe(true)
+  })
+
+  test('true and false are taken as such', () => {
+    expect(loadConfig({ DATABASE_PREPARED_STATEMENTS: 'false' }).databasePreparedStatements).toBe(
+      false,
+    )
+    expect(loadConfig({ DATABASE_PREPARED_STATEMENTS: 'true' }).databasePreparedStatements).toBe(
+      true,
+    )
+  })
+})
+
+describe('the issuer', () => {
+  test.each([
+    'https://a.example/',
+    'https://a.example/path/',
+    'https://a.example?x=1',
+    'https://a.example#x',
+    'https://a.example?',
+    'https://user@a.example',
+    'https://a.example\\b',
+    ' https://a.example',
+    'https://a.exa\nmple',
+    'https://a.example/x/../y',
+    'ftp://a.example',
+    'a.example',
+    'https://',
+  ])('R92: %j is refused as issuer', (text) => {
+    expect(isRefused('ISSUER', text)).toBe(true)
+  })
+
+  test.each(['https://a.example', 'https://a.example/tenant', 'http://localhost:3000'])(
+    'R92: %j is an issuer and stays as written',
+    (text) => {
+      expect(loadConfig({ ISSUER: text }).issuer).toBe(text)
+    },
+  )
+})
+
+describe('lists', () => {
+  test.each([
+    'https://a.example/',
+    'https://a.example/path',
+    'https://A.example',
+    'https://a.example:443',
+    'https://*.example',
+    'null',
+    '*',
+    'a.example',
+    'capacitor://localhost',
+    'https://a.example,',
+    'https://a.example,,https://b.example',
+    'https://a.example,https://a.example',
+  ])('R66: %j is not a list of exact origins', (text) => {
+    expect(isRefused('ALLOWED_ORIGINS', text)).toBe(true)
+  })
+
+  test('origins are kept as written, blanks around commas ignored', () => {
+    const config = loadConfig({ ALLOWED_ORIGINS: 'https://a.example, http://localhost:5173' })
+    expect(config.allowedOrigins).toEqual(['https://a.example', 'http://localhost:5173'])
+  })
+
+  test.each([
+    '0.0.0.0/0',
+    '::/0',
+    '10.0.0.0/33',
+    'fd00::/129',
+    '10.0.0.0/',
+    '10.0.0.0/8/8',
+    '10.0.0.0/08',
+    '10.0.0',
+    '010.0.0.1',
+    'fe80::1%eth0',
+    '::ffff:10.0.0.1',
+    'loopback',
+    'proxy.internal',
+    'true',
+    '1',
+  ])('R59: %j names no proxy', (text) => {
+    expect(isRefused('TRUSTED_PROXIES', text)).toBe(true)
+  })
+
+  test('R59: proxies become ranges, a plain address the range of itself', () => {
+    const config = loadConfig({ TRUSTED_PROXIES: '10.0.0.7,192.168.0.0/16,::1,fd00::/8' })
+    expect(config.trustedProxies).toEqual(['10.0.0.7/32', '192.168.0.0/16', '::1/128', 'fd00::/8'])
+  })
+
+  test('the first audience is the default one; a colon makes it a URI', () => {
+    const config = loadConfig({ AUDIENCE: 'orders,https://api.example/v1' })
+    expect(config.audiences).toEqual(['orders', 'https://api.example/v1'])
+    expect(isRefused('AUDIENCE', 'two words')).toBe(true)
+    expect(isRefused('AUDIENCE', '://x')).toBe(true)
+    expect(isRefused('AUDIENCE', 'a'.repeat(256))).toBe(true)
+  })
+})

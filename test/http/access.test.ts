@@ -1,0 +1,127 @@
+import { expect, test } from 'vitest'
+import { createHttpServer } from '../../src/http/server.ts'
+import { jsonHeaders, startToyServer, toyOptions } from './toy-server.ts'
+
+const get = async (url: string, authorization?: string) => {
+  const response = await fetch(url, { headers: { ...(authorization && { authorization }) } })
+  const challenge = response.headers.get('www-authenticate')
+  return { status: response.status, challenge, body: await response.json(), response }
+}
+
+test('R100: no token is challenged without an error code, a bad one with invalid_token', async () => {
+  const { url, handled } = await startToyServer()
+  const none = { status: 401, challenge: 'Bearer realm="cardea"', body: { code: 'missing_token' } }
+  expect(await get(`${url}/me`)).toMatchObject(none)
+  expect(await get(`${url}/me`, 'Basic YTpi')).toMatchObject(none)
+  for (const header of [
+    'Bearer',
+    'Bearer  ',
+    'Bearer made-up',
+    'Bearer a b',
+    'Bearer a,b',
+    'Bearer "a"',
+  ]) {
+    expect(await get(`${url}/me`, header), header).toMatchObject({
+      status: 401,
+      challenge: 'Bearer realm="cardea", error="invalid_token"',
+      body: { code: 'invalid_token' },
+    })
+  }
+  expect(handled()).toBe(0)
+})
+
+test('R100: a token without the right is 403 insufficient_scope on operator routes', async () => {
+  const { url, handled } = await startToyServer()
+  for (const token of ['person-token', 'operator-without-scope']) {
+    expect(await get(`${url}/admin/me`, `Bearer ${token}`)).toMatchObject({
+      status: 403,
+      challenge: 'Bearer realm="cardea", error="insufficient_scope"',
+      body: { code: 'insufficient_scope' },
+    })
+  }
+  expect(handled()).toBe(0)
+  expect((await get(`${url}/admin/me`, 'Bearer operator-token')).status).toBe(200)
+})
+
+test('a good token lets the handler know its caller, whatever the case of the scheme', async () => {
+  const { url } = await startToyServer()
+  for (const scheme of ['Bearer', 'bearer', 'BEARER']) {
+    const { status, body } = await get(`${url}/me`, `${scheme} person-token`)
+    expect(status).toBe(200)
+    expect(body).toMatchObject({ accountId: 'account', sessionId: 'session', tokenId: 'token' })
+  }
+})
+
+test('R35: a token in the query or in a body is ignored', async () => {
+  const { url, handled } = await startToyServer()
+  const missing = { status: 401, body: { code: 'missing_token' } }
+  expect(await get(`${url}/me?access_token=person-token`)).toMatchObject(missing)
+  const form = await fetch(`${url}/plain`, {
+    method: 'POST',
+    body: new URLSearchParams({ access_token: 'person-token' }),
+  })
+  expect(form.status).toBe(415)
+  const json = await fetch(`${url}/echo`, {
+    method: 'POST',
+    headers: jsonHeaders,
+    body: '{"email":"a","access_token":"person-token"}',
+  })
+  expect(json.status).toBe(400)
+  expect(handled()).toBe(0)
+})
+
+test('R117: a token over 4 KiB is refused before anyone looks at it', async () => {
+  let looked = 0
+  const { url } = await startToyServer({
+    authenticate: async () => {
+      looked += 1
+      throw new Error('unreachable')
+    },
+  })
+  expect(await get(`${url}/me`, `Bearer ${'a'.repeat(4097)}`)).toMatchObject({
+    status: 401,
+    body: { code: 'invalid_token' },
+  })
+  expect(looked).toBe(0)
+})
+
+test('a store that is away stays 503 without a challenge: a 401 would sign the user out', async () => {
+  const { url, log } = await startToyServer()
+  const { status, challenge, body, response } = await get(`${url}/me`, 'Bearer store-away')
+  expect({ status, challenge }).toEqual({ status: 503, challenge: null })
+  expect(body).toMatchObject({ code: 'store_unavailable' })
+  expect(JSON.stringify(body)).not.toContain('10.0.0.7')
+  expect(response.headers.get('retry-after')).toBe('2')
+  const logged = log().filter((line) => line.level >= 50)
+  expect(logged).toHaveLength(1)
+  expect(JSON.stringify(logged)).toContain('10.0.0.7')
+})
+
+test('R103: a check of callers that breaks denies the request and is logged once', async () => {
+  const { url, log, handled } = await startToyServer()
+  const { status, body } = await get(`${url}/me`, 'Bearer breaks-the-check')
+  expect(status).toBe(500)
+  expect(JSON.stringify(body)).not.toContain('secret detail')
+  expect(log().filter((line) => line.level >= 50)).toHaveLength(1)
+  expect(handled()).toBe(0)
+  expect((await get(`${url}/me`, 'Bearer person-token')).status).toBe(200)
+})
+
+test('the reason of a refused token reaches the caller', async () => {
+  const { url } = await startToyServer()
+  expect((await get(`${url}/me`, 'Bearer ended')).body).toMatchObject({ reason: 'session_ended' })
+})
+
+test('the app does not take a route that names no access, or one it cannot check', async () => {
+  const app = await createHttpServer({ ...toyOptions, logLevel: 'silent' })
+  expect(() => app.get('/open', async () => 'open')).toThrow('GET /open does not say who may call')
+  expect(() => app.get('/feed', { config: { access: 'service' } }, async () => 'x')).toThrow(
+    'not supported',
+  )
+  await app.close()
+})
+
+test('asking for the caller on a public route is a mistake that shows', async () => {
+  const { url } = await startToyServer()
+  expect((await get(`${url}/nobody`, 'Bearer person-token')).status).toBe(500)
+})

@@ -1,0 +1,45 @@
+import { expect, test } from 'vitest'
+import { sendRaw, startToyServer } from './toy-server.ts'
+
+const factsOf = async (headers: readonly string[], trustedProxies: readonly string[] = []) => {
+  const { port } = await startToyServer({ trustedProxies })
+  const answer = await sendRaw(port, 'GET /facts', ['Host: a', ...headers])
+  expect(answer.status).toBe(200)
+  return JSON.parse(answer.body)
+}
+
+test('R107: without trusted proxies, forwarding headers change nothing', async () => {
+  const forged = ['X-Forwarded-For: 6.6.6.6', 'Forwarded: for=6.6.6.6', 'X-Real-IP: 6.6.6.6']
+  expect(await factsOf(forged)).toMatchObject({ address: '127.0.0.1' })
+})
+
+test('R107: behind a trusted proxy the address is the last one that no trusted proxy added', async () => {
+  const trusted = ['127.0.0.0/8', '10.1.0.0/16']
+  const addressFor = async (...headers: string[]) => (await factsOf(headers, trusted)).address
+  expect(await addressFor('X-Forwarded-For: 6.6.6.6, 203.0.113.9')).toBe('203.0.113.9')
+  expect(await addressFor('X-Forwarded-For: 6.6.6.6, 203.0.113.9, 10.1.2.3')).toBe('203.0.113.9')
+  expect(await addressFor('X-Forwarded-For: 6.6.6.6', 'X-Forwarded-For: 203.0.113.9')).toBe(
+    '203.0.113.9',
+  )
+  expect(await addressFor('X-Real-IP: 6.6.6.6', 'Forwarded: for=6.6.6.6')).toBe('127.0.0.1')
+  expect(await addressFor('X-Forwarded-For: ::ffff:203.0.113.9')).toBe('203.0.113.9')
+  expect(await addressFor('X-Forwarded-For: 2001:DB8:0::1')).toBe('2001:db8::1')
+})
+
+test('R107: text that is no address is not taken for one', async () => {
+  const { address } = await factsOf(['X-Forwarded-For: admin'], ['127.0.0.1/32'])
+  expect(address).toBe('127.0.0.1')
+})
+
+test('a peer that is not on the list is not believed', async () => {
+  expect(await factsOf(['X-Forwarded-For: 6.6.6.6'], ['10.0.0.0/8'])).toMatchObject({
+    address: '127.0.0.1',
+  })
+})
+
+test('the user agent is cut at 256 characters, its control characters escaped', async () => {
+  const { userAgent } = await factsOf([`User-Agent: a\tb\x85${'c'.repeat(400)}`])
+  expect(userAgent.startsWith('a\\x09b\\x85ccc')).toBe(true)
+  expect(userAgent).toHaveLength(256)
+  expect(await factsOf([])).not.toHaveProperty('userAgent')
+})

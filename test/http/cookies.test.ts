@@ -1,0 +1,61 @@
+import { parseSetCookie } from 'cookie'
+import { expect, test } from 'vitest'
+import { credentialCookie, expiredCookie, readSingleCookie } from '../../src/http/cookies.ts'
+
+const name = '__Host-cardea-refresh'
+
+test('R50: a credential cookie is host-only, secure, hidden from scripts and explicit about its age', () => {
+  const header = credentialCookie(name, 'AbC-_9', { maxAgeSeconds: 1_209_600, sameSite: 'strict' })
+  expect(parseSetCookie(header)).toEqual({
+    name,
+    value: 'AbC-_9',
+    maxAge: 1_209_600,
+    path: '/',
+    secure: true,
+    httpOnly: true,
+    sameSite: 'strict',
+  })
+  expect(header).not.toMatch(/domain/i)
+  expect(credentialCookie(name, 'x', { maxAgeSeconds: 1, sameSite: 'lax' })).toContain(
+    'SameSite=Lax',
+  )
+})
+
+test('R50: a cookie is deleted with the attributes it was set with', () => {
+  const set = credentialCookie(name, 'value', { maxAgeSeconds: 60, sameSite: 'lax' })
+  const expired = expiredCookie(name, { sameSite: 'lax' })
+  expect(expired).toBe(set.replace('=value', '=').replace('Max-Age=60', 'Max-Age=0'))
+})
+
+test('R50: a name without the prefix, a value that is not opaque and a pair over 4096 bytes are refused', () => {
+  const options = { maxAgeSeconds: 1, sameSite: 'strict' } as const
+  expect(() => credentialCookie('cardea', 'x', options)).toThrow(TypeError)
+  for (const value of ['a;b', 'a b', 'a"b', 'a,b', 'a\nb', 'ä']) {
+    expect(() => credentialCookie(name, value, options), value).toThrow(TypeError)
+  }
+  const fits = 4096 - name.length
+  expect(credentialCookie(name, 'a'.repeat(fits), options)).toContain('HttpOnly')
+  expect(() => credentialCookie(name, 'a'.repeat(fits + 1), options)).toThrow(TypeError)
+})
+
+test('R57: only an exact single match is used', () => {
+  expect(readSingleCookie(undefined, name)).toBeUndefined()
+  expect(readSingleCookie('', name)).toBeUndefined()
+  expect(readSingleCookie(`a=1; ${name}=v; b=2`, name)).toBe('v')
+  expect(readSingleCookie(`${name}=a=b`, name)).toBe('a=b')
+  expect(readSingleCookie(`__host-cardea-refresh=x; ${name}=v`, name)).toBe('v')
+  expect(readSingleCookie('__HOST-CARDEA-REFRESH=x', name)).toBeUndefined()
+  expect(readSingleCookie(`${name}-old=x; x${name}=y; =${name}=z`, name)).toBeUndefined()
+})
+
+test('R49 R57: two cookies of our name are refused, also when they are equal', () => {
+  for (const header of [
+    `${name}=a; ${name}=b`,
+    `${name}=a;${name}=a`,
+    `${name}=a; x=1;  ${name}=`,
+  ]) {
+    expect(() => readSingleCookie(header, name), header).toThrow(
+      expect.objectContaining({ code: 'duplicate_cookie', status: 400 }),
+    )
+  }
+})

@@ -1,0 +1,131 @@
+import { gzipSync } from 'node:zlib'
+import { expect, test } from 'vitest'
+import { jsonHeaders, sendRaw, startToyServer } from './toy-server.ts'
+
+const body = '{"email":"a@b"}'
+
+test('R64: an unsafe request without body and content type is 415 and runs no handler, DELETE included', async () => {
+  const { port, handled } = await startToyServer()
+  for (const line of ['POST /plain', 'POST /echo', 'DELETE /things/1']) {
+    const answer = await sendRaw(port, line, ['Host: localhost'])
+    expect(answer.status, line).toBe(415)
+    expect(answer.headers.get('content-type')).toBe('application/problem+json')
+  }
+  expect(handled()).toBe(0)
+})
+
+test('R65: any content type but application/json in UTF-8 is 415 and runs no handler', async () => {
+  const { url, handled } = await startToyServer()
+  const refused = [
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/json; charset=latin1',
+    'application/json; charset=utf-8; version=1',
+    'application/json;',
+    'application/json, text/plain',
+    'application/problem+json',
+    'application/jsonp',
+    'text/json',
+    '*',
+  ]
+  for (const contentType of refused) {
+    const headers = { 'content-type': contentType }
+    const response = await fetch(`${url}/echo`, { method: 'POST', headers, body })
+    expect(response.status, contentType).toBe(415)
+  }
+  expect(handled()).toBe(0)
+})
+
+test('R65: a body without any content type is 415', async () => {
+  const { port, handled } = await startToyServer()
+  const headers = ['Host: localhost', `Content-Length: ${body.length}`]
+  expect((await sendRaw(port, 'POST /echo', headers, body)).status).toBe(415)
+  expect(handled()).toBe(0)
+})
+
+test('application/json is accepted in any case, with charset utf-8 or without', async () => {
+  const { url } = await startToyServer()
+  const accepted = [
+    'application/json',
+    'APPLICATION/json',
+    'application/json;charset=UTF-8',
+    'application/json; charset="utf-8"',
+  ]
+  for (const contentType of accepted) {
+    const headers = { 'content-type': contentType }
+    const response = await fetch(`${url}/echo`, { method: 'POST', headers, body })
+    expect(await response.json(), contentType).toEqual({ email: 'a@b' })
+  }
+})
+
+test('R117: a compressed body is 415 and one over 8 KiB 413, announced or streamed', async () => {
+  const { url, handled } = await startToyServer()
+  const compressed = await fetch(`${url}/echo`, {
+    method: 'POST',
+    headers: { ...jsonHeaders, 'content-encoding': 'gzip' },
+    body: gzipSync(body),
+  })
+  expect(compressed.status).toBe(415)
+  const large = JSON.stringify({ email: 'a', note: 'x'.repeat(8 * 1024) })
+  const announced = await fetch(`${url}/echo`, {
+    method: 'POST',
+    headers: jsonHeaders,
+    body: large,
+  })
+  expect(announced.status).toBe(413)
+  const streamed = await fetch(`${url}/echo`, {
+    method: 'POST',
+    headers: jsonHeaders,
+    body: new Blob([large]).stream(),
+    duplex: 'half',
+  })
+  expect(streamed.status).toBe(413)
+  const justFits = `${body}${' '.repeat(8 * 1024 - body.length)}`
+  const fits = await fetch(`${url}/echo`, { method: 'POST', headers: jsonHeaders, body: justFits })
+  expect(fits.status).toBe(200)
+  expect(handled()).toBe(1)
+})
+
+test('R118 R119 R120 R121: wrong types, unknown, repeated and poisonous members are 400 and nothing is coerced', async () => {
+  const { url, handled } = await startToyServer()
+  const refused = [
+    '{"email":null}',
+    '{"email":12345}',
+    '{"email":["a@b"]}',
+    '{}',
+    '[]',
+    'null',
+    '"a@b"',
+    '{"email":"a@b","admin":true}',
+    '{"email":"a@b","email":"c@d"}',
+    '{"email":"a@b","note":{"__proto__":{"admin":true}}}',
+    '{"email":"a@b","note":{"\\u005f\\u005fproto__":{"admin":true}}}',
+    '{"email":"a@b","note":{"constructor":{"prototype":{"admin":true}}}}',
+    '{"email":"a\\u0000b"}',
+    '{"email":"\\ud800"}',
+  ]
+  for (const text of refused) {
+    const response = await fetch(`${url}/echo`, {
+      method: 'POST',
+      headers: jsonHeaders,
+      body: text,
+    })
+    expect(response.status, text).toBe(400)
+    expect(await response.json()).toMatchObject({ code: 'invalid_request' })
+  }
+  expect(handled()).toBe(0)
+  expect(Reflect.get({}, 'admin')).toBeUndefined()
+})
+
+test('an empty body is an empty object, and a route that describes no body takes no members', async () => {
+  const { url, handled } = await startToyServer()
+  const post = (text?: string) =>
+    fetch(`${url}/plain`, { method: 'POST', headers: jsonHeaders, ...(text && { body: text }) })
+  expect((await post()).status).toBe(200)
+  expect((await post('{}')).status).toBe(200)
+  expect((await post('{"everyone":true}')).status).toBe(400)
+  expect((await post('[]')).status).toBe(400)
+  expect((await post('null')).status).toBe(400)
+  expect(handled()).toBe(2)
+})

@@ -1,0 +1,246 @@
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
+import { migrate } from '../../src/infra/postgres/migrate.ts'
+import {
+  keyLabels,
+  openKeys,
+  postgresSigningKeyStore,
+  type SigningAlgorithm,
+  secretRing,
+  WrongKeyEncryptionKey,
+} from '../../src/keys/index.ts'
+import { SigningKeysDamaged } from '../../src/keys/load-key-set.ts'
+import { unsealPrivateKey } from '../../src/keys/sealed-private-key.ts'
+import { systemRandom } from '../../src/lib/random.ts'
+import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { everyAlgorithm, newSigningKey } from './new-signing-key.ts'
+
+const nowMs = Date.UTC(2030, 0, 1)
+const oldSecret = 'the old secret, long enough to be one'
+const newSecret = 'the new secret, long enough to be one'
+
+let fresh: FreshDatabase
+let owner: pg.Client
+
+/** As an instance of its own would connect: with the application's role. */
+const connect = (): Database => {
+  const database = openDatabase({
+    url: fresh.appUrl,
+    poolSize: 2,
+    connectTimeoutMs: 10_000,
+    statementTimeoutMs: 10_000,
+    preparedStatements: true,
+    onIdleError: () => undefined,
+  })
+  onTestFinished(() => database.close())
+  return database
+}
+
+type Start = { secrets?: string[]; algorithm?: SigningAlgorithm; database?: Database }
+
+const start = ({ secrets = [oldSecret], algorithm = 'ES256', database = connect() }: Start = {}) =>
+  openKeys({
+    store: postgresSigningKeyStore(database),
+    secrets: secretRing(secrets),
+    algorithm,
+    clock: { nowMs: () => nowMs, monotonicMs: () => 0 },
+    random: systemRandom,
+  })
+
+const rows = async () => (await owner.query('SELECT * FROM signing_keys ORDER BY kid')).rows
+
+beforeAll(async () => {
+  fresh = await freshDatabase()
+  const database = openDatabase({
+    url: fresh.ownerUrl,
+    poolSize: 1,
+    connectTimeoutMs: 10_000,
+    statementTimeoutMs: 0,
+    preparedStatements: false,
+    onIdleError: () => undefined,
+  })
+  await migrate(database, decodeURIComponent(new URL(fresh.appUrl).username))
+  await database.close()
+  owner = new pg.Client(fresh.ownerUrl)
+  await owner.connect()
+})
+
+beforeEach(async () => {
+  await owner.query('DELETE FROM signing_keys')
+})
+
+afterAll(async () => {
+  await owner?.end()
+  await fresh?.drop()
+})
+
+describe('the first start', () => {
+  test.for(everyAlgorithm)(
+    'makes one active key of %s, which signs and is published',
+    async (algorithm) => {
+      const keys = await start({ algorithm })
+      const signer = keys.signer()
+      expect(signer.algorithm).toBe(algorithm)
+      expect(keys.verificationKey(signer.kid)).toMatchObject({ kid: signer.kid, algorithm })
+      expect(keys.warnings).toEqual([])
+      expect(await rows()).toMatchObject([
+        {
+          kid: signer.kid,
+          algorithm,
+          state: 'active',
+          public_jwk: { kid: signer.kid, use: 'sig', alg: algorithm },
+          created_at: new Date(nowMs),
+          activated_at: new Date(nowMs),
+          retired_at: null,
+        },
+      ])
+    },
+  )
+
+  test('of six instances at once makes one key, and all sign with it', async () => {
+    const instances = await Promise.all(Array.from({ length: 6 }, () => start()))
+    const kids = instances.map((keys) => keys.signer().kid)
+    expect(await rows()).toHaveLength(1)
+    expect(new Set(kids).size).toBe(1)
+  })
+
+  test('of six instances is a race that the lock decides: without a row all of them make a candidate', async () => {
+    const databases = Array.from({ length: 6 }, connect)
+    // Held by another transaction, the lock keeps all six behind their first look at the empty table.
+    await owner.query('BEGIN')
+    await owner.query('SELECT pg_advisory_xact_lock(1801812339)')
+    const starting = Promise.all(databases.map((database) => start({ database })))
+    const waiting = `SELECT count(*)::int AS count FROM pg_locks
+                     WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+    await expect
+      .poll(async () => (await owner.query(waiting)).rows[0].count, { timeout: 20_000 })
+      .toBe(6)
+    expect((await owner.query('SELECT kid FROM signing_keys')).rows).toEqual([])
+    await owner.query('COMMIT')
+    const kids = (await starting).map((keys) => keys.signer().kid)
+    expect(new Set(kids).size).toBe(1)
+    expect(await rows()).toHaveLength(1)
+  })
+
+  test('is followed by starts that keep the key', async () => {
+    const { kid } = (await start()).signer()
+    const again = await start()
+    expect(again.signer().kid).toBe(kid)
+    expect(await rows()).toHaveLength(1)
+  })
+})
+
+describe('a stored key', () => {
+  test('R90: a dump of the table holds no private key, and the secret opens it', async () => {
+    const { kid, privateKey } = (await start()).signer()
+    const [row] = await rows()
+    const { d = '' } = privateKey.export({ format: 'jwk' })
+    expect(d).toHaveLength(43)
+    expect(Object.keys(row.public_jwk).sort()).toEqual([
+      'alg',
+      'crv',
+      'kid',
+      'kty',
+      'use',
+      'x',
+      'y',
+    ])
+    expect(JSON.stringify(row)).not.toContain(d)
+    expect(row.sealed_private.includes(Buffer.from(d, 'base64url'))).toBe(false)
+    const sealingKeys = secretRing([oldSecret]).derive(keyLabels.keySeal)
+    expect(unsealPrivateKey(kid, row.sealed_private, sealingKeys).equals(privateKey)).toBe(true)
+  })
+
+  test('R90: under another secret the start fails, and nothing is made over it', async () => {
+    await start()
+    const before = await rows()
+    await expect(start({ secrets: [newSecret] })).rejects.toThrow(WrongKeyEncryptionKey)
+    await expect(start({ secrets: [newSecret] })).rejects.toThrow(
+      'the signing keys were sealed with another CARDEA_SECRET',
+    )
+    expect(await rows()).toEqual(before)
+  })
+
+  test('R90: after all keys are gone the start fails, and none is made in their place', async () => {
+    await start()
+    await owner.query(`UPDATE signing_keys SET state = 'gone', sealed_private = NULL`)
+    const before = await rows()
+    await expect(start()).rejects.toThrow(SigningKeysDamaged)
+    expect(await rows()).toEqual(before)
+  })
+
+  test('opens while its secret is listed anywhere, so that secrets can be rolled', async () => {
+    const { kid } = (await start()).signer()
+    const rolled = await start({ secrets: [newSecret, oldSecret] })
+    expect(rolled.signer().kid).toBe(kid)
+  })
+
+  test('goes on signing when SIGNING_ALGORITHM names another one, and the start says so', async () => {
+    const { kid } = (await start()).signer()
+    const keys = await start({ algorithm: 'Ed25519' })
+    expect(keys.signer()).toMatchObject({ kid, algorithm: 'ES256' })
+    expect(keys.warnings).toEqual([
+      'tokens are signed with ES256: SIGNING_ALGORITHM Ed25519 waits for the next rotation',
+    ])
+  })
+
+  test('R123: is found by its kid only, and a kid is nothing but a key of a map', async () => {
+    const keys = await start()
+    for (const kid of ['__proto__', 'constructor', '', 'A'.repeat(43)]) {
+      expect(keys.verificationKey(kid)).toBeUndefined()
+    }
+  })
+})
+
+describe('someone who can write to the table but has no secret', () => {
+  test('cannot have a key of theirs published by changing the public part', async () => {
+    const { kid } = (await start()).signer()
+    const thief = await newSigningKey('ES256')
+    await owner.query('UPDATE signing_keys SET public_jwk = $1', [
+      JSON.stringify({ ...thief.publicJwk, kid }),
+    ])
+    const found = (await start()).verificationKey(kid)?.key
+    if (found === undefined) throw new Error('the key is not known')
+    const published = await crypto.subtle.exportKey('jwk', found)
+    expect(published.x).toMatch(/^[A-Za-z0-9_-]{43}$/)
+    expect(published.x).not.toBe(thief.publicJwk.x)
+  })
+
+  test('cannot add a key of theirs: the start fails', async () => {
+    await start()
+    const thief = await newSigningKey('ES256')
+    await owner.query(
+      `INSERT INTO signing_keys SELECT $1, algorithm, 'retiring', $2, sealed_private, created_at, activated_at, now() FROM signing_keys`,
+      [thief.signer.kid, JSON.stringify(thief.publicJwk)],
+    )
+    await expect(start()).rejects.toThrow(WrongKeyEncryptionKey)
+  })
+
+  test('cannot have a key used with another algorithm: the start fails', async () => {
+    await start()
+    await owner.query(`UPDATE signing_keys SET algorithm = 'RS256'`)
+    await expect(start()).rejects.toThrow(SigningKeysDamaged)
+  })
+})
+
+describe('the table', () => {
+  test('takes no second active key, no unknown state and no kid that is no thumbprint', async () => {
+    await start()
+    const copy = (kid: string, state: string) =>
+      owner.query(
+        `INSERT INTO signing_keys SELECT $1, algorithm, $2, public_jwk, sealed_private, created_at, activated_at, now() FROM signing_keys LIMIT 1`,
+        [kid, state],
+      )
+    await expect(copy('A'.repeat(43), 'active')).rejects.toThrow('signing_keys_one_active')
+    await expect(copy('A'.repeat(43), 'asleep')).rejects.toThrow('check constraint')
+    await expect(copy('short', 'retiring')).rejects.toThrow('check constraint')
+    await expect(copy('A'.repeat(43), 'retiring')).resolves.toBeDefined()
+  })
+
+  test('cannot be emptied by the application, which would then make a new first key', async () => {
+    await start()
+    const forbidden = connect().query({ name: 'empty', text: 'DELETE FROM signing_keys' })
+    await expect(forbidden).rejects.toThrow('permission denied')
+  })
+})
