@@ -3,7 +3,7 @@ import { AppError } from '../lib/app-error.ts'
 import { httpErrors } from './errors.ts'
 
 /** Who may call a route. */
-export type Access = 'public' | 'session' | 'operator' | 'service'
+type Access = 'public' | 'session' | 'operator' | 'service'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

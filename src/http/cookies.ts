@@ -4,7 +4,7 @@ import { httpErrors } from './errors.ts'
 /** Browsers drop larger cookies without a word (RFC 6265bis section 5.6). */
 const maxNameAndValueBytes = 4096
 
-export type CredentialCookieOptions = {
+type CredentialCookieOptions = {
   /** Seconds the browser keeps it; zero deletes it. */
   readonly maxAgeSeconds: number
   /** `lax` only where a link from another site must arrive signed in. */

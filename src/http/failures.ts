@@ -52,7 +52,7 @@ const fromFramework: Readonly<Record<string, () => AppError>> = {
 }
 
 /** Whatever was thrown, as an error that may be shown. What nobody foresaw is `internal_error`. */
-export const asAppError = (error: unknown): AppError => {
+const asAppError = (error: unknown): AppError => {
   if (error instanceof AppError) return error
   const violation = violationOf(error)
   if (violation !== undefined) return violation

@@ -1,5 +1,5 @@
 /** How an error is written to the log. */
-export type LoggedError = {
+type LoggedError = {
   readonly type: string
   readonly message: string
   readonly stack: string

@@ -18,7 +18,7 @@ export const problemSchema = Type.Object(
   { $id: 'Problem', description: 'Why a request was refused (RFC 9457)' },
 )
 
-export type Problem = Static<typeof problemSchema>
+type Problem = Static<typeof problemSchema>
 
 /** The public part of an error: never its cause. */
 export const problemOf = (error: AppError, requestId: string): Problem => ({

@@ -9,7 +9,7 @@ export const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS
  * Whether an unsafe request may come from where it comes from: `Sec-Fetch-Site`, which pages cannot set, decides; for
  * browsers that do not send it, `Origin` does. Neither header: no browser, so no cookie of a user was borrowed.
  */
-export const comesFromAllowedSite = (
+const comesFromAllowedSite = (
   headers: IncomingHttpHeaders,
   origins: ReadonlySet<string>,
 ): boolean => {

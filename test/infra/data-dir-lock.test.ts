@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -7,12 +7,15 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DataDirInUse, isDataDirInUse, lockDataDir } from '../../src/infra/data-dir-lock.ts'
 
 let folder: string
+/** Holders that a failed test did not come to kill. */
+const holders: ChildProcess[] = []
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'cardea-test-lock-'))
 })
 
 afterEach(async () => {
+  for (const child of holders.splice(0)) child.kill('SIGKILL')
   await rm(folder, { recursive: true })
 })
 
@@ -26,6 +29,7 @@ const holder = async (dataDir: string) => {
   const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
+  holders.push(child)
   await once(child.stdout, 'data')
   return {
     pid: child.pid,

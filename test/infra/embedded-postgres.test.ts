@@ -1,8 +1,7 @@
-import { execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
@@ -16,26 +15,12 @@ import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
 
 const isRoot = process.geteuid?.() === 0
 
-let template: ScratchFolder
 let folder: ScratchFolder
 let dataDir: string
 let directory: string
 
-beforeAll(async () => {
-  template = await scratchFolder('template')
-  const server = await startEmbeddedPostgres({ directory: join(template.path, 'postgres') })
-  await server.stop()
-})
-
-afterAll(async () => {
-  await template.remove()
-})
-
-/** A cluster that was stopped in order, in the time it takes to copy one. */
-const copyCluster = async () => {
-  await mkdir(dataDir, { mode: 0o700 })
-  await promisify(execFile)('cp', ['-a', join(template.path, 'postgres'), dataDir])
-}
+/** Services that a failed test did not come to kill. */
+const services: ChildProcess[] = []
 
 beforeEach(async () => {
   folder = await scratchFolder('embedded')
@@ -44,6 +29,7 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
+  for (const child of services.splice(0)) child.kill('SIGKILL')
   await folder.remove()
 })
 
@@ -77,6 +63,7 @@ const service = async () => {
   const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
+  services.push(child)
   const [chunk] = await once(child.stdout, 'data')
   const { pid, ownerUrl } = JSON.parse(String(chunk))
   return {
@@ -104,94 +91,103 @@ const childrenOf = async (parent: number, name: string): Promise<number[]> => {
 }
 
 describe('a running one', () => {
-  beforeEach(copyCluster)
+  let home: ScratchFolder
+  let shared: EmbeddedPostgres
+
+  beforeAll(async () => {
+    home = await scratchFolder('embedded')
+    shared = await startEmbeddedPostgres({ directory: join(home.path, 'postgres') })
+    home.watch(shared.pid)
+  })
+
+  afterAll(async () => {
+    await shared.stop()
+    await home.remove()
+  })
 
   test('serves the owner and an application role that owns and creates nothing', async () => {
-    await withPostgres(async ({ ownerUrl, appUrl }) => {
-      await query(ownerUrl, 'CREATE TABLE things (id int)')
-      await query(ownerUrl, 'GRANT INSERT, SELECT ON things TO cardea_app')
-      await query(appUrl, 'INSERT INTO things VALUES (1)')
-      expect(await query(appUrl, 'SELECT id FROM things')).toEqual([{ id: 1 }])
-      for (const refused of [
-        'CREATE TABLE mine (id int)',
-        'DROP TABLE things',
-        'CREATE SCHEMA mine',
-        'CREATE TEMPORARY TABLE mine (id int)',
-        'CREATE DATABASE mine',
-        'SET ROLE cardea_owner',
-        "COPY things FROM PROGRAM 'echo 2'",
-      ]) {
-        await expect(query(appUrl, refused), refused).rejects.toThrow(/permission|must be owner/)
-      }
-    })
+    const { ownerUrl, appUrl } = shared
+    await query(ownerUrl, 'CREATE TABLE things (id int)')
+    await query(ownerUrl, 'GRANT INSERT, SELECT ON things TO cardea_app')
+    await query(appUrl, 'INSERT INTO things VALUES (1)')
+    expect(await query(appUrl, 'SELECT id FROM things')).toEqual([{ id: 1 }])
+    for (const refused of [
+      'CREATE TABLE mine (id int)',
+      'DROP TABLE things',
+      'CREATE SCHEMA mine',
+      'CREATE TEMPORARY TABLE mine (id int)',
+      'CREATE DATABASE mine',
+      'SET ROLE cardea_owner',
+      "COPY things FROM PROGRAM 'echo 2'",
+    ]) {
+      await expect(query(appUrl, refused), refused).rejects.toThrow(/permission|must be owner/)
+    }
   })
 
   test('keeps data safe: UTF-8, checksums, and every commit on disk', async () => {
-    await withPostgres(async ({ appUrl }) => {
-      const rows = await query(
-        appUrl,
-        `SELECT name, setting FROM pg_settings WHERE name IN
-         ('fsync', 'synchronous_commit', 'full_page_writes', 'data_checksums', 'server_encoding') ORDER BY name`,
-      )
-      expect(rows.map(({ name, setting }) => `${name}=${setting}`)).toEqual([
-        'data_checksums=on',
-        'fsync=on',
-        'full_page_writes=on',
-        'server_encoding=UTF8',
-        'synchronous_commit=on',
-      ])
-    })
+    const { appUrl } = shared
+    const rows = await query(
+      appUrl,
+      `SELECT name, setting FROM pg_settings WHERE name IN
+       ('fsync', 'synchronous_commit', 'full_page_writes', 'data_checksums', 'server_encoding') ORDER BY name`,
+    )
+    expect(rows.map(({ name, setting }) => `${name}=${setting}`)).toEqual([
+      'data_checksums=on',
+      'fsync=on',
+      'full_page_writes=on',
+      'server_encoding=UTF8',
+      'synchronous_commit=on',
+    ])
   })
 
   test('is reached by loopback and password only, and the passwords are in no log and on no command line', async () => {
-    await withPostgres(async ({ ownerUrl, appUrl, pid }) => {
-      const wrong = new URL(appUrl)
-      wrong.password = 'wrong'
-      await expect(query(wrong.href, 'SELECT 1')).rejects.toThrow('password authentication failed')
-      const settings = await query(
-        ownerUrl,
-        "SELECT current_setting('listen_addresses') AS hosts, current_setting('unix_socket_directories') AS sockets",
-      )
-      expect(settings).toEqual([{ hosts: '127.0.0.1', sockets: '' }])
-      const stored = await query(ownerUrl, 'SELECT rolpassword FROM pg_authid WHERE rolcanlogin')
-      for (const { rolpassword } of stored) expect(rolpassword).toMatch(/^SCRAM-SHA-256\$/)
+    const { ownerUrl, appUrl, pid } = shared
+    const wrong = new URL(appUrl)
+    wrong.password = 'wrong'
+    await expect(query(wrong.href, 'SELECT 1')).rejects.toThrow('password authentication failed')
+    const settings = await query(
+      ownerUrl,
+      "SELECT current_setting('listen_addresses') AS hosts, current_setting('unix_socket_directories') AS sockets",
+    )
+    expect(settings).toEqual([{ hosts: '127.0.0.1', sockets: '' }])
+    const stored = await query(ownerUrl, 'SELECT rolpassword FROM pg_authid WHERE rolcanlogin')
+    for (const { rolpassword } of stored) expect(rolpassword).toMatch(/^SCRAM-SHA-256\$/)
 
-      const log = await readFile(join(dataDir, 'postgres.log'), 'utf8')
-      const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8')
-      expect(log).toContain('ready to accept connections')
-      for (const url of [ownerUrl, appUrl]) {
-        const { password } = new URL(url)
-        expect(password).toHaveLength(32)
-        expect(log + commandLine).not.toContain(password)
-      }
-      const { mode } = await stat(join(directory, 'passwords.json'))
-      expect(mode & 0o777).toBe(0o600)
-    })
+    const log = await readFile(join(home.path, 'postgres.log'), 'utf8')
+    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8')
+    expect(log).toContain('ready to accept connections')
+    for (const url of [ownerUrl, appUrl]) {
+      const { password } = new URL(url)
+      expect(password).toHaveLength(32)
+      expect(log + commandLine).not.toContain(password)
+    }
+    const { mode } = await stat(join(home.path, 'postgres', 'passwords.json'))
+    expect(mode & 0o777).toBe(0o600)
   })
+})
 
-  test('is found by a command beside the service, and not once it is stopped', async () => {
+describe('from start to stop', () => {
+  test('it is found by a command beside the service, and not once it is stopped', async () => {
     expect(await findRunningEmbeddedPostgres(directory)).toBeUndefined()
     await withPostgres(async ({ ownerUrl, appUrl, pid }) => {
       expect(await findRunningEmbeddedPostgres(directory)).toEqual({ ownerUrl, appUrl, pid })
     })
     expect(await findRunningEmbeddedPostgres(directory)).toBeUndefined()
     expect(await processesOn(directory)).toEqual([])
-  })
-
-  test('is not mistaken for another program that has the number in a left-over pid file', async () => {
+    // A left-over pid file whose number is another program's by now.
     const lines = [process.pid, '', '', 5432, '', '127.0.0.1', '', 'ready']
     await writeFile(join(directory, 'cluster', 'postmaster.pid'), lines.join('\n'))
     expect(await findRunningEmbeddedPostgres(directory)).toBeUndefined()
   })
 
-  test('says when it ended without having been asked to', async () => {
+  test('it says when it ended without having been asked to', async () => {
     const server = await startEmbeddedPostgres({ directory })
     process.kill(server.pid, 'SIGKILL')
     await server.exited
     await server.stop()
   })
 
-  test('stops although a client holds a connection with an open transaction', async () => {
+  test('it stops although a client holds a connection with an open transaction', async () => {
     const server = await startEmbeddedPostgres({ directory })
     const client = new pg.Client(server.ownerUrl)
     const failures: string[] = []
@@ -205,8 +201,6 @@ describe('a running one', () => {
 })
 
 describe('after a kill -9 of the service', () => {
-  beforeEach(copyCluster)
-
   test('Postgres ends by itself and no committed row is lost', async () => {
     const killed = await service()
     await query(killed.ownerUrl, 'CREATE TABLE kept AS SELECT 42 AS answer')
@@ -273,7 +267,6 @@ describe('a first start', () => {
   })
 
   test('that fails says why with the last lines of the log of Postgres', async () => {
-    await copyCluster()
     await expect(
       startEmbeddedPostgres({ directory, settings: { shared_buffers: 'plenty' } }),
     ).rejects.toThrow(
@@ -283,8 +276,7 @@ describe('a first start', () => {
   })
 
   test('on data whose password file is lost fails instead of making new data', async () => {
-    await copyCluster()
-    await rm(join(directory, 'passwords.json'))
+    await mkdir(join(directory, 'cluster'), { recursive: true })
     await expect(startEmbeddedPostgres({ directory })).rejects.toThrow('passwords.json')
     expect(await readdir(directory)).toEqual(['cluster'])
   })

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /**
- * Each line of the standard input is the pid of the server that now works in the folder ($1). At the end of the input, which is the end
+ * Each line of the standard input is the pid of the server that now works in the folder ($1), or `removed`. At the end of the input, which is the end
  * of the test process however it went, that server is ended, by force after 10 s, and the folder removed. Processes whose working
  * directory is in the folder are woken first: a frozen server obeys no signal. (A zombie, whose new parent may take its time, has no
  * working directory any more: it has ended.)
@@ -13,6 +13,7 @@ import { join } from 'node:path'
 const caretaker = `
 pid=
 while read -r line; do pid=$line; done
+[ "$pid" = removed ] && exit
 for process in /proc/[0-9]*
 do
   case "$(readlink "$process/cwd")" in "$1"|"$1"/*) kill -s CONT "\${process#/proc/}" ;; esac
@@ -55,7 +56,7 @@ export const scratchFolder = async (purpose: string): Promise<ScratchFolder> => 
       await rm(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
       const ended = once(child, 'exit')
       child.ref()
-      child.stdin.end('\n')
+      child.stdin.end('removed\n')
       await ended
     },
   }

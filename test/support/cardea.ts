@@ -1,0 +1,122 @@
+import { randomBytes } from 'node:crypto'
+import { inject } from 'vitest'
+import { type Config, loadConfig } from '../../src/config/index.ts'
+import type { HttpTimeouts } from '../../src/http/server-options.ts'
+import type { Clock } from '../../src/lib/clock.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { systemRandom } from '../../src/lib/random.ts'
+import { prepareSchema } from '../../src/schema.ts'
+import { type Service, startService } from '../../src/service.ts'
+import type { Stores } from '../../src/stores.ts'
+import { type Client, httpClient } from './client.ts'
+import { freshDatabase } from './postgres-server.ts'
+
+export type CardeaOptions = {
+  readonly clock?: Clock
+  /** Replaces settings after they have been read and checked. */
+  readonly config?: Partial<Config>
+  /** Instances over the same stores; one unless asked for. */
+  readonly instances?: number
+  /** The Redis of the run unless another is given; `null` for none. */
+  readonly redisUrl?: string | null
+  /** A database of the test's own server; else a new one in the shared server. */
+  readonly database?: { readonly ownerUrl: string; readonly appUrl: string }
+  readonly timeouts?: Partial<HttpTimeouts>
+  readonly secrets?: readonly string[]
+}
+
+export type TestAccount = { readonly id: string; readonly email: string; readonly password: string }
+
+export type Cardea = {
+  readonly config: Config
+  readonly stores: Stores
+  readonly services: readonly Service[]
+  /** Speaks to the first instance. */
+  readonly client: Client
+  /** Speaks to instance `index`. */
+  readonly clientOf: (index: number) => Client
+  /** Everything that was logged, line by line. */
+  readonly log: readonly string[]
+  readonly createAccount: (roles?: readonly string[]) => Promise<TestAccount>
+  /** An access token of a new operator. */
+  readonly operatorToken: () => Promise<string>
+  readonly stop: () => Promise<void>
+}
+
+export const testPassword = 'correct horse battery staple 7'
+
+/** Limits that only the tests of limits should meet: all requests of a run come from one address. */
+const roomy = {
+  loginFailuresPerSource: 1_000_000,
+  loginFailuresPerNetwork: 1_000_000,
+  loginFailuresGlobal: 1_000_000,
+  databaseConnectTimeoutMs: 10_000,
+  databaseStatementTimeoutMs: 10_000,
+}
+
+const configFor = (options: CardeaOptions): Config => {
+  const read = loadConfig({ PORT: '0', ISSUER: 'http://127.0.0.1:8088', LOG_LEVEL: 'info' })
+  const redisUrl = options.redisUrl === undefined ? inject('redisUrl') : options.redisUrl
+  return { ...read, ...roomy, redisUrl: redisUrl ?? undefined, ...options.config }
+}
+
+const newAccount = async (service: Service, roles: readonly string[]): Promise<TestAccount> => {
+  const email = `person-${randomBytes(6).toString('hex')}@example.com`
+  const actor = { kind: 'system' } as const
+  const { accountId } = await service.core.createAccount({
+    email,
+    password: testPassword,
+    roles,
+    actor,
+  })
+  return { id: accountId, email, password: testPassword }
+}
+
+/** The real service over a new database: as many instances as asked for, each listening on a port of its own. */
+export const startCardea = async (options: CardeaOptions = {}): Promise<Cardea> => {
+  const config = configFor(options)
+  const own = options.database ? undefined : await freshDatabase()
+  const database = options.database ?? own
+  if (!database) throw new Error('no database')
+  const stores: Stores = {
+    databaseUrl: database.appUrl,
+    migrateUrl: database.ownerUrl,
+    secrets: options.secrets ?? ['a secret of the tests that is long enough'],
+    peppers: ['a pepper of the tests that is long enough'],
+    lost: new Promise(() => undefined),
+    close: async () => undefined,
+  }
+  await prepareSchema(config, stores)
+  const log: string[] = []
+  const machine = { clock: options.clock ?? systemClock, random: systemRandom }
+  const app = {
+    logStream: { write: (line: string) => void log.push(line) },
+    ...(options.timeouts && { timeouts: options.timeouts }),
+  }
+  const services: Service[] = []
+  for (let index = 0; index < (options.instances ?? 1); index += 1) {
+    services.push(await startService(config, stores, { machine, app }))
+  }
+  const [first] = services
+  if (!first) throw new Error('at least one instance is needed')
+  const clientOf = (index: number) => httpClient(services[index]?.address ?? '')
+  const createAccount = (roles: readonly string[] = []) => newAccount(first, roles)
+  return {
+    config,
+    stores,
+    services,
+    client: clientOf(0),
+    clientOf,
+    log,
+    createAccount,
+    operatorToken: async () => {
+      const operator = await createAccount(['operator'])
+      const answer = await clientOf(0).logIn(operator, { audience: config.issuer })
+      return answer.accessToken
+    },
+    stop: async () => {
+      for (const service of services) await service.stop()
+      await own?.drop()
+    },
+  }
+}

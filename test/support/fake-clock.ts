@@ -1,0 +1,18 @@
+import type { Clock } from '../../src/lib/clock.ts'
+
+export type FakeClock = Clock & {
+  /** Moves both hands on. */
+  readonly advance: (ms: number) => void
+}
+
+/** Starts at the real time, so that tokens can be checked by libraries with clocks of their own, and then stands still until it is moved. */
+export const fakeClock = (startMs = Date.now()): FakeClock => {
+  let elapsedMs = 0
+  return {
+    nowMs: () => startMs + elapsedMs,
+    monotonicMs: () => elapsedMs,
+    advance: (ms) => {
+      elapsedMs += ms
+    },
+  }
+}
