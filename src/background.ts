@@ -25,7 +25,12 @@ const inBatches = async (drop: (limit: number) => Promise<number>): Promise<void
   }
 }
 
-const follower = ({ database, mirror, redis, machine }: Core): (() => Promise<void>) | undefined => {
+const follower = ({
+  database,
+  mirror,
+  redis,
+  machine,
+}: Core): (() => Promise<void>) | undefined => {
   if (!mirror || !redis) return undefined
   const { clock } = machine
   const step = followRevocations({ clock, feed: postgresRevocationFeed(database, clock), mirror })

@@ -16,7 +16,13 @@ import { healthRoutes } from './health/index.ts'
 import type { Caller } from './http/access.ts'
 import { type Database, openDatabase, type Sql } from './infra/postgres/database.ts'
 import { connectRedis, type RedisConnection } from './infra/redis/redis.ts'
-import { keyLabels, openKeys, postgresSigningKeyStore, type SecretRing, secretRing } from './keys/index.ts'
+import {
+  keyLabels,
+  openKeys,
+  postgresSigningKeyStore,
+  type SecretRing,
+  secretRing,
+} from './keys/index.ts'
 import type { Clock } from './lib/clock.ts'
 import type { Random } from './lib/random.ts'
 import {
@@ -109,7 +115,12 @@ const storesOn =
   (sql: Sql, onAppend: (revocation: Revocation) => void): AccountStores => ({
     accounts: postgresAccountStore(sql),
     sessions: postgresSessionStore(sql),
-    revocations: postgresRevocationLog(sql, clock, entryLifetimeMs(config.accessTokenSeconds), onAppend),
+    revocations: postgresRevocationLog(
+      sql,
+      clock,
+      entryLifetimeMs(config.accessTokenSeconds),
+      onAppend,
+    ),
     audit: postgresAuditTrail(sql, clock, reference),
   })
 
@@ -121,10 +132,16 @@ const spread = async (
   { report }: Machine,
 ): Promise<void> => {
   if (!mirror || !redis?.isReady() || entries.length === 0) return
-  await mirror.write(entries).catch((error: unknown) => report(error, 'revocations were not spread'))
+  await mirror
+    .write(entries)
+    .catch((error: unknown) => report(error, 'revocations were not spread'))
 }
 
-export const composeCore = async (config: Config, opened: Stores, machine: Machine): Promise<Core> => {
+export const composeCore = async (
+  config: Config,
+  opened: Stores,
+  machine: Machine,
+): Promise<Core> => {
   const ring = secretRing(opened.secrets)
   const [auditKey] = ring.derive(keyLabels.auditReference)
   const reference = keyedReference(auditKey.key)
@@ -240,7 +257,13 @@ export const composeService = async (core: Core) => {
       logoutRoutes({ endPresented: endPresentedSession(acts), logOut: logOut(acts), authenticate }),
       ownSessionRoutes({ ...acts, endOne: endOwnSession(acts), endAll: endOwnSessions(acts) }),
       accountRoutes({ accounts }),
-      adminRoutes({ ...acts, audit, create: core.createAccount, change: core.changeAccount, revoke: core.revoke }),
+      adminRoutes({
+        ...acts,
+        audit,
+        create: core.createAccount,
+        change: core.changeAccount,
+        revoke: core.revoke,
+      }),
       healthRoutes({ postgres: core.database.ping, redis: core.redis?.ping }),
     ],
   }

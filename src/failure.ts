@@ -35,16 +35,35 @@ const appFailure = (error: AppError): Failure =>
         'check DATABASE_URL, and that Postgres runs and lets this role in',
         exitCodes.storeAway,
       )
-    : one(error.status >= 500 ? causeOf(error) : error.message, `the code is ${error.code}`, exitCodes.failed)
+    : one(
+        error.status >= 500 ? causeOf(error) : error.message,
+        `the code is ${error.code}`,
+        exitCodes.failed,
+      )
 
 const known: readonly (readonly [new (...args: never[]) => Error, string, number])[] = [
-  [DataDirInUse, 'two services cannot share one folder; commands work beside a running one', exitCodes.inUse],
-  [MigrationMismatch, 'run the version that made this database, or restore the migration file', exitCodes.failed],
-  [WrongKeyEncryptionKey, 'start with the CARDEA_SECRET that was in use before (several may be listed)', exitCodes.settings],
+  [
+    DataDirInUse,
+    'two services cannot share one folder; commands work beside a running one',
+    exitCodes.inUse,
+  ],
+  [
+    MigrationMismatch,
+    'run the version that made this database, or restore the migration file',
+    exitCodes.failed,
+  ],
+  [
+    WrongKeyEncryptionKey,
+    'start with the CARDEA_SECRET that was in use before (several may be listed)',
+    exitCodes.settings,
+  ],
 ]
 
 const byCode: Readonly<Record<string, readonly [message: string, hint: string]>> = {
-  EADDRINUSE: ['the address is taken by another program', 'set PORT to a free port, or end that program'],
+  EADDRINUSE: [
+    'the address is taken by another program',
+    'set PORT to a free port, or end that program',
+  ],
   EACCES: ['this user may not listen there', 'set PORT to 1024 or more'],
 }
 
@@ -52,7 +71,11 @@ const byCode: Readonly<Record<string, readonly [message: string, hint: string]>>
 export const explainFailure = (error: unknown): Failure => {
   if (error instanceof ConfigError) {
     const messages = error.problems.map(({ name, message }) => `${name} ${message}`)
-    return { messages, hint: 'docs/reference/configuration.md explains every setting', exitCode: exitCodes.settings }
+    return {
+      messages,
+      hint: 'docs/reference/configuration.md explains every setting',
+      exitCode: exitCodes.settings,
+    }
   }
   if (error instanceof AppError) return appFailure(error)
   for (const [type, hint, exitCode] of known) {

@@ -1,9 +1,9 @@
 import { type Config, configWarnings, loadConfig } from './config/index.ts'
 import { createFirstOperator } from './first-operator.ts'
+import { type Instance, startInstance } from './instance.ts'
 import { systemClock } from './lib/clock.ts'
 import { systemRandom } from './lib/random.ts'
 import { prepareSchema } from './schema.ts'
-import { type Service, startService } from './service.ts'
 import { openStores, type Stores } from './stores.ts'
 import { welcome } from './welcome.ts'
 
@@ -18,9 +18,9 @@ const print = (text: string): void => {
   process.stdout.write(text)
 }
 
-const start = async (config: Config, stores: Stores): Promise<Service> => {
+const start = async (config: Config, stores: Stores): Promise<Instance> => {
   await prepareSchema(config, stores)
-  const service = await startService(config, stores, { machine })
+  const service = await startInstance(config, stores, { machine })
   for (const warning of configWarnings(config)) print(`warning: ${warning}\n`)
   // In production an operator is made on the command line: there a password on standard output ends in a log.
   if (!config.production) print(welcome(service.address, await createFirstOperator(service.core)))

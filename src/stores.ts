@@ -2,7 +2,10 @@ import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from './config/index.ts'
 import { DataDirInUse, lockDataDir } from './infra/data-dir-lock.ts'
-import { findRunningEmbeddedPostgres, startEmbeddedPostgres } from './infra/embedded-postgres/index.ts'
+import {
+  findRunningEmbeddedPostgres,
+  startEmbeddedPostgres,
+} from './infra/embedded-postgres/index.ts'
 import { systemRandom } from './lib/random.ts'
 
 /** Where this deployment keeps its data, and the secrets that open it. */
@@ -93,14 +96,18 @@ const keptSecret = async (dataDir: string, name: string): Promise<string> => {
 const openSecrets = async (config: Config): Promise<Pick<Stores, 'secrets' | 'peppers'>> => ({
   secrets: config.secrets ?? [await keptSecret(config.dataDir, 'secret')],
   // Only where the service keeps its secrets itself: a pepper nobody knows to back up would lock everyone out.
-  peppers: config.passwordPeppers ?? (config.secrets ? [] : [await keptSecret(config.dataDir, 'pepper')]),
+  peppers:
+    config.passwordPeppers ?? (config.secrets ? [] : [await keptSecret(config.dataDir, 'pepper')]),
 })
 
 /**
  * Makes the stores of these settings ready to connect to: those that are named, or an embedded Postgres and secrets under `DATA_DIR`.
  * @throws DataDirInUse, or an Error that says why Postgres did not start
  */
-export const openStores = async (config: Config, { joinsRunning }: StoresOptions): Promise<Stores> => {
+export const openStores = async (
+  config: Config,
+  { joinsRunning }: StoresOptions,
+): Promise<Stores> => {
   const postgres = await openPostgres(config, joinsRunning)
   try {
     return { ...postgres, ...(await openSecrets(config)) }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { Value } from 'typebox/value'
 import { Type } from 'typebox'
+import { Value } from 'typebox/value'
 
 const manifest = Type.Object({ version: Type.String() })
 

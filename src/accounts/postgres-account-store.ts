@@ -115,7 +115,9 @@ const reads = (sql: Sql): Pick<AccountStore, Reading> => ({
   },
   list: async ({ canonicalEmail, afterId, limit }) => {
     const after = afterId === undefined ? undefined : idToBytes(afterId)
-    return (await sql.query<AccountRow>(statements.list, [canonicalEmail, after, limit])).map(accountOf)
+    return (await sql.query<AccountRow>(statements.list, [canonicalEmail, after, limit])).map(
+      accountOf,
+    )
   },
   lock: async (accountId) => {
     const [row] = await sql.query<LoginRow>(statements.lock, [idToBytes(accountId)])
@@ -125,7 +127,14 @@ const reads = (sql: Sql): Pick<AccountStore, Reading> => ({
 
 const writes = (sql: Sql): Omit<AccountStore, Reading> => ({
   add: async ({ accountId, email, canonicalEmail, roles, password, nowMs }) => {
-    const values = [idToBytes(accountId), email, canonicalEmail, roles, password.phc, password.pepperId]
+    const values = [
+      idToBytes(accountId),
+      email,
+      canonicalEmail,
+      roles,
+      password.phc,
+      password.pepperId,
+    ]
     return (await sql.query(statements.add, [...values, new Date(nowMs)])).length === 1
   },
   countFailedLogin: async (canonicalEmail, limit) => {

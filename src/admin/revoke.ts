@@ -1,5 +1,5 @@
 import { type AccountStores, accountErrors, parseEmail } from '../accounts/index.ts'
-import { type Actor, actorText, type AuditEvent, type RequestFacts } from '../audit/index.ts'
+import { type Actor, type AuditEvent, actorText, type RequestFacts } from '../audit/index.ts'
 import type { Clock } from '../lib/clock.ts'
 import { boundSeconds, type RevocationTarget } from '../revocation/index.ts'
 import type { InTransaction } from '../sessions/index.ts'
@@ -70,7 +70,12 @@ const act = async (stores: AccountStores, target: RevokeTarget, nowMs: number): 
       const { sessionId } = target
       const ended = await stores.sessions.end(sessionId, reason, nowMs)
       // Recorded also when the row has ended or is gone: tokens of it may still be out.
-      return { target: { kind: 'sid', key: sessionId }, event: 'session_ended', sessionId, ...ended }
+      return {
+        target: { kind: 'sid', key: sessionId },
+        event: 'session_ended',
+        sessionId,
+        ...ended,
+      }
     }
     case 'token':
       return { target: { kind: 'jti', key: target.tokenId }, event: 'token_revoked' }
@@ -90,7 +95,12 @@ export const revoke =
   ({ clock, inTransaction }: RevokeDeps) =>
   async ({ target, note, actor, client }: RevokeInput): Promise<Revoked> => {
     const seq = await inTransaction(async (stores) => {
-      const { target: revoked, event, accountId, sessionId } = await act(stores, target, clock.nowMs())
+      const {
+        target: revoked,
+        event,
+        accountId,
+        sessionId,
+      } = await act(stores, target, clock.nowMs())
       await stores.audit.record({
         event,
         outcome: 'success',

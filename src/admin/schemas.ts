@@ -36,7 +36,9 @@ export const listAccountsSchema = {
   response: {
     200: Type.Object({
       accounts: Type.Array(accountSchema),
-      next: Type.Optional(Type.String({ description: 'What to send as `after` for the next page' })),
+      next: Type.Optional(
+        Type.String({ description: 'What to send as `after` for the next page' }),
+      ),
     }),
     ...problemResponses(400, 401, 403, 503),
   },

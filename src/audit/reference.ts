@@ -9,4 +9,8 @@ const referenceBytes = 16
 export const keyedReference =
   (key: Buffer): Reference =>
   (text) =>
-    createHmac('sha256', key).update(text).digest().subarray(0, referenceBytes).toString('base64url')
+    createHmac('sha256', key)
+      .update(text)
+      .digest()
+      .subarray(0, referenceBytes)
+      .toString('base64url')

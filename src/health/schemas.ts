@@ -8,7 +8,9 @@ export const liveSchema = {
 const storeState = Type.Union([
   Type.Literal('ready'),
   Type.Literal('unreachable'),
-  Type.Literal('in_process', { description: 'No such store is configured; this process does its work' }),
+  Type.Literal('in_process', {
+    description: 'No such store is configured; this process does its work',
+  }),
 ])
 
 const readiness = Type.Object({

@@ -47,7 +47,10 @@ const targetOf = ({ kind, key, min_epoch: minEpoch }: Row): RevocationTarget => 
   throw new ImpossibleRevocation(`unknown kind ${kind}`)
 }
 
-const fromRow = (row: Row): Revocation => ({ target: targetOf(row), notAfterMs: row.not_after.getTime() })
+const fromRow = (row: Row): Revocation => ({
+  target: targetOf(row),
+  notAfterMs: row.not_after.getTime(),
+})
 
 export const postgresRevocationLog = (
   sql: Sql,

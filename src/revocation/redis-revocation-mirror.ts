@@ -5,7 +5,9 @@ import type { RevocationMirror } from './revocation-mirror.ts'
 
 /** What a service in any language asks for: `docs/guides/ask-redis.md`. */
 const keyOf = (target: RevocationTarget): string =>
-  target.kind === 'everyone' ? 'cardea:revoked:everyone' : `cardea:revoked:${target.kind}:${target.key}`
+  target.kind === 'everyone'
+    ? 'cardea:revoked:everyone'
+    : `cardea:revoked:${target.kind}:${target.key}`
 
 /** Says that everything was written since Redis was last empty. Its absence means a flush. */
 const intactKey = 'cardea:mirror:intact'

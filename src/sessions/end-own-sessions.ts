@@ -63,7 +63,15 @@ export const endOwnSessions =
       const reason = 'revoked'
       for (const key of ended) {
         await revocations.append({ target: { kind: 'sid', key }, actor: actorText(actor), reason })
-        await audit.record({ event: 'session_ended', outcome: 'success', reason, actor, accountId, sessionId: key, client })
+        await audit.record({
+          event: 'session_ended',
+          outcome: 'success',
+          reason,
+          actor,
+          accountId,
+          sessionId: key,
+          client,
+        })
       }
       return ended.length
     })

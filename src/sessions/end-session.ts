@@ -22,7 +22,11 @@ export const endSession = async (
 ): Promise<boolean> => {
   const ended = await sessions.end(sessionId, reason, nowMs, accountId)
   if (!ended) return false
-  await revocations.append({ target: { kind: 'sid', key: sessionId }, actor: actorText(actor), reason })
+  await revocations.append({
+    target: { kind: 'sid', key: sessionId },
+    actor: actorText(actor),
+    reason,
+  })
   await audit.record({
     event: eventOf(reason),
     outcome: reason === 'token_reuse' ? 'failure' : 'success',

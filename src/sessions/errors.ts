@@ -2,7 +2,10 @@ import { defineErrors } from '../lib/app-error.ts'
 
 export const sessionErrors = defineErrors({
   missing_refresh_token: { status: 401, title: 'The request carries no refresh token.' },
-  invalid_refresh_token: { status: 401, title: 'The refresh token is not one that this service issued for this use.' },
+  invalid_refresh_token: {
+    status: 401,
+    title: 'The refresh token is not one that this service issued for this use.',
+  },
   session_ended: { status: 401, title: 'The session has ended; sign in again.' },
   session_contended: {
     status: 503,

@@ -64,7 +64,9 @@ export const handleCodec = (keys: readonly HandleKey[]): HandleCodec => {
       if (!bytes || bytes[0] !== version) return undefined
       const body = bytes.subarray(0, macAt)
       const mac = bytes.subarray(macAt)
-      const ours = keys.some(({ id, key }) => id === bytes[1] && timingSafeEqual(macOf(key, body), mac))
+      const ours = keys.some(
+        ({ id, key }) => id === bytes[1] && timingSafeEqual(macOf(key, body), mac),
+      )
       const generation = bytes.readUInt32BE(generationAt)
       if (!ours || generation >= maxGeneration) return undefined
       return {

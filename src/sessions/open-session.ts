@@ -35,8 +35,20 @@ const evict = async (
   const actor: Actor = { kind: 'system' }
   for (const sessionId of await sessions.evictBeyond(accountId, most, nowMs)) {
     const reason = 'evicted'
-    await revocations.append({ target: { kind: 'sid', key: sessionId }, actor: actorText(actor), reason })
-    await audit.record({ event: 'session_ended', outcome: 'success', reason, actor, accountId, sessionId, client })
+    await revocations.append({
+      target: { kind: 'sid', key: sessionId },
+      actor: actorText(actor),
+      reason,
+    })
+    await audit.record({
+      event: 'session_ended',
+      outcome: 'success',
+      reason,
+      actor,
+      accountId,
+      sessionId,
+      client,
+    })
   }
 }
 

@@ -1,6 +1,5 @@
 import type { Sql } from '../infra/postgres/database.ts'
 import { idFromBytes, idToBytes } from '../lib/id.ts'
-import * as statements from './session-sql.ts'
 import {
   type Delivery,
   type EndReason,
@@ -8,6 +7,7 @@ import {
   type SessionFacts,
   type SessionState,
 } from './session.ts'
+import * as statements from './session-sql.ts'
 import type { Rotation, SessionStore, SessionSummary } from './session-store.ts'
 
 type FactsRow = {
@@ -107,7 +107,9 @@ const optionalId = (id: string | undefined): Buffer | undefined =>
   id === undefined ? undefined : idToBytes(id)
 
 /** How sessions begin, move on and are found again. */
-const handleMethods = (sql: Sql): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'find' | 'stands'> => ({
+const handleMethods = (
+  sql: Sql,
+): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'find' | 'stands'> => ({
   add: async (session) => {
     const [row] = await sql.query<FactsRow>(statements.add, [
       idToBytes(session.sessionId),
@@ -154,7 +156,10 @@ const handleMethods = (sql: Sql): Pick<SessionStore, 'add' | 'rotate' | 'recover
 /** How sessions are listed and end. */
 const endMethods = (
   sql: Sql,
-): Pick<SessionStore, 'listOfAccount' | 'end' | 'endAllOfAccount' | 'evictBeyond' | 'dropExpired'> => ({
+): Pick<
+  SessionStore,
+  'listOfAccount' | 'end' | 'endAllOfAccount' | 'evictBeyond' | 'dropExpired'
+> => ({
   listOfAccount: async (accountId, nowMs) => {
     const values = [idToBytes(accountId), new Date(nowMs)]
     return (await sql.query<SummaryRow>(statements.listOfAccount, values)).map(summaryOf)

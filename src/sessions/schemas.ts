@@ -14,7 +14,9 @@ export const tokenAnswerSchema = Type.Object({
     Type.String({ description: 'Only for a session that was asked for with "delivery": "body"' }),
   ),
   device_token: Type.Optional(
-    Type.String({ description: 'Only after a log-in with "delivery": "body": send it with the next one' }),
+    Type.String({
+      description: 'Only after a log-in with "delivery": "body": send it with the next one',
+    }),
   ),
 })
 
@@ -73,7 +75,9 @@ export const endOneSchema = {
 export const endAllSchema = {
   summary: 'End all my sessions',
   querystring: Type.Object(
-    { keep: Type.Optional(Type.Literal('current', { description: 'Spare the session that asks' })) },
+    {
+      keep: Type.Optional(Type.Literal('current', { description: 'Spare the session that asks' })),
+    },
     { additionalProperties: false },
   ),
   response: {

@@ -67,7 +67,7 @@ test.each([
   async (_name, request) => {
     const { port, handled } = await startToyServer()
     const answer = await exchangeRaw(port, request + smuggled)
-    expect(answer.match(/^HTTP\/1\.1 \d+/gm)).toEqual(['HTTP/1.1 400'])
+    expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 400'])
     expect(answer).toContain('content-type: application/problem+json')
     expect(handled()).toBe(0)
   },
@@ -135,7 +135,7 @@ test('a client that goes on trickling after its answer gets no second one', asyn
   const { port } = await startToyServer({ timeouts })
   const start = 'POST /plain HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{'
   const answer = await exchangeRaw(port, start)
-  expect(answer.match(/^HTTP\/1\.1 \d+/gm)).toEqual(['HTTP/1.1 415'])
+  expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 415'])
 })
 
 test('R126: a handler that does not end is answered 503 for it', async () => {

@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { inject } from 'vitest'
 import { type Config, loadConfig } from '../../src/config/index.ts'
 import type { HttpTimeouts } from '../../src/http/server-options.ts'
+import { type Instance, startInstance } from '../../src/instance.ts'
 import type { Clock } from '../../src/lib/clock.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import { prepareSchema } from '../../src/schema.ts'
-import { type Service, startService } from '../../src/service.ts'
 import type { Stores } from '../../src/stores.ts'
 import { type Client, httpClient } from './client.ts'
 import { freshDatabase } from './postgres-server.ts'
@@ -30,7 +30,7 @@ export type TestAccount = { readonly id: string; readonly email: string; readonl
 export type Cardea = {
   readonly config: Config
   readonly stores: Stores
-  readonly services: readonly Service[]
+  readonly instances: readonly Instance[]
   /** Speaks to the first instance. */
   readonly client: Client
   /** Speaks to instance `index`. */
@@ -60,10 +60,10 @@ const configFor = (options: CardeaOptions): Config => {
   return { ...read, ...roomy, redisUrl: redisUrl ?? undefined, ...options.config }
 }
 
-const newAccount = async (service: Service, roles: readonly string[]): Promise<TestAccount> => {
+const newAccount = async (instance: Instance, roles: readonly string[]): Promise<TestAccount> => {
   const email = `person-${randomBytes(6).toString('hex')}@example.com`
   const actor = { kind: 'system' } as const
-  const { accountId } = await service.core.createAccount({
+  const { accountId } = await instance.core.createAccount({
     email,
     password: testPassword,
     roles,
@@ -93,18 +93,18 @@ export const startCardea = async (options: CardeaOptions = {}): Promise<Cardea> 
     logStream: { write: (line: string) => void log.push(line) },
     ...(options.timeouts && { timeouts: options.timeouts }),
   }
-  const services: Service[] = []
+  const instances: Instance[] = []
   for (let index = 0; index < (options.instances ?? 1); index += 1) {
-    services.push(await startService(config, stores, { machine, app }))
+    instances.push(await startInstance(config, stores, { machine, app }))
   }
-  const [first] = services
+  const [first] = instances
   if (!first) throw new Error('at least one instance is needed')
-  const clientOf = (index: number) => httpClient(services[index]?.address ?? '')
+  const clientOf = (index: number) => httpClient(instances[index]?.address ?? '')
   const createAccount = (roles: readonly string[] = []) => newAccount(first, roles)
   return {
     config,
     stores,
-    services,
+    instances,
     client: clientOf(0),
     clientOf,
     log,
@@ -115,7 +115,7 @@ export const startCardea = async (options: CardeaOptions = {}): Promise<Cardea> 
       return answer.accessToken
     },
     stop: async () => {
-      for (const service of services) await service.stop()
+      for (const instance of instances) await instance.stop()
       await own?.drop()
     },
   }

@@ -68,8 +68,11 @@ export const startPostgres = async (
       await stop()
       current = await start({ port: portOf(first.ownerUrl) })
     },
-    // The postmaster comes first in the list of ids as the oldest, so that it starts no child after the look.
-    freeze: async () => await signalAll('SIGSTOP'),
+    freeze: async () => {
+      // The postmaster first, so that it starts no child after the look.
+      process.kill(current.pid, 'SIGSTOP')
+      await signalAll('SIGSTOP')
+    },
     thaw: async () => await signalAll('SIGCONT'),
   }
 }

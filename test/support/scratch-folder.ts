@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /**
- * Each line of the standard input is the pid of the server that now works in the folder ($1), or `removed`. At the end of the input, which is the end
- * of the test process however it went, that server is ended, by force after 10 s, and the folder removed. Processes whose working
- * directory is in the folder are woken first: a frozen server obeys no signal. (A zombie, whose new parent may take its time, has no
- * working directory any more: it has ended.)
+ * Each line of the standard input is the pid of the server that now works in the folder ($1), or `removed`. At the end of the input, which
+ * is the end of the test process however it went, that server is ended, by force after 10 s, and the folder removed. Processes whose
+ * working directory is in the folder are woken first: a frozen server obeys no signal. (A zombie, whose new parent may take its time,
+ * has no working directory any more: it has ended.)
  */
 const caretaker = `
 pid=

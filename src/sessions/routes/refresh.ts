@@ -1,7 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { clientFacts } from '../../http/client-facts.ts'
 import type { Reference } from '../../audit/index.ts'
+import { clientFacts } from '../../http/client-facts.ts'
 import { sessionErrors } from '../errors.ts'
 import type { refreshSession } from '../refresh-session.ts'
 import { refreshSchema } from '../schemas.ts'

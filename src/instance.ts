@@ -5,7 +5,7 @@ import type { Config } from './config/index.ts'
 import type { HttpServer } from './http/server.ts'
 import type { Stores } from './stores.ts'
 
-export type Service = {
+export type Instance = {
   readonly core: Core
   /** Where it listens, e.g. `http://127.0.0.1:8088`. */
   readonly address: string
@@ -13,17 +13,17 @@ export type Service = {
   readonly stop: () => Promise<void>
 }
 
-export type ServiceOptions = {
+export type InstanceOptions = {
   readonly machine: Omit<Machine, 'report'>
   readonly app?: Parameters<typeof createApp>[1]
 }
 
 /** One running instance over stores that are open and migrated. Several may run at once, in one process or in many. */
-export const startService = async (
+export const startInstance = async (
   config: Config,
   stores: Stores,
-  { machine, app: appOptions }: ServiceOptions,
-): Promise<Service> => {
+  { machine, app: appOptions }: InstanceOptions,
+): Promise<Instance> => {
   // Stores report before there is a logger; the first thing that can go wrong comes after.
   let app: HttpServer | undefined
   const report: Machine['report'] = (error, what) => app?.log.warn({ err: error }, what)

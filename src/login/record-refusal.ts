@@ -1,0 +1,42 @@
+import type { AccountStores } from '../accounts/index.ts'
+import type { InTransaction } from '../sessions/index.ts'
+import type { Attempt, Refusal } from './attempt.ts'
+import type { TooManyAttempts } from './errors.ts'
+
+type Unit = InTransaction<Pick<AccountStores, 'accounts' | 'audit'>>
+
+const nobody = { outcome: 'failure', actor: { kind: 'anonymous' } } as const
+
+/**
+ * Counts and records an attempt that was refused. The same statements run whether or not there is such an account. Once the count has
+ * reached its limit it stays there, so that strangers cannot use up what devices of the owner have left.
+ */
+export const recordRefusal =
+  (inTransaction: Unit) =>
+  async (reason: Refusal, { identity, client, failureLimit }: Attempt): Promise<void> => {
+    const facts = { ...nobody, client, identifier: identity.canonical }
+    await inTransaction(async ({ accounts, audit }) => {
+      const failures = await accounts.countFailedLogin(identity.canonical, failureLimit)
+      await audit.record({ ...facts, event: 'login_failed', reason })
+      if (failures === failureLimit) {
+        await audit.record({ ...facts, event: 'login_locked', reason: 'password_locked' })
+      }
+    })
+  }
+
+/** A flood is refused thousands of times; one entry a window tells of it without filling the disk. */
+export const recordLimit =
+  (inTransaction: Unit) =>
+  async (error: TooManyAttempts, { identity, client }: Attempt): Promise<void> => {
+    if (!error.firstInWindow) return
+    const reason = error.limit
+    await inTransaction(({ audit }) =>
+      audit.record({
+        ...nobody,
+        event: 'login_limited',
+        reason,
+        identifier: identity.canonical,
+        client,
+      }),
+    )
+  }
