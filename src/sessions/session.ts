@@ -54,7 +54,7 @@ export type RefreshDecision =
   /** The handle is the current one: whatever was in the way is gone, so rotate again. */
   | { readonly kind: 'rotate' }
   /** The direct predecessor within the grace: the same successor again. */
-  | { readonly kind: 'repeat' }
+  | { readonly kind: 'repeat'; readonly facts: SessionFacts }
   /** A later generation than the row's, which only we can have made: commits were lost in a fail-over. */
   | { readonly kind: 'recover' }
   /** The session must end now, for this reason. */
@@ -91,6 +91,6 @@ export const decideRefresh = (
   if (!state.accountIsActive) return { kind: 'end', reason: 'account_disabled', clearsCookie }
   if (age < 0) return { kind: 'recover' }
   if (age === 0) return { kind: 'rotate' }
-  if (age === 1 && nowMs - state.lastUsedAtMs < graceMs) return { kind: 'repeat' }
+  if (age === 1 && nowMs - state.lastUsedAtMs < graceMs) return { kind: 'repeat', facts: state }
   return { kind: 'end', reason: 'token_reuse', clearsCookie: true }
 }
