@@ -33,5 +33,7 @@ export const judgePassword =
     if (account.failedLogins >= failureLimit) return { refusal: 'password_locked' }
     if (!matches) return { refusal: 'wrong_password' }
     if (account.status !== 'active') return { refusal: 'account_disabled' }
-    return { account, rehashed: needsRehash ? await hasher.hash(password) : undefined }
+    // A new hash can wait for the next log-in: when the queue is full, it must not turn a right password away.
+    const rehashed = needsRehash ? await hasher.hash(password).catch(() => undefined) : undefined
+    return { account, rehashed }
   }

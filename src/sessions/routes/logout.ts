@@ -18,7 +18,7 @@ export type LogoutRouteDeps = {
 
 /**
  * Not "cookies": that would delete the cookies of every application below the same registrable domain
- * (docs/decisions/0007-logout-clears-its-own-cookies.md).
+ * (docs/decisions/0010-logout-clears-its-own-cookies.md).
  */
 const clearSiteData = '"cache", "storage"'
 
