@@ -8,82 +8,133 @@ import { AppError } from './lib/app-error.ts'
 export type Failure = {
   readonly messages: readonly string[]
   readonly hint: string
+  /** Stable, for scripts. */
+  readonly code: string
   readonly exitCode: number
 }
 
 /** The exit codes of every command; `docs/reference/cli.md` lists them. */
 export const exitCodes = { failed: 1, usage: 2, settings: 3, inUse: 4, storeAway: 5 } as const
 
-const one = (message: string, hint: string, exitCode: number): Failure => ({
+type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
+
+const one = (code: string, message: string, hint: string, exitCode: ExitCode): Failure => ({
   messages: [message],
   hint,
+  code,
   exitCode,
 })
 
-const codeOf = (error: unknown): unknown =>
-  error instanceof Error && 'code' in error ? error.code : undefined
+const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error ? String(error.code) : ''
 
-const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+const textOf = (error: unknown): string => {
+  // Trying both addresses of `localhost` ends in an AggregateError, whose own message is empty.
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error
+  return first instanceof Error ? first.message : String(first)
+}
 
-const causeOf = (error: AppError): string =>
-  error.cause === undefined ? error.message : `${error.title} (${textOf(error.cause)})`
+const hints: Readonly<Record<string, string>> = {
+  account_exists: '`cardea account list --email …` shows it',
+  account_not_found: '`cardea account list` shows who there is',
+  invalid_email: 'write it as name@example.com',
+  password_rejected: 'take a longer or less common one; PASSWORD_MIN_LENGTH sets the least',
+}
 
-const appFailure = (error: AppError): Failure =>
-  error.code === 'store_unavailable'
-    ? one(
-        `Postgres does not answer: ${textOf(error.cause)}`,
-        'check DATABASE_URL, and that Postgres runs and lets this role in',
-        exitCodes.storeAway,
-      )
-    : one(
-        error.status >= 500 ? causeOf(error) : error.message,
-        `the code is ${error.code}`,
-        exitCodes.failed,
-      )
+const appFailure = (error: AppError): Failure => {
+  const { code, cause } = error
+  if (code === 'store_unavailable') {
+    return one(
+      code,
+      `Postgres does not answer: ${textOf(cause)}`,
+      'check DATABASE_URL, and that Postgres runs and lets this role in',
+      exitCodes.storeAway,
+    )
+  }
+  const why = error.status >= 500 && cause !== undefined ? ` (${textOf(cause)})` : ''
+  const hint = hints[code] ?? `the code is ${code}; docs/reference/errors.md explains it`
+  return one(code, `${error.message}${why}`, hint, exitCodes.failed)
+}
 
-const known: readonly (readonly [new (...args: never[]) => Error, string, number])[] = [
+type Known = readonly [
+  type: new (...args: never[]) => Error,
+  code: string,
+  hint: string,
+  exitCode: ExitCode,
+]
+
+const { failed, settings, inUse, storeAway } = exitCodes
+
+const known: readonly Known[] = [
   [
     DataDirInUse,
+    'data_dir_in_use',
     'two services cannot share one folder; commands work beside a running one',
-    exitCodes.inUse,
+    inUse,
   ],
   [
     MigrationMismatch,
+    'migration_mismatch',
     'run the version that made this database, or restore the migration file',
-    exitCodes.failed,
+    failed,
   ],
   [
     WrongKeyEncryptionKey,
+    'wrong_secret',
     'start with the CARDEA_SECRET that was in use before (several may be listed)',
-    exitCodes.settings,
+    settings,
   ],
 ]
 
-const byCode: Readonly<Record<string, readonly [message: string, hint: string]>> = {
-  EADDRINUSE: [
+type Symptom = readonly [code: RegExp, message: string, hint: string, exitCode: ExitCode]
+
+/** By the code of Node, OpenSSL or Postgres (SQLSTATE). */
+const symptoms: readonly Symptom[] = [
+  [
+    /^EADDRINUSE$/,
     'the address is taken by another program',
     'set PORT to a free port, or end that program',
+    failed,
   ],
-  EACCES: ['this user may not listen there', 'set PORT to 1024 or more'],
-}
+  [/^EACCES$/, 'this user may not do that', 'set PORT to 1024 or more; check DATA_DIR', failed],
+  [
+    /^(28...|3D000)$/,
+    'Postgres lets this role not in',
+    'check user, password and database of DATABASE_URL and MIGRATE_DATABASE_URL',
+    storeAway,
+  ],
+  [
+    /^42501$/,
+    'the role of the database may not do that',
+    'run `cardea migrate` with MIGRATE_DATABASE_URL naming the owner of the tables; it grants what is missing',
+    failed,
+  ],
+  [
+    /CERT|_SIGNATURE$/,
+    'the certificate of a store is not trusted',
+    'NODE_EXTRA_CA_CERTS names the file of its authority; the host name must be the one in it',
+    storeAway,
+  ],
+]
 
 /** Anything that stops the process or a command, in words; never the value of a setting. */
 export const explainFailure = (error: unknown): Failure => {
   if (error instanceof ConfigError) {
     const messages = error.problems.map(({ name, message }) => `${name} ${message}`)
-    return {
-      messages,
-      hint: 'docs/reference/configuration.md explains every setting',
-      exitCode: exitCodes.settings,
-    }
+    const hint = 'docs/reference/configuration.md explains every setting'
+    return { messages, hint, code: 'settings', exitCode: exitCodes.settings }
   }
   if (error instanceof AppError) return appFailure(error)
-  for (const [type, hint, exitCode] of known) {
-    if (error instanceof type) return one(error.message, hint, exitCode)
+  for (const [type, code, hint, exitCode] of known) {
+    if (error instanceof type) return one(code, error.message, hint, exitCode)
   }
-  const listening = byCode[String(codeOf(error))]
-  if (listening) return one(`${listening[0]}: ${textOf(error)}`, listening[1], exitCodes.failed)
-  return one(textOf(error), 'LOG_LEVEL=debug tells more', exitCodes.failed)
+  const code = codeOf(error)
+  const symptom = symptoms.find(([pattern]) => pattern.test(code))
+  if (symptom) {
+    const [, message, hint, exitCode] = symptom
+    return one(code, `${message}: ${textOf(error)}`, hint, exitCode)
+  }
+  return one('failed', textOf(error), '`cardea doctor` checks this deployment', exitCodes.failed)
 }
 
 /** `error:` lines, then `hint:`. */

@@ -10,11 +10,12 @@ const passwordBytes = 18
 
 /**
  * A way in for somebody who has just started the service for the first time: an operator with a made-up password, which nobody but the
- * caller ever sees. Nothing when there is any account already.
+ * caller ever sees. Nothing when there is an operator already, or somebody else has that address.
  */
 export const createFirstOperator = async (core: Core): Promise<FirstOperator | undefined> => {
-  const [anyone] = await core.stores.accounts.list({ limit: 1 })
-  if (anyone) return undefined
+  const { accounts } = core.stores
+  if (await accounts.hasAnyWithRole(operatorRole)) return undefined
+  if (await accounts.findByEmail(email)) return undefined
   const password = core.machine.random(passwordBytes).toString('base64url')
   const actor = { kind: 'system' } as const
   await core.createAccount({ email, password, roles: [operatorRole], actor })

@@ -21,11 +21,29 @@ const openFor = (config: Config, url: string): Database =>
     onIdleError: () => undefined,
   })
 
-/** What is left to migrate, asked with the application's role, and the name of that role. */
+/** SQLSTATE insufficient_privilege. */
+const isDenied = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === '42501'
+
+/**
+ * Whether this version can work on the schema. A role that may not even read the list of migrations was named after they ran:
+ * migrating again grants it what it needs.
+ * @throws MigrationMismatch, store_unavailable
+ */
+export const isSchemaCurrent = async (sql: Sql): Promise<boolean> => {
+  try {
+    return (await pendingMigrations(sql)).length === 0
+  } catch (error) {
+    if (isDenied(error)) return false
+    throw error
+  }
+}
+
+/** Whether there is something to migrate, asked with the application's role, and the name of that role. */
 const askDatabase = async (config: Config, stores: Stores) => {
   const app = openFor(config, stores.databaseUrl)
   try {
-    return { isCurrent: (await pendingMigrations(app)).length === 0, role: await roleOn(app) }
+    return { isCurrent: await isSchemaCurrent(app), role: await roleOn(app) }
   } finally {
     await app.close()
   }

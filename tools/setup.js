@@ -2,7 +2,15 @@
 // behind installed dependencies, among them the Node 24 that the scripts themselves then run on (`node_modules/.bin/node`).
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -114,6 +122,13 @@ const linkPostgresLibraries = () => {
   }
 }
 
+// So that `npx cardea` finds this clone's own command at once, and the Node 24 beside it; npm links only the commands of dependencies.
+const linkCommand = () => {
+  const link = join(modules, '.bin', 'cardea')
+  rmSync(link, { force: true })
+  symlinkSync(join('..', '..', 'src', 'cli', 'main.ts'), link)
+}
+
 const checkNode = () => {
   const shipped = join(modules, '.bin', 'node')
   const isShipped = existsSync(shipped)
@@ -138,6 +153,7 @@ const install = async () => {
     rmSync(stamp, { force: true })
     await installPackages()
     linkPostgresLibraries()
+    linkCommand()
     checkNode()
     writeFileSync(stamp, wanted)
   } finally {

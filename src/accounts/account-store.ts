@@ -25,6 +25,7 @@ export type AccountStore = {
   /** None: nobody has this address. */
   readonly findByEmail: (canonicalEmail: string) => Promise<LoginAccount | undefined>
   readonly find: (accountId: string) => Promise<Account | undefined>
+  readonly hasAnyWithRole: (role: string) => Promise<boolean>
   readonly list: (page: AccountPage) => Promise<Account[]>
   /**
    * Reads an account and keeps everybody else from changing it, or opening a session of it, until the transaction ends.

@@ -20,6 +20,10 @@ const statements = {
     text: `SELECT ${loginColumns} FROM accounts WHERE email_canonical = $1`,
   },
   find: { name: 'account_find', text: `SELECT ${columns} FROM accounts WHERE id = $1` },
+  hasAnyWithRole: {
+    name: 'account_has_any_with_role',
+    text: 'SELECT EXISTS (SELECT FROM accounts WHERE $1 = ANY (roles)) AS found',
+  },
   list: {
     name: 'account_list',
     text: `SELECT ${columns} FROM accounts
@@ -102,7 +106,7 @@ const present = <Row>(row: Row | undefined): Row => {
   return row
 }
 
-type Reading = 'findByEmail' | 'find' | 'list' | 'lock'
+type Reading = 'findByEmail' | 'find' | 'hasAnyWithRole' | 'list' | 'lock'
 
 const reads = (sql: Sql): Pick<AccountStore, Reading> => ({
   findByEmail: async (canonicalEmail) => {
@@ -112,6 +116,10 @@ const reads = (sql: Sql): Pick<AccountStore, Reading> => ({
   find: async (accountId) => {
     const [row] = await sql.query<AccountRow>(statements.find, [idToBytes(accountId)])
     return row && accountOf(row)
+  },
+  hasAnyWithRole: async (role) => {
+    const [row] = await sql.query<{ found: boolean }>(statements.hasAnyWithRole, [role])
+    return row?.found === true
   },
   list: async ({ canonicalEmail, afterId, limit }) => {
     const after = afterId === undefined ? undefined : idToBytes(afterId)

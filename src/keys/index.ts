@@ -58,3 +58,18 @@ export const openKeys = async (deps: Dependencies): Promise<Keys> => {
           ],
   }
 }
+
+export type KeysInUse = { readonly algorithm: SigningAlgorithm; readonly count: number }
+
+/**
+ * Reads and unseals all keys and changes nothing, for checks from outside. Undefined when there never was one. Throws
+ * `WrongKeyEncryptionKey`, `SigningKeysDamaged` or `store_unavailable`.
+ */
+export const inspectKeys = async ({
+  store,
+  secrets,
+}: Pick<Dependencies, 'store' | 'secrets'>): Promise<KeysInUse | undefined> => {
+  if (!(await store.transaction((keys) => keys.hasAny()))) return undefined
+  const { signer, verificationKeys } = await loadKeySet(store, secrets.derive(keyLabels.keySeal))
+  return { algorithm: signer.algorithm, count: verificationKeys.size }
+}

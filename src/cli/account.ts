@@ -1,0 +1,18 @@
+import { Command } from 'commander'
+import { accountStatusCommand, changeAccountRoles } from './account-change.ts'
+import { createAccountCommand } from './account-create.ts'
+import { listAccountsCommand } from './account-list.ts'
+
+export const accountCommand = (): Command => {
+  const account = new Command('account').description('add, show and change accounts')
+  for (const command of [
+    createAccountCommand(),
+    listAccountsCommand(),
+    accountStatusCommand('disable', 'disabled', 'end every session and refuse further log-ins'),
+    accountStatusCommand('enable', 'active', 'let it log in again, also after too many failures'),
+    changeAccountRoles(),
+  ]) {
+    account.addCommand(command)
+  }
+  return account
+}

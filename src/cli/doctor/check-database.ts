@@ -1,0 +1,105 @@
+import type { Core } from '../../compose.ts'
+import { inspectKeys, postgresSigningKeyStore } from '../../keys/index.ts'
+import { isSchemaCurrent } from '../../schema.ts'
+import { type Finding, fail, failIn, guarded, ok, skip, warn } from './finding.ts'
+import { askPrivileges } from './privileges.ts'
+
+/** PostgreSQL 15 took CREATE on the schema `public` away from everybody. */
+const oldestVersion = 150_000
+
+/** A skew between this machine and Postgres eats into expiries and epochs, which different machines judge. */
+const skewWarnMs = 1000
+const skewFailMs = 5000
+
+const versionStatement = {
+  name: 'doctor_version',
+  text: `SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS text`,
+}
+
+const timeStatement = {
+  name: 'doctor_time',
+  text: 'SELECT clock_timestamp() AS now',
+}
+
+const checkVersion = async ({ database }: Core): Promise<Finding> => {
+  const [row] = await database.query<{ number: number; text: string }>(versionStatement)
+  const text = `PostgreSQL ${row?.text ?? 'of unknown version'} answers`
+  return row && row.number >= oldestVersion
+    ? ok('postgres', text)
+    : fail('postgres', text, 'run PostgreSQL 15 or later')
+}
+
+const checkClock = async ({ database, machine: { clock } }: Core): Promise<Finding> => {
+  const beforeMs = clock.nowMs()
+  const [row] = await database.query<{ now: Date }>(timeStatement)
+  // The answer was made somewhere between: the middle is off by half of the round trip at most.
+  const skewMs = Math.abs((row?.now.getTime() ?? 0) - (beforeMs + clock.nowMs()) / 2)
+  const text = `this machine and Postgres are ${Math.round(skewMs)} ms apart`
+  const fix = 'let a time service (chrony, systemd-timesyncd) keep both clocks'
+  if (skewMs > skewFailMs) return fail('postgres-clock', text, fix)
+  return skewMs > skewWarnMs ? warn('postgres-clock', text, fix) : ok('postgres-clock', text)
+}
+
+const checkSchema = async ({ config, database }: Core): Promise<Finding> => {
+  if (await isSchemaCurrent(database)) return ok('schema', 'is that of this version')
+  const text = 'is not migrated to this version'
+  // The embedded one is migrated by whatever opens it next.
+  return config.databaseUrl === undefined
+    ? warn('schema', text, 'start the service, or run `cardea migrate`')
+    : fail('schema', text, 'run `cardea migrate`')
+}
+
+/** R115, R129: a breach of the service must not become one of the trail or of the schema. */
+const checkRole = async ({ config, database }: Core): Promise<readonly Finding[]> => {
+  const privileges = await askPrivileges(database)
+  const excesses = [
+    privileges.isSuperuser && 'is a superuser',
+    privileges.ownsTables && 'owns tables',
+    privileges.mayCreate && 'may create tables',
+    privileges.mayChangeAudit && 'may change the audit trail',
+  ].filter((text) => text !== false)
+  if (excesses.length === 0) return [ok('postgres-role', 'may do what it needs and no more')]
+  const fix =
+    'make a role with LOGIN and nothing else, name it in DATABASE_URL and the owner in MIGRATE_DATABASE_URL, run `cardea migrate`'
+  return excesses.map((text) => failIn(config.production)('postgres-role', `the role ${text}`, fix))
+}
+
+const checkKeys = async ({ config, database, ring }: Core): Promise<Finding> => {
+  const store = postgresSigningKeyStore(database)
+  const inUse = await inspectKeys({ store, secrets: ring })
+  if (!inUse) return ok('signing-keys', 'none yet: the first start makes one')
+  const { algorithm, count } = inUse
+  const text = `${count} open with this secret, tokens are signed with ${algorithm}`
+  return algorithm === config.signingAlgorithm
+    ? ok('signing-keys', text)
+    : warn(
+        'signing-keys',
+        text,
+        `SIGNING_ALGORITHM ${config.signingAlgorithm} waits for a rotation`,
+      )
+}
+
+const one = (name: string, check: () => Promise<Finding>) =>
+  guarded(name, async () => [await check()])
+
+/** One after the other: what comes first explains what comes later. */
+export const checkDatabase = async (core: Core): Promise<readonly Finding[]> => {
+  const away = await guarded('postgres', async () => {
+    await core.database.ping()
+    return []
+  })
+  if (away.length > 0) return away
+  const schema = await one('schema', () => checkSchema(core))
+  const hasTables = schema.every(({ state }) => state === 'ok')
+  return [
+    ...(await one('postgres', () => checkVersion(core))),
+    ...(await one('postgres-clock', () => checkClock(core))),
+    ...schema,
+    ...(hasTables
+      ? [
+          ...(await guarded('postgres-role', () => checkRole(core))),
+          ...(await one('signing-keys', () => checkKeys(core))),
+        ]
+      : [skip('signing-keys', 'the tables are not there to be looked at')]),
+  ]
+}

@@ -1,0 +1,103 @@
+import { createInterface } from 'node:readline/promises'
+import { Writable } from 'node:stream'
+import { CommandError, usageError } from './command-error.ts'
+
+/** What a shell reports for a program that Ctrl-C ended. */
+const interruptedExitCode = 130
+
+/** More than any password has; whoever pipes a file in by mistake is told so instead of being waited for. */
+const longestLineBytes = 4096
+
+const interrupted = () =>
+  new CommandError('interrupted', 'nothing was done', 'run the command again', interruptedExitCode)
+
+/** Whether somebody sits at the keyboard. */
+export const isInteractive = (): boolean => process.stdin.isTTY === true
+
+/** Swallows what readline would echo. */
+const nowhere = () => new Writable({ write: (_chunk, _encoding, done) => done() })
+
+type Asking = { readonly questions: readonly string[]; readonly isHidden: boolean }
+
+/**
+ * The answers to all questions, in order. Questions go to stderr, so that stdout holds the result and nothing else. One reader for all
+ * of them: between two, the terminal would show what is typed.
+ * @throws interrupted on Ctrl-C, and on Ctrl-D in an empty line
+ */
+const ask = async ({ questions, isHidden }: Asking): Promise<string[]> => {
+  const reader = createInterface({
+    input: process.stdin,
+    output: isHidden ? nowhere() : process.stderr,
+    terminal: true,
+    // A password must not come back with the arrow key at the next question.
+    historySize: 0,
+  })
+  const lines = reader[Symbol.asyncIterator]()
+  const answers: string[] = []
+  try {
+    for (const question of questions) {
+      if (isHidden) process.stderr.write(question)
+      else reader.setPrompt(question)
+      reader.prompt()
+      const line = await lines.next()
+      if (isHidden || line.done) process.stderr.write('\n')
+      if (line.done) throw interrupted()
+      answers.push(line.value)
+    }
+    return answers
+  } finally {
+    reader.close()
+  }
+}
+
+/** Anything but `yes` is a no. */
+export const askYes = async (question: string): Promise<boolean> => {
+  const questions = [`${question} Type yes to go on: `]
+  const [answer] = await ask({ questions, isHidden: false })
+  return answer?.trim() === 'yes'
+}
+
+const decode = (bytes: Buffer): string => {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw usageError('the password on standard input is not UTF-8', 'send it as UTF-8 text')
+  }
+}
+
+/** The first line of standard input, without its end (`\n` or `\r\n`); what follows is not read. */
+const readFirstLine = async (): Promise<string> => {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of process.stdin) {
+    const bytes = Buffer.from(chunk)
+    const end = bytes.indexOf(0x0a)
+    chunks.push(end === -1 ? bytes : bytes.subarray(0, end))
+    length += bytes.length
+    // Leaving the loop closes standard input: a sender that never ends keeps no process alive.
+    if (end !== -1) break
+    if (length > longestLineBytes) {
+      throw usageError('the first line of standard input is too long', 'send the password alone')
+    }
+  }
+  return decode(Buffer.concat(chunks)).replace(/\r$/, '')
+}
+
+/**
+ * A new password: typed twice and never shown, or the first line of standard input. Never an argument: those are seen by every user
+ * of the machine and kept in the history of the shell.
+ */
+export const readNewPassword = async (): Promise<string> => {
+  if (!isInteractive()) {
+    const line = await readFirstLine()
+    if (line !== '') return line
+    throw usageError(
+      'there is no password on standard input',
+      'send it as the first line, or run the command in a terminal and type it',
+    )
+  }
+  const questions = ['password: ', 'once more: ']
+  const [password = '', again] = await ask({ questions, isHidden: true })
+  if (again === password) return password
+  throw usageError('the two passwords differ', 'run the command again')
+}

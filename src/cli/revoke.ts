@@ -1,0 +1,87 @@
+import { Command } from 'commander'
+import { parseEmail } from '../accounts/index.ts'
+import type { RevokeTarget } from '../admin/index.ts'
+import { loadConfig } from '../config/index.ts'
+import { usageError } from './command-error.ts'
+import { demandId } from './id-option.ts'
+import { factLines, jsonOption, type OutputOptions, printResult } from './output.ts'
+import { askYes, isInteractive } from './prompt.ts'
+import { commandLineActor, withCore } from './with-core.ts'
+
+type Options = OutputOptions & {
+  readonly sub?: string
+  readonly email?: string
+  readonly sid?: string
+  readonly jti?: string
+  readonly everyone?: true
+  readonly reason?: string
+  readonly yes?: true
+}
+
+/** As in the admin API. */
+const longestReason = 200
+
+const targetOf = ({ sub, email, sid, jti, everyone }: Options): RevokeTarget => {
+  const targets: RevokeTarget[] = []
+  if (sub !== undefined) targets.push({ kind: 'account', accountId: sub })
+  if (email !== undefined) targets.push({ kind: 'email', email })
+  if (sid !== undefined) targets.push({ kind: 'session', sessionId: sid })
+  if (jti !== undefined) targets.push({ kind: 'token', tokenId: jti })
+  if (everyone) targets.push({ kind: 'everyone' })
+  const [target] = targets
+  if (target && targets.length === 1) return target
+  throw usageError(
+    'exactly one thing to revoke is needed',
+    'name one of --sub, --email, --sid, --jti and --everyone',
+  )
+}
+
+const checkTexts = ({ sub, email, sid, jti, reason }: Options): void => {
+  demandId('--sub', sub)
+  demandId('--sid', sid)
+  demandId('--jti', jti)
+  if (email !== undefined) parseEmail(email)
+  if (reason !== undefined && (reason === '' || reason.length > longestReason)) {
+    throw usageError('the reason does not fit', `write 1 to ${longestReason} characters`)
+  }
+}
+
+/** One mistyped line must not sign everybody out. */
+const confirmEveryone = async ({ everyone, yes }: Options): Promise<void> => {
+  if (!everyone || yes) return
+  const question = 'Everything issued so far dies and everybody has to log in again.'
+  if (!isInteractive())
+    throw usageError('--everyone needs a yes', 'add --yes to go on without being asked')
+  if (!(await askYes(question))) throw usageError('nothing was revoked', 'answer yes to go on')
+}
+
+const act = async (options: Options): Promise<void> => {
+  const target = targetOf(options)
+  checkTexts(options)
+  const config = loadConfig()
+  await confirmEveryone(options)
+  const { seq, committedAtMs, effectiveByMs } = await withCore(config, (core) =>
+    core.revoke({ target, note: options.reason, actor: commandLineActor }),
+  )
+  const answer = {
+    seq,
+    committed_at: new Date(committedAtMs).toISOString(),
+    effective_by: new Date(effectiveByMs).toISOString(),
+  }
+  printResult(options, answer, factLines(answer))
+}
+
+export const revokeCommand = (): Command =>
+  new Command('revoke')
+    .description(
+      'take back an account’s sessions and tokens, one session, one token, or everything',
+    )
+    .option('--sub <id>', 'all of the account with this id')
+    .option('--email <email>', 'all of the account with this address')
+    .option('--sid <id>', 'this session')
+    .option('--jti <id>', 'this access token')
+    .option('--everyone', 'everything issued so far')
+    .option('--reason <text>', 'your words for the audit trail')
+    .option('--yes', 'do not ask before --everyone')
+    .option(...jsonOption)
+    .action(act)

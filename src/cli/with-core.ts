@@ -1,0 +1,83 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Core, composeCore, type Machine } from '../compose.ts'
+import type { Config } from '../config/index.ts'
+import { DataDirInUse } from '../infra/data-dir-lock.ts'
+import { systemClock } from '../lib/clock.ts'
+import { systemRandom } from '../lib/random.ts'
+import { isSchemaCurrent, prepareSchema } from '../schema.ts'
+import { openStores, type Stores } from '../stores.ts'
+import { CommandError } from './command-error.ts'
+
+/** A service that is just starting holds the folder before its Postgres answers; making a new cluster takes some seconds. */
+const startingMs = 15_000
+const lookEveryMs = 100
+
+/** Redis answers in milliseconds or is away; then the running service, or the next one, fills it from Postgres. */
+const redisReadyMs = 1000
+
+export const commandLineActor = { kind: 'command-line' } as const
+
+export const machine: Machine = {
+  clock: systemClock,
+  random: systemRandom,
+  report: (error, what) => {
+    const text = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`warning: ${what}: ${text}\n`)
+  },
+}
+
+/**
+ * The stores of a running service on the same DATA_DIR, or the same ones opened here.
+ * @throws DataDirInUse when the folder is held and no Postgres comes up in it
+ */
+export const openStoresBeside = async (config: Config): Promise<Stores> => {
+  const giveUpMs = systemClock.monotonicMs() + startingMs
+  for (;;) {
+    try {
+      return await openStores(config, { joinsRunning: true })
+    } catch (error) {
+      if (!(error instanceof DataDirInUse) || systemClock.monotonicMs() > giveUpMs) throw error
+      await sleep(lookEveryMs)
+    }
+  }
+}
+
+const demandSchema = async (database: Core['database']): Promise<void> => {
+  if (await isSchemaCurrent(database)) return
+  throw new CommandError(
+    'schema_behind',
+    'the database is not migrated to this version',
+    'run `cardea migrate` first',
+  )
+}
+
+const redisReady = async (redis: Core['redis']): Promise<void> => {
+  if (!redis) return
+  const waiting = new AbortController()
+  const ready = new Promise<void>((resolve) => redis.onReady(resolve))
+  const { signal } = waiting
+  await Promise.race([ready, sleep(redisReadyMs, undefined, { signal }).catch(() => undefined)])
+  waiting.abort()
+}
+
+/**
+ * Opens what a command works on, lets it act, and closes everything. An embedded database is migrated if it must be; one that others
+ * run is left as it is.
+ * @throws schema_behind, and what the stores and `act` throw
+ */
+export const withCore = async <T>(config: Config, act: (core: Core) => Promise<T>): Promise<T> => {
+  const stores = await openStoresBeside(config)
+  try {
+    if (config.databaseUrl === undefined) await prepareSchema(config, stores)
+    const core = await composeCore(config, stores, machine)
+    try {
+      await demandSchema(core.database)
+      await redisReady(core.redis)
+      return await act(core)
+    } finally {
+      await core.close()
+    }
+  } finally {
+    await stores.close()
+  }
+}

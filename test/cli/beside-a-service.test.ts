@@ -1,0 +1,235 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { type Client, httpClient } from '../support/client.ts'
+import { freePort } from '../support/free-port.ts'
+import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+import { type CliSettings, cliPath, runCli, startCli } from './run-cli.ts'
+
+const password = 'correct horse battery staple 7'
+const firstEmail = 'first@example.com'
+
+// Every step is a process of its own; on a busy machine each start takes a second or more.
+vi.setConfig({ testTimeout: 90_000 })
+
+let folder: ScratchFolder
+let settings: CliSettings
+let service: ChildProcess
+let client: Client
+/** What `account create` answered while the service was still starting. */
+let early: Awaited<ReturnType<typeof runCli>>
+
+const until = async (what: () => boolean | Promise<boolean>) => {
+  const giveUpMs = Date.now() + 30_000
+  while (!(await what())) {
+    if (Date.now() > giveUpMs) throw new Error('it did not happen in time')
+    await sleep(20)
+  }
+}
+
+const isLive = (address: string) =>
+  fetch(`${address}/health/ready`).then(
+    (answer) => answer.ok,
+    () => false,
+  )
+
+beforeAll(async () => {
+  folder = await scratchFolder('cli')
+  const port = await freePort()
+  const dataDir = join(folder.path, 'data')
+  settings = { DATA_DIR: dataDir, PORT: String(port), LOG_LEVEL: 'warn' }
+  service = startCli(['serve'], settings)
+  service.stdout?.resume()
+  folder.watch(service.pid ?? '')
+  // From here on the service holds the folder, and its Postgres is not there yet.
+  await until(() => existsSync(join(dataDir, 'postgres')))
+  early = await runCli(['account', 'create', '--email', firstEmail], settings, `${password}\n`)
+  client = httpClient(`http://127.0.0.1:${port}`)
+  await until(() => isLive(client.address))
+})
+
+afterAll(async () => {
+  const ended = once(service, 'exit')
+  service.kill('SIGTERM')
+  await ended
+  await folder.remove()
+})
+
+const create = async (email: string, ...more: string[]) => {
+  const args = ['account', 'create', '--json', '--email', email, ...more]
+  return (await runCli(args, settings, `${password}\r\nnot the password\n`)).json()
+}
+
+test('a command waits for a service that is still starting, and works beside it', async () => {
+  expect(early).toMatchObject({ code: 0, stderr: '' })
+  expect(early.stdout).toMatch(/^id {5}[\w-]{22}\nemail {2}first@example\.com\n$/)
+  const { accessToken } = await client.logIn({ email: firstEmail, password })
+  expect((await client.get('/account', { token: accessToken })).status).toBe(200)
+})
+
+test('an account is made with its roles, and only the first line of stdin is its password', async () => {
+  const account = await create('op@example.com', '--role', 'operator', '--role', 'auditor')
+  expect(account).toMatchObject({
+    id: expect.stringMatching(/^[\w-]{22}$/),
+    email: 'op@example.com',
+    status: 'active',
+    roles: ['operator', 'auditor'],
+  })
+  const { accessToken } = await client.logIn({ email: 'op@example.com', password })
+  const answer = await client.get('/admin/accounts?email=op@example.com', { token: accessToken })
+  expect(answer.body.accounts).toEqual([account])
+})
+
+test('a refused password or a taken address is told with its code, and the password is not', async () => {
+  const args = ['account', 'create', '--email', firstEmail]
+  const short = await runCli([...args, '--json'], settings, 'zX9short\n')
+  expect([short.code, short.stdout]).toEqual([1, ''])
+  expect(JSON.parse(short.stderr)).toMatchObject({ code: 'password_rejected' })
+  expect(short.stderr).not.toContain('zX9')
+  const taken = await runCli(args, settings, `${password}\n`)
+  expect([taken.code, taken.stdout]).toEqual([1, ''])
+  expect(taken.stderr).toMatch(/^error: An account .* exists already\.\nhint: .*account list.*\n$/)
+})
+
+test('accounts are listed, all or one by its address in any case', async () => {
+  const account = await create('Listed@example.com')
+  const all = (await runCli(['account', 'list', '--json'], settings)).json().accounts
+  expect(all).toContainEqual(account)
+  expect(all).toContainEqual(expect.objectContaining({ email: firstEmail }))
+  const one = await runCli(['account', 'list', '--email', 'listed@EXAMPLE.com'], settings)
+  expect(one.stdout).toBe(`${account.id}  active    ${account.created_at}  Listed@example.com\n`)
+})
+
+test('disabling an account ends its sessions at once, enabling lets it log in again', async () => {
+  const { id } = await create('off@example.com')
+  const { refreshToken, accessToken } = await client.logIn({ email: 'off@example.com', password })
+  const disabled = await runCli(['account', 'disable', '--sub', id, '--json'], settings)
+  expect(disabled.json()).toMatchObject({ id, status: 'disabled' })
+  expect((await client.refresh(refreshToken)).status).toBe(401)
+  expect((await client.get('/account', { token: accessToken })).status).toBe(401)
+  const enabled = await runCli(['account', 'enable', '--email', 'off@example.com'], settings)
+  expect(enabled.stdout).toMatch(/^status {2}active$/m)
+  await client.logIn({ email: 'off@example.com', password })
+})
+
+test('roles are set to exactly those named, and an unknown account is refused', async () => {
+  const { id } = await create('roles@example.com', '--role', 'old')
+  const args = ['account', 'roles', '--sub', id, '--role', 'new', '--json']
+  expect((await runCli(args, settings)).json().roles).toEqual(['new'])
+  const none = await runCli(['account', 'roles', '--email', 'nobody@example.com'], settings)
+  expect([none.code, none.stdout]).toEqual([1, ''])
+  expect(none.stderr).toMatch(/^error: There is no such account\.\nhint: /)
+})
+
+test('revoking by address ends the sessions of that account and says from when it holds', async () => {
+  await create('gone@example.com')
+  const { refreshToken } = await client.logIn({ email: 'gone@example.com', password })
+  const args = ['revoke', '--email', 'gone@example.com', '--reason', 'lost laptop', '--json']
+  const revoked = (await runCli(args, settings)).json()
+  expect(revoked.seq).toBeGreaterThan(0)
+  expect(Date.parse(revoked.effective_by) - Date.parse(revoked.committed_at)).toBe(5000)
+  expect((await client.refresh(refreshToken)).body).toMatchObject({ reason: 'revoked' })
+})
+
+test('an id that begins with a dash is taken as the id that it is', async () => {
+  // Also one that reads like an option of `cardea` or of the command.
+  for (const sid of ['-Vaaaaaaaaaaaaaaaaaaaa', '-haaaaaaaaaaaaaaaaaaaa']) {
+    const id = `${sid.slice(0, 21)}A`
+    const { code, stdout } = await runCli(['revoke', '--sid', id], settings)
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^seq {11}\d+\ncommitted_at {2}\S+Z\neffective_by {2}\S+Z\n$/)
+  }
+})
+
+test('a second service on the same folder is refused, and told that commands are not', async () => {
+  const { code, stderr } = await runCli(['serve'], settings)
+  expect(code).toBe(4)
+  expect(stderr).toMatch(/^error: process \d+ already uses .*\nhint: .*commands work.*\n$/)
+})
+
+test('there is nothing to migrate beside a running service', async () => {
+  expect(await runCli(['migrate'], settings)).toMatchObject({ code: 0, stdout: 'nothing to do\n' })
+})
+
+test('the doctor finds nothing wrong with it', async () => {
+  const { code, json } = await runCli(['doctor', '--json'], settings)
+  expect(json().checks.filter((check: { state: string }) => check.state === 'fail')).toEqual([])
+  expect(json().checks).toContainEqual(
+    expect.objectContaining({
+      name: 'signing-keys',
+      state: 'ok',
+      message: expect.stringContaining('ES256'),
+    }),
+  )
+  expect(code).toBe(0)
+})
+
+/** A terminal: `script` (util-linux) gives the command one and passes on what is typed. */
+const inTerminal = (args: readonly string[]) => {
+  const command = [process.execPath, cliPath, ...args].map((word) => `'${word}'`).join(' ')
+  const child = spawn(
+    '/usr/bin/script',
+    ['--quiet', '--return', '--command', command, '/dev/null'],
+    {
+      env: { PATH: '/usr/bin:/bin', TERM: 'dumb', ...settings },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    },
+  )
+  let seen = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    seen += chunk
+  })
+  return {
+    type: async (after: string, text: string) => {
+      await until(() => seen.includes(after))
+      child.stdin.write(text)
+    },
+    end: async () => {
+      const [code] = await once(child, 'close')
+      return { code, seen }
+    },
+  }
+}
+
+test('a password is typed twice in a terminal and never shown', async () => {
+  const terminal = inTerminal(['account', 'create', '--email', 'typed@example.com'])
+  await terminal.type('password: ', `${password}x\u007f\r`)
+  await terminal.type('once more: ', `${password}\r`)
+  const { code, seen } = await terminal.end()
+  expect(code).toBe(0)
+  expect(seen).toContain('typed@example.com')
+  expect(seen).not.toMatch(/correct|horse|staple/)
+  await client.logIn({ email: 'typed@example.com', password })
+})
+
+test('two passwords that differ make no account, nor does Ctrl-C', async () => {
+  const args = ['account', 'create', '--email', 'never@example.com']
+  const differing = inTerminal(args)
+  await differing.type('password: ', `${password}\r`)
+  await differing.type('once more: ', `${password}!\r`)
+  const { code, seen } = await differing.end()
+  expect(code).toBe(2)
+  expect(seen).toContain('error: the two passwords differ')
+  const interrupted = inTerminal(args)
+  await interrupted.type('password: ', `${password}\u0003`)
+  expect((await interrupted.end()).code).toBe(130)
+  const listed = await runCli(['account', 'list', '--email', 'never@example.com'], settings)
+  expect(listed).toMatchObject({ code: 0, stdout: '' })
+})
+
+test('everyone is revoked with --yes, or after a yes in a terminal, and not after anything else', async () => {
+  const { refreshToken } = await client.logIn({ email: firstEmail, password })
+  const asked = inTerminal(['revoke', '--everyone'])
+  await asked.type('Type yes to go on: ', 'y\r')
+  expect((await asked.end()).code).toBe(2)
+  const { refreshCookie } = await client.refresh(refreshToken)
+  const answered = inTerminal(['revoke', '--everyone'])
+  await answered.type('Type yes to go on: ', 'yes\r')
+  expect((await answered.end()).code).toBe(0)
+  expect((await client.refresh(refreshCookie ?? '')).status).toBe(401)
+  const { code, stderr } = await runCli(['revoke', '--everyone', '--yes', '--json'], settings)
+  expect([code, stderr]).toEqual([0, ''])
+})

@@ -1,0 +1,44 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { checkDatabase } from '../../src/cli/doctor/check-database.ts'
+import type { Core } from '../../src/compose.ts'
+import { secretRing } from '../../src/keys/index.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+
+let cardea: Cardea
+let core: Core
+
+beforeAll(async () => {
+  cardea = await startCardea()
+  const [instance] = cardea.instances
+  if (!instance) throw new Error('no instance')
+  core = instance.core
+})
+afterAll(() => cardea.stop())
+
+const stateOf = async (name: string, changed: Partial<Core>) => {
+  const findings = await checkDatabase({ ...core, ...changed })
+  return findings.filter((finding) => finding.name === name).map(({ state }) => state)
+}
+
+test.each([
+  [0, 'ok'],
+  [-3000, 'warn'],
+  [3000, 'warn'],
+  [8000, 'fail'],
+])('a machine whose clock is %i ms off Postgres is: %s', async (skewMs, state) => {
+  const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + skewMs }
+  expect(await stateOf('postgres-clock', { machine: { ...core.machine, clock } })).toEqual([state])
+})
+
+test('R129: signing keys that this secret does not open are found, and the rest is still looked at', async () => {
+  const ring = secretRing(['another secret of the tests, long enough'])
+  expect(await stateOf('signing-keys', {})).toEqual(['ok'])
+  expect(await stateOf('signing-keys', { ring })).toEqual(['fail'])
+  expect(await stateOf('postgres-role', { ring })).toEqual(['ok'])
+})
+
+test('signing keys of another algorithm than the one that is set are worth a warning', async () => {
+  const config = { ...core.config, signingAlgorithm: 'RS256' } as const
+  expect(await stateOf('signing-keys', { config })).toEqual(['warn'])
+})

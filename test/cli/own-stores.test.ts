@@ -1,0 +1,215 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { type CliSettings, runCli } from './run-cli.ts'
+
+const password = 'correct horse battery staple 7'
+const secret = randomBytes(32).toString('base64url')
+
+// Every step is a process of its own; on a busy machine each start takes a second or more.
+vi.setConfig({ testTimeout: 90_000 })
+
+let dataDir: string
+let database: FreshDatabase
+let settings: CliSettings
+
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'cardea-test-cli-'))
+  database = await freshDatabase()
+  settings = {
+    DATA_DIR: dataDir,
+    DATABASE_URL: database.appUrl,
+    MIGRATE_DATABASE_URL: database.ownerUrl,
+    REDIS_URL: inject('redisUrl'),
+    CARDEA_SECRET: secret,
+  }
+})
+afterAll(async () => {
+  await database.drop()
+  await rm(dataDir, { recursive: true })
+})
+
+const asOwner = async (text: string): Promise<pg.QueryResult> => {
+  const client = new pg.Client(database.ownerUrl)
+  await client.connect()
+  try {
+    return await client.query(text)
+  } finally {
+    await client.end()
+  }
+}
+
+const withRedis = async <T>(url: string, act: (redis: Redis) => Promise<T>): Promise<T> => {
+  const redis = new Redis(url)
+  try {
+    return await act(redis)
+  } finally {
+    redis.disconnect()
+  }
+}
+
+type Check = { name: string; state: string; message: string; fix?: string }
+
+const doctor = async (more: CliSettings = {}) => {
+  const { code, stderr, json } = await runCli(['doctor', '--json'], { ...settings, ...more })
+  expect(stderr).toBe('')
+  const checks: Check[] = json().checks
+  return {
+    code,
+    checks,
+    stateOf: (name: string) =>
+      checks.filter((check) => check.name === name).map(({ state }) => state),
+  }
+}
+
+describe('on a database that others run', () => {
+  // In order: each step finds what the one before has left.
+  test('a command migrates nothing, migrate does, and then there is nothing left to do', async () => {
+    const early = await runCli(['account', 'list', '--json'], settings)
+    expect([early.code, early.stdout]).toEqual([1, ''])
+    expect(JSON.parse(early.stderr)).toMatchObject({
+      code: 'schema_behind',
+      hint: expect.stringContaining('cardea migrate'),
+    })
+    expect((await doctor()).stateOf('schema')).toEqual(['fail'])
+    const { migrations } = (await runCli(['migrate', '--json'], settings)).json()
+    expect(migrations[0]).toBe('0001_accounts.sql')
+    expect((await runCli(['migrate'], settings)).stdout).toBe('nothing to do\n')
+    expect(await runCli(['account', 'list'], settings)).toMatchObject({ code: 0, stdout: '' })
+  })
+
+  test('R115: what a command does is in the trail, by the command line, and holds no password', async () => {
+    const args = ['account', 'create', '--email', 'trail@example.com', '--json']
+    const { id } = (await runCli(args, settings, password)).json()
+    await runCli(['revoke', '--sub', id, '--reason', 'lost laptop'], settings)
+    await runCli(['account', 'list'], settings)
+    const { rows } = await asOwner('SELECT * FROM audit_events ORDER BY id DESC LIMIT 3')
+    expect(rows.map((row) => [row.event, row.actor, row.outcome]).toReversed()).toEqual([
+      ['account_created', 'command-line', 'success'],
+      ['account_revoked', 'command-line', 'success'],
+      ['operator_read', 'command-line', 'success'],
+    ])
+    expect(rows[1].details).toEqual({ note: 'lost laptop' })
+    expect(JSON.stringify(rows)).not.toContain(password)
+  })
+
+  test('a revocation is in Redis when the command ends, for services that ask there', async () => {
+    const sid = randomBytes(16).toString('base64url')
+    expect((await runCli(['revoke', '--sid', sid], settings)).code).toBe(0)
+    await withRedis(inject('redisUrl'), async (redis) => {
+      expect(await redis.ttl(`cardea:revoked:sid:${sid}`)).toBeGreaterThan(0)
+      await redis.del(`cardea:revoked:sid:${sid}`)
+    })
+  })
+
+  test('a revocation is committed also when Redis is away, with a warning', async () => {
+    const jti = randomBytes(16).toString('base64url')
+    const away = { ...settings, REDIS_URL: 'redis://127.0.0.1:1' }
+    const { code, stdout, stderr } = await runCli(['revoke', '--jti', jti], away)
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^seq /)
+    expect(stderr).toMatch(/^warning: redis is away: .+\n$/)
+    const { rows } = await asOwner(`SELECT kind FROM revocations WHERE key = '${jti}'`)
+    expect(rows).toEqual([{ kind: 'jti' }])
+  })
+
+  test('a role that is named after the tables were made gets its rights from migrate', async () => {
+    const role = `later_${randomBytes(6).toString('hex')}`
+    await asOwner(`CREATE ROLE ${role} LOGIN PASSWORD '${role}'`)
+    try {
+      const name = new URL(database.ownerUrl).pathname.slice(1)
+      await asOwner(`GRANT CONNECT ON DATABASE ${name} TO ${role}`)
+      const url = new URL(database.appUrl)
+      url.username = role
+      url.password = role
+      const later = { ...settings, DATABASE_URL: url.href }
+      expect((await runCli(['account', 'list'], later)).code).toBe(1)
+      expect((await runCli(['migrate'], later)).code).toBe(0)
+      expect((await runCli(['account', 'list'], later)).code).toBe(0)
+    } finally {
+      await asOwner(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
+    }
+  })
+
+  test.each([
+    ['nobody listens', (url: URL) => Object.assign(url, { port: '1' })],
+    ['the password is wrong', (url: URL) => Object.assign(url, { password: 'zX9-wrong' })],
+    ['there is no such database', (url: URL) => Object.assign(url, { pathname: '/nowhere' })],
+  ])('the exit code is 5 when %s, and no password is shown', async (_, change) => {
+    const { href } = change(new URL(database.appUrl))
+    const { code, stdout, stderr } = await runCli(['account', 'list'], {
+      ...settings,
+      DATABASE_URL: href,
+    })
+    expect([code, stdout]).toEqual([5, ''])
+    expect(stderr).toMatch(/^error: .+\nhint: .*DATABASE_URL.*\n$/)
+    expect(stderr).not.toContain(new URL(database.appUrl).password)
+    expect(stderr).not.toContain('zX9')
+  })
+})
+
+describe('the doctor', () => {
+  const production = {
+    NODE_ENV: 'production',
+    ISSUER: 'https://auth.example.com',
+    ALLOW_PLAINTEXT_STORES: 'true',
+  }
+
+  let redis: RedisServer
+  beforeAll(async () => {
+    redis = await startRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] })
+  })
+  afterAll(() => redis.stop())
+
+  test('R129: lists every bad setting and looks no further', async () => {
+    const { code, checks } = await doctor({ NODE_ENV: 'production', CARDEA_SECRET: 'zX9' })
+    expect(code).toBe(1)
+    expect(new Set(checks.map(({ name, state }) => `${name} ${state}`))).toEqual(
+      new Set(['settings fail']),
+    )
+    expect(JSON.stringify(checks)).toContain('CARDEA_SECRET')
+    expect(JSON.stringify(checks)).not.toContain('zX9')
+  })
+
+  test('R115 R129: fails in production when the service would connect as the owner of the tables', async () => {
+    const asApp = await doctor(production)
+    expect(asApp.stateOf('postgres-role')).toEqual(['ok'])
+    const { code, checks } = await doctor({ ...production, DATABASE_URL: database.ownerUrl })
+    expect(code).toBe(1)
+    const texts = checks
+      .filter(({ name }) => name === 'postgres-role')
+      .map(({ message }) => message)
+    expect(texts).toContain('the role owns tables')
+    expect(texts).toContain('the role may change the audit trail')
+  })
+
+  test('R71: fails when Redis may evict, and is content with a user that may not administer it', async () => {
+    const evicting = await doctor({ ...production, REDIS_URL: redis.url })
+    expect(evicting.stateOf('redis-memory')).toEqual(['fail'])
+    expect(evicting.stateOf('redis-user')).toEqual(['fail'])
+    await withRedis(redis.url, async (client) => {
+      await client.config('SET', 'maxmemory-policy', 'noeviction')
+      const rights = ['~cardea:*', '+@all', '-@admin', '-@dangerous', '+info']
+      await client.call('ACL', 'SETUSER', 'cardea', 'on', '>limited', ...rights)
+    })
+    const url = redis.url.replace('redis://', 'redis://cardea:limited@')
+    const limited = await doctor({ ...production, REDIS_URL: url })
+    expect(limited.stateOf('redis-memory')).toEqual(['ok'])
+    expect(limited.stateOf('redis-user')).toEqual(['ok'])
+  })
+
+  test('says what is away and goes on with the rest', async () => {
+    const url = Object.assign(new URL(database.appUrl), { port: '1' }).href
+    const { code, stateOf } = await doctor({ DATABASE_URL: url, REDIS_URL: 'redis://127.0.0.1:1' })
+    expect(code).toBe(1)
+    expect(stateOf('postgres')).toEqual(['fail'])
+    expect(stateOf('redis')).toEqual(['fail'])
+    expect(stateOf('passwords')).toEqual(['ok'])
+  })
+})
