@@ -25,10 +25,14 @@ const nextCursor = {
   text: 'SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS cursor',
 }
 
+/**
+ * Not FOR UPDATE SKIP LOCKED: that asks for the privilege to change entries, which the application must not have. Of two instances
+ * that choose the same rows one waits for the other and finds them gone.
+ */
 const drop = {
   name: 'revocation_drop',
   text: `DELETE FROM revocations WHERE seq IN
-           (SELECT seq FROM revocations WHERE not_after < $1 ORDER BY not_after LIMIT $2 FOR UPDATE SKIP LOCKED)
+           (SELECT seq FROM revocations WHERE not_after < $1 ORDER BY not_after LIMIT $2)
          RETURNING seq`,
 }
 

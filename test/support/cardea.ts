@@ -23,6 +23,7 @@ export type CardeaOptions = {
   readonly database?: { readonly ownerUrl: string; readonly appUrl: string }
   readonly timeouts?: Partial<HttpTimeouts>
   readonly secrets?: readonly string[]
+  readonly peppers?: readonly string[]
 }
 
 export type TestAccount = { readonly id: string; readonly email: string; readonly password: string }
@@ -82,7 +83,7 @@ export const startCardea = async (options: CardeaOptions = {}): Promise<Cardea> 
     databaseUrl: database.appUrl,
     migrateUrl: database.ownerUrl,
     secrets: options.secrets ?? ['a secret of the tests that is long enough'],
-    peppers: ['a pepper of the tests that is long enough'],
+    peppers: options.peppers ?? ['a pepper of the tests that is long enough'],
     lost: new Promise(() => undefined),
     close: async () => undefined,
   }

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { storeFailure } from './store-failure.ts'
+import { isStoreAway, storeFailure } from './store-failure.ts'
 
 /** One SQL statement; `name` makes it a prepared one, unless the setting forbids (poolers in transaction mode). */
 export type Statement = { readonly name: string; readonly text: string }
@@ -63,7 +63,8 @@ const runTransaction = async <T>(
     await sql.query(commit)
     return result
   } catch (error) {
-    await sql.query(rollback)
+    // A connection that does not answer is closed instead, which rolls back too: asking it would cost the caller another timeout.
+    if (!isStoreAway(error)) await sql.query(rollback)
     throw error
   }
 }
@@ -97,6 +98,12 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       throw storeFailure(error)
     })
     let broken: Error | undefined
+    // The pool listens to idle connections only. One that breaks in our hands fails the statement under way, and then says so once
+    // more as an event; unheard, that event would end the process.
+    const alreadyKnown = (error: Error): void => {
+      broken = error
+    }
+    client.on('error', alreadyKnown)
     try {
       return await runTransaction(client, work, options.preparedStatements)
     } catch (error) {
@@ -105,6 +112,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     } finally {
       // A connection that saw an error may be in the middle of something: it is closed, never handed out again.
       client.release(broken)
+      if (!broken) client.off('error', alreadyKnown)
     }
   }
 

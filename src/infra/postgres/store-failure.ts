@@ -1,4 +1,4 @@
-import { defineErrors } from '../../lib/app-error.ts'
+import { AppError, defineErrors } from '../../lib/app-error.ts'
 
 export const storeErrors = defineErrors({
   store_unavailable: {
@@ -37,3 +37,7 @@ export const storeFailure = (error: unknown): unknown => {
   if (!away) return error
   return storeErrors.error('store_unavailable', { retryAfterSeconds: 1, cause: error })
 }
+
+/** Whether an error is one that `storeFailure` made of a store that is away. */
+export const isStoreAway = (error: unknown): boolean =>
+  error instanceof AppError && error.code === 'store_unavailable'

@@ -1,0 +1,121 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { freePort } from './free-port.ts'
+import { scratchFolder } from './scratch-folder.ts'
+
+const entry = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+
+export type Ending = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
+
+export type ChildService = {
+  readonly pid: number
+  readonly stdout: () => string
+  readonly stderr: () => string
+  /** Resolves with how the process ended; a signal that it handled is an exit code. */
+  readonly ended: Promise<Ending>
+  readonly signal: (signal: NodeJS.Signals) => void
+  /** As Ctrl-C in a terminal: to the whole process group. */
+  readonly signalGroup: (signal: NodeJS.Signals) => void
+}
+
+export type ServiceHome = {
+  /** The working directory; `.data` in it is the service's own. */
+  readonly folder: string
+  readonly address: string
+  /** The process, started and left to itself. */
+  readonly spawn: (environment?: Readonly<Record<string, string>>) => ChildService
+  /** The process, once it listens. Throws with what it wrote when it ends before. */
+  readonly start: (environment?: Readonly<Record<string, string>>) => Promise<ChildService>
+  /** Ends every process that was started here and removes the folder. */
+  readonly remove: () => Promise<void>
+}
+
+const describeChild = (child: ChildProcess): ChildService => {
+  let stdout = ''
+  let stderr = ''
+  child.stdout?.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString()
+  })
+  child.stderr?.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString()
+  })
+  const pid = child.pid ?? 0
+  return {
+    pid,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    // `close` and not `exit`: all output has been read by then.
+    ended: once(child, 'close').then(([code, signal]) => ({ code, signal })),
+    signal: (signal) => {
+      child.kill(signal)
+    },
+    signalGroup: (signal) => {
+      process.kill(-pid, signal)
+    },
+  }
+}
+
+/** Resolves when the process says where it listens. */
+const listening = async (child: ChildProcess, service: ChildService): Promise<void> =>
+  await new Promise((resolve, reject) => {
+    child.stdout?.on('data', () => {
+      if (service.stdout().includes('Cardea listens on')) resolve()
+    })
+    child.once('error', reject)
+    child.once('close', () =>
+      reject(new Error(`the service ended:\n${service.stdout()}${service.stderr()}`)),
+    )
+  })
+
+/** A folder and a port in which the real process, `node src/main.ts`, is started again and again. */
+export const serviceHome = async (
+  base: Readonly<Record<string, string>> = {},
+): Promise<ServiceHome> => {
+  const { PATH: path } = process.env
+  const scratch = await scratchFolder('service')
+  const port = await freePort()
+  const running = new Map<ChildProcess, ChildService>()
+  const launch = (environment: Readonly<Record<string, string>> = {}) => {
+    const child = spawn(process.execPath, [entry], {
+      cwd: scratch.path,
+      // Nothing of the environment of the tests: a stray setting would change what is tested.
+      env: { PATH: path ?? '', PORT: String(port), ...base, ...environment },
+      // A process group of its own, so that a signal to the group does not reach the tests.
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    scratch.watch(child.pid ?? '')
+    const service = describeChild(child)
+    running.set(child, service)
+    child.once('close', () => running.delete(child))
+    return { child, service }
+  }
+  return {
+    folder: scratch.path,
+    address: `http://127.0.0.1:${port}`,
+    spawn: (environment) => launch(environment).service,
+    start: async (environment) => {
+      const { child, service } = launch(environment)
+      await listening(child, service)
+      return service
+    },
+    remove: async () => {
+      for (const service of running.values()) {
+        service.signal('SIGCONT')
+        service.signal('SIGKILL')
+        await service.ended
+      }
+      await scratch.remove()
+    },
+  }
+}
+
+/** The password of the first operator, as the first start prints it. */
+export const printedPassword = (service: ChildService): string => {
+  const found = /password {2}(\S+)/.exec(service.stdout())
+  if (!found?.[1]) throw new Error('the service printed no password')
+  return found[1]
+}
+
+export const firstOperatorEmail = 'operator@cardea.localhost'

@@ -1,0 +1,54 @@
+import { argon2PasswordHasher, loadArgon2 } from '../../src/accounts/index.ts'
+import type { Argon2Engine } from '../../src/accounts/password-engine.ts'
+import { createApp } from '../../src/app.ts'
+import { composeCore } from '../../src/compose.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { systemRandom } from '../../src/lib/random.ts'
+import type { Cardea } from './cardea.ts'
+import { type Client, httpClient } from './client.ts'
+
+export type CountedHashing = {
+  readonly client: Client
+  /** Computations of argon2 since it was last asked: the memory each spends, in KiB, of checks and of new hashes. */
+  readonly computed: () => { readonly checks: number[]; readonly hashes: number[] }
+  readonly stop: () => Promise<void>
+}
+
+const memoryOf = (phc: string): number => Number(/m=(\d+),/.exec(phc)?.[1])
+
+/** One more instance over the stores of `cardea`, whose argon2 is counted at the library's door. */
+export const startCountedHashing = async (cardea: Cardea): Promise<CountedHashing> => {
+  let checks: number[] = []
+  let hashes: number[] = []
+  const engine = await loadArgon2()
+  const counted: Argon2Engine = {
+    name: engine.name,
+    hash: (password, ingredients) => {
+      hashes.push(ingredients.cost.memoryKib)
+      return engine.hash(password, ingredients)
+    },
+    verify: (phc, password, secret) => {
+      checks.push(memoryOf(phc))
+      return engine.verify(phc, password, secret)
+    },
+  }
+  const machine = { clock: systemClock, random: systemRandom, report: () => undefined }
+  const core = await composeCore(cardea.config, cardea.stores, machine)
+  const { peppers } = cardea.stores
+  const hasher = argon2PasswordHasher({ engine: counted, random: systemRandom, peppers })
+  const app = await createApp({ ...core, hasher }, { logStream: { write: () => undefined } })
+  const address = await app.listen({ host: '127.0.0.1', port: 0 })
+  return {
+    client: httpClient(address),
+    computed: () => {
+      const counts = { checks, hashes }
+      checks = []
+      hashes = []
+      return counts
+    },
+    stop: async () => {
+      await app.close()
+      await core.close()
+    },
+  }
+}

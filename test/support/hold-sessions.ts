@@ -1,0 +1,30 @@
+import pg from 'pg'
+import { expect, vi } from 'vitest'
+import { sqlAs } from './sql.ts'
+
+export type Held = {
+  /** Resolves once so many statements of the service wait for the rows: their requests are under way. */
+  readonly whenWaiting: (count: number) => Promise<void>
+  readonly release: () => Promise<void>
+}
+
+/** Locks every session there is, so that refreshes have to wait in the middle of their statement. */
+export const holdSessions = async (ownerUrl: string): Promise<Held> => {
+  const client = new pg.Client(ownerUrl)
+  await client.connect()
+  await client.query('BEGIN')
+  await client.query('SELECT 1 FROM sessions FOR UPDATE')
+  const waiting = `SELECT 1 FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'`
+  return {
+    whenWaiting: (count) =>
+      vi.waitFor(async () => expect(await sqlAs(ownerUrl)(waiting)).toHaveLength(count), {
+        timeout: 5_000,
+        interval: 20,
+      }),
+    release: async () => {
+      await client.query('COMMIT')
+      await client.end()
+    },
+  }
+}

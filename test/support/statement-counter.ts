@@ -1,0 +1,106 @@
+import type { Observer } from './tcp-proxy.ts'
+
+/** Messages from client to server, by the letter of the protocol (PostgreSQL manual, "Message Formats"). */
+const names: Readonly<Record<string, string>> = {
+  P: 'Parse',
+  B: 'Bind',
+  E: 'Execute',
+  S: 'Sync',
+  Q: 'Query',
+}
+
+export type ClientMessage = { readonly name: string; readonly body: Buffer }
+
+/** Cuts the stream of one connection into messages. The first one, which opens the session, has no letter and is left out. */
+export const messageReader = (
+  onMessage: (message: ClientMessage) => void,
+): ((bytes: Buffer) => void) => {
+  let rest = Buffer.alloc(0)
+  let isOpening = true
+  return (bytes) => {
+    rest = Buffer.concat([rest, bytes])
+    for (;;) {
+      const lengthAt = isOpening ? 0 : 1
+      if (rest.length < lengthAt + 4) return
+      const end = lengthAt + rest.readUInt32BE(lengthAt)
+      if (rest.length < end) return
+      const letter = rest.toString('latin1', 0, 1)
+      if (!isOpening) {
+        onMessage({ name: names[letter] ?? letter, body: rest.subarray(lengthAt + 4, end) })
+      }
+      isOpening = false
+      rest = rest.subarray(end)
+    }
+  }
+}
+
+/** The name of the prepared statement that a Bind message runs: the second of its texts. */
+export const boundStatement = ({ name, body }: ClientMessage): string | undefined =>
+  name === 'Bind' ? body.toString('utf8').split('\0')[1] : undefined
+
+export type StatementCounter = {
+  /** For the proxy before Postgres: one for each connection. */
+  readonly observe: () => Observer
+  /** Of the messages since the last look. A Sync (or a Query) ends each round trip. */
+  readonly take: () => Record<'Parse' | 'Bind' | 'Execute' | 'Sync' | 'Query', number>
+}
+
+export const statementCounter = (): StatementCounter => {
+  const none = { Parse: 0, Bind: 0, Execute: 0, Sync: 0, Query: 0 }
+  let counts = { ...none }
+  return {
+    observe: () => ({
+      onClientBytes: messageReader(({ name }) => {
+        if (name === 'Parse') counts.Parse += 1
+        if (name === 'Bind') counts.Bind += 1
+        if (name === 'Execute') counts.Execute += 1
+        if (name === 'Sync') counts.Sync += 1
+        if (name === 'Query') counts.Query += 1
+      }),
+    }),
+    take: () => {
+      const taken = counts
+      counts = { ...none }
+      return taken
+    },
+  }
+}
+
+/** The last message of an answer says that the server is ready for the next: the statement is committed. */
+const isReadyForQuery = (bytes: Buffer): boolean =>
+  bytes.length >= 6 &&
+  bytes.toString('latin1', bytes.length - 6, bytes.length - 1) === 'Z\0\0\0\x05'
+
+export type AnswerCutter = {
+  readonly observe: () => Observer
+  /** The answer to the next run of this prepared statement is lost after the commit, and its connection with it. */
+  readonly arm: (statement: string) => void
+  readonly cuts: () => number
+}
+
+export const answerCutter = (): AnswerCutter => {
+  let armedFor: string | undefined
+  let cuts = 0
+  return {
+    observe: () => {
+      let isLosing = false
+      return {
+        onClientBytes: messageReader((message) => {
+          if (armedFor === undefined || boundStatement(message) !== armedFor) return
+          armedFor = undefined
+          isLosing = true
+        }),
+        onServerBytes: (bytes) => {
+          if (!isLosing) return 'pass'
+          if (!isReadyForQuery(bytes)) return 'lose'
+          cuts += 1
+          return 'cut'
+        },
+      }
+    },
+    arm: (statement) => {
+      armedFor = statement
+    },
+    cuts: () => cuts,
+  }
+}

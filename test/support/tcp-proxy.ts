@@ -1,0 +1,94 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+
+/** What becomes of bytes from the server: they go on, they are lost, or they are lost and the connection with them. */
+export type Fate = 'pass' | 'lose' | 'cut'
+
+/** Sees the bytes of one connection. */
+export type Observer = {
+  readonly onClientBytes?: (bytes: Buffer) => void
+  readonly onServerBytes?: (bytes: Buffer) => Fate
+}
+
+export type TcpProxy = {
+  readonly port: number
+  /** The same URL, but through the proxy. */
+  readonly through: (url: string) => string
+  /** From now on bytes arrive this much later. What its sender no longer waits for is dropped. */
+  readonly slowDown: (delays: { toServerMs?: number; toClientMs?: number }) => void
+  /** Breaks every connection; new ones are taken. */
+  readonly cutAll: () => void
+  readonly stop: () => Promise<void>
+}
+
+type Direction = { readonly from: Socket; readonly to: Socket; readonly delayMs: () => number }
+
+const relay = ({ from, to, delayMs }: Direction, fateOf: (bytes: Buffer) => Fate): void => {
+  const cut = () => {
+    from.destroy()
+    to.destroy()
+  }
+  from.on('data', (bytes: Buffer) => {
+    const fate = fateOf(bytes)
+    if (fate === 'cut') cut()
+    if (fate !== 'pass') return
+    const forward = () => {
+      if (!to.destroyed) to.write(bytes)
+    }
+    if (delayMs() === 0) forward()
+    else setTimeout(forward, delayMs())
+  })
+  from.on('error', cut)
+  from.on('close', cut)
+}
+
+/** A proxy before a store of the test, on a free port of the loopback, that can lose, delay and observe what passes. */
+export const startTcpProxy = async (
+  target: string,
+  observe: () => Observer = () => ({}),
+): Promise<TcpProxy> => {
+  const { hostname, port: targetPort } = new URL(target)
+  const sockets = new Set<Socket>()
+  let delays = { toServerMs: 0, toClientMs: 0 }
+  const server = createServer((client) => {
+    const upstream = connect(Number(targetPort), hostname)
+    const observer = observe()
+    for (const socket of [client, upstream]) {
+      socket.setNoDelay(true)
+      sockets.add(socket)
+      socket.once('close', () => sockets.delete(socket))
+    }
+    relay({ from: client, to: upstream, delayMs: () => delays.toServerMs }, (bytes) => {
+      observer.onClientBytes?.(bytes)
+      return 'pass'
+    })
+    relay({ from: upstream, to: client, delayMs: () => delays.toClientMs }, (bytes) =>
+      observer.onServerBytes ? observer.onServerBytes(bytes) : 'pass',
+    )
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (typeof address !== 'object' || address === null) throw new Error('no port to be had')
+  const { port } = address
+  const cutAll = () => {
+    for (const socket of sockets) socket.destroy()
+  }
+  return {
+    port,
+    through: (url) => {
+      const changed = new URL(url)
+      changed.hostname = '127.0.0.1'
+      changed.port = String(port)
+      return changed.href
+    },
+    slowDown: ({ toServerMs = 0, toClientMs = 0 }) => {
+      delays = { toServerMs, toClientMs }
+    },
+    cutAll,
+    stop: async () => {
+      server.close()
+      cutAll()
+      await once(server, 'close')
+    },
+  }
+}
