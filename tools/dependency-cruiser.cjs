@@ -80,22 +80,56 @@ module.exports = {
       to: { path: [anyFeature, '^src/cli/', '^src/[^/]+[.]ts$'] },
     },
     {
+      name: 'ground-floor-rooms-stand-apart',
+      comment:
+        'The edge knows no machine, a machine no setting: compose.ts hands over what each needs.',
+      severity: 'error',
+      from: { path: '^src/(infra|http|config)/' },
+      to: { path: '^src/(infra|http|config)/', pathNot: '^src/$1/' },
+    },
+    {
+      name: 'features-know-no-root',
+      comment: 'The roots put features together, so a feature that imports one imports them all.',
+      severity: 'error',
+      from: { path: anyFeature },
+      to: { path: ['^src/cli/', '^src/[^/]+[.]ts$'] },
+    },
+    {
+      name: 'commands-are-entered-by-main',
+      comment: 'The service runs without its command line.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/cli/' },
+      to: { path: '^src/cli/' },
+    },
+    {
       name: 'nobody-imports-an-entry-point',
       severity: 'error',
       from: {},
       to: { path: '^src/(main|cli/main)[.]ts$' },
     },
-    door('sql-in-stores', 'node_modules/(@types/)?pg/|^src/infra/postgres', [
+    door('pg-in-stores', 'node_modules/(@types/)?pg/', ['^src/infra/', '/postgres-[^/]+[.]ts$']),
+    // Of the roots, those that open the database, bring its schema up to date, or put its failures into words.
+    door('sql-in-stores', '^src/infra/postgres/', [
       '^src/infra/',
       '/postgres-[^/]+[.]ts$',
-      '^src/compose[.]ts$',
+      '^src/(compose|schema|failure)[.]ts$',
       '^src/cli/',
     ]),
-    door('redis-in-stores', 'node_modules/ioredis/|^src/infra/redis', [
+    door('ioredis-in-stores', 'node_modules/(ioredis|rate-limiter-flexible)/', [
+      '^src/infra/',
+      '/redis-[^/]+[.]ts$',
+    ]),
+    door('redis-in-stores', '^src/infra/redis/', [
       '^src/infra/',
       '/redis-[^/]+[.]ts$',
       '^src/compose[.]ts$',
+      '^src/cli/',
     ]),
+    door('embedded-postgres-is-a-store-of-the-process', '^src/infra/embedded-postgres/', [
+      '^src/infra/embedded-postgres/',
+      '^src/stores[.]ts$',
+    ]),
+    door('commander-on-the-command-line', 'node_modules/commander/', ['^src/cli/']),
     door('fastify-at-the-edge', 'node_modules/(fastify|@fastify)/', [
       '^src/http/',
       '^src/app[.]ts$',
@@ -126,10 +160,25 @@ module.exports = {
       to: { path: '^(src|test|web|migrations)/' },
     },
     {
-      name: 'no-test-code-in-the-product',
+      name: 'only-the-product-in-the-product',
       severity: 'error',
       from: { path: '^(src|packages/[^/]+/src)/' },
-      to: { path: '(^|/)test/' },
+      to: { path: '^(test|bench|tools|packages/[^/]+/test)/' },
+    },
+    {
+      name: 'only-production-dependencies-in-the-product',
+      comment:
+        'What is missing from `npm ci --omit=dev` fails in the image, at the first request that needs it.',
+      severity: 'error',
+      from: { path: '^(src|packages/[^/]+/src)/' },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg'] },
+    },
+    {
+      name: 'everything-resolves',
+      comment: 'An import that the tool cannot follow is one that no rule looks at.',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
     },
     {
       name: 'no-orphans',

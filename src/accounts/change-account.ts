@@ -27,11 +27,14 @@ const sameRoles = (one: readonly string[], other: readonly string[]): boolean =>
 const condemn = async (
   { accounts, sessions, revocations }: AccountStores,
   { accountId, actor }: ChangeAccountInput,
+  before: LoginAccount,
   nowMs: number,
 ): Promise<void> => {
   const reason = 'account_disabled'
+  const ended = await sessions.endAllOfAccount(accountId, reason, nowMs)
+  // Somebody may have disabled it in the database, where that ended nothing: then there is still something to end.
+  if (before.status === 'disabled' && ended.length === 0) return
   const minEpoch = await accounts.raiseEpoch(accountId, nowMs)
-  await sessions.endAllOfAccount(accountId, reason, nowMs)
   await revocations.append({
     target: { kind: 'sub', key: accountId, minEpoch },
     actor: actorText(actor),
@@ -69,7 +72,7 @@ export const changeAccount =
       const status = input.status ?? before.status
       const roles = input.roles ?? before.roles
       const changesRoles = !sameRoles(before.roles, roles)
-      if (status === 'disabled' && before.status === 'active') await condemn(stores, input, nowMs)
+      if (input.status === 'disabled') await condemn(stores, input, before, nowMs)
       if (changesRoles) await condemnOldRoles(stores, input, before)
       const account = await stores.accounts.change({
         accountId,

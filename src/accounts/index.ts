@@ -2,8 +2,8 @@
  * Owns the account: who there is, by which address, with which roles and password, and what changing any of these ends. It decides
  * whether a password is right and good enough; it never signs anybody in.
  */
-export { type Account, failedLoginLimit, type LoginAccount } from './account.ts'
-export type { AccountPage, AccountStore } from './account-store.ts'
+export { failedLoginLimit, type LoginAccount } from './account.ts'
+export type { AccountStore } from './account-store.ts'
 export { loadArgon2 } from './argon2-engines.ts'
 export { argon2PasswordHasher } from './argon2-password-hasher.ts'
 export { type AccountStores, changeAccount } from './change-account.ts'

@@ -19,5 +19,5 @@ export type AccountAnswer = Static<typeof accountSchema>
 
 export const ownAccountSchema = {
   summary: 'Who I am',
-  response: { 200: accountSchema, ...problemResponses(401, 503) },
+  response: { 200: accountSchema, ...problemResponses(401, 404, 503) },
 }

@@ -56,7 +56,7 @@ export const changeAccountSchema = {
     },
     { ...closed, minProperties: 1 },
   ),
-  response: { 200: accountSchema, ...problemResponses(400, 401, 403, 404, 415, 503) },
+  response: { 200: accountSchema, ...problemResponses(400, 401, 403, 404, 413, 415, 503) },
 }
 
 export const accountSessionsSchema = {
@@ -93,6 +93,6 @@ export const revokeSchema = {
         description: 'From then on no verifier that calls itself fresh accepts what was revoked',
       }),
     }),
-    ...problemResponses(400, 401, 403, 404, 415, 503),
+    ...problemResponses(400, 401, 403, 404, 413, 415, 503),
   },
 }

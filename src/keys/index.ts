@@ -11,7 +11,7 @@ import type { SigningKeyStore } from './signing-key-store.ts'
 export { type KeyLabel, keyLabels } from './labels.ts'
 export { postgresSigningKeyStore } from './postgres-signing-key-store.ts'
 export { WrongKeyEncryptionKey } from './sealed-private-key.ts'
-export { type DerivedKey, type DerivedKeys, type SecretRing, secretRing } from './secret-ring.ts'
+export { type SecretRing, secretRing } from './secret-ring.ts'
 export type { Signer, SigningAlgorithm, VerificationKey } from './signing-key.ts'
 
 type Dependencies = {

@@ -129,7 +129,10 @@ export const loginLimits = (deps: LoginLimitDependencies): LoginLimits => {
       await settle(passed, giveBack)
       throw refusal
     }
-    return { succeeded: () => settle(passed, forgive) }
+    return {
+      succeeded: () => settle(passed, forgive),
+      withdrawn: () => settle(passed, giveBack),
+    }
   }
   return { admit }
 }

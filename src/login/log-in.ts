@@ -1,7 +1,8 @@
 import { type AccountStores, failedLoginLimit, parseEmail } from '../accounts/index.ts'
+import { AppError } from '../lib/app-error.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type InTransaction, type openSession, scopeAtSignIn } from '../sessions/index.ts'
-import type { Attempt, LogInInput } from './attempt.ts'
+import type { Attempt, LogInInput, Refusal } from './attempt.ts'
 import type { DeviceTokens } from './device-token.ts'
 import { loginErrors, TooManyAttempts } from './errors.ts'
 import { type JudgeDeps, judgePassword, type RightPassword } from './judge-password.ts'
@@ -88,6 +89,15 @@ const openFor = (
     return opened
   })
 
+/** A log-in beside this one may have renewed the hash after this one was judged by it; it does so once. */
+const mostJudgements = 2
+
+/** A store that is away or a full queue is no wrong password, or an outage would lock the people out who try again in it. */
+const withdrawUnjudged = async (admitted: AdmittedAttempt, error: unknown): Promise<never> => {
+  if (error instanceof AppError && error.status === 503) await admitted.withdrawn()
+  throw error
+}
+
 /**
  * Signs a person in with e-mail address and password. Limits come before any hashing, hashing before any transaction; unknown, wrong,
  * disabled and locked pay the same hash, run the same statements and get the same answer.
@@ -100,17 +110,23 @@ export const logIn = (deps: LogInDeps) => {
     const audience = audienceOf(deps, input.audience)
     const attempt = attemptOf(deps, input)
     const admitted = await admit(deps, attempt)
-    const verdict = await judge(attempt)
-    const opened =
-      'refusal' in verdict
-        ? undefined
-        : await openFor(deps, verdict, attempt, { delivery: input.delivery, audience })
-    if (!opened) {
-      await refuse('refusal' in verdict ? verdict.refusal : 'account_disabled', attempt)
-      throw loginErrors.error('invalid_credentials')
+    let refusal: Refusal = 'account_disabled'
+    for (let turn = 0; turn < mostJudgements; turn += 1) {
+      const verdict = await judge(attempt).catch((error) => withdrawUnjudged(admitted, error))
+      if ('refusal' in verdict) {
+        refusal = verdict.refusal
+        break
+      }
+      const wanted = { delivery: input.delivery, audience }
+      const opened = await openFor(deps, verdict, attempt, wanted)
+      if (opened) {
+        await admitted.succeeded()
+        const deviceToken = deps.devices.issue(attempt.identity.canonical, attempt.deviceId)
+        return { ...opened, deviceToken }
+      }
+      if (!verdict.needsRehash) break
     }
-    await admitted.succeeded()
-    const deviceToken = deps.devices.issue(attempt.identity.canonical, attempt.deviceId)
-    return { ...opened, deviceToken }
+    await refuse(refusal, attempt)
+    throw loginErrors.error('invalid_credentials')
   }
 }

@@ -15,6 +15,8 @@ export type LoginAttempt = {
 export type AdmittedAttempt = {
   /** Ends the run of failures of this account and gives the other points back. Never throws. */
   readonly succeeded: () => Promise<void>
+  /** Takes all points back, for a password that was never judged. Never throws. */
+  readonly withdrawn: () => Promise<void>
 }
 
 export type LoginLimits = {

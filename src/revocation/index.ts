@@ -12,9 +12,8 @@ export { redisRevocationMirror } from './redis-revocation-mirror.ts'
 export {
   boundSeconds,
   entryLifetimeMs,
-  type NewRevocation,
   type Revocation,
   type RevocationTarget,
 } from './revocation.ts'
-export type { RevocationFeed, RevocationLog, RevocationPurge } from './revocation-log.ts'
+export type { RevocationLog } from './revocation-log.ts'
 export type { RevocationMirror } from './revocation-mirror.ts'

@@ -30,10 +30,10 @@ export type OpenedSession = { readonly facts: SessionFacts; readonly secret: Buf
 const evict = async (
   { sessions, revocations, audit }: SessionStores,
   { accountId, client, nowMs }: SignIn,
-  most: number,
+  { most, openedId }: { most: number; openedId: string },
 ): Promise<void> => {
   const actor: Actor = { kind: 'system' }
-  for (const sessionId of await sessions.evictBeyond(accountId, most, nowMs)) {
+  for (const sessionId of await sessions.evictBeyond(accountId, most - 1, nowMs, openedId)) {
     const reason = 'evicted'
     await revocations.append({
       target: { kind: 'sid', key: sessionId },
@@ -74,6 +74,6 @@ export const openSession =
       absoluteExpiresAtMs,
     })
     if (!facts) return undefined
-    await evict(stores, signIn, limits.perAccount)
+    await evict(stores, signIn, { most: limits.perAccount, openedId: facts.sessionId })
     return { facts, secret }
   }

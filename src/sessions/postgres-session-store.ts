@@ -173,8 +173,8 @@ const endMethods = (
     const values = [idToBytes(accountId), new Date(nowMs), reason, optionalId(exceptSessionId)]
     return idsOf(await sql.query<{ id: Buffer }>(statements.endAllOfAccount, values))
   },
-  evictBeyond: async (accountId, most, nowMs) => {
-    const values = [idToBytes(accountId), new Date(nowMs), most]
+  evictBeyond: async (accountId, most, nowMs, keptSessionId) => {
+    const values = [idToBytes(accountId), new Date(nowMs), most, idToBytes(keptSessionId)]
     return idsOf(await sql.query<{ id: Buffer }>(statements.evictBeyond, values))
   },
   dropExpired: async (beforeMs, limit) =>

@@ -37,13 +37,13 @@ const handleBody = Type.Object(
 export const refreshSchema = {
   summary: 'Exchange a refresh token for its successor and a new access token',
   body: handleBody,
-  response: { 200: tokenAnswerSchema, ...problemResponses(400, 401, 403, 415, 503) },
+  response: { 200: tokenAnswerSchema, ...problemResponses(400, 401, 403, 413, 415, 503) },
 }
 
 export const logoutSchema = {
   summary: 'End this session',
   body: handleBody,
-  response: { 204: Type.Null(), ...problemResponses(400, 401, 403, 415, 503) },
+  response: { 204: Type.Null(), ...problemResponses(400, 401, 403, 413, 415, 503) },
 }
 
 const sessionSchema = Type.Object({

@@ -69,11 +69,13 @@ export const endAllOfAccount = {
     WHERE account_id = $1 AND ended_at IS NULL AND ($4::bytea IS NULL OR id <> $4) RETURNING id`,
 }
 
+/** The kept one is named and not found by its age: another instance's clock may be ahead of the one that opened it. */
 export const evictBeyond = {
   name: 'session_evict_beyond',
   text: `UPDATE sessions SET ended_at = $2, end_reason = 'evicted'
     WHERE ended_at IS NULL AND id IN
-      (SELECT s.id ${liveOfAccount} ORDER BY s.last_used_at DESC, s.authenticated_at DESC OFFSET $3)
+      (SELECT s.id ${liveOfAccount} AND s.id <> $4
+       ORDER BY s.last_used_at DESC, s.authenticated_at DESC OFFSET $3)
     RETURNING id`,
 }
 

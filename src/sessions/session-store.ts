@@ -79,8 +79,13 @@ export type SessionStore = {
     nowMs: number,
     exceptSessionId?: string,
   ) => Promise<string[]>
-  /** Ends what an account has beyond `most` live sessions, least recently used first; returns their ids. */
-  readonly evictBeyond: (accountId: string, most: number, nowMs: number) => Promise<string[]>
+  /** Ends what an account has beyond `most` live sessions besides the kept one, least recently used first; returns their ids. */
+  readonly evictBeyond: (
+    accountId: string,
+    most: number,
+    nowMs: number,
+    keptSessionId: string,
+  ) => Promise<string[]>
   /** Whether a token with these verified claims is still good: session, account, epochs and the token itself. */
   readonly stands: (standing: TokenStanding) => Promise<boolean>
   /** Deletes sessions whose absolute expiry lies before then, at most `limit`, and says how many. */

@@ -9,7 +9,7 @@ import {
 } from '../../src/login/login-limits.ts'
 
 export const deviceA = 'AAAAAAAAAAAAAAAAAAAAAA'
-export const deviceB = 'BBBBBBBBBBBBBBBBBBBBBA'
+const deviceB = 'BBBBBBBBBBBBBBBBBBBBBA'
 
 export const attempt = (more: Partial<LoginAttempt> = {}): LoginAttempt => ({
   identifier: 'ada@example.com',

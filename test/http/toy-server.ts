@@ -8,7 +8,7 @@ import { createHttpServer, type HttpServer, type HttpServerOptions } from '../..
 import { defineErrors } from '../../src/lib/app-error.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 
-export const toyErrors = defineErrors({
+const toyErrors = defineErrors({
   store_unavailable: { status: 503, title: 'A store is away.' },
   invalid_token: { status: 401, title: 'Bad token.' },
 })

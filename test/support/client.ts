@@ -1,6 +1,6 @@
 /** A client over real HTTP. Keeps no cookies: a test says which handle it presents. */
 
-export const refreshCookieName = '__Host-cardea-refresh'
+const refreshCookieName = '__Host-cardea-refresh'
 
 export type Answer = {
   readonly status: number

@@ -3,7 +3,7 @@ import type { Cardea } from './cardea.ts'
 import type { Answer } from './client.ts'
 
 /** Lets the event loop turn a few times, so that racing requests start in ever other orders. */
-export const turns = async (count: number): Promise<void> => {
+const turns = async (count: number): Promise<void> => {
   for (let turn = 0; turn < count; turn += 1) {
     await new Promise((resolve) => setImmediate(resolve))
   }

@@ -18,16 +18,20 @@ export const sqlAs =
     }
   }
 
-/** Every row of every table of the database as text, one a line: what somebody who steals a dump reads. */
+/** One statement for all tables: each row as a line of text. */
+const dumpStatement = `SELECT string_agg(format('SELECT %L || t::text AS line FROM %I t', tablename || ' ', tablename), ' UNION ALL ')
+  AS statement FROM pg_tables WHERE schemaname = 'public'`
+
+/** Every row of every table of the database as text, one a line, in order: what somebody who steals a dump reads. */
 export const dumpOf = async (ownerUrl: string): Promise<string> => {
-  const run = sqlAs(ownerUrl)
-  const tables = await run<{ name: string }>(
-    "SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY 1",
-  )
-  const lines: string[] = []
-  for (const { name } of tables) {
-    const rows = await run<{ line: string }>(`SELECT t::text AS line FROM ${name} t`)
-    lines.push(...rows.map(({ line }) => `${name} ${line}`))
+  const client = new pg.Client(ownerUrl)
+  await client.connect()
+  try {
+    const [all] = (await client.query<{ statement: string }>(dumpStatement)).rows
+    if (!all) throw new Error('no tables')
+    const { rows } = await client.query<{ line: string }>(`${all.statement} ORDER BY line`)
+    return rows.map(({ line }) => line).join('\n')
+  } finally {
+    await client.end()
   }
-  return lines.join('\n')
 }

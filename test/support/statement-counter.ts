@@ -9,12 +9,10 @@ const names: Readonly<Record<string, string>> = {
   Q: 'Query',
 }
 
-export type ClientMessage = { readonly name: string; readonly body: Buffer }
+type ClientMessage = { readonly name: string; readonly body: Buffer }
 
 /** Cuts the stream of one connection into messages. The first one, which opens the session, has no letter and is left out. */
-export const messageReader = (
-  onMessage: (message: ClientMessage) => void,
-): ((bytes: Buffer) => void) => {
+const messageReader = (onMessage: (message: ClientMessage) => void): ((bytes: Buffer) => void) => {
   let rest = Buffer.alloc(0)
   let isOpening = true
   return (bytes) => {
@@ -35,7 +33,7 @@ export const messageReader = (
 }
 
 /** The name of the prepared statement that a Bind message runs: the second of its texts. */
-export const boundStatement = ({ name, body }: ClientMessage): string | undefined =>
+const boundStatement = ({ name, body }: ClientMessage): string | undefined =>
   name === 'Bind' ? body.toString('utf8').split('\0')[1] : undefined
 
 export type StatementCounter = {

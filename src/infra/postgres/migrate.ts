@@ -19,7 +19,7 @@ export class MigrationMismatch extends Error {
 const fileName = /^(\d{4})_[a-z_]+\.sql$/
 
 /** The migrations that come with this version, in order. */
-export const readMigrations = async (): Promise<Migration[]> => {
+const readMigrations = async (): Promise<Migration[]> => {
   const names = (await readdir(folder)).filter((name) => fileName.test(name)).sort()
   return Promise.all(
     names.map(async (name) => {

@@ -2,14 +2,17 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { callerOf } from '../../http/access.ts'
 import { clientFacts } from '../../http/client-facts.ts'
+import { readSingleCookie } from '../../http/cookies.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { endOwnSession, endOwnSessions, Owner } from '../end-own-sessions.ts'
+import type { HandleCodec } from '../handle.ts'
 import { endAllSchema, endOneSchema, listSchema, type SessionList } from '../schemas.ts'
 import type { SessionStore, SessionSummary } from '../session-store.ts'
-import { expiredRefreshCookie } from './refresh-cookie.ts'
+import { expiredRefreshCookie, refreshCookieName } from './refresh-cookie.ts'
 
 export type OwnSessionRouteDeps = {
   readonly clock: Clock
+  readonly codec: Pick<HandleCodec, 'read'>
   readonly sessions: Pick<SessionStore, 'listOfAccount'>
   readonly endOne: ReturnType<typeof endOwnSession>
   readonly endAll: ReturnType<typeof endOwnSessions>
@@ -40,8 +43,19 @@ const ownerOf = (request: FastifyRequest): Owner => {
 const clearCookieOf = (reply: FastifyReply): FastifyReply =>
   reply.header('set-cookie', expiredRefreshCookie())
 
+/**
+ * Whether the cookie of the request is that of the session that asks, or there is none. An app in another tab may hold the token of an
+ * older sign-in: clearing the cookie then would sign the newer one out. A cookie of a session that has ended is cleared by the next refresh.
+ * @throws duplicate_cookie
+ */
+const holdsOwnCookie = (codec: OwnSessionRouteDeps['codec'], request: FastifyRequest): boolean => {
+  const cookie = readSingleCookie(request.headers.cookie, refreshCookieName)
+  const presented = cookie === undefined ? undefined : codec.read(cookie)
+  return presented === undefined || presented.sessionId === callerOf(request).sessionId
+}
+
 export const ownSessionRoutes =
-  ({ clock, sessions, endOne, endAll }: OwnSessionRouteDeps) =>
+  ({ clock, codec, sessions, endOne, endAll }: OwnSessionRouteDeps) =>
   (instance: FastifyInstance): void => {
     const app = instance.withTypeProvider<TypeBoxTypeProvider>()
 
@@ -56,8 +70,9 @@ export const ownSessionRoutes =
       { schema: endOneSchema, config: { access: 'session' } },
       async (request, reply) => {
         const owner = ownerOf(request)
+        const clearsCookie = request.params.id === owner.sessionId && holdsOwnCookie(codec, request)
         await endOne(request.params.id, owner)
-        if (request.params.id === owner.sessionId) clearCookieOf(reply)
+        if (clearsCookie) clearCookieOf(reply)
         return reply.code(204).send(null)
       },
     )
@@ -67,8 +82,9 @@ export const ownSessionRoutes =
       { schema: endAllSchema, config: { access: 'session' } },
       async (request, reply) => {
         const keepsCurrent = request.query.keep === 'current'
+        const clearsCookie = !keepsCurrent && holdsOwnCookie(codec, request)
         const ended = await endAll(ownerOf(request), keepsCurrent)
-        if (!keepsCurrent) clearCookieOf(reply)
+        if (clearsCookie) clearCookieOf(reply)
         return { ended }
       },
     )

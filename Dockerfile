@@ -1,0 +1,39 @@
+# The image of Cardea: compiled JavaScript, production dependencies, migrations. `npm run rehearse:image` follows every step below without
+# a container engine, so keep to the instructions that it knows (tools/rehearse-image/dockerfile.ts).
+
+FROM node:24-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+COPY tools/runtime ./tools/runtime
+RUN npm ci --ignore-scripts
+COPY tsconfig.json tsconfig.build.json ./
+COPY src ./src
+# Without the script before it, which installs what has just been installed.
+RUN npm run build --ignore-scripts
+RUN chmod 755 dist/cli/main.js
+
+# No install scripts here either: argon2 brings its binaries along.
+FROM node:24-slim AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+COPY tools/runtime ./tools/runtime
+RUN npm ci --omit=dev --ignore-scripts
+
+FROM node:24-slim
+ENV NODE_ENV=production
+# Every interface of the container; what is reachable from outside is decided where its port is published.
+ENV HOST=0.0.0.0
+WORKDIR /app
+COPY --from=dependencies /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+COPY migrations ./migrations
+COPY package.json LICENSE ./
+RUN ln -s /app/dist/cli/main.js /usr/local/bin/cardea
+# Everything above belongs to root: the service can read its own code and change nothing. It writes no file.
+USER node
+EXPOSE 8088
+# The service finishes requests under way on SIGTERM and ends with 0.
+STOPSIGNAL SIGTERM
+# Whether the process lives, not whether its stores do: a restart would not bring Postgres back. Orchestrators ask /health/ready for that.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.PORT || 8088) + '/health/live').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["node", "dist/main.js"]

@@ -1,0 +1,76 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Call, Calls, Reply } from './calls.ts'
+
+export type ChildOptions = {
+  /** The core it may run on; any when undefined. */
+  readonly core: number | undefined
+  /** Where a CPU profile is left when the child ends; none when undefined. */
+  readonly profileFolder: string | undefined
+}
+
+type Waiting = {
+  readonly resolve: (output: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+/** A process of its own that answers the calls of its program. */
+export type Child<Offered extends Calls> = {
+  readonly pid: number
+  readonly call: <Name extends keyof Offered & string>(
+    name: Name,
+    input: Parameters<Offered[Name]>[0],
+  ) => Promise<Awaited<ReturnType<Offered[Name]>>>
+  readonly end: () => Promise<void>
+}
+
+const startProcess = (program: URL, { core, profileFolder }: ChildOptions): ChildProcess => {
+  const profiling =
+    profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]
+  return fork(fileURLToPath(program), [], {
+    // The log goes nowhere, as in production it goes to a collector; writing it stays part of the cost.
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    // Keys and handles are Buffers.
+    serialization: 'advanced',
+    ...(core === undefined
+      ? { execArgv: profiling }
+      : { execPath: 'taskset', execArgv: ['-c', String(core), process.execPath, ...profiling] }),
+  })
+}
+
+/** Starts `program`, a file that ends in `answerCalls`. It ends with this process. */
+export const startChild = <Offered extends Calls>(
+  program: URL,
+  options: ChildOptions,
+): Child<Offered> => {
+  const child = startProcess(program, options)
+  const waiting = new Map<number, Waiting>()
+  let lastId = 0
+  child.on('message', (reply: Reply) => {
+    const call = waiting.get(reply.id)
+    waiting.delete(reply.id)
+    if ('error' in reply) call?.reject(new Error(reply.error))
+    else call?.resolve(reply.output)
+  })
+  child.on('exit', (code) => {
+    for (const call of waiting.values())
+      call.reject(new Error(`${program.pathname} ended with ${code}`))
+  })
+  return {
+    pid: child.pid ?? 0,
+    call: (name, input) =>
+      new Promise((resolve, reject) => {
+        lastId += 1
+        // Both ends are compiled against the same `Offered`.
+        waiting.set(lastId, { resolve, reject } as Waiting)
+        child.send({ id: lastId, name, input } satisfies Call)
+      }),
+    end: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const ended = once(child, 'exit')
+      child.disconnect()
+      await ended
+    },
+  }
+}

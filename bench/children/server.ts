@@ -1,0 +1,43 @@
+import { loadConfig } from '../../src/config/index.ts'
+import { type Instance, startInstance } from '../../src/instance.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { systemRandom } from '../../src/lib/random.ts'
+import { openStores } from '../../src/stores.ts'
+import { answerCalls } from '../calls.ts'
+
+export type Usage = {
+  /** User and system time since the process began, microseconds. */
+  readonly cpuMicros: number
+  /** The most resident memory seen since the last call, MB of 10^6 bytes. */
+  readonly peakMb: number
+}
+
+const sampleMemoryEveryMs = 100
+
+let instance: Instance | undefined
+let peakBytes = 0
+setInterval(() => {
+  peakBytes = Math.max(peakBytes, process.memoryUsage.rss())
+}, sampleMemoryEveryMs).unref()
+
+/** The service as it is shipped, in a process of its own, with what it used of the machine. */
+const calls = {
+  /** `settings` are environment variables; the database is there and migrated. */
+  start: async (settings: Readonly<Record<string, string>>): Promise<string> => {
+    const config = loadConfig(settings)
+    const stores = await openStores(config, { joinsRunning: false })
+    const machine = { clock: systemClock, random: systemRandom }
+    instance = await startInstance(config, stores, { machine })
+    return instance.address
+  },
+  usage: (_: null): Usage => {
+    const { user, system } = process.cpuUsage()
+    const peakMb = Math.max(peakBytes, process.memoryUsage.rss()) / 1e6
+    peakBytes = 0
+    return { cpuMicros: user + system, peakMb }
+  },
+}
+
+export type ServerCalls = typeof calls
+
+answerCalls(calls, async () => await instance?.stop())

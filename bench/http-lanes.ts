@@ -1,0 +1,65 @@
+import { type Connection, expectOk, openConnection, requestText } from './http-connection.ts'
+import type { Lane } from './sample.ts'
+
+/** As many connections as lanes, closed at the end of `use`. */
+export const withConnections = async <Result>(
+  address: string,
+  count: number,
+  use: (connections: readonly Connection[]) => Promise<Result>,
+): Promise<Result> => {
+  const connections: Connection[] = []
+  try {
+    for (let made = 0; made < count; made += 1) connections.push(await openConnection(address))
+    return await use(connections)
+  } finally {
+    for (const connection of connections) connection.close()
+  }
+}
+
+export const getLane = (connection: Connection, path: string): Lane => {
+  const request = requestText('GET', path)
+  return async () => expectOk(await connection.exchange(request))
+}
+
+const cookieStart = 'set-cookie: __Host-cardea-refresh='
+
+const newHandle = (head: string): string => {
+  const start = head.indexOf(cookieStart) + cookieStart.length
+  const end = head.indexOf(';', start)
+  if (start < cookieStart.length || end < 0) throw new Error('the answer sets no refresh cookie')
+  return head.slice(start, end)
+}
+
+/**
+ * Refreshes the sessions whose handles stand at `own`, one after the other, and keeps each new handle for the next time: every
+ * refresh is a real rotation.
+ */
+export const refreshLane = (
+  connection: Connection,
+  handles: string[],
+  own: readonly number[],
+): Lane => {
+  let turn = 0
+  return async () => {
+    const place = own[turn % own.length] ?? 0
+    turn += 1
+    const cookie = `cookie: __Host-cardea-refresh=${handles[place]}`
+    const answer = await connection.exchange(requestText('POST', '/refresh', [cookie]))
+    expectOk(answer)
+    handles[place] = newHandle(answer.head)
+  }
+}
+
+/** Deals `count` places to `lanes`, so that no two lanes ever hold the same session. */
+export const deal = (count: number, lanes: number, lane: number): number[] =>
+  Array.from({ length: count }, (_, place) => place).filter((place) => place % lanes === lane)
+
+/** Signs in with the next account each time, from the accounts that are this lane's. */
+export const loginLane = (connection: Connection, bodies: readonly string[]): Lane => {
+  let turn = 0
+  return async () => {
+    const body = bodies[turn % bodies.length] ?? ''
+    turn += 1
+    expectOk(await connection.exchange(requestText('POST', '/login', [], body)))
+  }
+}

@@ -1,0 +1,62 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { type BenchOptions, readCommandLine, usage } from './command-line.ts'
+import { describeMachine, moveToCore } from './machine.ts'
+import type { Detail, Row } from './row.ts'
+import { openStage } from './stage.ts'
+import { tables } from './table.ts'
+
+/** Ignored by git: figures are quoted from the page that holds a whole table, with its date and machine. */
+const results = new URL('results/', import.meta.url)
+
+const print = (text: string): void => {
+  process.stdout.write(text)
+}
+
+/** Runs the scenarios one after the other; nothing else of the bench runs meanwhile. */
+const runAll = async (options: BenchOptions) => {
+  const rows: Row[] = []
+  const details: Detail[] = []
+  const stage = await openStage(options)
+  try {
+    for (const scenario of options.scenarios) {
+      print(`${scenario.name} …`)
+      const startMs = performance.now()
+      const findings = await scenario.run(stage)
+      print(` ${((performance.now() - startMs) / 1000).toFixed(0)} s\n`)
+      rows.push(...findings.rows)
+      details.push(...findings.details)
+    }
+  } finally {
+    await stage.close()
+  }
+  return { rows, details }
+}
+
+/** Measures, prints, writes `results/latest.json`; the exit code is 1 when a number is not held. */
+const bench = async (options: BenchOptions): Promise<void> => {
+  const machine = describeMachine(options.pinned)
+  if (options.pinned) moveToCore(1)
+  const { rows, details } = await runAll(options)
+  print(`\n${tables(machine, rows, details)}`)
+  await mkdir(results, { recursive: true })
+  const report = { machine, secondsPerRound: options.seconds, rows, details }
+  await writeFile(new URL('latest.json', results), `${JSON.stringify(report, undefined, 2)}\n`)
+  const missed = rows.filter(({ isHeld }) => isHeld === false)
+  if (missed.length === 0) return
+  print(`\nnot held: ${missed.map(({ what }) => what).join('; ')}\n`)
+  process.exitCode = 1
+}
+
+const readOptions = (): BenchOptions | undefined => {
+  try {
+    return readCommandLine(process.argv.slice(2))
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+    process.stderr.write(`error: ${error.message}\n${usage}`)
+    process.exitCode = 2
+    return undefined
+  }
+}
+
+const options = readOptions()
+if (options) await bench(options)

@@ -1,0 +1,23 @@
+import type { Scenario } from '../scenario.ts'
+import { jwks } from './jwks.ts'
+import { login } from './login.ts'
+import { million } from './million.ts'
+import { refresh } from './refresh.ts'
+import { sign } from './sign.ts'
+import { start } from './start.ts'
+import { storage } from './storage.ts'
+import { storm } from './storm.ts'
+import { twoProcesses } from './two-processes.ts'
+
+/** In the order they run. */
+export const scenarios: readonly Scenario[] = [
+  refresh,
+  login,
+  storm,
+  jwks,
+  sign,
+  twoProcesses,
+  storage,
+  start,
+  million,
+]

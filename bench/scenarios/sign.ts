@@ -1,0 +1,32 @@
+import type { Signing, SigningCalls } from '../children/signing.ts'
+import { alternate, type Side } from '../rounds.ts'
+import { comparison, perSecond } from '../row.ts'
+import type { Scenario } from '../scenario.ts'
+
+/** A whole access token (ES256), against the signature alone and against the same token made by `jose`. */
+export const sign: Scenario = {
+  name: 'sign',
+  run: async (stage) => {
+    const child = stage.child<SigningCalls>('signing')
+    const by =
+      (how: Signing): Side =>
+      async (seconds) =>
+        await child.call('run', { how, extent: { seconds } })
+    // One core and nothing to wait for: short rounds are steady enough.
+    const seconds = stage.seconds / 4
+    const bare = await alternate({ ours: by('mint'), limit: by('node:crypto') }, seconds)
+    const jose = await alternate({ ours: by('mint'), limit: by('jose') }, seconds)
+    await child.end()
+    return {
+      rows: [
+        comparison(
+          { what: 'access token / node:crypto signature alone', unit: '/s' },
+          perSecond,
+          bare,
+        ),
+        comparison({ what: 'access token / jose SignJWT', unit: '/s' }, perSecond, jose),
+      ],
+      details: [],
+    }
+  },
+}

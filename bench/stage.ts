@@ -1,0 +1,73 @@
+import { join } from 'node:path'
+import { processesOn, startEmbeddedPostgres } from '../src/infra/embedded-postgres/index.ts'
+import { scratchFolder } from '../test/support/scratch-folder.ts'
+import type { Calls } from './calls.ts'
+import { type Child, startChild } from './child.ts'
+import type { ServerCalls } from './children/server.ts'
+import { type BenchDatabase, createDatabase, settingsFor } from './database.ts'
+import { cpuSecondsOf } from './machine.ts'
+
+/** What all scenarios of a run share: one durable Postgres in a folder that goes with it, and how to start processes. */
+export type Stage = {
+  readonly folder: string
+  /** How long one round of load lasts. */
+  readonly seconds: number
+  readonly database: (name: string) => Promise<BenchDatabase>
+  /** A program of `children/`; it ends with the stage at the latest. */
+  readonly child: <Offered extends Calls>(name: string) => Child<Offered>
+  /** The service in a process of its own. */
+  readonly server: (database: BenchDatabase) => Promise<Server>
+  /** CPU time of all processes of Postgres since they began, seconds. */
+  readonly postgresCpuSeconds: () => Promise<number>
+  readonly close: () => Promise<void>
+}
+
+export type Server = Child<ServerCalls> & { readonly address: string }
+
+export type StageOptions = {
+  readonly seconds: number
+  /** Children on core 0, everything else on core 1. */
+  readonly pinned: boolean
+  readonly profileFolder: string | undefined
+}
+
+export const openStage = async ({
+  seconds,
+  pinned,
+  profileFolder,
+}: StageOptions): Promise<Stage> => {
+  const folder = await scratchFolder('bench')
+  const directory = join(folder.path, 'postgres')
+  const postgres = await startEmbeddedPostgres({ directory })
+  folder.watch(postgres.pid)
+  const children: { end: () => Promise<void> }[] = []
+  const databases: BenchDatabase[] = []
+
+  const child = <Offered extends Calls>(name: string): Child<Offered> => {
+    const program = new URL(`children/${name}.ts`, import.meta.url)
+    const started = startChild<Offered>(program, { core: pinned ? 0 : undefined, profileFolder })
+    children.push(started)
+    return started
+  }
+  return {
+    folder: folder.path,
+    seconds,
+    child,
+    database: async (name) => {
+      const database = await createDatabase(postgres, name)
+      databases.push(database)
+      return database
+    },
+    server: async ({ appUrl, ownerUrl }) => {
+      const server = child<ServerCalls>('server')
+      return { ...server, address: await server.call('start', settingsFor(appUrl, ownerUrl)) }
+    },
+    postgresCpuSeconds: async () => await cpuSecondsOf(await processesOn(directory)),
+    close: async () => {
+      await Promise.all(children.map(async (started) => await started.end()))
+      await Promise.all(databases.map(async (database) => await database.close()))
+      await postgres.stop()
+      await folder.remove()
+    },
+  }
+}

@@ -1,0 +1,140 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { loadConfig } from '../../src/config/index.ts'
+import { buildContext } from '../../tools/rehearse-image/build-context.ts'
+import { composeSettings } from '../../tools/rehearse-image/compose-settings.ts'
+import { readDockerfile } from '../../tools/rehearse-image/dockerfile.ts'
+import { withoutPsql } from '../../tools/rehearse-image/stores.ts'
+
+const project = fileURLToPath(new URL('../../', import.meta.url))
+const read = async (name: string): Promise<string> => await readFile(join(project, name), 'utf8')
+const image = async () => {
+  const stages = readDockerfile(await read('Dockerfile'))
+  return { stages, last: stages.at(-1)! }
+}
+
+describe('the Dockerfile', () => {
+  test('holds only instructions that the rehearsal can follow', async () => {
+    const { stages } = await image()
+    expect(stages.map(({ name }) => name)).toEqual(['build', 'dependencies', undefined])
+    expect(stages.flatMap(({ steps }) => steps).length).toBeGreaterThan(15)
+  })
+
+  test.each([
+    'FROM x\nADD a b',
+    'FROM x\nRUN --mount=type=cache,target=/root npm ci',
+    'FROM x\nCOPY --chown=node a b',
+    'FROM x\nCOPY *.json ./',
+    'FROM x\nCMD node dist/main.js',
+    'FROM x\nHEALTHCHECK NONE',
+    'FROM x\nENV A=$B',
+    'FROM x AS y z',
+    'RUN true',
+    'FROM x\nconstructor y',
+  ])('would be refused with %j, which the rehearsal does not know', (text) => {
+    expect(() => readDockerfile(text)).toThrow('does not know how to follow')
+  })
+
+  test('is made for the Node that package.json asks for', async () => {
+    const manifest = JSON.parse(await read('package.json'))
+    const [, major] = /^>=(\d+)$/.exec(manifest.engines.node) ?? []
+    const { stages } = await image()
+    expect(stages.map(({ base }) => base)).toEqual(Array(3).fill(`node:${major}-slim`))
+  })
+
+  test('R129: runs the service as a user without rights, with production settings and without development dependencies', async () => {
+    const { stages, last } = await image()
+    expect(last.steps).toContainEqual({ kind: 'user', name: 'node' })
+    expect(last.steps).toContainEqual({ kind: 'env', name: 'NODE_ENV', value: 'production' })
+    expect(last.steps).toContainEqual({ kind: 'command', command: ['node', 'dist/main.js'] })
+    const modules = last.steps.filter(
+      (step) => step.kind === 'copy' && step.target.includes('node_modules'),
+    )
+    expect(modules).toEqual([expect.objectContaining({ stage: 'dependencies' })])
+    const installs = stages[1]?.steps.filter(({ kind }) => kind === 'run')
+    expect(installs).toEqual([{ kind: 'run', script: 'npm ci --omit=dev --ignore-scripts' }])
+    // Nothing that runs as root comes after the change of user.
+    const after = last.steps.slice(last.steps.findIndex(({ kind }) => kind === 'user') + 1)
+    expect(after.map(({ kind }) => kind)).toEqual(['port', 'signal', 'health', 'command'])
+  })
+})
+
+test('R129: a build is sent the sources and nothing else: no settings, data, history or tests', async () => {
+  const context = await buildContext(project)
+  const places = new Set(context.map((file) => file.split('/')[0]))
+  expect([...places].sort()).toEqual(
+    [
+      '.npmrc',
+      'LICENSE',
+      'migrations',
+      'package-lock.json',
+      'package.json',
+      'src',
+      'tools',
+      'tsconfig.build.json',
+      'tsconfig.json',
+    ].sort(),
+  )
+  expect(context.filter((file) => file.startsWith('tools/'))).toEqual([
+    'tools/runtime/package.json',
+  ])
+  expect(context.length).toBeGreaterThan(100)
+})
+
+describe('docker-compose.yml', () => {
+  const secretNames = [
+    'CARDEA_SECRET',
+    'PASSWORD_PEPPER',
+    'CARDEA_APP_PASSWORD',
+    'CARDEA_OWNER_PASSWORD',
+    'POSTGRES_PASSWORD',
+    'REDIS_PASSWORD',
+  ]
+  const variables = Object.fromEntries(
+    secretNames.map((name, index) => [name, `0f1e2d3c4b5a69788796a5b4c3d2e1f${index}9`]),
+  )
+
+  test('R129: holds no secret: each comes from outside, is demanded, and the guide names it', async () => {
+    const text = await read('docker-compose.yml')
+    const guide = await read('docs/guides/run-in-a-container.md')
+    for (const name of secretNames) {
+      expect(text).toContain(`\${${name}:?`)
+      expect(guide).toContain(name)
+    }
+    const values = text.matchAll(/^ +\w*(?:SECRET|PEPPER|PASSWORD): (.*)$/gm)
+    for (const [, value] of values) expect(value).toMatch(/^\$\{\w+(:\?[^}]+)?\}$/)
+    expect(text.match(/:\/\/\w+:[^$]/)).toBeNull()
+  })
+
+  test('gives settings with which the service starts in production', async () => {
+    const settings = composeSettings(await read('docker-compose.yml'), {
+      ...variables,
+      ISSUER: 'https://auth.example.com',
+    })
+    const config = loadConfig({ NODE_ENV: 'production', ...settings })
+    expect(config.trustedProxies).toEqual(['172.30.88.1/32'])
+    expect(config.databaseUrl).toContain('cardea_app:')
+    expect(config.migrateDatabaseUrl).toBeUndefined()
+  })
+
+  test('R129: lets only the migration know the role that owns the tables', async () => {
+    const text = await read('docker-compose.yml')
+    expect(text.match(/cardea_owner:/g)).toHaveLength(1)
+    expect(() => composeSettings(text, variables)).toThrow('ISSUER is not set')
+  })
+})
+
+test('R129: the roles of deploy/postgres have no rights of their own, and their passwords come from outside', async () => {
+  const text = await read('deploy/postgres/roles.sql')
+  const given = { CARDEA_OWNER_PASSWORD: "it's", CARDEA_APP_PASSWORD: 'b' }
+  const sql = withoutPsql(text, given)
+  expect(sql).toContain("NOREPLICATION PASSWORD 'it''s'")
+  const roles = sql.match(/^CREATE ROLE .*$/gm)
+  expect(roles).toHaveLength(2)
+  for (const role of roles ?? []) {
+    expect(role).toContain('LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD')
+  }
+  expect(() => withoutPsql(text, {})).toThrow('CARDEA_OWNER_PASSWORD is not set')
+})

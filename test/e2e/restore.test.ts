@@ -1,0 +1,52 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { sqlAs } from '../support/sql.ts'
+
+let clock: FakeClock
+let cardea: Cardea
+
+beforeAll(async () => {
+  clock = fakeClock()
+  cardea = await startCardea({ clock })
+})
+afterAll(() => cardea.stop())
+
+const revokeEveryone = () =>
+  cardea.instances[0]?.core.revoke({
+    target: { kind: 'everyone' },
+    note: undefined,
+    actor: { kind: 'command-line' },
+  })
+
+/** What a restore brings back: the log of revocations and the global epoch of then. The sessions of since then stay, as the worst case. */
+const restoreTo = async (globalEpoch: unknown): Promise<void> => {
+  const run = sqlAs(cardea.stores.migrateUrl)
+  await run('DELETE FROM revocations')
+  await run('UPDATE instance SET global_epoch = $1', [globalEpoch])
+}
+
+test('R130: after a restore one call condemns everything issued before it, also what is newer than the back-up', async () => {
+  const [backUp] = await sqlAs(cardea.stores.migrateUrl)<{ global_epoch: string }>(
+    'SELECT global_epoch FROM instance',
+  )
+  const account = await cardea.createAccount()
+  const beforeBackUp = await cardea.client.logIn(account)
+  clock.advance(60_000)
+  await revokeEveryone()
+  const sinceBackUp = await cardea.client.logIn(account)
+
+  await restoreTo(backUp?.global_epoch)
+  expect((await cardea.client.get('/account', { token: beforeBackUp.accessToken })).status).toBe(
+    200,
+  )
+  clock.advance(60_000)
+  await revokeEveryone()
+
+  for (const { accessToken, refreshToken } of [beforeBackUp, sinceBackUp]) {
+    expect((await cardea.client.get('/account', { token: accessToken })).status).toBe(401)
+    expect((await cardea.client.refresh(refreshToken)).status).toBe(401)
+  }
+  const again = await cardea.client.logIn(account)
+  expect((await cardea.client.get('/account', { token: again.accessToken })).status).toBe(200)
+})

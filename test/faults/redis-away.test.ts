@@ -1,0 +1,154 @@
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
+import type { SignedIn } from '../support/client.ts'
+import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+
+/** Access token lifetime, leeway and mint slack: design section 6. */
+const longestSeconds = 970
+
+let redis: RedisServer
+let proxy: TcpProxy
+let cardea: Cardea
+let account: TestAccount
+let operator: string
+let signedIn: SignedIn
+let look: Redis
+
+beforeAll(async () => {
+  redis = await startRedis()
+  proxy = await startTcpProxy(redis.url)
+  cardea = await startCardea({
+    instances: 2,
+    redisUrl: proxy.through(redis.url),
+  })
+  account = await cardea.createAccount()
+  operator = await cardea.operatorToken()
+  look = new Redis(redis.url)
+  look.on('error', () => undefined)
+})
+afterAll(async () => {
+  look.disconnect()
+  await cardea.stop()
+  await proxy.stop()
+  await redis.stop()
+})
+beforeEach(async () => {
+  signedIn = await cardea.client.logIn(account)
+})
+
+const revoke = async (target: object) => {
+  const answer = await cardea.client.post('/admin/revoke', { token: operator, body: target })
+  expect(answer.status).toBe(200)
+  return answer.body
+}
+
+const payloadOf = (token: string) =>
+  JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+
+const revokedKeys = async (): Promise<string[]> => (await look.keys('cardea:revoked:*')).toSorted()
+
+/** Nobody asks for it: the follower of some instance has to do it. */
+const whenBack = async (keys: readonly string[]): Promise<void> =>
+  vi.waitFor(async () => expect(await revokedKeys()).toEqual(expect.arrayContaining([...keys])), {
+    timeout: 10_000,
+    interval: 50,
+  })
+
+const faults = {
+  stopped: { begin: () => redis.kill(), end: () => redis.restart() },
+  frozen: { begin: () => redis.freeze(), end: () => redis.thaw() },
+  slow: {
+    begin: () => proxy.slowDown({ toServerMs: 2_000, toClientMs: 2_000 }),
+    end: () => proxy.slowDown({}),
+  },
+}
+
+describe.each(['stopped', 'frozen', 'slow'] as const)('while Redis is %s', (fault) => {
+  const { begin, end } = faults[fault]
+
+  test('R104: login, refresh, logout and revocation work, within a second each, and what was revoked is in Redis once it is back', async () => {
+    const { accessToken, refreshToken, body } = signedIn
+    const ended = await cardea.client.logIn(account)
+    await begin()
+    const took: number[] = []
+    const timed = async <T>(work: () => Promise<T>): Promise<T> => {
+      const startedMs = performance.now()
+      const result = await work()
+      took.push(performance.now() - startedMs)
+      return result
+    }
+    await timed(() => cardea.clientOf(1).logIn(account))
+    const refreshed = await timed(() => cardea.clientOf(1).refresh(refreshToken))
+    expect(refreshed.status).toBe(200)
+    const loggedOut = await timed(() =>
+      cardea.client.post('/logout', { handle: ended.refreshToken }),
+    )
+    expect(loggedOut.status).toBe(204)
+    const revoked = await timed(() => revoke({ sid: body.session_id }))
+    expect(revoked.seq).toBeGreaterThan(0)
+    // R70, R71: it holds here at once, on every instance.
+    for (const token of [accessToken, refreshed.body.access_token, ended.accessToken]) {
+      for (const instance of [0, 1]) {
+        expect((await cardea.clientOf(instance).get('/account', { token })).status).toBe(401)
+      }
+    }
+    const late = await cardea.client.refresh(refreshed.refreshCookie ?? '')
+    expect(late.body.reason).toBe('revoked')
+    for (const tookMs of took) expect(tookMs).toBeLessThan(1_500)
+    await end()
+    await whenBack([
+      `cardea:revoked:sid:${body.session_id}`,
+      `cardea:revoked:sid:${ended.body.session_id}`,
+    ])
+  })
+
+  test('readiness says so and stays good', async () => {
+    await begin()
+    const ready = await cardea.client.get('/health/ready')
+    expect(ready.status).toBe(200)
+    expect(ready.body).toMatchObject({ status: 'degraded', stores: { redis: 'unreachable' } })
+    await end()
+    await vi.waitFor(
+      async () => expect((await cardea.client.get('/health/ready')).body.status).toBe('ready'),
+      { timeout: 10_000, interval: 50 },
+    )
+  })
+})
+
+test.each(['FLUSHALL', 'restart'])(
+  'R71: after a %s every entry comes back by itself, with the right value and no longer a life than before',
+  async (loss) => {
+    const other = await cardea.createAccount()
+    const { accessToken } = await cardea.client.logIn(account)
+    const { jti } = payloadOf(accessToken)
+    await revoke({ sid: signedIn.body.session_id })
+    await revoke({ sub: other.id })
+    await revoke({ sub: other.id })
+    await revoke({ jti })
+    const roles = { token: operator, body: { roles: ['reader'] } }
+    await cardea.client.send('PATCH', `/admin/accounts/${other.id}`, roles)
+    const keys = [
+      `cardea:revoked:sid:${signedIn.body.session_id}`,
+      `cardea:revoked:sub:${other.id}`,
+      `cardea:revoked:claims:${other.id}`,
+      `cardea:revoked:jti:${jti}`,
+    ]
+    // Spread at once, before the answer.
+    const before = await revokedKeys()
+    expect(before).toEqual(expect.arrayContaining(keys))
+    if (loss === 'FLUSHALL') await look.flushall()
+    else await redis.restart()
+    await whenBack(before)
+    expect(await revokedKeys()).toEqual(before)
+    expect(await look.get(`cardea:revoked:sub:${other.id}`)).toBe('2')
+    expect(await look.get(`cardea:revoked:claims:${other.id}`)).toBe('1')
+    for (const key of keys) {
+      const leftMs = await look.pttl(key)
+      expect(leftMs).toBeGreaterThan((longestSeconds - 60) * 1000)
+      expect(leftMs).toBeLessThanOrEqual(longestSeconds * 1000)
+    }
+    expect((await cardea.clientOf(1).get('/account', { token: accessToken })).status).toBe(401)
+  },
+)

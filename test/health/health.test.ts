@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import { type RedisServer, startRedis } from '../support/redis-server.ts'
+
+let redis: RedisServer
+let cardea: Cardea
+
+beforeAll(async () => {
+  redis = await startRedis()
+  cardea = await startCardea({ redisUrl: redis.url })
+})
+afterAll(async () => {
+  await cardea.stop()
+  await redis.stop()
+})
+
+const ready = async () => {
+  const { status, body } = await cardea.client.get('/health/ready')
+  return { status, body }
+}
+
+const allReady = {
+  status: 200,
+  body: { status: 'ready', stores: { postgres: 'ready', redis: 'ready' } },
+}
+
+test('a running process says that it lives, to anyone, and that answer is not kept', async () => {
+  const answer = await cardea.client.get('/health/live')
+  expect(answer.status).toBe(200)
+  expect(answer.body).toEqual({ status: 'live' })
+  expect(answer.headers.get('cache-control')).toBe('no-store')
+})
+
+test('R104: without its Redis the service is degraded and still takes requests; with it again it is ready', async () => {
+  await vi.waitFor(async () => expect(await ready()).toEqual(allReady), 10_000)
+  await redis.kill()
+  await vi.waitFor(
+    async () =>
+      expect(await ready()).toEqual({
+        status: 200,
+        body: { status: 'degraded', stores: { postgres: 'ready', redis: 'unreachable' } },
+      }),
+    10_000,
+  )
+  expect((await cardea.client.logIn(await cardea.createAccount())).status).toBe(200)
+  await redis.restart()
+  await vi.waitFor(async () => expect(await ready()).toEqual(allReady), 10_000)
+})
+
+test('a process that does without Redis says so', async () => {
+  const own = await startCardea({ redisUrl: null })
+  try {
+    const { status, body } = await own.client.get('/health/ready')
+    expect(status).toBe(200)
+    expect(body).toEqual({ status: 'ready', stores: { postgres: 'ready', redis: 'in_process' } })
+  } finally {
+    await own.stop()
+  }
+})
+
+test('R129: health tells no addresses, versions or names of stores', async () => {
+  const { text } = await cardea.client.get('/health/ready')
+  expect(text).not.toMatch(/\d+\.\d+|127|localhost|:\d{4}|cardea/)
+})

@@ -1,0 +1,67 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { sendRaw } from '../http/toy-server.ts'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import { verifiedClaims } from '../support/verified-claims.ts'
+
+const path = '/.well-known/oauth-authorization-server'
+const issuer = 'https://auth.example.com'
+
+let cardea: Cardea
+
+beforeAll(async () => {
+  cardea = await startCardea({
+    config: { issuer, audiences: [issuer], trustedProxies: ['127.0.0.1/32'] },
+  })
+})
+afterAll(() => cardea.stop())
+
+test('R92: the issuer is the configured one byte for byte, and the addresses are below it', async () => {
+  const answer = await cardea.client.get(path)
+  expect(answer.status).toBe(200)
+  expect(answer.body).toEqual({
+    issuer,
+    jwks_uri: `${issuer}/.well-known/jwks.json`,
+    response_types_supported: [],
+    grant_types_supported: [],
+  })
+  expect(new URL(answer.body.issuer).search + new URL(answer.body.issuer).hash).toBe('')
+})
+
+test('R92: a token names the very issuer of the metadata, and its keys are served where the metadata says', async () => {
+  const { accessToken } = await cardea.client.logIn(await cardea.createAccount())
+  expect((await verifiedClaims(cardea, accessToken)).iss).toBe(issuer)
+  const { pathname } = new URL((await cardea.client.get(path)).body.jwks_uri)
+  const jwks = await cardea.client.get(pathname)
+  expect(jwks.body.keys).toHaveLength(1)
+})
+
+test('R92: nothing in it depends on Host, nor on what a proxy forwards of it', async () => {
+  const expected = (await cardea.client.get(path)).text
+  const port = Number(new URL(cardea.client.address).port)
+  for (const headers of [
+    ['Host: evil.example'],
+    ['Host: a', 'X-Forwarded-Host: evil.example', 'X-Forwarded-Proto: http', 'X-Forwarded-Port: 1'],
+    ['Host: a', 'Forwarded: host=evil.example;proto=http'],
+  ]) {
+    const answer = await sendRaw(port, `GET ${path}`, headers)
+    expect(answer.status).toBe(200)
+    expect(answer.body).toContain(expected)
+  }
+})
+
+test('R66, R101: any page may read it, without credentials, and caches may keep it for five minutes', async () => {
+  const answer = await cardea.client.get(path, { headers: { origin: 'https://anywhere.example' } })
+  expect(answer.headers.get('access-control-allow-origin')).toBe('*')
+  expect(answer.headers.get('access-control-allow-credentials')).toBeNull()
+  expect(answer.headers.get('cache-control')).toBe('public, max-age=300')
+  expect(answer.headers.getSetCookie()).toEqual([])
+})
+
+test('R102: it answers to GET and HEAD only', async () => {
+  expect((await cardea.client.send('HEAD', path)).status).toBe(200)
+  for (const method of ['POST', 'PUT', 'DELETE']) {
+    const answer = await cardea.client.send(method, path)
+    expect(answer.status).toBe(405)
+    expect(answer.headers.get('allow')).toBe('GET, HEAD')
+  }
+})

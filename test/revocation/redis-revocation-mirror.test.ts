@@ -1,0 +1,142 @@
+import { Redis } from 'ioredis'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.ts'
+import { systemRandom } from '../../src/lib/random.ts'
+import {
+  entryLifetimeMs,
+  type Revocation,
+  type RevocationMirror,
+  redisRevocationMirror,
+} from '../../src/revocation/index.ts'
+import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { seeded } from '../support/seeded.ts'
+
+const lifetimeMs = entryLifetimeMs(900)
+
+let server: RedisServer
+let look: Redis
+let connection: RedisConnection
+let clock: FakeClock
+let mirror: RevocationMirror
+
+beforeAll(async () => {
+  server = await startRedis()
+  look = new Redis(server.url)
+})
+afterAll(async () => {
+  look.disconnect()
+  await server.stop()
+})
+beforeEach(async () => {
+  connection = connectRedis(server.url, { random: systemRandom, onError: () => undefined })
+  await new Promise<void>((resolve) => connection.onReady(resolve))
+  await look.flushall()
+  clock = fakeClock()
+  mirror = redisRevocationMirror(connection, clock)
+})
+
+afterEach(() => connection.close())
+
+const sid = (key: string, notAfterMs: number): Revocation => ({
+  target: { kind: 'sid', key },
+  notAfterMs,
+})
+
+/** Everything in Redis, values included. */
+const contents = async (): Promise<Record<string, string | null>> => {
+  const keys = (await look.keys('*')).toSorted()
+  return Object.fromEntries(await Promise.all(keys.map(async (key) => [key, await look.get(key)])))
+}
+
+test('each kind of entry has its own key, which ends when the entry does', async () => {
+  const notAfterMs = clock.nowMs() + lifetimeMs
+  await mirror.write([
+    { target: { kind: 'jti', key: 'a' }, notAfterMs },
+    { target: { kind: 'sid', key: 'b' }, notAfterMs },
+    { target: { kind: 'sub', key: 'c', minEpoch: 3 }, notAfterMs },
+    { target: { kind: 'claims', key: 'c', minEpoch: 4 }, notAfterMs },
+    { target: { kind: 'everyone', key: '', minEpoch: 1_700_000_000 }, notAfterMs },
+  ])
+  expect(await contents()).toEqual({
+    'cardea:revoked:jti:a': '1',
+    'cardea:revoked:sid:b': '1',
+    'cardea:revoked:sub:c': '3',
+    'cardea:revoked:claims:c': '4',
+    'cardea:revoked:everyone': '1700000000',
+  })
+  for (const key of await look.keys('*')) {
+    const leftMs = await look.pttl(key)
+    expect(leftMs).toBeGreaterThan(lifetimeMs - 60_000)
+    expect(leftMs).toBeLessThanOrEqual(970_000)
+  }
+})
+
+test('R78: an entry that has ended is not written again', async () => {
+  const nowMs = clock.nowMs()
+  await mirror.write([
+    sid('ended', nowMs),
+    sid('long-ended', nowMs - 1),
+    sid('alive', nowMs + 5_000),
+  ])
+  expect(await contents()).toEqual({ 'cardea:revoked:sid:alive': '1' })
+  clock.advance(5_000)
+  await look.flushall()
+  await mirror.write([sid('alive', nowMs + 5_000)])
+  expect(await contents()).toEqual({})
+})
+
+test('I7: neither order nor duplicates of entries change what Redis holds, and epochs only rise', async () => {
+  const { seed, next, shuffle } = seeded()
+  const notAfterMs = clock.nowMs() + lifetimeMs
+  const entries: Revocation[] = []
+  const expected: Record<string, string> = {}
+  for (let made = 0; made < 40; made += 1) {
+    const key = `account-${next(5)}`
+    const kind = next(2) === 0 ? 'sub' : 'claims'
+    // With as many digits as it takes to tell numbers from texts: "9" is more than "10" to a text.
+    const minEpoch = 1 + next(2_000)
+    entries.push(
+      { target: { kind, key, minEpoch }, notAfterMs },
+      sid(`session-${next(9)}`, notAfterMs),
+    )
+  }
+  for (const { target } of entries) {
+    const name = `cardea:revoked:${target.kind}:${target.key}`
+    const epoch = 'minEpoch' in target ? target.minEpoch : 1
+    expected[name] = String(Math.max(epoch, Number(expected[name] ?? 0)))
+  }
+  for (let round = 0; round < 30; round += 1) {
+    await look.flushall()
+    const order = shuffle([...entries, ...entries])
+    for (let at = 0; at < order.length; ) {
+      const size = 1 + next(20)
+      await mirror.write(order.slice(at, at + size))
+      at += size
+    }
+    expect(await contents(), `seed ${seed}, round ${round}`).toEqual(expected)
+  }
+})
+
+test('more entries than go at once are all written', async () => {
+  const notAfterMs = clock.nowMs() + lifetimeMs
+  await mirror.write(Array.from({ length: 1_700 }, (_, place) => sid(`s${place}`, notAfterMs)))
+  expect(await look.dbsize()).toBe(1_700)
+})
+
+test('it is intact from the time it is called so until a flush or a new connection', async () => {
+  expect(await mirror.isIntact()).toBe(false)
+  await mirror.markIntact()
+  expect(await mirror.isIntact()).toBe(true)
+  await look.flushall()
+  expect(await mirror.isIntact()).toBe(false)
+  await mirror.markIntact()
+  expect(await mirror.isIntact()).toBe(true)
+  // A restart that kept the mark may still have lost the last entries.
+  const again = new Promise<void>((resolve) => {
+    connection.client.once('ready', () => resolve())
+  })
+  await look.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  await again
+  expect(await mirror.isIntact()).toBe(false)
+})

@@ -1,0 +1,177 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import { sqlAs } from '../support/sql.ts'
+import { headerOf, verifiedClaims } from '../support/verified-claims.ts'
+
+const audiences = ['https://a.example.com', 'https://b.example.com']
+
+let cardea: Cardea
+
+beforeAll(async () => {
+  cardea = await startCardea({ config: { audiences } })
+})
+afterAll(() => cardea.stop())
+
+const signIn = async (more?: Readonly<Record<string, unknown>>) =>
+  cardea.client.logIn(await cardea.createAccount(), more)
+
+const account = (token?: string, path = '/account') =>
+  cardea.client.get(path, token === undefined ? {} : { token })
+
+test('R24: an access token is an at+jwt of 900 seconds, with a key id, all registered claims, the session and its epochs', async () => {
+  const signedIn = await cardea.createAccount(['reader'])
+  const beforeSeconds = Math.floor(Date.now() / 1000)
+  const { accessToken, body } = await cardea.client.logIn(signedIn)
+  const { keys } = (await cardea.client.get('/.well-known/jwks.json')).body
+  expect(headerOf(accessToken)).toEqual({ typ: 'at+jwt', alg: 'ES256', kid: keys[0].kid })
+  const claims = await verifiedClaims(cardea, accessToken, { audience: 'https://a.example.com' })
+  expect(claims).toEqual({
+    iss: cardea.config.issuer,
+    sub: signedIn.id,
+    aud: 'https://a.example.com',
+    client_id: 'first-party',
+    iat: expect.any(Number),
+    exp: (claims.iat ?? 0) + 900,
+    jti: expect.stringMatching(/^[\w-]{22}$/),
+    sid: body.session_id,
+    aep: [expect.any(Number), 0, 0],
+    auth_time: expect.any(Number),
+    amr: ['pwd'],
+    acr: 'aal1',
+    scope: 'account',
+    roles: ['reader'],
+  })
+  expect(claims.iat).toBeGreaterThanOrEqual(beforeSeconds)
+  expect(Buffer.from(claims.jti ?? '', 'base64url')).toHaveLength(16)
+})
+
+test('R24: no two tokens share an id', async () => {
+  const { refreshToken } = await signIn()
+  const ids = new Set<string | undefined>()
+  for (let turn = 0; turn < 20; turn += 1) {
+    const { body } = await cardea.client.refresh(refreshToken)
+    ids.add(
+      (await verifiedClaims(cardea, body.access_token, { audience: 'https://a.example.com' })).jti,
+    )
+  }
+  expect(ids.size).toBe(20)
+})
+
+test('R34: a token holds nothing personal: not the address, nor any part of it', async () => {
+  const person = await cardea.createAccount()
+  const { accessToken } = await cardea.client.logIn(person)
+  const decoded = accessToken
+    .split('.')
+    .slice(0, 2)
+    .map((part) => Buffer.from(part, 'base64url').toString())
+  const text = decoded.join('\n')
+  expect(text).toContain(person.id)
+  for (const word of [person.email, person.email.split('@')[0] ?? '']) {
+    expect(text).not.toContain(word)
+  }
+})
+
+test('R30: a token is for one audience, which another one refuses; an audience nobody knows gets none', async () => {
+  const forA = await signIn({ audience: audiences[0] })
+  const forB = await signIn({ audience: audiences[1] })
+  const audienceOf = async (token: string, audience?: string) =>
+    (await verifiedClaims(cardea, token, audience === undefined ? {} : { audience })).aud
+  expect(await audienceOf(forA.accessToken, audiences[0])).toBe(audiences[0])
+  expect(await audienceOf(forB.accessToken, audiences[1])).toBe(audiences[1])
+  await expect(audienceOf(forA.accessToken, audiences[1])).rejects.toThrow('aud')
+  await expect(audienceOf(forB.accessToken)).rejects.toThrow('aud')
+  const { email, password } = await cardea.createAccount()
+  const refused = await cardea.client.post('/login', {
+    body: { email, password, audience: 'https://c.example.com' },
+  })
+  expect(refused).toMatchObject({ status: 400, body: { code: 'unknown_audience' } })
+})
+
+test('R35: a token in a query, a body or a cookie is no credential', async () => {
+  const { accessToken } = await signIn()
+  expect((await account(accessToken)).status).toBe(200)
+  const query = await account(undefined, `/account?access_token=${accessToken}`)
+  const cookie = await cardea.client.get('/account', {
+    headers: { cookie: `access_token=${accessToken}; Authorization=Bearer ${accessToken}` },
+  })
+  const body = await cardea.client.send('DELETE', '/sessions', {
+    body: { access_token: accessToken },
+  })
+  for (const answer of [query, cookie, body]) {
+    expect(answer).toMatchObject({ status: 401, body: { code: 'missing_token' } })
+  }
+  const form = await cardea.client.send('DELETE', '/sessions', {
+    body: `access_token=${accessToken}`,
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+  })
+  expect(form.status).toBe(415)
+  expect((await account(accessToken)).status).toBe(200)
+})
+
+test('R100: no credential, a bad one and one that is not enough are told apart in the challenge', async () => {
+  const { accessToken } = await signIn()
+  const challengeOf = async (token?: string, path?: string) => {
+    const answer = await account(token, path)
+    return [answer.status, answer.headers.get('www-authenticate')]
+  }
+  expect(await challengeOf()).toEqual([401, 'Bearer realm="cardea"'])
+  const invalid = [401, 'Bearer realm="cardea", error="invalid_token"']
+  expect(await challengeOf('a.b.c')).toEqual(invalid)
+  expect(await challengeOf(`${accessToken.slice(0, -4)}AAAA`)).toEqual(invalid)
+  const insufficient = [403, 'Bearer realm="cardea", error="insufficient_scope"']
+  expect(await challengeOf(accessToken, '/admin/accounts')).toEqual(insufficient)
+})
+
+/** The other signature that the same key made: (r, n - s) verifies wherever (r, s) does. */
+const malleated = (token: string): string => {
+  const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
+  const [header = '', claims = '', signature = ''] = token.split('.')
+  const bytes = Buffer.from(signature, 'base64url')
+  const s = BigInt(`0x${bytes.subarray(32).toString('hex')}`)
+  const other = (order - s).toString(16).padStart(64, '0')
+  const changed = Buffer.concat([bytes.subarray(0, 32), Buffer.from(other, 'hex')])
+  return [header, claims, changed.toString('base64url')].join('.')
+}
+
+test('R72: a revoked token stays revoked with its signature rewritten, and any other spelling of it is no token', async () => {
+  const { accessToken } = await signIn()
+  const other = malleated(accessToken)
+  expect(other).not.toBe(accessToken)
+  // Both verify: so it is not the text that may be looked up among what is revoked.
+  expect((await account(accessToken)).status).toBe(200)
+  expect((await account(other)).status).toBe(200)
+  const spellings = [`${accessToken}=`, `${accessToken}==`, accessToken.replace('.', '=.')]
+  for (const text of spellings) expect((await account(text)).status).toBe(401)
+  const { jti } = await verifiedClaims(cardea, accessToken, { audience: 'https://a.example.com' })
+  const token = await cardea.operatorToken()
+  expect((await cardea.client.post('/admin/revoke', { token, body: { jti } })).status).toBe(200)
+  for (const text of [accessToken, other, ...spellings]) {
+    expect(await account(text)).toMatchObject({ status: 401, body: { code: 'invalid_token' } })
+  }
+})
+
+test('R103: a check that breaks denies the request, is logged once, and the process goes on', async () => {
+  const own = await startCardea()
+  const asOwner = sqlAs(own.stores.migrateUrl)
+  try {
+    const { accessToken } = await own.client.logIn(await own.createAccount())
+    const ask = () => own.client.get('/account', { token: accessToken })
+    await asOwner('ALTER TABLE revocations RENAME COLUMN not_after TO moved')
+    const linesBefore = own.log.length
+    const broken = await ask()
+    expect(broken).toMatchObject({ status: 500, body: { code: 'internal_error' } })
+    expect(broken.headers.get('www-authenticate')).toBeNull()
+    expect(broken.text).not.toContain('not_after')
+    const lines = own.log.slice(linesBefore).map((line) => JSON.parse(line))
+    expect(lines).toHaveLength(1)
+    expect(lines[0]).toMatchObject({
+      level: 50,
+      code: 'internal_error',
+      request_id: broken.body.request_id,
+    })
+    await asOwner('ALTER TABLE revocations RENAME COLUMN moved TO not_after')
+    expect((await ask()).status).toBe(200)
+  } finally {
+    await own.stop()
+  }
+})

@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { newId } from '../../src/lib/id.ts'
+import { systemRandom } from '../../src/lib/random.ts'
+import { auditEntries } from '../support/audit-entries.ts'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import type { SignedIn } from '../support/client.ts'
+import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { handleFields } from '../support/handles.ts'
+
+let clock: FakeClock
+let cardea: Cardea
+
+beforeAll(async () => {
+  clock = fakeClock()
+  cardea = await startCardea({ clock })
+})
+afterAll(() => cardea.stop())
+
+/** The same person on so many devices, signed in one second after the other. */
+const devices = async (count: number): Promise<[SignedIn, ...SignedIn[]]> => {
+  const account = await cardea.createAccount()
+  const signedIn: SignedIn[] = []
+  for (let device = 0; device < count; device += 1) {
+    clock.advance(1_000)
+    signedIn.push(await cardea.client.logIn(account))
+  }
+  const [first, ...others] = signedIn
+  if (!first) throw new Error('no device')
+  return [first, ...others]
+}
+
+const list = async ({ accessToken }: SignedIn) => {
+  const answer = await cardea.client.get('/sessions', { token: accessToken })
+  expect(answer.status).toBe(200)
+  return answer.body.sessions
+}
+
+const isAlive = async ({ accessToken, refreshToken }: SignedIn): Promise<boolean> => {
+  const account = await cardea.client.get('/account', { token: accessToken })
+  const refreshed = await cardea.client.refresh(refreshToken)
+  expect(refreshed.status).toBe(account.status)
+  return account.status === 200
+}
+
+const end = (path: string, by: SignedIn) =>
+  cardea.client.send('DELETE', path, { token: by.accessToken })
+
+test('R56: a person sees all their live sessions, last used first, without a secret', async () => {
+  const account = await cardea.createAccount()
+  const browser = await cardea.client.post('/login', {
+    body: { email: account.email, password: account.password },
+    headers: { 'user-agent': 'a browser' },
+  })
+  clock.advance(60_000)
+  const phone = await cardea.client.logIn(account, { delivery: 'body' })
+  clock.advance(60_000)
+  await cardea.client.refresh(browser.refreshCookie ?? '')
+  const answer = await cardea.client.get('/sessions', { token: phone.accessToken })
+  const time = (ms: number) => new Date(ms).toISOString()
+  const nowMs = clock.nowMs()
+  expect(answer.body).toEqual({
+    sessions: [
+      {
+        id: browser.body.session_id,
+        current: false,
+        delivery: 'cookie',
+        device: 'a browser',
+        address: '127.0.0.1',
+        created_at: time(nowMs - 120_000),
+        last_used_at: time(nowMs),
+        expires_at: time(nowMs + 14 * 86_400_000),
+      },
+      {
+        id: phone.body.session_id,
+        current: true,
+        delivery: 'body',
+        device: expect.any(String),
+        address: '127.0.0.1',
+        created_at: time(nowMs - 60_000),
+        last_used_at: time(nowMs - 60_000),
+        expires_at: time(nowMs - 60_000 + 14 * 86_400_000),
+      },
+    ],
+  })
+  const { secret } = handleFields(phone.refreshToken)
+  for (const encoding of ['hex', 'base64', 'base64url'] as const) {
+    expect(answer.text).not.toContain(secret.toString(encoding))
+  }
+})
+
+test('R56: any one of the sessions can be ended from any other, and only that one ends', async () => {
+  const [phone, lost, laptop] = await devices(3)
+  const trail = auditEntries(cardea.stores.migrateUrl)
+  await trail()
+  const answer = await end(`/sessions/${lost?.body.session_id}`, phone)
+  expect(answer.status).toBe(204)
+  expect(answer.headers.getSetCookie()).toEqual([])
+  expect(await trail()).toMatchObject([{ event: 'session_ended', reason: 'revoked' }])
+  expect(lost && (await isAlive(lost))).toBe(false)
+  expect(await isAlive(phone)).toBe(true)
+  expect(laptop && (await isAlive(laptop))).toBe(true)
+  const again = await end(`/sessions/${lost?.body.session_id}`, phone)
+  expect(again).toMatchObject({ status: 404, body: { code: 'session_not_found' } })
+  expect(await list(phone)).toHaveLength(2)
+})
+
+test('ending the session that asks takes its cookie away', async () => {
+  const [phone] = await devices(1)
+  const answer = await end(`/sessions/${phone.body.session_id}`, phone)
+  expect(answer).toMatchObject({ status: 204, refreshCookie: '' })
+  expect(await isAlive(phone)).toBe(false)
+})
+
+test('R56: all sessions can be ended at once, or all but the one that asks', async () => {
+  const [phone, laptop, tablet] = await devices(3)
+  const spared = await end('/sessions?keep=current', phone)
+  expect(spared).toMatchObject({ status: 200, body: { ended: 2 }, refreshCookie: undefined })
+  expect(laptop && (await isAlive(laptop))).toBe(false)
+  expect(tablet && (await isAlive(tablet))).toBe(false)
+  expect(await isAlive(phone)).toBe(true)
+  const all = await end('/sessions', phone)
+  expect(all).toMatchObject({ status: 200, body: { ended: 1 }, refreshCookie: '' })
+  expect(await isAlive(phone)).toBe(false)
+})
+
+test('nobody can see or end the sessions of somebody else', async () => {
+  const [mine] = await devices(1)
+  const [theirs] = await devices(2)
+  const answer = await end(`/sessions/${theirs.body.session_id}`, mine)
+  expect(answer).toMatchObject({ status: 404, body: { code: 'session_not_found' } })
+  expect((await end(`/sessions/${newId(systemRandom)}`, mine)).status).toBe(404)
+  await end('/sessions', mine)
+  expect(await list(theirs)).toHaveLength(2)
+  expect(await isAlive(theirs)).toBe(true)
+})
+
+test('sessions that ended or expired are not listed', async () => {
+  const [first, second] = await devices(2)
+  await cardea.client.post('/logout', { handle: second?.refreshToken ?? '' })
+  expect(await list(first)).toHaveLength(1)
+  clock.advance(14 * 86_400_000)
+  const account = await cardea.createAccount()
+  const fresh = await cardea.client.logIn(account)
+  const token = await cardea.operatorToken()
+  const seen = await cardea.client.get(`/admin/accounts/${account.id}/sessions`, { token })
+  expect(seen.body.sessions).toHaveLength(1)
+  expect(await list(fresh)).toHaveLength(1)
+})
+
+test('R121: an id that cannot be one, or an unknown way of keeping sessions, is refused with 400', async () => {
+  const [phone] = await devices(1)
+  const ids = ['x', `${newId(systemRandom)}A`, 'AAAAAAAAAAAAAAAAAAAAAB', '%00', '..%2F']
+  for (const id of ids) expect((await end(`/sessions/${id}`, phone)).status, id).toBe(400)
+  expect((await end('/sessions?keep=all', phone)).status).toBe(400)
+  expect((await end('/sessions?keep=current&keep=current', phone)).status).toBe(400)
+  expect((await end('/sessions?spare=current', phone)).status).toBe(400)
+  expect(await isAlive(phone)).toBe(true)
+})

@@ -1,0 +1,14 @@
+// Prints the count of tests from vitest's JSON report, given as the argument. Fails when it shows a failure, or no test at all: a run
+// that found nothing to run must not look like one that passed.
+import { readFileSync } from 'node:fs'
+
+const [file = ''] = process.argv.slice(2)
+const report = JSON.parse(readFileSync(file, 'utf8') || '{}')
+const { numPassedTests = 0, numFailedTests = 0, numFailedTestSuites = 0, success = false } = report
+// A file that breaks before its first test is a failure without a failed test.
+const brokenFiles = (report.testResults ?? []).filter(
+  ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
+).length
+const failed = numFailedTests + brokenFiles
+process.stdout.write(`${numPassedTests} passed, ${failed} failed\n`)
+if (!success || failed > 0 || numFailedTestSuites > 0 || numPassedTests === 0) process.exitCode = 1

@@ -1,0 +1,28 @@
+/**
+ * The settings that docker-compose.yml gives the service, with its variables filled in. Reads the block `x-settings` only, one
+ * `NAME: value` a line: no YAML beyond that.
+ * @throws Error for a variable that compose would demand too
+ */
+export const composeSettings = (
+  text: string,
+  variables: Readonly<Record<string, string>>,
+): Record<string, string> => {
+  const [, block = ''] = /^x-settings: &settings\n((?: {2}.*\n)+)/m.exec(text) ?? []
+  const settings: Record<string, string> = {}
+  for (const line of block.split('\n').filter((one) => !/^\s*(#|$)/.test(one))) {
+    const [, name, value] = /^ {2}([A-Z_]+): (.*)$/.exec(line) ?? []
+    if (name === undefined || value === undefined) throw new Error(`not a setting: ${line}`)
+    settings[name] = value
+      .replace(/^'(.*)'$/, '$1')
+      .replace(
+        /\$\{(\w+)(?::([-?])([^}]*))?\}/g,
+        (_, variable: string, sign: string, rest: string) => {
+          const given = variables[variable]
+          if (given !== undefined) return given
+          if (sign === '-') return rest
+          throw new Error(`${variable} is not set`)
+        },
+      )
+  }
+  return settings
+}
