@@ -27,6 +27,15 @@ const alwaysRules: readonly Rule[] = [
     isBroken: (config) => config.sessionAbsoluteSeconds < config.sessionIdleSeconds,
   },
   {
+    // A statement that waited longer than the grace rotates with an old time, and the client's retry would be taken for theft.
+    name: 'REFRESH_GRACE_SECONDS',
+    message:
+      'must be 0, or longer than DATABASE_CONNECT_TIMEOUT_MS and DATABASE_STATEMENT_TIMEOUT_MS together',
+    isBroken: ({ refreshGraceSeconds, databaseConnectTimeoutMs, databaseStatementTimeoutMs }) =>
+      refreshGraceSeconds > 0 &&
+      refreshGraceSeconds * 1000 <= databaseConnectTimeoutMs + databaseStatementTimeoutMs,
+  },
+  {
     // One key, one purpose: what leaks from one use must not open the other (ASVS 5.0 11.1.2).
     name: 'PASSWORD_PEPPER',
     message: 'must not repeat a secret of CARDEA_SECRET',

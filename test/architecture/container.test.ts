@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
 import { loadConfig } from '../../src/config/index.ts'
 import { buildContext } from '../../tools/rehearse-image/build-context.ts'
 import { composeSettings } from '../../tools/rehearse-image/compose-settings.ts'
@@ -106,6 +107,21 @@ describe('docker-compose.yml', () => {
     const values = text.matchAll(/^ +\w*(?:SECRET|PEPPER|PASSWORD): (.*)$/gm)
     for (const [, value] of values) expect(value).toMatch(/^\$\{\w+(:\?[^}]+)?\}$/)
     expect(text.match(/:\/\/\w+:[^$]/)).toBeNull()
+  })
+
+  test('is YAML, merges and all: the service waits for the migration, and every service but that one has a health check', async () => {
+    const { services, volumes } = parse(await read('docker-compose.yml'), { merge: true })
+    expect(Object.keys(services).sort()).toEqual(['cardea', 'migrate', 'postgres', 'redis'])
+    expect(services.cardea.depends_on).toEqual({
+      migrate: { condition: 'service_completed_successfully' },
+      redis: { condition: 'service_healthy' },
+    })
+    expect(services.migrate.command).toEqual(['cardea', 'migrate'])
+    expect(services.migrate.environment.DATABASE_URL).toBe(services.cardea.environment.DATABASE_URL)
+    expect(services.postgres.healthcheck.test[0]).toBe('CMD')
+    expect(services.redis.healthcheck.test[0]).toBe('CMD-SHELL')
+    expect(await read('Dockerfile')).toContain('HEALTHCHECK')
+    expect(Object.keys(volumes)).toEqual(['postgres'])
   })
 
   test('gives settings with which the service starts in production', async () => {

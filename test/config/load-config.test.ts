@@ -143,6 +143,15 @@ describe('rules over several settings', () => {
     expect(same.sessionAbsoluteSeconds).toBe(same.sessionIdleSeconds)
   })
 
+  test('a grace is longer than a statement can take, or off', () => {
+    const problem =
+      'REFRESH_GRACE_SECONDS must be 0, or longer than DATABASE_CONNECT_TIMEOUT_MS and DATABASE_STATEMENT_TIMEOUT_MS together'
+    const slow = { DATABASE_CONNECT_TIMEOUT_MS: '4000', DATABASE_STATEMENT_TIMEOUT_MS: '6000' }
+    expect(problemsOf({ ...slow, REFRESH_GRACE_SECONDS: '10' })).toEqual([problem])
+    expect(loadConfig({ ...slow, REFRESH_GRACE_SECONDS: '11' }).refreshGraceSeconds).toBe(11)
+    expect(loadConfig({ ...slow, REFRESH_GRACE_SECONDS: '0' }).refreshGraceSeconds).toBe(0)
+  })
+
   test('every problem is told at once, each variable for its own fault', () => {
     const environment = { NODE_ENV: 'production', PORT: '80a', LOG_LEVEL: 'loud', REDIS_URL: 'x' }
     const names = configErrorOf(environment).problems.map((problem) => problem.name)

@@ -51,24 +51,6 @@ const commit = { name: 'commit', text: 'COMMIT' }
 const ping = { name: 'ping', text: 'SELECT 1' }
 const rollback = { name: 'rollback', text: 'ROLLBACK' }
 
-const runTransaction = async <T>(
-  client: pg.PoolClient,
-  work: (sql: Sql) => Promise<T>,
-  prepared: boolean,
-): Promise<T> => {
-  const sql = sqlOn(client, prepared)
-  await sql.query(begin)
-  try {
-    const result = await work(sql)
-    await sql.query(commit)
-    return result
-  } catch (error) {
-    // A connection that does not answer is closed instead, which rolls back too: asking it would cost the caller another timeout.
-    if (!isStoreAway(error)) await sql.query(rollback)
-    throw error
-  }
-}
-
 /** Sequence numbers and epochs are bigint in SQL and stay far below 2^53. */
 const bigintOid = 20
 
@@ -97,22 +79,32 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     const client = await pool.connect().catch((error: unknown) => {
       throw storeFailure(error)
     })
-    let broken: Error | undefined
+    // Until COMMIT or ROLLBACK has been answered nobody knows what the connection is in the middle of: it is then closed, never
+    // handed out again.
+    let fault: Error | undefined = new Error('a transaction was left unfinished')
     // The pool listens to idle connections only. One that breaks in our hands fails the statement under way, and then says so once
     // more as an event; unheard, that event would end the process.
-    const alreadyKnown = (error: Error): void => {
-      broken = error
+    const onBreak = (error: Error): void => {
+      fault = error
     }
-    client.on('error', alreadyKnown)
+    client.on('error', onBreak)
+    const sql = sqlOn(client, options.preparedStatements)
     try {
-      return await runTransaction(client, work, options.preparedStatements)
+      await sql.query(begin)
+      const result = await work(sql)
+      await sql.query(commit)
+      fault = undefined
+      return result
     } catch (error) {
-      broken = error instanceof Error ? error : new Error(String(error))
+      // One that does not answer is not asked to roll back: closing it does that, and asking would cost the caller another timeout.
+      if (!isStoreAway(error)) {
+        await sql.query(rollback)
+        fault = undefined
+      }
       throw error
     } finally {
-      // A connection that saw an error may be in the middle of something: it is closed, never handed out again.
-      client.release(broken)
-      if (!broken) client.off('error', alreadyKnown)
+      client.release(fault)
+      if (!fault) client.off('error', onBreak)
     }
   }
 
