@@ -36,4 +36,5 @@ EXPOSE 8088
 STOPSIGNAL SIGTERM
 # Whether the process lives, not whether its stores do: a restart would not bring Postgres back. Orchestrators ask /health/ready for that.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.PORT || 8088) + '/health/live').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "dist/main.js"]
+# A smaller young generation: nearly half the memory under load, at no cost in speed (docs/reference/performance.md).
+CMD ["node", "--max-semi-space-size=8", "dist/main.js"]

@@ -8,6 +8,8 @@ export type ChildOptions = {
   readonly core: number | undefined
   /** Where a CPU profile is left when the child ends; none when undefined. */
   readonly profileFolder: string | undefined
+  /** Of Node: those that the image starts the service with. */
+  readonly flags: readonly string[]
 }
 
 type Waiting = {
@@ -25,17 +27,18 @@ export type Child<Offered extends Calls> = {
   readonly end: () => Promise<void>
 }
 
-const startProcess = (program: URL, { core, profileFolder }: ChildOptions): ChildProcess => {
+const startProcess = (program: URL, { core, profileFolder, flags }: ChildOptions): ChildProcess => {
   const profiling =
     profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]
+  const nodeArgs = [...flags, ...profiling]
   return fork(fileURLToPath(program), [], {
     // The log goes nowhere, as in production it goes to a collector; writing it stays part of the cost.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     // Keys and handles are Buffers.
     serialization: 'advanced',
     ...(core === undefined
-      ? { execArgv: profiling }
-      : { execPath: 'taskset', execArgv: ['-c', String(core), process.execPath, ...profiling] }),
+      ? { execArgv: nodeArgs }
+      : { execPath: 'taskset', execArgv: ['-c', String(core), process.execPath, ...nodeArgs] }),
   })
 }
 

@@ -2,18 +2,16 @@ import { parseArgs } from 'node:util'
 import type { Scenario } from './scenario.ts'
 import { scenarios } from './scenarios/index.ts'
 
-export const usage = `usage: node bench/main.ts [scenario…] [--seconds N] [--pin] [--profile FOLDER]
+export const usage = `usage: node bench/main.ts [scenario…] [--seconds N] [--profile FOLDER]
 
   scenario   ${scenarios.map(({ name }) => name).join(', ')}; all when none is named
   --seconds  how long one round lasts (2)
-  --pin      the measured process on core 0, everything else on core 1 (needs taskset)
   --profile  leave a CPU profile of every child process in this folder
 `
 
 export type BenchOptions = {
   readonly scenarios: readonly Scenario[]
   readonly seconds: number
-  readonly pinned: boolean
   readonly profileFolder: string | undefined
 }
 
@@ -30,7 +28,6 @@ export const readCommandLine = (args: readonly string[]): BenchOptions => {
     allowPositionals: true,
     options: {
       seconds: { type: 'string', default: '2' },
-      pin: { type: 'boolean', default: false },
       profile: { type: 'string' },
     },
   })
@@ -39,7 +36,6 @@ export const readCommandLine = (args: readonly string[]): BenchOptions => {
   return {
     scenarios: select(positionals),
     seconds,
-    pinned: values.pin,
     profileFolder: values.profile,
   }
 }

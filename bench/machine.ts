@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 
@@ -17,6 +17,10 @@ export const cpuSecondsOf = async (pids: readonly number[]): Promise<number> => 
   return ticks / ticksPerSecond
 }
 
+/** Whether processes can be kept on one core each here. */
+export const canPin = (): boolean =>
+  availableParallelism() > 1 && spawnSync('taskset', ['--version']).status === 0
+
 /** Moves this process, with all that it starts from now on, to one core. @throws when there is no `taskset` or no such core */
 export const moveToCore = (core: number): void => {
   execFileSync('taskset', ['-a', '-c', '-p', String(core), String(process.pid)], {
@@ -24,15 +28,16 @@ export const moveToCore = (core: number): void => {
   })
 }
 
-export const describeMachine = (pinned: boolean) => ({
+export const describeMachine = (pinned: readonly string[]) => ({
   date: new Date().toISOString().slice(0, 10),
   cores: availableParallelism(),
   processor: cpus()[0]?.model.trim() ?? 'unknown',
   memoryGb: Math.round(totalmem() / 1e9),
   node: process.version,
-  placement: pinned
-    ? 'the measured process on core 0, Postgres and the load on core 1'
-    : 'nothing pinned: the measured process, Postgres and the load share all cores',
+  placement:
+    pinned.length === 0
+      ? 'nothing pinned: the measured process, Postgres and the load share all cores'
+      : `${pinned.join(' and ')}: the measured process on core 0, Postgres and the load on core 1; else all share all cores`,
 })
 
 export type Machine = ReturnType<typeof describeMachine>

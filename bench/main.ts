@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { type BenchOptions, readCommandLine, usage } from './command-line.ts'
-import { describeMachine, moveToCore } from './machine.ts'
+import { canPin, describeMachine, moveToCore } from './machine.ts'
 import type { Detail, Row } from './row.ts'
+import type { Scenario } from './scenario.ts'
 import { openStage } from './stage.ts'
 import { tables } from './table.ts'
 
@@ -12,13 +13,17 @@ const print = (text: string): void => {
   process.stdout.write(text)
 }
 
+type Placement = { readonly scenarios: readonly Scenario[]; readonly pinned: boolean }
+
 /** Runs the scenarios one after the other; nothing else of the bench runs meanwhile. */
-const runAll = async (options: BenchOptions) => {
+const runAll = async (options: BenchOptions, { scenarios, pinned }: Placement) => {
   const rows: Row[] = []
   const details: Detail[] = []
-  const stage = await openStage(options)
+  if (scenarios.length === 0) return { rows, details }
+  if (pinned) moveToCore(1)
+  const stage = await openStage({ ...options, pinned })
   try {
-    for (const scenario of options.scenarios) {
+    for (const scenario of scenarios) {
       print(`${scenario.name} …`)
       const startMs = performance.now()
       const findings = await scenario.run(stage)
@@ -34,9 +39,16 @@ const runAll = async (options: BenchOptions) => {
 
 /** Measures, prints, writes `results/latest.json`; the exit code is 1 when a number is not held. */
 const bench = async (options: BenchOptions): Promise<void> => {
-  const machine = describeMachine(options.pinned)
-  if (options.pinned) moveToCore(1)
-  const { rows, details } = await runAll(options)
+  const mayPin = canPin()
+  const isPinned = (scenario: Scenario): boolean => mayPin && scenario.pinned === true
+  const pinned = options.scenarios.filter(isPinned)
+  const free = options.scenarios.filter((scenario) => !isPinned(scenario))
+  const machine = describeMachine(pinned.map(({ name }) => name))
+  // In this order, because a process that has been moved to one core stays there with all its children.
+  const unbound = await runAll(options, { scenarios: free, pinned: false })
+  const bound = await runAll(options, { scenarios: pinned, pinned: true })
+  const rows = [...bound.rows, ...unbound.rows]
+  const details = [...bound.details, ...unbound.details]
   print(`\n${tables(machine, rows, details)}`)
   await mkdir(results, { recursive: true })
   const report = { machine, secondsPerRound: options.seconds, rows, details }

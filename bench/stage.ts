@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { processesOn, startEmbeddedPostgres } from '../src/infra/embedded-postgres/index.ts'
 import { scratchFolder } from '../test/support/scratch-folder.ts'
@@ -31,11 +32,20 @@ export type StageOptions = {
   readonly profileFolder: string | undefined
 }
 
+/** How the image starts Node: what is measured is what is shipped. */
+const shippedFlags = async (): Promise<readonly string[]> => {
+  const dockerfile = await readFile(new URL('../Dockerfile', import.meta.url), 'utf8')
+  const command = /^CMD \["node", (.*)"dist\/main\.js"\]$/m.exec(dockerfile)?.[1]
+  if (command === undefined) throw new Error('the Dockerfile does not start dist/main.js')
+  return [...command.matchAll(/"([^"]+)"/g)].map(([, flag = '']) => flag)
+}
+
 export const openStage = async ({
   seconds,
   pinned,
   profileFolder,
 }: StageOptions): Promise<Stage> => {
+  const flags = await shippedFlags()
   const folder = await scratchFolder('bench')
   const directory = join(folder.path, 'postgres')
   const postgres = await startEmbeddedPostgres({ directory })
@@ -45,7 +55,11 @@ export const openStage = async ({
 
   const child = <Offered extends Calls>(name: string): Child<Offered> => {
     const program = new URL(`children/${name}.ts`, import.meta.url)
-    const started = startChild<Offered>(program, { core: pinned ? 0 : undefined, profileFolder })
+    const started = startChild<Offered>(program, {
+      core: pinned ? 0 : undefined,
+      profileFolder,
+      flags: name === 'server' ? flags : [],
+    })
     children.push(started)
     return started
   }

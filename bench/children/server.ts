@@ -1,9 +1,16 @@
-import { loadConfig } from '../../src/config/index.ts'
-import { type Instance, startInstance } from '../../src/instance.ts'
-import { systemClock } from '../../src/lib/clock.ts'
-import { systemRandom } from '../../src/lib/random.ts'
-import { openStores } from '../../src/stores.ts'
+import type { Instance } from '../../src/instance.ts'
 import { answerCalls } from '../calls.ts'
+
+/** The compiled service, as the image ships it: `npm run bench` builds it first. */
+const shipped = (module: string): Promise<unknown> =>
+  import(new URL(`../../dist/${module}.js`, import.meta.url).href)
+
+// What is compiled is what the types were taken from.
+const { loadConfig } = (await shipped('config/index')) as typeof import('../../src/config/index.ts')
+const { startInstance } = (await shipped('instance')) as typeof import('../../src/instance.ts')
+const { systemClock } = (await shipped('lib/clock')) as typeof import('../../src/lib/clock.ts')
+const { systemRandom } = (await shipped('lib/random')) as typeof import('../../src/lib/random.ts')
+const { openStores } = (await shipped('stores')) as typeof import('../../src/stores.ts')
 
 export type Usage = {
   /** User and system time since the process began, microseconds. */

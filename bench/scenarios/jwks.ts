@@ -32,6 +32,7 @@ const answerOf = async (address: string) => {
  */
 export const jwks: Scenario = {
   name: 'jwks',
+  pinned: true,
   run: async (stage) => {
     const server = await stage.server(await stage.database('jwks'))
     const bare = stage.child<BareRouteCalls>('bare-route')

@@ -75,6 +75,7 @@ const contestAt = async (stage: Stage, contest: Contest, atOnce: number): Promis
 /** `POST /refresh` against its one statement through a pool of the same size in a process that does nothing else. */
 export const refresh: Scenario = {
   name: 'refresh',
+  pinned: true,
   run: async (stage) => {
     const database = await stage.database('refresh')
     await addAccounts(database, sessions, 'never verified here')

@@ -29,10 +29,14 @@ const addressOf = (request: FastifyRequest): string => {
   return ipaddr.isValid(address) ? ipaddr.process(address).toString() : address
 }
 
+/** Worked out when they are read: most refreshes never ask, and parsing an address costs as much as the rest of the reading. */
 export const clientFacts = (request: FastifyRequest): ClientFacts => ({
-  address: addressOf(request),
-  userAgent:
-    request.headers['user-agent'] &&
-    escapeControls(request.headers['user-agent']).slice(0, maxUserAgentLength),
+  get address() {
+    return addressOf(request)
+  },
+  get userAgent() {
+    const userAgent = request.headers['user-agent']
+    return userAgent && escapeControls(userAgent).slice(0, maxUserAgentLength)
+  },
   requestId: request.id,
 })

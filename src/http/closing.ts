@@ -1,10 +1,17 @@
 import type { FastifyInstance } from 'fastify'
 import { httpErrors } from './errors.ts'
+import { onEveryRequest } from './on-every-request.ts'
+
+/** How long a connection whose last answer is out may stay open while the server closes. */
+const sweepEveryMs = 20
 
 /**
  * Once closing has begun, requests that still arrive on open connections are sent elsewhere; those under way are
  * finished, and their connections end with them. The framework can refuse too, but not as problem details and without
  * our headers.
+ *
+ * Connections that are kept alive would keep the server alive with them, so idle ones are looked for until none is left:
+ * asking only while closing costs the requests before nothing.
  *
  * @param graceMs after this long whatever is still open is cut off: Node stops looking at its own time limits when it
  *   closes, so one client that trickles bytes could keep the process from ending
@@ -12,17 +19,20 @@ import { httpErrors } from './errors.ts'
 export const closeGracefully = (app: FastifyInstance, graceMs: number): void => {
   let closing = false
   let cutOff: NodeJS.Timeout | undefined
+  let sweep: NodeJS.Timeout | undefined
   app.addHook('preClose', async () => {
     closing = true
+    sweep = setInterval(() => app.server.closeIdleConnections(), sweepEveryMs)
     cutOff = setTimeout(() => app.server.closeAllConnections(), graceMs)
   })
-  app.addHook('onClose', async () => clearTimeout(cutOff))
-
-  app.addHook('onRequest', async () => {
-    if (closing) throw httpErrors.error('service_unavailable', { retryAfterSeconds: 1 })
+  app.addHook('onClose', async () => {
+    clearInterval(sweep)
+    clearTimeout(cutOff)
   })
-  // An answer that keeps the connection alive would keep the server alive with it.
-  app.addHook('onSend', async (_request, reply) => {
-    if (closing) reply.header('connection', 'close')
+
+  onEveryRequest(app, (_request, reply) => {
+    if (!closing) return
+    reply.header('connection', 'close')
+    throw httpErrors.error('service_unavailable', { retryAfterSeconds: 1 })
   })
 }

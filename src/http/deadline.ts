@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { httpErrors } from './errors.ts'
+import { onEveryRequest } from './on-every-request.ts'
 
 /**
  * Answers 503 for a request that nothing has answered within `answerMs` milliseconds of its headers, so that a stuck
@@ -8,7 +9,7 @@ import { httpErrors } from './errors.ts'
  * Not the framework's `handlerTimeout`: in fastify 5.12.8 that stops counting once a request body has been read.
  */
 export const limitAnswerTime = (app: FastifyInstance, answerMs: number): void => {
-  app.addHook('onRequest', async (_request, reply) => {
+  onEveryRequest(app, (_request, reply) => {
     const timer = setTimeout(() => {
       if (reply.sent) return
       const cause = new Error(`no answer within ${answerMs} ms`)

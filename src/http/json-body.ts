@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { parseStrictJson, StrictJsonError } from '../lib/strict-json.ts'
 import { httpErrors } from './errors.ts'
+import { onEveryRequest } from './on-every-request.ts'
 import { safeMethods } from './same-site.ts'
 
 const jsonInUtf8 = /^application\/json(?:\s*;\s*charset=(?:utf-8|"utf-8"))?$/i
@@ -45,7 +46,7 @@ export const readJsonBodies = (app: FastifyInstance): void => {
     { parseAs: 'buffer' },
     async (_request: FastifyRequest, bytes: Buffer) => readBody(bytes),
   )
-  app.addHook('onRequest', async (request) => {
+  onEveryRequest(app, (request) => {
     if (!safeMethods.has(request.method) && !request.is404) requireJson(request)
   })
   // Where a route describes no body the schema check does not run, so members would be dropped in silence.

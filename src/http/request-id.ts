@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Random } from '../lib/random.ts'
+import { onEveryRequest } from './on-every-request.ts'
 
 export const requestIdHeader = 'x-request-id'
 
@@ -8,7 +9,7 @@ export const newRequestId = (random: Random): string => random(16).toString('bas
 
 /** Every answer names its request, so that a user's report leads to the log entry. */
 export const echoRequestId = (app: FastifyInstance): void => {
-  app.addHook('onRequest', async (request, reply) => {
+  onEveryRequest(app, (request, reply) => {
     reply.header(requestIdHeader, request.id)
   })
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { httpErrors } from './errors.ts'
+import { onEveryRequest } from './on-every-request.ts'
 
 const maxUrlLength = 2048
 
@@ -55,5 +56,5 @@ const checkRequestLine = (request: FastifyRequest): void => {
 
 /** Refuses requests that a proxy in front could have read differently, and addresses over 2 KiB. */
 export const refuseAmbiguousRequests = (app: FastifyInstance): void => {
-  app.addHook('onRequest', async (request) => checkRequestLine(request))
+  onEveryRequest(app, (request) => checkRequestLine(request))
 }

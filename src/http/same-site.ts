@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { httpErrors } from './errors.ts'
+import { onEveryRequest } from './on-every-request.ts'
 
 /** Methods that change nothing here (RFC 9110 section 9.2.1), so a forged one is harmless. */
 export const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
@@ -31,7 +32,7 @@ const comesFromAllowedSite = (
 
 /** Refuses cross-site unsafe requests before their body is read. */
 export const refuseForeignSites = (app: FastifyInstance, origins: ReadonlySet<string>): void => {
-  app.addHook('onRequest', async (request) => {
+  onEveryRequest(app, (request) => {
     if (safeMethods.has(request.method)) return
     if (!comesFromAllowedSite(request.headers, origins)) throw httpErrors.error('forbidden_origin')
   })

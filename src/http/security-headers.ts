@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { onEveryRequest } from './on-every-request.ts'
 
 /**
  * Sent with every answer (OWASP ASVS 5.0, 3.4.1 and 3.4.3-3.4.6). Answers here are data, never pages, so the content
@@ -16,7 +17,7 @@ export const securityHeaders = {
 
 /** Set before anything can fail, so that errors carry them too. */
 export const addSecurityHeaders = (app: FastifyInstance): void => {
-  app.addHook('onRequest', async (_request, reply) => {
+  onEveryRequest(app, (_request, reply) => {
     reply.headers(securityHeaders)
   })
 }

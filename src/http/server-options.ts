@@ -3,6 +3,7 @@ import { type FastifyHttpOptions, LogController } from 'fastify'
 import type { Random } from '../lib/random.ts'
 import { sendProblem } from './failures.ts'
 import { serializeError } from './log.ts'
+import { openLogStream } from './log-stream.ts'
 import type { RawAnswers } from './raw-answers.ts'
 import { newRequestId, requestIdHeader } from './request-id.ts'
 import { securityHeaders } from './security-headers.ts'
@@ -56,7 +57,7 @@ export const serverOptions = (
   logger: {
     level: options.logLevel,
     serializers: { err: serializeError },
-    ...(options.logStream && { stream: options.logStream }),
+    stream: options.logStream ?? openLogStream(),
   },
   // Request lines would hold addresses with whatever secrets clients put in their queries.
   logController: new LogController({

@@ -1,10 +1,4 @@
-import {
-  createHash,
-  createHmac,
-  createSecretKey,
-  type KeyObject,
-  timingSafeEqual,
-} from 'node:crypto'
+import { createHmac, createSecretKey, hash, type KeyObject, timingSafeEqual } from 'node:crypto'
 import { idFromBytes, idToBytes } from '../lib/id.ts'
 
 /**
@@ -89,4 +83,4 @@ export const handleCodec = (ring: readonly HandleKey[]): HandleCodec => {
 }
 
 /** What the store keeps of a secret. A fast hash is right for 256 random bits. */
-export const secretDigest = (secret: Buffer): Buffer => createHash('sha256').update(secret).digest()
+export const secretDigest = (secret: Buffer): Buffer => hash('sha256', secret, 'buffer')

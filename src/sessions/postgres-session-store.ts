@@ -11,7 +11,6 @@ import * as statements from './session-sql.ts'
 import type { Rotation, SessionStore, SessionSummary } from './session-store.ts'
 
 type FactsRow = {
-  id: Buffer
   account_id: Buffer
   generation: number
   client_id: string
@@ -19,9 +18,8 @@ type FactsRow = {
   scope: string
   amr: string[]
   acr: string
-  authenticated_at: Date
-  idle_expires_at: Date
-  absolute_expires_at: Date
+  authenticated_at_ms: number
+  idle_expires_at_ms: number
   global_epoch: number
   account_epoch: number
   roles: string[]
@@ -31,12 +29,16 @@ type FactsRow = {
 type StateRow = FactsRow & {
   delivery: Delivery
   last_used_at: Date
+  absolute_expires_at: Date
   end_reason: string | null
   account_is_active: boolean
   epoch_has_risen: boolean
 }
 
-type SummaryRow = Pick<FactsRow, 'id' | 'authenticated_at' | 'idle_expires_at'> & {
+type SummaryRow = {
+  id: Buffer
+  authenticated_at: Date
+  idle_expires_at: Date
   delivery: Delivery
   user_agent: string
   address: string
@@ -55,8 +57,8 @@ const endReasonOf = (text: string | null): EndReason | undefined => {
   return reason
 }
 
-const factsOf = (row: FactsRow): SessionFacts => ({
-  sessionId: idFromBytes(row.id),
+const factsOf = (sessionId: string, row: FactsRow): SessionFacts => ({
+  sessionId,
   accountId: idFromBytes(row.account_id),
   generation: row.generation,
   clientId: row.client_id,
@@ -64,17 +66,17 @@ const factsOf = (row: FactsRow): SessionFacts => ({
   scope: row.scope,
   amr: row.amr,
   acr: row.acr,
-  authenticatedAtMs: row.authenticated_at.getTime(),
-  idleExpiresAtMs: row.idle_expires_at.getTime(),
-  absoluteExpiresAtMs: row.absolute_expires_at.getTime(),
+  authenticatedAtMs: row.authenticated_at_ms,
+  idleExpiresAtMs: row.idle_expires_at_ms,
   roles: row.roles,
   claimsEpoch: row.claims_epoch,
   globalEpoch: row.global_epoch,
   accountEpoch: row.account_epoch,
 })
 
-const stateOf = (row: StateRow): SessionState => ({
-  ...factsOf(row),
+const stateOf = (sessionId: string, row: StateRow): SessionState => ({
+  ...factsOf(sessionId, row),
+  absoluteExpiresAtMs: row.absolute_expires_at.getTime(),
   delivery: row.delivery,
   lastUsedAtMs: row.last_used_at.getTime(),
   ended: endReasonOf(row.end_reason),
@@ -127,19 +129,19 @@ const handleMethods = (
       new Date(session.idleExpiresAtMs),
       new Date(session.absoluteExpiresAtMs),
     ])
-    return row && factsOf(row)
+    return row && factsOf(session.sessionId, row)
   },
   rotate: async (rotation) => {
     const [row] = await sql.query<FactsRow>(statements.rotate, rotationValues(rotation))
-    return row && factsOf(row)
+    return row && factsOf(rotation.sessionId, row)
   },
   recover: async (rotation) => {
     const [row] = await sql.query<FactsRow>(statements.recover, rotationValues(rotation))
-    return row && factsOf(row)
+    return row && factsOf(rotation.sessionId, row)
   },
   find: async (sessionId, secretDigest) => {
     const [row] = await sql.query<StateRow>(statements.find, [idToBytes(sessionId), secretDigest])
-    return row && stateOf(row)
+    return row && stateOf(sessionId, row)
   },
   stands: async ({ sessionId, accountId, tokenId, epochs, nowMs }) => {
     const [row] = await sql.query<{ stands: boolean }>(statements.stands, [

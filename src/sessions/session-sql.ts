@@ -1,8 +1,15 @@
 /** The statements of `postgres-session-store.ts`. */
 
-/** Roles and claims epoch come from the account as it is now; the other epochs are those of the sign-in. */
-const facts = `s.id, s.account_id, s.generation, s.client_id, s.audience, s.scope, s.amr, s.acr, s.authenticated_at,
-  s.idle_expires_at, s.absolute_expires_at, s.global_epoch, s.account_epoch, a.roles, a.claims_epoch`
+/** Milliseconds since the Unix epoch: a number costs the driver a fraction of what a date does, on every refresh. */
+const inMs = (column: string): string => `(extract(epoch FROM ${column}) * 1000)::bigint`
+
+/**
+ * What a token is minted from, and no column more. Roles and claims epoch come from the account as it is now; the other epochs are those
+ * of the sign-in.
+ */
+const facts = `s.account_id, s.generation, s.client_id, s.audience, s.scope, s.amr, s.acr,
+  ${inMs('s.authenticated_at')} AS authenticated_at_ms, ${inMs('s.idle_expires_at')} AS idle_expires_at_ms,
+  s.global_epoch, s.account_epoch, a.roles, a.claims_epoch`
 
 /** Takes the epochs in the same statement that checks the account: there is no moment in between. */
 export const add = {
@@ -40,7 +47,7 @@ export const recover = {
 
 export const find = {
   name: 'session_find',
-  text: `SELECT ${facts}, s.delivery, s.last_used_at, s.end_reason, a.status = 'active' AS account_is_active,
+  text: `SELECT ${facts}, s.delivery, s.last_used_at, s.absolute_expires_at, s.end_reason, a.status = 'active' AS account_is_active,
       (a.epoch <> s.account_epoch OR i.global_epoch <> s.global_epoch) AS epoch_has_risen
     FROM sessions s JOIN accounts a ON a.id = s.account_id CROSS JOIN instance i
     WHERE s.id = $1 AND s.secret_digest = $2`,

@@ -26,7 +26,6 @@ export type SessionFacts = {
   readonly acr: string
   readonly authenticatedAtMs: number
   readonly idleExpiresAtMs: number
-  readonly absoluteExpiresAtMs: number
   /** The account's roles as they are now, and the claims epoch they were read at. */
   readonly roles: readonly string[]
   readonly claimsEpoch: number
@@ -37,6 +36,7 @@ export type SessionFacts = {
 
 /** A session with all that decides whether a handle of it is still good. */
 export type SessionState = SessionFacts & {
+  readonly absoluteExpiresAtMs: number
   readonly delivery: Delivery
   readonly lastUsedAtMs: number
   readonly ended: EndReason | undefined
