@@ -27,7 +27,7 @@ CREATE TABLE sessions (
   last_used_at timestamptz NOT NULL,
   idle_expires_at timestamptz NOT NULL,
   CHECK ((ended_at IS NULL) = (end_reason IS NULL))
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 50);
 
 CREATE INDEX sessions_live_of_account ON sessions (account_id) WHERE ended_at IS NULL;
 CREATE INDEX sessions_absolute_expiry ON sessions (absolute_expires_at);
