@@ -5,9 +5,10 @@ import { readFileSync } from 'node:fs'
 const [file = ''] = process.argv.slice(2)
 const report = JSON.parse(readFileSync(file, 'utf8') || '{}')
 const { numPassedTests = 0, numFailedTests = 0, numFailedTestSuites = 0, success = false } = report
-// A file that breaks before its first test is a failure without a failed test.
+// A file that breaks outside of its tests is a failure without a failed test.
 const brokenFiles = (report.testResults ?? []).filter(
-  ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
+  ({ status, assertionResults }) =>
+    status === 'failed' && !assertionResults.some((result) => result.status === 'failed'),
 ).length
 const failed = numFailedTests + brokenFiles
 process.stdout.write(`${numPassedTests} passed, ${failed} failed\n`)
