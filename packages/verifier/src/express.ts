@@ -1,0 +1,113 @@
+/**
+ * `@cardea/verifier/express`: guards routes of Express 4 and 5, Connect, and anything else that takes functions of `node:http` and
+ * `next`.
+ *
+ * ```ts
+ * import express from 'express'
+ * import { createVerifier } from '@cardea/verifier'
+ * import { cardea, claimsOf } from '@cardea/verifier/express'
+ *
+ * const verifier = createVerifier({ issuer, audience, client: { id, secret } })
+ * const { protect, readiness } = cardea(verifier)
+ *
+ * const app = express()
+ * app.get('/ready', readiness)
+ * app.get('/orders', protect({ scopes: ['orders:read'], policy: { bounded: 60 } }), (request, response) => {
+ *   response.json({ of: claimsOf(request).sub })
+ * })
+ * ```
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { authorizationFields } from './guards/authorization-fields.ts'
+import { createGuard, type GuardOptions, type TokenVerifier } from './guards/guard.ts'
+import { readinessOf } from './guards/readiness.ts'
+import { problemText, type Refusal } from './guards/refusal.ts'
+import { type OnRefusal, tellRefusal } from './guards/tell-refusal.ts'
+import type { AccessTokenClaims } from './tokens/access-token-claims.ts'
+import type { VerifyOptions } from './verifier/options.ts'
+import type { Verifier } from './verifier/verifier.ts'
+
+export type { Problem, Refusal, RefusalCode } from './guards/refusal.ts'
+export type { OnRefusal } from './guards/tell-refusal.ts'
+
+/** A function between a request and its handler, as Express and Connect take it. */
+export type Middleware = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  next: (error?: unknown) => void,
+) => void
+
+export type ExpressOptions = GuardOptions & {
+  /** Told of each refusal, for the log and for metrics; without it, what nobody expected becomes a warning of the process. */
+  readonly onRefusal?: OnRefusal
+}
+
+/** What `cardea` makes for one verifier. */
+export type ExpressGuards = {
+  /**
+   * Lets a request pass when its access token is good and has all of the scopes and roles, and answers it otherwise.
+   *
+   * @throws {TypeError} at once, for requirements that cannot be
+   */
+  readonly protect: (requirements?: VerifyOptions) => Middleware
+  /** Answers 200 once tokens can be checked, 503 before, with the state in the body. */
+  readonly readiness: (request: IncomingMessage, response: ServerResponse) => void
+}
+
+const found = new WeakMap<object, AccessTokenClaims>()
+
+/**
+ * The claims of the token that came with a request. Only behind `protect()`; anywhere else asking is a mistake in the program.
+ *
+ * @throws {TypeError} when no `protect()` let the request pass
+ */
+export const claimsOf = (request: object): AccessTokenClaims => {
+  const claims = found.get(request)
+  if (claims === undefined) throw new TypeError('no protect() stands before this handler')
+  return claims
+}
+
+/** The id that `pino-http`, `express-request-id` and others put on a request. */
+const requestIdOf = (request: object): string | undefined => {
+  const id = 'id' in request ? request.id : undefined
+  return typeof id === 'string' || typeof id === 'number' ? String(id) : undefined
+}
+
+const refuse = (refusal: Refusal, request: IncomingMessage, response: ServerResponse): void => {
+  // Somebody else, a timeout say, may have answered while the check was under way; a second head throws.
+  if (response.headersSent || response.writableEnded) return
+  response.writeHead(refusal.status, refusal.headers)
+  response.end(problemText(refusal, requestIdOf(request)))
+}
+
+/**
+ * The guards of one verifier, which stays the caller's: close it when the server has stopped.
+ *
+ * @throws {TypeError} at once, for a realm that cannot be
+ */
+export const cardea = (
+  verifier: TokenVerifier & Pick<Verifier, 'state'>,
+  { onRefusal, ...options }: ExpressOptions = {},
+): ExpressGuards => {
+  // Says at the start, and not at the first route, that the options cannot be.
+  createGuard(verifier, options)
+  return {
+    protect: (requirements) => {
+      const check = createGuard(verifier, options, requirements)
+      return async (request, response, next) => {
+        const { claims, refusal } = await check(authorizationFields(request))
+        if (refusal !== undefined) {
+          tellRefusal(refusal, onRefusal)
+          return refuse(refusal, request, response)
+        }
+        found.set(request, claims)
+        next()
+      }
+    },
+    readiness: (_request, response) => {
+      const { status, headers, body } = readinessOf(verifier)
+      response.writeHead(status, headers)
+      response.end(JSON.stringify(body))
+    },
+  }
+}

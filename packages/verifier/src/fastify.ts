@@ -1,0 +1,140 @@
+/**
+ * `@cardea/verifier/fastify`: a plugin for Fastify 5 that makes a verifier, guards routes with it and closes it with the app.
+ *
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { cardea } from '@cardea/verifier/fastify'
+ *
+ * const app = Fastify({ logger: true })
+ * await app.register(cardea, { issuer, audience, client: { id, secret } })
+ *
+ * app.get('/orders', { onRequest: app.protect({ scopes: ['orders:read'] }) }, (request) => ({ of: request.auth.sub }))
+ * ```
+ *
+ * `onRequest` is the right hook: nothing of the body is read for a caller who may not send it. A whole scope is guarded with
+ * `scope.addHook('onRequest', scope.protect())`.
+ */
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
+import { authorizationFields } from './guards/authorization-fields.ts'
+import { createGuard, type GuardOptions } from './guards/guard.ts'
+import { readinessOf } from './guards/readiness.ts'
+import { problemText, type Refusal } from './guards/refusal.ts'
+import type { AccessTokenClaims } from './tokens/access-token-claims.ts'
+import { createVerifier } from './verifier/create-verifier.ts'
+import type { VerifierOptions, VerifyOptions } from './verifier/options.ts'
+import type { Verifier } from './verifier/verifier.ts'
+
+export type { Problem, RefusalCode } from './guards/refusal.ts'
+
+/** The part of a request that a guard looks at: the same for HTTP/1 and HTTP/2, for any logger and any type provider. */
+export type GuardedRequest = Pick<FastifyRequest, 'headers' | 'id'> & {
+  readonly raw: { readonly rawHeaders: readonly string[] }
+  readonly log: Pick<FastifyBaseLogger, 'error' | 'info' | 'warn'>
+}
+
+/** The part of a reply that a refusal needs. */
+export type GuardedReply = {
+  readonly code: (status: number) => unknown
+  readonly headers: (values: Record<string, string>) => unknown
+  readonly send: (body: string) => unknown
+}
+
+/** A hook that lets a request pass or answers it. For `onRequest`, or any hook after it and before the handler. */
+export type RouteGuard = (request: GuardedRequest, reply: GuardedReply) => Promise<unknown>
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The verifier of this app, for its state, its numbers and its events. */
+    readonly verifier: Verifier
+    /**
+     * Makes the guard of a route: the access token must be good and have all of the scopes and roles.
+     *
+     * @throws {TypeError} at once, for requirements that cannot be
+     */
+    readonly protect: (requirements?: VerifyOptions) => RouteGuard
+  }
+  interface FastifyRequest {
+    /** The claims of the token that came with the request. Only behind `protect()`; anywhere else asking throws a TypeError. */
+    readonly auth: AccessTokenClaims
+  }
+}
+
+type CommonOptions = GuardOptions & {
+  /** Serves a route that answers 200 once tokens can be checked, 503 before. None unless named. */
+  readonly readinessPath?: string
+}
+
+/** What a verifier is made from, or one that exists; the plugin closes only what it made. */
+export type CardeaOptions = CommonOptions &
+  ((VerifierOptions & { readonly verifier?: never }) | { readonly verifier: Verifier })
+
+const found = new WeakMap<object, AccessTokenClaims>()
+
+/** The caller learns the code, the log the exact reason. A refusal is everyday; being unable to check is not. */
+const logRefusal = ({ log }: GuardedRequest, { code, error, status }: Refusal): void => {
+  if (code === 'internal_error') {
+    log.error({ err: error }, 'the check of an access token failed')
+  } else if (status === 503) {
+    log.warn({ code, err: error }, 'access tokens cannot be checked')
+  } else {
+    const reason = error instanceof Error && error.cause instanceof Error ? error.cause.message : ''
+    log.info({ code, reason }, 'access token refused')
+  }
+}
+
+const decorate = (app: FastifyInstance, verifier: Verifier, options: GuardOptions): void => {
+  app.decorate('verifier', verifier)
+  app.decorate('protect', (requirements?: VerifyOptions): RouteGuard => {
+    const check = createGuard(verifier, options, requirements)
+    return async (request, reply) => {
+      const { claims, refusal } = await check(
+        authorizationFields({ headers: request.headers, rawHeaders: request.raw.rawHeaders }),
+      )
+      if (refusal === undefined) {
+        found.set(request, claims)
+        return
+      }
+      logRefusal(request, refusal)
+      reply.code(refusal.status)
+      reply.headers({ ...refusal.headers })
+      // As text: the app's own serializers and schemas have no say in a refusal.
+      return reply.send(problemText(refusal, request.id))
+    }
+  })
+  app.decorateRequest('auth', {
+    getter() {
+      const claims = found.get(this)
+      if (claims === undefined) throw new TypeError('no protect() stands before this handler')
+      return claims
+    },
+  })
+}
+
+const plugin = async (
+  app: FastifyInstance,
+  { readinessPath, realm, ...options }: CardeaOptions,
+): Promise<void> => {
+  const guard: GuardOptions = realm === undefined ? {} : { realm }
+  const verifier = options.verifier ?? createVerifier(options)
+  // Before anything that may throw: what was made here must not outlive the app.
+  if (options.verifier === undefined) app.addHook('onClose', () => verifier.close())
+  createGuard(verifier, guard)
+  decorate(app, verifier, guard)
+  if (readinessPath === undefined) return
+  app.get(readinessPath, (_request, reply) => {
+    const { status, headers, body } = readinessOf(verifier)
+    return reply.code(status).headers(headers).send(body)
+  })
+}
+
+/**
+ * The plugin. It adds `app.protect`, `app.verifier` and `request.auth` to the scope in which it is registered, and to those
+ * inside; `await` the registration before `app.protect` is used. The app starts whether or not Cardea answers: until the first
+ * snapshot every guarded route answers 503.
+ */
+export const cardea = Object.assign(plugin, {
+  // What `fastify-plugin` sets, without depending on it: the decorators belong to the scope of the caller, not to one of their own.
+  [Symbol.for('skip-override')]: true,
+  [Symbol.for('fastify.display-name')]: '@cardea/verifier',
+  [Symbol.for('plugin-meta')]: { name: '@cardea/verifier', fastify: '5.x' },
+})

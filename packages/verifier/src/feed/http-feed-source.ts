@@ -1,0 +1,62 @@
+import type { ClientCredential } from '../http/basic-auth.ts'
+import { basicAuth } from '../http/basic-auth.ts'
+import {
+  type HttpAnswer,
+  type HttpClient,
+  mediaTypeOf,
+  RequestFailed,
+  textOf,
+} from '../http/http-client.ts'
+import { FeedGapError, type FeedSource } from '../replica.ts'
+import { decodeFeedBinary, decodeFeedJson, type FeedPage, feedBinaryMediaType } from '../wire.ts'
+
+type Dependencies = {
+  readonly http: HttpClient
+  /** Where Cardea is reached, without a slash at the end. */
+  readonly endpoint: string
+  readonly client: ClientCredential
+}
+
+/** Several million entries; one takes 20 to 30 bytes. */
+const maxBytes = 256 * 1024 * 1024
+
+/** The replica gives up much earlier, by its lease; this bounds a source that is used without one. */
+const timeoutMs = 65_000
+
+const pageOf = (answer: HttpAnswer): FeedPage => {
+  const mediaType = mediaTypeOf(answer)
+  if (mediaType === feedBinaryMediaType) return decodeFeedBinary(answer.body)
+  // From a proxy that speaks for Cardea, or a Cardea of another version.
+  if (mediaType === 'application/json') return decodeFeedJson(textOf(answer))
+  throw new RequestFailed(`the feed answered with media type ${mediaType || 'none'}`)
+}
+
+const checkStatus = ({ status }: HttpAnswer): void => {
+  if (status === 200) return
+  if (status === 410) throw new FeedGapError('the feed no longer knows the cursor')
+  const hint = status === 401 || status === 403 ? '; is the client id and secret right?' : ''
+  throw new RequestFailed(`the feed answered ${status}${hint}`)
+}
+
+/** Asks Cardea's feed over HTTP, as a service client, in the binary form if the other side has it. */
+export const createHttpFeedSource = ({ http, endpoint, client }: Dependencies): FeedSource => {
+  const headers = {
+    authorization: basicAuth(client),
+    accept: `${feedBinaryMediaType}, application/json;q=0.5`,
+  }
+
+  const ask = async (path: string, signal: AbortSignal): Promise<FeedPage> => {
+    const url = `${endpoint}${path}`
+    const answer = await http({ method: 'GET', url, headers, timeoutMs, maxBytes, signal })
+    checkStatus(answer)
+    return pageOf(answer)
+  }
+
+  return {
+    snapshot: (signal) => ask('/revocations/snapshot', signal),
+    changes: (cursor, waitSeconds, signal) => {
+      const query = new URLSearchParams({ cursor, wait: String(waitSeconds) })
+      return ask(`/revocations?${query}`, signal)
+    },
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * `@cardea/verifier/fetch`: guards handlers that are given a `Request` and return a `Response`, as in Hono, Next.js, Remix, Deno, Bun.
+ *
+ * ```ts
+ * import { createVerifier } from '@cardea/verifier'
+ * import { cardea } from '@cardea/verifier/fetch'
+ *
+ * const verifier = createVerifier({ issuer, audience, client: { id, secret } })
+ * const { protect } = cardea(verifier)
+ * const mayReadOrders = protect({ scopes: ['orders:read'] })
+ *
+ * export const GET = async (request: Request): Promise<Response> => {
+ *   const found = await mayReadOrders(request)
+ *   if (found instanceof Response) return found
+ *   return Response.json({ of: found.claims.sub })
+ * }
+ * ```
+ *
+ * The verifier follows revocations in the background, so this wants a process that lives on between requests: in one that is
+ * frozen after each answer the first request after a pause finds the verifier STALE.
+ */
+import { createGuard, type GuardOptions, type TokenVerifier } from './guards/guard.ts'
+import { readinessOf } from './guards/readiness.ts'
+import { problemText } from './guards/refusal.ts'
+import { type OnRefusal, tellRefusal } from './guards/tell-refusal.ts'
+import type { AccessTokenClaims } from './tokens/access-token-claims.ts'
+import type { VerifyOptions } from './verifier/options.ts'
+import type { Verifier } from './verifier/verifier.ts'
+
+export type { Problem, Refusal, RefusalCode } from './guards/refusal.ts'
+export type { OnRefusal } from './guards/tell-refusal.ts'
+
+export type FetchOptions = GuardOptions & {
+  /** Told of each refusal, for the log and for metrics; without it, what nobody expected becomes a warning of the process. */
+  readonly onRefusal?: OnRefusal
+}
+
+/** Resolves with the claims of the request's token, or with the answer to give. Never rejects. */
+export type RequestGuard = (
+  request: Request,
+) => Promise<{ readonly claims: AccessTokenClaims } | Response>
+
+/** What `cardea` makes for one verifier. */
+export type FetchGuards = {
+  /**
+   * Makes the guard of a route: the token must be good and have all of the scopes and roles.
+   *
+   * @throws {TypeError} at once, for requirements that cannot be
+   */
+  readonly protect: (requirements?: VerifyOptions) => RequestGuard
+  /** 200 once tokens can be checked, 503 before, with the state in the body. */
+  readonly readiness: () => Response
+}
+
+/**
+ * The guards of one verifier, which stays the caller's.
+ *
+ * @throws {TypeError} at once, for a realm that cannot be
+ */
+export const cardea = (
+  verifier: TokenVerifier & Pick<Verifier, 'state'>,
+  { onRefusal, ...options }: FetchOptions = {},
+): FetchGuards => {
+  createGuard(verifier, options)
+  return {
+    protect: (requirements) => {
+      const check = createGuard(verifier, options, requirements)
+      return async (request) => {
+        // Several fields arrive as one, joined with a comma, which no bearer token has in it: refused as any other malformed one.
+        const field = request.headers.get('authorization')
+        const { claims, refusal } = await check(field === null ? [] : [field])
+        if (refusal === undefined) return { claims }
+        tellRefusal(refusal, onRefusal)
+        const { status, headers } = refusal
+        return new Response(problemText(refusal), { status, headers })
+      }
+    },
+    readiness: () => {
+      const { status, headers, body } = readinessOf(verifier)
+      return new Response(JSON.stringify(body), { status, headers })
+    },
+  }
+}

@@ -1,0 +1,86 @@
+import type { Clock } from '../clock.ts'
+import { callWithin } from '../replica/call-within.ts'
+
+/** No usable answer. The message names method, address and what was wrong, and nothing that was sent. */
+export class RequestFailed extends Error {
+  override readonly name = 'RequestFailed'
+}
+
+/** One question, with the limits that it must state. */
+export type HttpRequest = {
+  readonly method: 'GET' | 'POST'
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string
+  /** For everything, to the last byte of the answer. */
+  readonly timeoutMs: number
+  /** An answer longer than this is refused, whatever it says of its length. */
+  readonly maxBytes: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Read to the end; any status, and of any media type. */
+export type HttpAnswer = {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: Uint8Array
+}
+
+/** Rejects with `RequestFailed`, or resolves with what the other side said. */
+export type HttpClient = (request: HttpRequest) => Promise<HttpAnswer>
+
+/** For requests that end by themselves or by their time limit. */
+const never = new AbortController().signal
+
+type Dependencies = { readonly fetch: typeof globalThis.fetch; readonly clock: Clock }
+
+/** Reads to the end, or gives up at the limit: the length that an answer announces is a claim and no bound. */
+const readBody = async (response: Response, maxBytes: number): Promise<Uint8Array> => {
+  if (response.body === null) return new Uint8Array()
+  const chunks: Uint8Array[] = []
+  let length = 0
+  // Leaving the loop early, by the throw too, ends the stream and with it the connection.
+  for await (const chunk of response.body) {
+    length += chunk.byteLength
+    if (length > maxBytes) throw new RequestFailed(`longer than ${maxBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, length)
+}
+
+/**
+ * Requests with a time limit, a size limit and no redirects: a redirect could send the client's secret, or the question for the keys,
+ * to someone else. Rejects with `RequestFailed` for whatever is no answer; a status is for the caller to judge.
+ */
+export const createHttpClient =
+  ({ fetch, clock }: Dependencies): HttpClient =>
+  async ({ method, url, headers, body, timeoutMs, maxBytes, signal }) => {
+    try {
+      return await callWithin(clock, timeoutMs, signal ?? never, async (inner) => {
+        const init = { method, headers, redirect: 'error', signal: inner } as const
+        const response = await fetch(url, body === undefined ? init : { ...init, body })
+        return {
+          status: response.status,
+          headers: response.headers,
+          body: await readBody(response, maxBytes),
+        }
+      })
+    } catch (error) {
+      throw new RequestFailed(`${method} ${url} failed`, { cause: error })
+    }
+  }
+
+/** The media type of an answer, without parameters and in lower case; empty when it names none. */
+export const mediaTypeOf = ({ headers }: HttpAnswer): string =>
+  (headers.get('content-type') ?? '').split(';', 1).join('').trim().toLowerCase()
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+/** @throws {RequestFailed} for bytes that are not UTF-8 */
+export const textOf = ({ body }: HttpAnswer): string => {
+  try {
+    return utf8.decode(body)
+  } catch (error) {
+    throw new RequestFailed('an answer that is not UTF-8', { cause: error })
+  }
+}

@@ -1,0 +1,42 @@
+import type { Clock } from '../clock.ts'
+
+/** The source did not answer in time: a connection can be open and dead. */
+class SourceTimeout extends Error {
+  override readonly name = 'SourceTimeout'
+}
+
+/** Whether a call was given up because it took too long. */
+export const isTimeout = (error: unknown): boolean => error instanceof SourceTimeout
+
+/**
+ * Makes a call that is given up after `timeoutMs`, or as soon as `stop` aborts. Giving up does not
+ * depend on the call heeding its signal: what it answers later is dropped. Leaves no timer and no
+ * listener behind.
+ */
+export const callWithin = async <T>(
+  clock: Pick<Clock, 'sleep'>,
+  timeoutMs: number,
+  stop: AbortSignal,
+  call: (signal: AbortSignal) => Promise<T>,
+): Promise<T> => {
+  stop.throwIfAborted()
+  const giveUp = new AbortController()
+  // Ends the timer when the call is over.
+  const answered = new AbortController()
+  const onStop = () => giveUp.abort(stop.reason)
+  stop.addEventListener('abort', onStop, { once: true })
+  const givenUp = new Promise<never>((_, reject) => {
+    giveUp.signal.addEventListener('abort', () => reject(giveUp.signal.reason), { once: true })
+  })
+  const timer = clock.sleep(timeoutMs, answered.signal).then(() => {
+    if (answered.signal.aborted) return
+    giveUp.abort(new SourceTimeout(`no answer within ${Math.round(timeoutMs)} ms`))
+  })
+  try {
+    return await Promise.race([call(giveUp.signal), givenUp])
+  } finally {
+    answered.abort()
+    stop.removeEventListener('abort', onStop)
+    await timer
+  }
+}

@@ -1,0 +1,148 @@
+import type { Clock } from '../clock.ts'
+import type { RevocationEntry, RevocationKind } from '../wire/revocation-entry.ts'
+import { FeedFollower } from './follow-feed.ts'
+import { HeldRevocations } from './held-revocations.ts'
+import { Lease } from './lease.ts'
+import { Pace } from './pace.ts'
+import { ReadyGate } from './ready-gate.ts'
+import type { Replica, ReplicaEvent, ReplicaOptions, ReplicaState } from './replica-options.ts'
+import type { RevocationFacts } from './revocation-facts.ts'
+
+/** S, the bound that the service promises: see its answer to a revocation, `effective_by`. */
+const defaultLeaseMs = 5000
+/** Shorter ones would end between two questions. */
+const shortestLeaseMs = 1000
+const defaultWaitSeconds = 1
+
+const checkOptions = ({ leaseMs, waitSeconds }: { leaseMs: number; waitSeconds: number }): void => {
+  if (!Number.isFinite(leaseMs) || leaseMs < shortestLeaseMs) {
+    throw new TypeError(`leaseMs must be at least ${shortestLeaseMs}`)
+  }
+  if (!Number.isInteger(waitSeconds) || waitSeconds < 0) {
+    throw new TypeError('waitSeconds must be a whole number from 0')
+  }
+}
+
+/**
+ * Puts the parts together: what is held, how long it may be trusted, and who follows the feed; and
+ * tells the owner what happens.
+ */
+class FeedReplica implements Replica {
+  readonly #clock: Clock
+  readonly #held: HeldRevocations
+  readonly #lease: Lease
+  readonly #follower: FeedFollower
+  readonly #onEvent: (event: ReplicaEvent) => void
+  readonly #firstFresh = new ReadyGate()
+  /** Aborted when the replica is closed; everything that waits or asks listens to it. */
+  readonly #life = new AbortController()
+  #running: Promise<void> | undefined
+  /** While FRESH. */
+  #watching: Promise<void> | undefined
+  #toldState: ReplicaState = 'LOADING'
+
+  constructor(options: ReplicaOptions) {
+    const { source, clock, fraction, onEvent = () => undefined } = options
+    const { leaseMs = defaultLeaseMs, waitSeconds = defaultWaitSeconds } = options
+    checkOptions({ leaseMs, waitSeconds })
+    this.#clock = clock
+    this.#held = new HeldRevocations(clock)
+    this.#lease = new Lease(clock, leaseMs)
+    this.#onEvent = onEvent
+    this.#follower = new FeedFollower({
+      source,
+      clock,
+      held: this.#held,
+      lease: this.#lease,
+      pace: new Pace(fraction, waitSeconds > 0, leaseMs),
+      leaseMs,
+      waitSeconds,
+      tell: (event) => this.#tell(event),
+      onLease: () => this.#observe(),
+    })
+  }
+
+  readonly start = (): void => {
+    if (this.#running || this.#life.signal.aborted) return
+    this.#running = this.#follower.run(this.#life.signal)
+  }
+
+  readonly ready = (signal?: AbortSignal): Promise<void> => this.#firstFresh.pass(signal)
+
+  readonly state = (): ReplicaState => this.#lease.state()
+
+  readonly staleForMs = (): number | undefined => this.#lease.endedForMs()
+
+  readonly covers = (facts: RevocationFacts): RevocationKind | undefined => this.#held.covers(facts)
+
+  readonly isKeyRevoked = (kid: string): boolean => this.#held.isKeyRevoked(kid)
+
+  readonly apply = (entries: readonly RevocationEntry[]): void => this.#held.apply(entries)
+
+  readonly wake = (): void => this.#follower.wake()
+
+  readonly close = async (): Promise<void> => {
+    this.#life.abort()
+    // Nobody follows any more: to stay FRESH for the rest of the lease would help nobody.
+    this.#lease.close()
+    this.#firstFresh.shut(new Error('the replica was closed before it was fresh'))
+    await this.#running
+    await this.#watching
+  }
+
+  /**
+   * Tells of a state that has changed since it was told. The state itself does not wait for this:
+   * it is computed when asked for.
+   */
+  #observe(): void {
+    const state = this.state()
+    if (state === this.#toldState || this.#life.signal.aborted) return
+    this.#toldState = state
+    if (state === 'FRESH') {
+      this.#firstFresh.open()
+      this.#watching ??= this.#watch()
+    }
+    this.#tell({ type: 'state', state })
+  }
+
+  /**
+   * Looks when the lease may have ended, so that logs and metrics hear of it while a question is
+   * still unanswered.
+   */
+  async #watch(): Promise<void> {
+    while (this.state() === 'FRESH') {
+      await this.#clock.sleep(Math.max(1, this.#lease.leftMs()), this.#life.signal)
+    }
+    this.#watching = undefined
+    this.#observe()
+  }
+
+  /**
+   * An error of the listener is its own: it is reported like one of an event handler, and the feed
+   * is followed all the same.
+   */
+  #tell(event: ReplicaEvent): void {
+    try {
+      this.#onEvent(event)
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
+}
+
+/**
+ * Makes a replica; `start()` begins to follow the feed. Time and chance are handed in, so that
+ * tests decide about both.
+ *
+ *     const replica = createReplica({ source, clock, fraction: Math.random })
+ *     replica.start()
+ *     await replica.ready()
+ *     replica.state() // 'FRESH'
+ *     replica.covers({ jti, sid, sub, kid, aep: [0, 1, 1] }) // undefined, or what revokes the token
+ *     await replica.close()
+ *
+ * Throws a TypeError for options that cannot be.
+ */
+export const createReplica = (options: ReplicaOptions): Replica => new FeedReplica(options)

@@ -1,0 +1,132 @@
+import { VerifierError } from '../errors.ts'
+import { createHttpFeedSource } from '../feed/http-feed-source.ts'
+import { createHttpClient, type HttpClient } from '../http/http-client.ts'
+import { fetchKeySetFrom } from '../keys/fetch-key-set.ts'
+import { type FollowedKeys, followKeys } from '../keys/follow-keys.ts'
+import { createReplica, type Replica, type ReplicaEvent } from '../replica.ts'
+import { createTokenCheck, type TokenCheck } from '../tokens/token-check.ts'
+import { TokenRefused } from '../tokens/token-refused.ts'
+import { createEvents } from './events.ts'
+import { createIntrospection } from './introspection.ts'
+import type { VerifierOptions } from './options.ts'
+import { readOptions, type Settings } from './read-options.ts'
+import { watchState } from './state-watch.ts'
+import type { Verifier, VerifierState, VerifierStats } from './verifier.ts'
+import { type Revocations, verifyWith } from './verify.ts'
+
+/** Of these parts, the one that runs in the background. */
+type FollowedRevocations = Revocations & { readonly replica: Replica }
+
+/** The replica is not started yet: its events need the rest of the verifier. */
+const followRevocations = (
+  { client, endpoint, clock, fraction, introspectionTimeoutMs }: Settings,
+  http: HttpClient,
+  onEvent: (event: ReplicaEvent) => void,
+): FollowedRevocations | undefined => {
+  if (client === undefined) return undefined
+  const source = createHttpFeedSource({ http, endpoint, client })
+  return {
+    replica: createReplica({ source, clock, fraction, onEvent }),
+    introspect: createIntrospection({ http, endpoint, client, timeoutMs: introspectionTimeoutMs }),
+  }
+}
+
+const checkTokens = (settings: Settings, keys: FollowedKeys, replica: Replica | undefined) =>
+  createTokenCheck({
+    ...settings,
+    keyOf: (kid) => {
+      // Before its signatures are believed, and whatever the cached key set says: whoever has the key can sign anything.
+      if (replica?.isKeyRevoked(kid)) {
+        throw new VerifierError('token_revoked', { cause: new TokenRefused('revoked by kid') })
+      }
+      return keys.keyOf(kid)
+    },
+  })
+
+type Parts = {
+  readonly state: () => VerifierState
+  readonly keys: FollowedKeys
+  readonly replica: Replica | undefined
+  readonly tokens: TokenCheck
+  readonly snapshotEntries: () => number | undefined
+}
+
+/** Computed when asked for, so that a gauge read once a minute costs nothing in between. */
+const statsOf = ({ state, keys, replica, tokens, snapshotEntries }: Parts): VerifierStats => {
+  const { cached, hits, misses } = tokens.stats()
+  return {
+    state: state(),
+    staleForMs: replica?.staleForMs(),
+    snapshotEntries: snapshotEntries(),
+    keys: keys.size(),
+    keysAgeMs: keys.ageMs(),
+    cachedTokens: cached,
+    cacheHits: hits,
+    cacheMisses: misses,
+  }
+}
+
+/**
+ * Begins at once to follow keys and revocations; one verifier serves a whole process. Nothing is accepted before both are there, so
+ * await `ready()` before you take requests.
+ *
+ * ```ts
+ * const verifier = createVerifier({ issuer, audience, client: { id, secret } })
+ * verifier.on('state', (state) => console.log(`revocations are ${state}`))
+ * verifier.on('error', (error) => console.warn(error))
+ * await verifier.ready(AbortSignal.timeout(10_000))
+ * const claims = await verifier.verify(token, { roles: ['editor'] })
+ * ```
+ *
+ * @throws {TypeError} at once for options that are wrong
+ */
+export const createVerifier = (options: VerifierOptions): Verifier => {
+  const settings = readOptions(options)
+  const http = createHttpClient(settings)
+  const events = createEvents()
+  let snapshotEntries: number | undefined
+  let isClosed = false
+
+  const onReplicaEvent = (event: ReplicaEvent): void => {
+    if (event.type === 'error') events.emit('error', event.error)
+    if (event.type === 'snapshot') {
+      snapshotEntries = event.entries
+      events.emit('snapshot', { entries: event.entries, reason: event.reason })
+    }
+    watch.look()
+  }
+
+  const state = (): VerifierState => {
+    if (isClosed || !keys.isLoaded()) return 'LOADING'
+    return revocations === undefined ? 'OFF' : revocations.replica.state()
+  }
+
+  const watch = watchState({ current: state, onChange: (now) => events.emit('state', now) })
+  const revocations = followRevocations(settings, http, onReplicaEvent)
+  const keys = followKeys({
+    ...settings,
+    fetchKeySet: fetchKeySetFrom(http, settings.endpoint),
+    onEvent: (event) => {
+      if (event.type === 'error') events.emit('error', event.error)
+      else events.emit('keys', { kids: event.kids })
+      watch.look()
+    },
+  })
+  const replica = revocations?.replica
+  const tokens = checkTokens(settings, keys, replica)
+  replica?.start()
+
+  return {
+    verify: verifyWith({ check: tokens.check, state, revocations, policy: settings.policy }),
+    ready: watch.ready,
+    state,
+    stats: () => statsOf({ state, keys, replica, tokens, snapshotEntries: () => snapshotEntries }),
+    on: events.on,
+    off: events.off,
+    close: async () => {
+      isClosed = true
+      watch.end(new VerifierError('not_ready', { cause: new Error('the verifier is closed') }))
+      await Promise.all([keys.close(), replica?.close()])
+    },
+  }
+}

@@ -1,0 +1,84 @@
+import { basicAuth, type ClientCredential } from '../http/basic-auth.ts'
+import {
+  type HttpAnswer,
+  type HttpClient,
+  mediaTypeOf,
+  RequestFailed,
+  textOf,
+} from '../http/http-client.ts'
+
+type Dependencies = {
+  readonly http: HttpClient
+  /** Where Cardea is reached, without a slash at the end. */
+  readonly endpoint: string
+  readonly client: ClientCredential
+  readonly timeoutMs: number
+}
+
+/** Whether Cardea calls this token active. Rejects when it does not say; never resolves with a guess. */
+export type Introspect = (token: string, jti: string) => Promise<boolean>
+
+/** Questions at a time. A service that lost its feed must not turn all its traffic on an issuer that is just coming back. */
+const maximumUnderWay = 64
+
+const maxBytes = 64 * 1024
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null
+
+const parse = (json: string): unknown => {
+  try {
+    return JSON.parse(json)
+  } catch {
+    throw new RequestFailed('introspection answered with what is not JSON')
+  }
+}
+
+/** Anything but a clear yes or no, about this very token, is no answer. */
+const verdictOf = (answer: HttpAnswer, jti: string): boolean => {
+  if (answer.status !== 200) throw new RequestFailed(`introspection answered ${answer.status}`)
+  if (mediaTypeOf(answer) !== 'application/json') {
+    throw new RequestFailed('introspection answered with what is not JSON')
+  }
+  const body = parse(textOf(answer))
+  if (!isRecord(body) || typeof body['active'] !== 'boolean') {
+    throw new RequestFailed('introspection answered without a verdict')
+  }
+  // An answer about another token: a cache in between, or worse.
+  if (body['active'] && body['jti'] !== undefined && body['jti'] !== jti) {
+    throw new RequestFailed('introspection answered about another token')
+  }
+  return body['active']
+}
+
+/** Asks `POST /oauth/introspect` (RFC 7662), once for all who ask about the same token at the same time. */
+export const createIntrospection = (deps: Dependencies): Introspect => {
+  const underWay = new Map<string, Promise<boolean>>()
+  const headers = {
+    authorization: basicAuth(deps.client),
+    accept: 'application/json',
+    'content-type': 'application/x-www-form-urlencoded',
+  }
+
+  const ask = async (token: string, jti: string): Promise<boolean> => {
+    const answer = await deps.http({
+      method: 'POST',
+      url: `${deps.endpoint}/oauth/introspect`,
+      headers,
+      // In the body, never in the address, which ends up in logs.
+      body: new URLSearchParams({ token, token_type_hint: 'access_token' }).toString(),
+      timeoutMs: deps.timeoutMs,
+      maxBytes,
+    })
+    return verdictOf(answer, jti)
+  }
+
+  return async (token, jti) => {
+    const asked = underWay.get(token)
+    if (asked !== undefined) return asked
+    if (underWay.size >= maximumUnderWay) throw new RequestFailed('too many introspections at once')
+    const asking = ask(token, jti).finally(() => underWay.delete(token))
+    underWay.set(token, asking)
+    return asking
+  }
+}

@@ -1,0 +1,70 @@
+import { VerifierError } from '../errors.ts'
+import type { Replica } from '../replica.ts'
+import type { AccessTokenClaims } from '../tokens/access-token-claims.ts'
+import type { CheckedToken } from '../tokens/token-check.ts'
+import { TokenRefused } from '../tokens/token-refused.ts'
+import type { Introspect } from './introspection.ts'
+import type { StalePolicy } from './options.ts'
+import { checkPolicy } from './read-options.ts'
+import { checkRights } from './required-rights.ts'
+import { applyStalePolicy } from './stale-policy.ts'
+import type { Verifier, VerifierState } from './verifier.ts'
+
+/** What is known of revocations, and whom to ask when that is not enough. */
+export type Revocations = {
+  readonly replica: Pick<Replica, 'covers' | 'staleForMs'>
+  readonly introspect: Introspect
+}
+
+type Dependencies = {
+  readonly check: (token: string) => Promise<CheckedToken>
+  readonly state: () => VerifierState
+  /** Undefined when revocations are not followed. */
+  readonly revocations: Revocations | undefined
+  /** For calls that bring none of their own. */
+  readonly policy: StalePolicy
+}
+
+/** Looks at verified claims only: the same signature can be written in several ways, and all are the same token. */
+const refuseRevoked = ({ claims, kid }: CheckedToken, { replica }: Revocations): void => {
+  const { jti, sid, sub, aep } = claims
+  const kind = replica.covers({ jti, sid, sub, kid, aep })
+  if (kind !== undefined) {
+    throw new VerifierError('token_revoked', { cause: new TokenRefused(`revoked by ${kind}`) })
+  }
+}
+
+/** The order matters: what is known to be revoked is refused in every state, and nothing is accepted while there is no snapshot. */
+export const verifyWith = (deps: Dependencies): Verifier['verify'] => {
+  /** @throws {VerifierError} `not_ready` */
+  const refuseUnlessReady = (): VerifierState => {
+    const state = deps.state()
+    if (state === 'LOADING') throw new VerifierError('not_ready')
+    return state
+  }
+
+  /** @throws {VerifierError} `token_revoked`, `revocation_state_unknown` or `not_ready` */
+  const refuseUnlessLive = async (token: string, checked: CheckedToken, policy: StalePolicy) => {
+    // The state is asked again, in the same turn as the look-up: checking a signature takes a while, and a lease ends meanwhile.
+    const state = refuseUnlessReady()
+    const { revocations } = deps
+    if (revocations === undefined) return
+    refuseRevoked(checked, revocations)
+    if (state === 'FRESH') return
+    const staleForMs = revocations.replica.staleForMs() ?? Number.POSITIVE_INFINITY
+    const doubtful = { token, claims: checked.claims, staleForMs }
+    await applyStalePolicy(policy, doubtful, revocations.introspect)
+    // Its revocation may have come in while the issuer was asked.
+    refuseRevoked(checked, revocations)
+  }
+
+  return async (token, options = {}): Promise<AccessTokenClaims> => {
+    const policy = options.policy ?? deps.policy
+    checkPolicy(policy)
+    refuseUnlessReady()
+    const checked = await deps.check(token)
+    await refuseUnlessLive(token, checked, policy)
+    checkRights(checked.claims, options)
+    return checked.claims
+  }
+}

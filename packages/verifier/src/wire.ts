@@ -1,0 +1,19 @@
+/**
+ * The shapes in which revocations travel, as JSON and in a compact binary form; the page written
+ * and read is the same.
+ *
+ *     const body = encodeFeedBinary({ feedId: '7312…-1', cursor: '9041', entries: [] })
+ *     decodeFeedBinary(body).cursor // '9041'
+ */
+export { feedBinaryMediaType } from './wire/binary-form.ts'
+export { decodeFeedBinary } from './wire/decode-feed-binary.ts'
+export { encodeFeedBinary } from './wire/encode-feed-binary.ts'
+export { FeedFormatError } from './wire/feed-format-error.ts'
+export { decodeFeedJson, encodeFeedJson } from './wire/feed-json.ts'
+export {
+  type FeedPage,
+  type RevocationEntries,
+  type RevocationEntry,
+  type RevocationKind,
+  revocationKinds,
+} from './wire/revocation-entry.ts'

@@ -1,0 +1,110 @@
+import { entryBytes, epochBytes, keyAt, labelsAt, magic, twoTo32, version } from './binary-form.ts'
+import { hasEpoch, isLabel } from './entry-rules.ts'
+import { FeedFormatError } from './feed-format-error.ts'
+import {
+  type FeedPage,
+  type RevocationEntries,
+  type RevocationEntry,
+  type RevocationKind,
+  revocationKinds,
+} from './revocation-entry.ts'
+
+/** Where the parts of an entry of this kind are, counted from its beginning. */
+type Layout = {
+  readonly kind: RevocationKind
+  readonly byteCount: number
+  readonly keyEnd: number
+  readonly hasEpoch: boolean
+}
+
+const layoutOf = (kind: RevocationKind): Layout => {
+  const byteCount = entryBytes(kind)
+  const ownsEpoch = hasEpoch(kind)
+  return { kind, byteCount, keyEnd: byteCount - (ownsEpoch ? epochBytes : 0), hasEpoch: ownsEpoch }
+}
+
+/** By the number of the kind; nothing for 0. */
+const layouts: readonly (Layout | undefined)[] = [undefined, ...revocationKinds.map(layoutOf)]
+
+/** Throws when there are fewer bytes than the next part of the page takes. */
+const demand = (body: Buffer, end: number, what: string): void => {
+  if (end > body.length) throw new FeedFormatError(`the page is cut off in ${what}`)
+}
+
+/** A text with its length in the byte before it. */
+const readLabel = (body: Buffer, at: number, what: string): string => {
+  demand(body, at + 1, what)
+  const end = at + 1 + body.readUInt8(at)
+  demand(body, end, what)
+  const label = body.toString('latin1', at + 1, end)
+  if (!isLabel(label)) throw new FeedFormatError(`${what} of the page is not visible text`)
+  return label
+}
+
+/** Exact up to 2^53 - 1; what is above is refused by `checkEntry`. */
+const readEpoch = (body: Buffer, at: number): number =>
+  body.readUInt32BE(at) * twoTo32 + body.readUInt32BE(at + 4)
+
+/**
+ * Returns where the entry ends. Any bytes are a key, so that only kind and numbers can be wrong.
+ */
+const checkEntry = (body: Buffer, at: number, place: number): number => {
+  const layout = at < body.length ? layouts[body.readUInt8(at)] : undefined
+  if (!layout) throw new FeedFormatError(`entry ${place}: cut off or of an unknown kind`)
+  const end = at + layout.byteCount
+  demand(body, end, `entry ${place}`)
+  if (body.readUInt32BE(at + 1) === 0) throw new FeedFormatError(`entry ${place}: no not_after`)
+  if (layout.hasEpoch && !Number.isSafeInteger(readEpoch(body, end - epochBytes))) {
+    throw new FeedFormatError(`entry ${place}: min_epoch is above 2^53 - 1`)
+  }
+  return end
+}
+
+/**
+ * Makes entries of bytes that `checkEntry` has seen. One at a time: a million of them at once would
+ * take about 130 MB and a long pause of the garbage collector, where the page takes 21 MB.
+ */
+function* entriesOf(body: Buffer, start: number): Generator<RevocationEntry> {
+  let at = start
+  while (at < body.length) {
+    const layout = layouts[body.readUInt8(at)]
+    if (!layout) throw new FeedFormatError('the page was changed after it was checked')
+    const end = at + layout.byteCount
+    yield {
+      kind: layout.kind,
+      key: body.toString('base64url', at + keyAt, at + layout.keyEnd),
+      minEpoch: layout.hasEpoch ? readEpoch(body, end - epochBytes) : undefined,
+      notAfter: body.readUInt32BE(at + 1),
+    }
+    at = end
+  }
+}
+
+/**
+ * Reads a page in the binary form: all of it, or a `FeedFormatError`. It is checked to the last
+ * byte before it is returned; its entries are then made one at a time while they are gone through,
+ * from `bytes`, which must not be changed meanwhile.
+ *
+ * An unknown kind is an error: a replica that skipped what it does not understand would call itself
+ * complete without being it.
+ */
+export const decodeFeedBinary = (bytes: Uint8Array): FeedPage => {
+  const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  demand(body, labelsAt, 'its head')
+  if (body.readUInt32BE(0) !== magic) throw new FeedFormatError('not a page of the feed')
+  if (body.readUInt8(4) !== version) throw new FeedFormatError('a page of an unknown version')
+  const feedId = readLabel(body, labelsAt, 'feed_id')
+  const cursorAt = labelsAt + 1 + feedId.length
+  const cursor = readLabel(body, cursorAt, 'cursor')
+  const countAt = cursorAt + 1 + cursor.length
+  demand(body, countAt + 4, 'its count')
+  const length = body.readUInt32BE(countAt)
+  const start = countAt + 4
+  let at = start
+  // The count is not believed: nothing is reserved for it, and the first entry that is not there
+  // ends the loop.
+  for (let place = 0; place < length; place++) at = checkEntry(body, at, place)
+  if (at !== body.length) throw new FeedFormatError('the page goes on behind its last entry')
+  const entries: RevocationEntries = { length, [Symbol.iterator]: () => entriesOf(body, start) }
+  return { feedId, cursor, entries }
+}

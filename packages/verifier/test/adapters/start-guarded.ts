@@ -1,0 +1,46 @@
+import { onTestFinished } from 'vitest'
+import { createVerifier, type Verifier } from '../../src/index.ts'
+import { systemClock } from '../../src/system-clock.ts'
+import { startIssuer, type TestIssuer } from '../support/issuer.ts'
+import type { StartServer } from './guarded-servers.ts'
+
+export type Guarded = {
+  readonly issuer: TestIssuer
+  readonly verifier: Verifier
+  readonly url: string
+  readonly surprises: readonly unknown[]
+  /** As if so many seconds had passed for leases: the verifier's next look at its clock is that much later. */
+  readonly skipSeconds: (seconds: number) => void
+}
+
+type Options = {
+  /** The issuer cannot be reached from the start. */
+  readonly away?: boolean
+  /** Puts something else in the place of the verifier that the guards ask. */
+  readonly replace?: (verifier: Verifier) => Verifier
+}
+
+/** An issuer, a verifier that follows it, and a server that is guarded by it; all end with the test. */
+export const startGuarded = async (
+  startServer: StartServer,
+  { away = false, replace = (verifier) => verifier }: Options = {},
+): Promise<Guarded> => {
+  const issuer = await startIssuer()
+  onTestFinished(issuer.stop)
+  issuer.setAway(away)
+  let skippedMs = 0
+  const verifier = createVerifier({
+    issuer: issuer.url,
+    audience: issuer.audience,
+    client: issuer.client,
+    clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + skippedMs },
+  })
+  onTestFinished(() => verifier.close())
+  const { url, surprises, stop } = await startServer(replace(verifier))
+  onTestFinished(stop)
+  if (!away) await verifier.ready()
+  const skipSeconds = (seconds: number) => {
+    skippedMs += seconds * 1000
+  }
+  return { issuer, verifier, url, surprises, skipSeconds }
+}

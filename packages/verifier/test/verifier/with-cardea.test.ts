@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { type Cardea, startCardea } from '../../../../test/support/cardea.ts'
+import { newServiceClient } from '../../../../test/support/service-client.ts'
+import { createVerifier, type Verifier } from '../../src/index.ts'
+import { systemClock } from '../../src/system-clock.ts'
+import { verdict } from './toy-cardea.ts'
+
+let cardea: Cardea
+let client: { id: string; secret: string }
+
+beforeAll(async () => {
+  cardea = await startCardea()
+  const { clientId, clientSecret } = await newServiceClient(cardea)
+  client = { id: clientId, secret: clientSecret }
+})
+afterAll(() => cardea.stop())
+
+const startVerifier = async (): Promise<{ verifier: Verifier; lose: () => void }> => {
+  let ahead = 0
+  let isLost = false
+  const { issuer } = cardea.config
+  const verifier = createVerifier({
+    issuer,
+    audience: issuer,
+    client,
+    endpoint: cardea.instances[0]?.address ?? '',
+    clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + ahead },
+    fetch: (input, init) =>
+      isLost && String(input).includes('/revocations')
+        ? Promise.reject(new TypeError('cut off'))
+        : globalThis.fetch(input, init),
+  })
+  onTestFinished(() => verifier.close())
+  await verifier.ready()
+  const lose = () => {
+    isLost = true
+    ahead += 5001
+  }
+  return { verifier, lose }
+}
+
+describe('with a real Cardea', () => {
+  test('a token from a sign-in is accepted, with the claims of its owner', async () => {
+    const { verifier } = await startVerifier()
+    const account = await cardea.createAccount()
+    const { accessToken } = await cardea.client.logIn(account)
+    const claims = await verifier.verify(accessToken)
+    expect(claims).toMatchObject({ sub: account.id, iss: cardea.config.issuer, amr: ['pwd'] })
+    expect(await verdict(verifier, await cardea.operatorToken(), { roles: ['operator'] })).toBe(
+      'accepted',
+    )
+    expect(await verdict(verifier, accessToken, { roles: ['operator'] })).toBe('insufficient_role')
+  })
+
+  test('R73: a token is refused by itself after the token, its session or its account was revoked', async () => {
+    const { verifier } = await startVerifier()
+    const account = await cardea.createAccount()
+    const revoke = async (body: object): Promise<void> => {
+      const token = await cardea.operatorToken()
+      const answer = await cardea.client.post('/admin/revoke', { token, body })
+      expect(answer.status, answer.text).toBe(200)
+    }
+    for (const target of ['jti', 'sid', 'sub'] as const) {
+      const { accessToken } = await cardea.client.logIn(account)
+      const claims = await verifier.verify(accessToken)
+      await revoke({ [target]: claims[target], reason: 'lost telephone' })
+      await vi.waitUntil(async () => (await verdict(verifier, accessToken)) === 'token_revoked')
+      expect(verifier.state()).toBe('FRESH')
+    }
+    const { accessToken } = await cardea.client.logIn(account)
+    expect(await verdict(verifier, accessToken)).toBe('accepted')
+  })
+
+  test('R74: cut off from the feed it denies, and under introspect it asks about each token', async () => {
+    const { verifier, lose } = await startVerifier()
+    const account = await cardea.createAccount()
+    const { accessToken } = await cardea.client.logIn(account)
+    lose()
+    expect(await verdict(verifier, accessToken)).toBe('revocation_state_unknown')
+    expect(await verdict(verifier, accessToken, { policy: 'introspect' })).toBe('accepted')
+    const { sub } = await verifier.verify(accessToken, { policy: 'introspect' })
+    const token = await cardea.operatorToken()
+    const revoked = await cardea.client.post('/admin/revoke', {
+      token,
+      body: { sub, reason: 'lost telephone' },
+    })
+    expect(revoked.status).toBe(200)
+    expect(await verdict(verifier, accessToken, { policy: 'introspect' })).toBe('token_revoked')
+  })
+})
