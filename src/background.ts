@@ -1,10 +1,7 @@
 import type { Core } from './compose.ts'
+import { rereadEveryMs } from './keys/index.ts'
 import { type Repeating, repeat } from './lib/repeat.ts'
-import {
-  followRevocations,
-  postgresRevocationFeed,
-  postgresRevocationPurge,
-} from './revocation/index.ts'
+import { followRevocations, postgresRevocationPurge } from './revocation/index.ts'
 
 /** How long a cache may miss a revocation that another instance committed while it was away. */
 const followEveryMs = 1_000
@@ -25,17 +22,11 @@ const inBatches = async (drop: (limit: number) => Promise<number>): Promise<void
   }
 }
 
-const follower = ({
-  database,
-  mirror,
-  redis,
-  machine,
-}: Core): (() => Promise<void>) | undefined => {
-  if (!mirror || !redis) return undefined
-  const { clock } = machine
-  const step = followRevocations({ clock, feed: postgresRevocationFeed(database, clock), mirror })
+const follower = ({ revocations, mirror, machine }: Core): (() => Promise<void>) | undefined => {
+  if (!mirror) return undefined
+  const step = followRevocations({ clock: machine.clock, feed: revocations.feed, mirror })
   return async () => {
-    if (redis.isReady()) await step()
+    if (mirror.isReady()) await step()
   }
 }
 
@@ -48,7 +39,7 @@ const purger = ({ database, stores, machine }: Core) => {
   }
 }
 
-/** What an instance does beside answering: keeps the cache of revocations complete and drops what has ended. */
+/** What an instance does beside answering: keeps the cache of revocations complete, rotates keys, drops what has ended. */
 export const startBackground = (core: Core): { readonly stop: () => Promise<void> } => {
   const { random, report } = core.machine
   const start = (what: string, pauseMs: number, work: () => Promise<void>): Repeating =>
@@ -61,6 +52,9 @@ export const startBackground = (core: Core): { readonly stop: () => Promise<void
   const follow = follower(core)
   const jobs = [
     start('dropping what has ended', purgeEveryMs, purger(core)),
+    start('keeping the signing keys', rereadEveryMs, async () => {
+      await core.keys.keep()
+    }),
     ...(follow ? [start('following revocations', followEveryMs, follow)] : []),
   ]
   return {

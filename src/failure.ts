@@ -37,7 +37,12 @@ const textOf = (error: unknown): string => {
 const hints: Readonly<Record<string, string>> = {
   account_exists: '`cardea account list --email …` shows it',
   account_not_found: '`cardea account list` shows who there is',
+  client_name_taken: '`cardea client list` shows who has it; a disabled client gives its name back',
+  client_not_found: '`cardea client list` shows which there are',
+  invalid_client_name:
+    'take 1 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first',
   invalid_email: 'write it as name@example.com',
+  signing_key_not_found: '`cardea keys list --all` shows which there ever were',
   password_rejected: 'take a longer or less common one; PASSWORD_MIN_LENGTH sets the least',
 }
 

@@ -1,7 +1,8 @@
-import { createApp } from './app.ts'
+import { type AppOptions, createApp } from './app.ts'
 import { startBackground } from './background.ts'
 import { type Core, composeCore, type Machine } from './compose.ts'
 import type { Config } from './config/index.ts'
+import { type LogOptions, openLog } from './http/log.ts'
 import type { HttpServer } from './http/server.ts'
 import type { Stores } from './stores.ts'
 
@@ -15,21 +16,28 @@ export type Instance = {
 
 export type InstanceOptions = {
   readonly machine: Omit<Machine, 'report'>
-  readonly app?: Parameters<typeof createApp>[1]
+  readonly app?: AppOptions
+  readonly logStream?: LogOptions['logStream']
 }
+
+/** A million revocations are read in a fraction of this. Without them the service works too, and asks Postgres for each request. */
+const firstReadMs = 10_000
 
 /** One running instance over stores that are open and migrated. Several may run at once, in one process or in many. */
 export const startInstance = async (
   config: Config,
   stores: Stores,
-  { machine, app: appOptions }: InstanceOptions,
+  { machine, app: appOptions, logStream }: InstanceOptions,
 ): Promise<Instance> => {
-  // Stores report before there is a logger; the first thing that can go wrong comes after.
-  let app: HttpServer | undefined
-  const report: Machine['report'] = (error, what) => app?.log.warn({ err: error }, what)
+  const log = openLog({ ...config, ...(logStream && { logStream }) })
+  const report: Machine['report'] = (error, what) => log.warn({ err: error }, what)
   const core = await composeCore(config, stores, { ...machine, report })
+  let app: HttpServer | undefined
   try {
-    app = await createApp(core, appOptions)
+    app = await createApp(core, log, appOptions)
+    await core.revocations
+      .start(AbortSignal.timeout(firstReadMs))
+      .catch((error: unknown) => report(error, 'what is revoked is not known yet'))
     const address = await app.listen({ host: config.host, port: config.port })
     const background = startBackground(core)
     const { close } = app
@@ -37,12 +45,14 @@ export const startInstance = async (
       core,
       address,
       stop: async () => {
+        await core.revocations.stop()
         await close()
         await background.stop()
         await core.close()
       },
     }
   } catch (error) {
+    await core.revocations.stop()
     await app?.close()
     await core.close()
     throw error

@@ -1,19 +1,29 @@
 import { type AccountStores, accountErrors, parseEmail } from '../accounts/index.ts'
 import { type Actor, type AuditEvent, actorText, type RequestFacts } from '../audit/index.ts'
+import type { SigningKeyTransaction, Withdrawal } from '../keys/index.ts'
 import type { Clock } from '../lib/clock.ts'
 import { boundSeconds, type RevocationTarget } from '../revocation/index.ts'
 import type { InTransaction } from '../sessions/index.ts'
 
-export type RevokeTarget =
+type PlainTarget =
   | { readonly kind: 'account'; readonly accountId: string }
   | { readonly kind: 'email'; readonly email: string }
   | { readonly kind: 'session'; readonly sessionId: string }
   | { readonly kind: 'token'; readonly tokenId: string }
   | { readonly kind: 'everyone' }
 
+export type RevokeTarget = PlainTarget | { readonly kind: 'key'; readonly kid: string }
+
+/** What a revocation reads and writes together. */
+export type RevocationStores = AccountStores & { readonly signingKeys: SigningKeyTransaction }
+
 export type RevokeDeps = {
   readonly clock: Clock
-  readonly inTransaction: InTransaction<AccountStores>
+  readonly inTransaction: InTransaction<RevocationStores>
+  /** Prepares what takes a signing key out of use. */
+  readonly withdrawKey: (kid: string) => Promise<Withdrawal>
+  /** Called after the commit; never rejects. */
+  readonly onKeyRevoked: () => Promise<void>
 }
 
 export type RevokeInput = {
@@ -40,7 +50,10 @@ type Act = {
   readonly event: AuditEvent['event']
   readonly accountId?: string
   readonly sessionId?: string
+  readonly details?: Readonly<Record<string, string>>
 }
+
+type DoAct = (stores: RevocationStores, nowMs: number) => Promise<Act>
 
 const revokeAccount = async (
   { accounts, sessions }: AccountStores,
@@ -57,7 +70,18 @@ const revokeAccount = async (
   }
 }
 
-const act = async (stores: AccountStores, target: RevokeTarget, nowMs: number): Promise<Act> => {
+const revokeKey =
+  (kid: string, withdraw: Withdrawal): DoAct =>
+  async ({ signingKeys }) => {
+    const { was, active } = await withdraw(signingKeys)
+    return {
+      target: { kind: 'kid', key: kid },
+      event: 'signing_key_revoked',
+      details: { kid, was, ...(active && { active }) },
+    }
+  }
+
+const act = async (stores: AccountStores, target: PlainTarget, nowMs: number): Promise<Act> => {
   switch (target.kind) {
     case 'account':
       return revokeAccount(stores, target.accountId, nowMs)
@@ -86,21 +110,25 @@ const act = async (stores: AccountStores, target: RevokeTarget, nowMs: number): 
   }
 }
 
+/** What must be done before the transaction, which is to be short: making a key takes up to some seconds. */
+const prepare = async ({ withdrawKey }: RevokeDeps, target: RevokeTarget): Promise<DoAct> =>
+  target.kind === 'key'
+    ? revokeKey(target.kid, await withdrawKey(target.kid))
+    : (stores, nowMs) => act(stores, target, nowMs)
+
 /**
- * Takes back a token, a session, all of an account, or everything. Asking twice is allowed and ends what is alive by then.
+ * Takes back a token, a session, all of an account, a signing key, or everything. Asking twice is allowed and ends what is alive by then.
  * @returns after the commit, whether or not any cache is up
- * @throws account_not_found, invalid_email, store_unavailable
+ * @throws account_not_found, invalid_email, signing_key_not_found, store_unavailable
  */
 export const revoke =
-  ({ clock, inTransaction }: RevokeDeps) =>
+  (deps: RevokeDeps) =>
   async ({ target, note, actor, client }: RevokeInput): Promise<Revoked> => {
+    const { clock, inTransaction } = deps
+    const doAct = await prepare(deps, target)
     const seq = await inTransaction(async (stores) => {
-      const {
-        target: revoked,
-        event,
-        accountId,
-        sessionId,
-      } = await act(stores, target, clock.nowMs())
+      const done = await doAct(stores, clock.nowMs())
+      const { event, accountId, sessionId, details } = done
       await stores.audit.record({
         event,
         outcome: 'success',
@@ -109,10 +137,11 @@ export const revoke =
         ...(accountId && { accountId }),
         ...(sessionId && { sessionId }),
         ...(client && { client }),
-        details: { ...(note && { note }) },
+        details: { ...details, ...(note && { note }) },
       })
-      return stores.revocations.append({ target: revoked, actor: actorText(actor), reason })
+      return stores.revocations.append({ target: done.target, actor: actorText(actor), reason })
     })
     const committedAtMs = clock.nowMs()
+    if (target.kind === 'key') await deps.onKeyRevoked()
     return { seq, committedAtMs, effectiveByMs: committedAtMs + boundSeconds * 1000 }
   }

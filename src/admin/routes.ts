@@ -44,17 +44,18 @@ const operatorOf = (request: FastifyRequest): { actor: Actor; client: RequestFac
 })
 
 /** @throws invalid_request unless exactly one target is named */
-const targetOf = ({ sub, email, sid, jti, everyone }: RevokeBody): RevokeTarget => {
+const targetOf = ({ sub, email, sid, jti, kid, everyone }: RevokeBody): RevokeTarget => {
   const targets: RevokeTarget[] = []
   if (sub !== undefined) targets.push({ kind: 'account', accountId: sub })
   if (email !== undefined) targets.push({ kind: 'email', email })
   if (sid !== undefined) targets.push({ kind: 'session', sessionId: sid })
   if (jti !== undefined) targets.push({ kind: 'token', tokenId: jti })
+  if (kid !== undefined) targets.push({ kind: 'key', kid })
   if (everyone !== undefined) targets.push({ kind: 'everyone' })
   const [target] = targets
   if (target && targets.length === 1) return target
   throw httpErrors.error('invalid_request', {
-    detail: 'Name exactly one of sub, email, sid, jti and everyone.',
+    detail: 'Name exactly one of sub, email, sid, jti, kid and everyone.',
   })
 }
 

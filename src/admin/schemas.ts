@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { accountSchema, roleSchema } from '../accounts/index.ts'
 import { problemResponses } from '../http/problem.ts'
+import { kidPattern } from '../keys/index.ts'
 import { idPattern } from '../lib/id.ts'
 import { sessionListSchema } from '../sessions/index.ts'
 
@@ -71,6 +72,7 @@ export const revokeBodySchema = Type.Object(
     email: Type.Optional(email),
     sid: Type.Optional(Type.String({ pattern: idPattern, description: 'This session' })),
     jti: Type.Optional(Type.String({ pattern: idPattern, description: 'This access token' })),
+    kid: Type.Optional(Type.String({ pattern: kidPattern, description: 'This signing key' })),
     everyone: Type.Optional(Type.Literal(true, { description: 'Everything issued so far' })),
     reason: Type.Optional(
       Type.String({ minLength: 1, maxLength: 200, description: 'For the audit trail' }),
@@ -82,7 +84,7 @@ export const revokeBodySchema = Type.Object(
 export type RevokeBody = Static<typeof revokeBodySchema>
 
 export const revokeSchema = {
-  summary: 'Take back exactly one of: an account, a session, a token, everything',
+  summary: 'Take back exactly one of: an account, a session, a token, a signing key, everything',
   body: revokeBodySchema,
   response: {
     200: Type.Object({

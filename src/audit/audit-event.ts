@@ -13,6 +13,13 @@ export const auditEventNames = [
   'everyone_revoked',
   'account_created',
   'account_changed',
+  'service_client_created',
+  'service_client_disabled',
+  'signing_key_added',
+  'signing_key_rotation_planned',
+  'signing_key_rotated',
+  'signing_key_erased',
+  'signing_key_revoked',
   'operator_read',
 ] as const
 

@@ -2,8 +2,10 @@ import { Command, CommanderError } from 'commander'
 import { exitCodes, explainFailure, type Failure, failureText } from '../failure.ts'
 import { version } from '../version.ts'
 import { accountCommand } from './account.ts'
+import { clientCommand } from './client.ts'
 import { CommandError } from './command-error.ts'
 import { doctorCommand } from './doctor.ts'
+import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
 import { revokeCommand } from './revoke.ts'
 import { serveCommand } from './serve.ts'
@@ -28,6 +30,8 @@ export const commandTree = (): Command => {
     serveCommand(),
     migrateCommand(),
     accountCommand(),
+    clientCommand(),
+    keysCommand(),
     revokeCommand(),
     doctorCommand(),
   ]) {

@@ -10,7 +10,10 @@ export const print = (text: string): void => {
   process.stdout.write(text)
 }
 
-/** One document for scripts, or lines for people. Never give it a secret: terminals and scripts keep what they see. */
+/**
+ * One document for scripts, or lines for people. Never give it a secret: terminals and scripts keep what they see. The one exception is
+ * the secret of a new service client, which has no other way out.
+ */
 export const printResult = (
   { json }: OutputOptions,
   document: unknown,

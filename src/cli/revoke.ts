@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { parseEmail } from '../accounts/index.ts'
-import type { RevokeTarget } from '../admin/index.ts'
+import type { Revoked, RevokeTarget } from '../admin/index.ts'
 import { loadConfig } from '../config/index.ts'
 import { usageError } from './command-error.ts'
 import { demandId } from './id-option.ts'
@@ -36,14 +36,18 @@ const targetOf = ({ sub, email, sid, jti, everyone }: Options): RevokeTarget => 
   )
 }
 
+export const demandReason = (reason: string | undefined): void => {
+  if (reason !== undefined && (reason === '' || reason.length > longestReason)) {
+    throw usageError('the reason does not fit', `write 1 to ${longestReason} characters`)
+  }
+}
+
 const checkTexts = ({ sub, email, sid, jti, reason }: Options): void => {
   demandId('--sub', sub)
   demandId('--sid', sid)
   demandId('--jti', jti)
   if (email !== undefined) parseEmail(email)
-  if (reason !== undefined && (reason === '' || reason.length > longestReason)) {
-    throw usageError('the reason does not fit', `write 1 to ${longestReason} characters`)
-  }
+  demandReason(reason)
 }
 
 /** One mistyped line must not sign everybody out. */
@@ -55,20 +59,27 @@ const confirmEveryone = async ({ everyone, yes }: Options): Promise<void> => {
   if (!(await askYes(question))) throw usageError('nothing was revoked', 'answer yes to go on')
 }
 
-const act = async (options: Options): Promise<void> => {
-  const target = targetOf(options)
-  checkTexts(options)
-  const config = loadConfig()
-  await confirmEveryone(options)
-  const { seq, committedAtMs, effectiveByMs } = await withCore(config, (core) =>
-    core.revoke({ target, note: options.reason, actor: commandLineActor }),
-  )
+export const printRevoked = (
+  options: OutputOptions,
+  { seq, committedAtMs, effectiveByMs }: Revoked,
+): void => {
   const answer = {
     seq,
     committed_at: new Date(committedAtMs).toISOString(),
     effective_by: new Date(effectiveByMs).toISOString(),
   }
   printResult(options, answer, factLines(answer))
+}
+
+const act = async (options: Options): Promise<void> => {
+  const target = targetOf(options)
+  checkTexts(options)
+  const config = loadConfig()
+  await confirmEveryone(options)
+  const revoked = await withCore(config, (core) =>
+    core.revoke({ target, note: options.reason, actor: commandLineActor }),
+  )
+  printRevoked(options, revoked)
 }
 
 export const revokeCommand = (): Command =>

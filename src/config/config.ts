@@ -35,6 +35,7 @@ export type Config = {
   readonly sessionAbsoluteSeconds: number
   readonly sessionsPerAccount: number
   readonly signingAlgorithm: 'ES256' | 'RS256' | 'Ed25519'
+  readonly signingKeyRotationSeconds: number
   readonly passwordMinLength: number
   readonly hashConcurrency: number
   readonly hashQueue: number

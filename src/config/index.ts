@@ -53,6 +53,7 @@ const readConfig = (read: SettingReader['read'], production: boolean): Config =>
   sessionAbsoluteSeconds: read(settings.sessionAbsoluteDays) * secondsPerDay,
   sessionsPerAccount: read(settings.sessionsPerAccount),
   signingAlgorithm: read(settings.signingAlgorithm),
+  signingKeyRotationSeconds: read(settings.signingKeyRotationDays) * secondsPerDay,
   passwordPeppers: read(settings.passwordPeppers),
   passwordMinLength: read(settings.passwordMinLength),
   hashConcurrency: read(settings.hashConcurrency),

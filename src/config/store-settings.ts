@@ -46,7 +46,7 @@ const allowPlaintextStores: Setting<boolean> = {
 
 const databasePoolSize: Setting<number> = {
   name: 'DATABASE_POOL_SIZE',
-  meaning: 'The most connections to Postgres from one instance.',
+  meaning: 'The most connections to Postgres from one instance, besides one that only listens.',
   format: wholeNumber(1, 100),
   fallback: 8,
   whyThisDefault:

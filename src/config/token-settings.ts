@@ -85,11 +85,22 @@ const sessionsPerAccount: Setting<number> = {
 
 const signingAlgorithm: Setting<'ES256' | 'RS256' | 'Ed25519'> = {
   name: 'SIGNING_ALGORITHM',
-  meaning: 'How access tokens are signed. One for all keys: mixed key sets break some verifiers.',
+  meaning:
+    'How access tokens are signed. Keys that exist keep theirs: a change begins with the next rotation, or with cardea keys rotate.',
   format: oneOf(['ES256', 'RS256', 'Ed25519']),
   fallback: 'ES256',
   whyThisDefault:
     'Known to nearly every verifier and quick to sign. RS256 signs about ten times slower; several verifiers do not know Ed25519.',
+}
+
+const signingKeyRotationDays: Setting<number> = {
+  name: 'SIGNING_KEY_ROTATION_DAYS',
+  meaning:
+    'A signing key is replaced after this many days; its successor has been published since.',
+  format: wholeNumber(1, 365),
+  fallback: 30,
+  whyThisDefault:
+    'Bounds what a key stolen unnoticed is good for, and rotating is so usual that it works when it must.',
 }
 
 /** What is issued: tokens, handles, how long they last. */
@@ -103,4 +114,5 @@ export const tokenSettings = {
   sessionAbsoluteDays,
   sessionsPerAccount,
   signingAlgorithm,
+  signingKeyRotationDays,
 }

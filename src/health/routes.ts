@@ -9,6 +9,8 @@ export type HealthDeps = {
   readonly postgres: Probe
   /** Undefined: this process does without. */
   readonly redis: Probe | undefined
+  /** Whether this process has read what is revoked. */
+  readonly knowsRevocations: () => boolean
 }
 
 const stateOf = async (probe: Probe): Promise<'ready' | 'unreachable'> =>
@@ -17,14 +19,18 @@ const stateOf = async (probe: Probe): Promise<'ready' | 'unreachable'> =>
     () => 'unreachable',
   )
 
-/** Without Redis everything still works, so only Postgres decides whether requests should come here. */
-const statusOf = (postgres: string, redis: string): 'ready' | 'degraded' | 'not_ready' => {
-  if (postgres !== 'ready') return 'not_ready'
+/** Without Redis everything still works, so only Postgres, and what has to be read from it first, decide whether requests should come. */
+const statusOf = (
+  postgres: string,
+  redis: string,
+  knowsRevocations: boolean,
+): 'ready' | 'degraded' | 'not_ready' => {
+  if (postgres !== 'ready' || !knowsRevocations) return 'not_ready'
   return redis === 'unreachable' ? 'degraded' : 'ready'
 }
 
 export const healthRoutes =
-  ({ postgres, redis }: HealthDeps) =>
+  ({ postgres, redis, knowsRevocations }: HealthDeps) =>
   (instance: FastifyInstance): void => {
     const app = instance.withTypeProvider<TypeBoxTypeProvider>()
 
@@ -40,7 +46,7 @@ export const healthRoutes =
           stateOf(postgres),
           redis ? stateOf(redis) : ('in_process' as const),
         ])
-        const status = statusOf(postgresState, redisState)
+        const status = statusOf(postgresState, redisState, knowsRevocations())
         const stores = { postgres: postgresState, redis: redisState }
         return reply.code(status === 'not_ready' ? 503 : 200).send({ status, stores })
       },

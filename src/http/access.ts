@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../lib/app-error.ts'
+import { type BasicCredentials, basicCredentials, isBasic } from './basic-credentials.ts'
 import { httpErrors } from './errors.ts'
 
 /** Who may call a route. */
@@ -29,6 +30,8 @@ export type AccessOptions = {
   readonly authenticate: (token: string) => Promise<Caller>
   /** Whether this caller may use operator routes. */
   readonly mayOperate: (caller: Caller) => boolean
+  /** Whether these are the credentials of a service client that may call; throws an `AppError` of status 503 when it cannot know. */
+  readonly authenticateService: (credentials: BasicCredentials) => Promise<boolean>
 }
 
 const callers = new WeakMap<FastifyRequest, Caller>()
@@ -66,10 +69,29 @@ const bearerToken = (request: FastifyRequest, reply: FastifyReply): string => {
   return token
 }
 
+/** RFC 7617 section 2.1: how to encode what is not ASCII; ours is. */
+const basicChallenge = 'Basic realm="cardea", charset="UTF-8"'
+
+/** One answer for every defect: whether a client exists, is disabled, or has another secret is no business of who cannot prove it. */
+const demandService = async (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { authenticateService }: AccessOptions,
+): Promise<void> => {
+  const header = request.headers.authorization
+  if (header === undefined || !isBasic(header)) {
+    reply.header('www-authenticate', basicChallenge)
+    throw httpErrors.error('missing_credentials')
+  }
+  const credentials = basicCredentials(header)
+  if (credentials === undefined || !(await authenticateService(credentials))) {
+    reply.header('www-authenticate', basicChallenge)
+    throw httpErrors.error('invalid_client')
+  }
+}
+
 const requireAccess = (access: Access | undefined, route: string): void => {
   if (access === undefined) throw new TypeError(`${route} does not say who may call it`)
-  // Nothing here can authenticate a service client, so such a route would stand open.
-  if (access === 'service') throw new TypeError(`${route} asks for service clients: not supported`)
 }
 
 /**
@@ -93,15 +115,20 @@ export const guardAccess = (app: FastifyInstance, options: AccessOptions): void 
     }
   }
 
-  app.addHook('onRequest', async (request, reply) => {
-    const access = request.routeOptions.config.access
-    if (access === 'public' || request.is404) return
+  const demand = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const { access } = request.routeOptions.config
+    if (access === 'service') return demandService(request, reply, options)
     const caller = await authenticate(bearerToken(request, reply), reply)
     if (access !== 'session' && !(access === 'operator' && options.mayOperate(caller))) {
       challenge(reply, 'insufficient_scope')
       throw httpErrors.error('insufficient_scope')
     }
     callers.set(request, caller)
+  }
+
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.routeOptions.config.access === 'public' || request.is404) done()
+    else demand(request, reply).then(() => done(), done)
   })
 }
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { httpErrors } from './errors.ts'
-import { onEveryRequest } from './on-every-request.ts'
+import type { OnEveryRequest } from './on-every-request.ts'
 
 /** How long a connection whose last answer is out may stay open while the server closes. */
 const sweepEveryMs = 20
@@ -16,7 +16,7 @@ const sweepEveryMs = 20
  * @param graceMs after this long whatever is still open is cut off: Node stops looking at its own time limits when it
  *   closes, so one client that trickles bytes could keep the process from ending
  */
-export const closeGracefully = (app: FastifyInstance, graceMs: number): void => {
+export const closeGracefully = (app: FastifyInstance, graceMs: number): OnEveryRequest => {
   let closing = false
   let cutOff: NodeJS.Timeout | undefined
   let sweep: NodeJS.Timeout | undefined
@@ -30,9 +30,9 @@ export const closeGracefully = (app: FastifyInstance, graceMs: number): void => 
     clearTimeout(cutOff)
   })
 
-  onEveryRequest(app, (_request, reply) => {
+  return (_request, reply) => {
     if (!closing) return
     reply.header('connection', 'close')
     throw httpErrors.error('service_unavailable', { retryAfterSeconds: 1 })
-  })
+  }
 }

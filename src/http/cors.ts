@@ -6,7 +6,7 @@ const preflightMaxAgeSeconds = 600
 const isPreflight = (request: FastifyRequest): boolean =>
   request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined
 
-const answerPreflight = (reply: FastifyReply, methods: string): FastifyReply =>
+const answerPreflight = (reply: FastifyReply, methods: string): void => {
   reply
     .headers({
       'access-control-allow-methods': methods,
@@ -15,6 +15,7 @@ const answerPreflight = (reply: FastifyReply, methods: string): FastifyReply =>
     })
     .code(204)
     .send()
+}
 
 /**
  * Which pages may read answers: those of the listed origins, with credentials; any page for public documents, without.
@@ -28,23 +29,27 @@ export const shareAcrossOrigins = (app: FastifyInstance, origins: ReadonlySet<st
     if (route.config?.publicDocument) publicDocuments.add(route.url)
   })
 
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     if (publicDocuments.has(request.routeOptions.url ?? request.url)) {
       // Never with credentials, so an answer made for one user cannot leak through it.
       reply.header('access-control-allow-origin', '*')
-      return isPreflight(request) ? answerPreflight(reply, 'GET, HEAD') : undefined
+      if (isPreflight(request)) answerPreflight(reply, 'GET, HEAD')
+      else done()
+      return
     }
     // Also when there is no Origin: a cache must not give that answer to a page.
     reply.header('vary', 'Origin')
     const origin = request.headers.origin
-    if (origin === undefined || !origins.has(origin)) return
+    if (origin === undefined || !origins.has(origin)) {
+      done()
+      return
+    }
     reply.headers({
       'access-control-allow-origin': origin,
       'access-control-allow-credentials': 'true',
       'access-control-expose-headers': 'retry-after, www-authenticate, x-request-id',
     })
-    return isPreflight(request)
-      ? answerPreflight(reply, 'GET, HEAD, POST, PUT, PATCH, DELETE')
-      : undefined
+    if (isPreflight(request)) answerPreflight(reply, 'GET, HEAD, POST, PUT, PATCH, DELETE')
+    else done()
   })
 }

@@ -9,6 +9,14 @@ export const httpErrors = defineErrors({
   duplicate_cookie: { status: 400, title: 'A cookie of this service was sent more than once.' },
   missing_token: { status: 401, title: 'This endpoint needs an access token.' },
   invalid_token: { status: 401, title: 'The access token is not valid.' },
+  missing_credentials: {
+    status: 401,
+    title: 'This endpoint needs the credentials of a service client.',
+  },
+  invalid_client: {
+    status: 401,
+    title: 'These are not the credentials of a service client that may call.',
+  },
   insufficient_scope: { status: 403, title: 'The access token does not allow this.' },
   forbidden_origin: { status: 403, title: 'Requests from this web origin are not allowed.' },
   https_required: { status: 403, title: 'This service is reached over HTTPS only.' },

@@ -1,6 +1,8 @@
-import type { FastifyBaseLogger, FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { AppError } from '../lib/app-error.ts'
 import { httpErrors } from './errors.ts'
+import type { Log } from './log.ts'
+import { oauthErrorOf, speaksOauth } from './oauth-errors.ts'
 import { problemMediaType, problemOf } from './problem.ts'
 
 /** What a failed schema check says, as far as it is used here. */
@@ -67,29 +69,31 @@ const asAppError = (error: unknown): AppError => {
 }
 
 /** The exact cause goes to the log, once; a 5xx is the service's fault and wakes someone. */
-const record = (log: FastifyBaseLogger, error: AppError): void => {
-  const fields = { code: error.code, status: error.status, err: error.cause ?? error }
+const record = (log: Log, requestId: string, error: AppError): void => {
+  const { code, status } = error
+  const fields = { request_id: requestId, code, status, err: error.cause ?? error }
   if (error.status >= 500) log.error(fields, 'request failed')
   else log.debug(fields, 'request refused')
 }
 
-/** Sends the error as RFC 9457 problem details and logs it. */
-export const sendProblem = (reply: FastifyReply, thrown: unknown): FastifyReply => {
+/** Sends the error as RFC 9457 problem details, or as OAuth's own form on the routes that speak it, and logs it. */
+export const sendProblem = (reply: FastifyReply, log: Log, thrown: unknown): FastifyReply => {
   const error = asAppError(thrown)
-  record(reply.log, error)
+  record(log, reply.request.id, error)
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
+  const isOauth = speaksOauth(reply.request)
   return (
     reply
       .code(error.status)
-      .header('content-type', problemMediaType)
+      .header('content-type', isOauth ? 'application/json; charset=utf-8' : problemMediaType)
       // A public document's own header may be set already, and would keep the failure in caches.
       .header('cache-control', 'no-store')
       .serializer(JSON.stringify)
-      .send(problemOf(error, reply.request.id))
+      .send(isOauth ? oauthErrorOf(error) : problemOf(error, reply.request.id))
   )
 }
 
 /** Denies the request whatever went wrong, and keeps the process alive. */
-export const answerFailures = (app: FastifyInstance): void => {
-  app.setErrorHandler((error, _request, reply) => sendProblem(reply, error))
+export const answerFailures = (app: FastifyInstance, log: Log): void => {
+  app.setErrorHandler((error, _request, reply) => sendProblem(reply, log, error))
 }

@@ -1,7 +1,8 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { parseStrictJson, StrictJsonError } from '../lib/strict-json.ts'
 import { httpErrors } from './errors.ts'
-import { onEveryRequest } from './on-every-request.ts'
+import { speaksOauth } from './oauth-errors.ts'
+import type { OnEveryRequest } from './on-every-request.ts'
 import { safeMethods } from './same-site.ts'
 
 const jsonInUtf8 = /^application\/json(?:\s*;\s*charset=(?:utf-8|"utf-8"))?$/i
@@ -10,7 +11,8 @@ const jsonInUtf8 = /^application\/json(?:\s*;\s*charset=(?:utf-8|"utf-8"))?$/i
  * Everything that changes state must say that it is JSON, with a body or without: a page can send the form types and
  * no type at all to any origin without asking first, but never this one.
  */
-const requireJson = (request: FastifyRequest): void => {
+export const requireJson: OnEveryRequest = (request) => {
+  if (safeMethods.has(request.method) || request.is404 || speaksOauth(request)) return
   const contentType = request.headers['content-type']
   if (contentType === undefined || !jsonInUtf8.test(contentType)) {
     throw httpErrors.error('unsupported_media_type')
@@ -38,22 +40,20 @@ const isEmpty = (body: unknown): boolean =>
   !Array.isArray(body) &&
   Object.keys(body).length === 0
 
-/** Leaves one body parser, for JSON, and refuses everything else before any handler. */
+/** Leaves one body parser, for JSON, and refuses everything else before any handler; `form-body.ts` adds the one exception. */
 export const readJsonBodies = (app: FastifyInstance): void => {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser<Buffer>(
     'application/json',
     { parseAs: 'buffer' },
-    async (_request: FastifyRequest, bytes: Buffer) => readBody(bytes),
+    (_request, bytes, done) => done(null, readBody(bytes)),
   )
-  onEveryRequest(app, (request) => {
-    if (!safeMethods.has(request.method) && !request.is404) requireJson(request)
-  })
   // Where a route describes no body the schema check does not run, so members would be dropped in silence.
-  app.addHook('preValidation', async (request) => {
-    if (request.body === undefined || request.is404) return
-    if (request.routeOptions.schema?.body === undefined && !isEmpty(request.body)) {
+  app.addHook('preValidation', (request, _reply, done) => {
+    const isTaken = request.routeOptions.schema?.body !== undefined || request.is404
+    if (!isTaken && request.body !== undefined && !isEmpty(request.body)) {
       throw httpErrors.error('invalid_request', { detail: 'This endpoint takes no members.' })
     }
+    done()
   })
 }

@@ -1,3 +1,9 @@
+import { type Logger, pino } from 'pino'
+import { openLogStream } from './log-stream.ts'
+
+/** One JSON object a line; what belongs to a request names it in `request_id`. */
+export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
+
 /** How an error is written to the log. */
 type LoggedError = {
   readonly type: string
@@ -27,4 +33,13 @@ const describeError = (error: unknown, causesLeft: number): LoggedError => {
  * Picks what is known to be harmless. The usual serializer copies every property, and drivers hang statements, their
  * parameters and rows on their errors.
  */
-export const serializeError = (error: unknown): LoggedError => describeError(error, maxCauses)
+const serializeError = (error: unknown): LoggedError => describeError(error, maxCauses)
+
+export type LogOptions = {
+  readonly logLevel: string
+  /** Where lines go; standard output when absent. */
+  readonly logStream?: { readonly write: (line: string) => void }
+}
+
+export const openLog = ({ logLevel, logStream }: LogOptions): Log =>
+  pino({ level: logLevel, serializers: { err: serializeError } }, logStream ?? openLogStream())

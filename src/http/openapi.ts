@@ -7,6 +7,14 @@ export type OpenApiOptions = {
   readonly version: string
 }
 
+/** How the routes of each access are called, in OpenAPI's words. */
+const securityOf = {
+  public: undefined,
+  session: [{ accessToken: [] }],
+  operator: [{ accessToken: [] }],
+  service: [{ serviceClient: [] }],
+} as const
+
 /**
  * Describes every route that is registered after it at `GET /openapi.json`, from the schemas that check requests, so
  * that the description cannot differ from the service.
@@ -24,6 +32,7 @@ export const describeApi = async (app: FastifyInstance, options: OpenApiOptions)
       components: {
         securitySchemes: {
           accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+          serviceClient: { type: 'http', scheme: 'basic' },
         },
       },
     },
@@ -32,11 +41,10 @@ export const describeApi = async (app: FastifyInstance, options: OpenApiOptions)
       buildLocalReference: ({ $id }, _base, _fragment, place) =>
         typeof $id === 'string' ? $id : `schema-${place}`,
     },
-    transform: ({ schema, url, route }) => ({
-      url,
-      schema:
-        route.config?.access === 'public' ? schema : { ...schema, security: [{ accessToken: [] }] },
-    }),
+    transform: ({ schema, url, route }) => {
+      const security = securityOf[route.config?.access ?? 'session']
+      return { url, schema: security ? { ...schema, security } : schema }
+    },
   })
   app.get(
     '/openapi.json',

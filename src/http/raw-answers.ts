@@ -6,6 +6,7 @@ import { httpErrors } from './errors.ts'
 import { problemMediaType, problemOf } from './problem.ts'
 import { newRequestId, requestIdHeader } from './request-id.ts'
 import { securityHeaders } from './security-headers.ts'
+import { type Exchange, isOwed, type Traffic } from './traffic.ts'
 
 /** What the parser found wrong, as an answer; anything else is a malformed request. */
 const parserError = (code: string | undefined): AppError => {
@@ -39,46 +40,30 @@ const rawResponse = (error: AppError, requestId: string): string => {
   return `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\n${lines.join('')}\r\n${body}`
 }
 
-type Exchange = { readonly request: IncomingMessage; readonly response: ServerResponse }
-
-/** What has gone over one connection, as far as it matters for answering outside of the framework. */
-type Traffic = { last: Exchange; readonly owed: Set<Exchange> }
-
 /**
  * Whether our next bytes would be taken for the answer to what was wrong. Not while the answer to an earlier request is
  * owed, and not when the request that failed has had its answer: the client would take ours for another's.
  */
-const mayAnswer = (traffic: Traffic | undefined): boolean => {
-  if (traffic === undefined) return true
-  const { last, owed } = traffic
-  if (last.request.complete) return owed.size === 0
-  return owed.size === 1 && owed.has(last) && !last.response.headersSent
+const mayAnswer = (exchanges: readonly Exchange[]): boolean => {
+  const last = exchanges.at(-1)
+  if (last === undefined) return true
+  if (last.reply.request.raw.complete) return !exchanges.some(isOwed)
+  return exchanges.length === 1 && isOwed(last) && !last.reply.raw.headersSent
 }
 
 export type RawAnswers = {
   /** For what the HTTP parser refuses, and for requests that do not arrive in time: one answer, then the end. */
   readonly onClientError: (error: Error & { code?: string }, socket: Socket) => void
-  /** Follows the server's requests, and answers the expectations that Node would refuse without our headers. */
+  /** Answers the expectations that Node would refuse without our headers. */
   readonly attach: (server: Server) => void
 }
 
 /** Answers requests that never reach the framework, in the same form as all others. */
-export const createRawAnswers = (random: Random): RawAnswers => {
-  const trafficBySocket = new WeakMap<Socket, Traffic>()
-
-  const follow = (request: IncomingMessage, response: ServerResponse): void => {
-    const exchange = { request, response }
-    const traffic = trafficBySocket.get(request.socket) ?? { last: exchange, owed: new Set() }
-    traffic.last = exchange
-    traffic.owed.add(exchange)
-    trafficBySocket.set(request.socket, traffic)
-    response.once('close', () => traffic.owed.delete(exchange))
-  }
-
+export const createRawAnswers = (random: Random, traffic: Traffic): RawAnswers => {
   return {
     onClientError: (error, socket) => {
       const unreachable = error.code === 'ECONNRESET' || !socket.writable
-      if (unreachable || !mayAnswer(trafficBySocket.get(socket))) {
+      if (unreachable || !mayAnswer(traffic.on(socket))) {
         socket.destroy()
         return
       }
@@ -87,7 +72,6 @@ export const createRawAnswers = (random: Random): RawAnswers => {
       socket.destroySoon()
     },
     attach: (server) => {
-      server.on('request', follow)
       server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
         const { body, headers } = render(
           httpErrors.error('expectation_failed'),

@@ -1,6 +1,5 @@
-import type { FastifyInstance } from 'fastify'
 import type { Random } from '../lib/random.ts'
-import { onEveryRequest } from './on-every-request.ts'
+import type { OnEveryRequest } from './on-every-request.ts'
 
 export const requestIdHeader = 'x-request-id'
 
@@ -8,8 +7,6 @@ export const requestIdHeader = 'x-request-id'
 export const newRequestId = (random: Random): string => random(16).toString('base64url')
 
 /** Every answer names its request, so that a user's report leads to the log entry. */
-export const echoRequestId = (app: FastifyInstance): void => {
-  onEveryRequest(app, (request, reply) => {
-    reply.header(requestIdHeader, request.id)
-  })
+export const echoRequestId: OnEveryRequest = (request, reply) => {
+  reply.header(requestIdHeader, request.id)
 }

@@ -1,6 +1,5 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { httpErrors } from './errors.ts'
-import { onEveryRequest } from './on-every-request.ts'
+import type { OnEveryRequest } from './on-every-request.ts'
 
 const maxUrlLength = 2048
 
@@ -43,7 +42,8 @@ const refuse = (detail: string): never => {
   throw httpErrors.error('invalid_request', { detail })
 }
 
-const checkRequestLine = (request: FastifyRequest): void => {
+/** Refuses requests that a proxy in front could have read differently, and addresses over 2 KiB. */
+export const refuseAmbiguousRequests: OnEveryRequest = (request) => {
   const target = request.raw.url ?? ''
   if (target.length > maxUrlLength) throw httpErrors.error('uri_too_long')
   const repeated = firstRepeated(request.raw.rawHeaders)
@@ -52,9 +52,4 @@ const checkRequestLine = (request: FastifyRequest): void => {
   // Node's own check answers without our headers, so it is off.
   if (host === undefined) refuse('The header host is missing.')
   else if (!targetAgreesWithHost(target, host)) refuse('The address names another host.')
-}
-
-/** Refuses requests that a proxy in front could have read differently, and addresses over 2 KiB. */
-export const refuseAmbiguousRequests = (app: FastifyInstance): void => {
-  onEveryRequest(app, (request) => checkRequestLine(request))
 }

@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { FastifyInstance } from 'fastify'
 import { httpErrors } from './errors.ts'
-import { onEveryRequest } from './on-every-request.ts'
+import type { OnEveryRequest } from './on-every-request.ts'
 
 /** Methods that change nothing here (RFC 9110 section 9.2.1), so a forged one is harmless. */
 export const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
@@ -31,9 +30,9 @@ const comesFromAllowedSite = (
 }
 
 /** Refuses cross-site unsafe requests before their body is read. */
-export const refuseForeignSites = (app: FastifyInstance, origins: ReadonlySet<string>): void => {
-  onEveryRequest(app, (request) => {
+export const refuseForeignSites =
+  (origins: ReadonlySet<string>): OnEveryRequest =>
+  (request) => {
     if (safeMethods.has(request.method)) return
     if (!comesFromAllowedSite(request.headers, origins)) throw httpErrors.error('forbidden_origin')
-  })
-}
+  }

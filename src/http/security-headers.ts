@@ -1,5 +1,4 @@
-import type { FastifyInstance } from 'fastify'
-import { onEveryRequest } from './on-every-request.ts'
+import type { OnEveryRequest } from './on-every-request.ts'
 
 /**
  * Sent with every answer (OWASP ASVS 5.0, 3.4.1 and 3.4.3-3.4.6). Answers here are data, never pages, so the content
@@ -16,8 +15,6 @@ export const securityHeaders = {
 } as const
 
 /** Set before anything can fail, so that errors carry them too. */
-export const addSecurityHeaders = (app: FastifyInstance): void => {
-  onEveryRequest(app, (_request, reply) => {
-    reply.headers(securityHeaders)
-  })
+export const addSecurityHeaders: OnEveryRequest = (_request, reply) => {
+  reply.headers(securityHeaders)
 }

@@ -1,12 +1,12 @@
 import type { Server } from 'node:http'
-import { type FastifyHttpOptions, LogController } from 'fastify'
+import type { FastifyHttpOptions } from 'fastify'
 import type { Random } from '../lib/random.ts'
 import { sendProblem } from './failures.ts'
-import { serializeError } from './log.ts'
-import { openLogStream } from './log-stream.ts'
+import type { Log } from './log.ts'
 import type { RawAnswers } from './raw-answers.ts'
 import { newRequestId, requestIdHeader } from './request-id.ts'
 import { securityHeaders } from './security-headers.ts'
+import type { Traffic } from './traffic.ts'
 
 const maxBodyBytes = 8 * 1024
 const maxHeaderBytes = 16 * 1024
@@ -40,9 +40,7 @@ export const defaultTimeouts: HttpTimeouts = {
 }
 
 export type ServerOptions = {
-  readonly logLevel: string
-  /** Where log lines go; standard output when absent. */
-  readonly logStream?: { readonly write: (line: string) => void }
+  readonly log: Log
   /** CIDRs of the proxies whose `X-Forwarded-*` headers are believed; none: nobody's are. */
   readonly trustedProxies: readonly string[]
   readonly random: Random
@@ -53,17 +51,11 @@ export const serverOptions = (
   options: ServerOptions,
   timeouts: HttpTimeouts,
   rawAnswers: RawAnswers,
+  traffic: Traffic,
 ): FastifyHttpOptions<Server> => ({
-  logger: {
-    level: options.logLevel,
-    serializers: { err: serializeError },
-    stream: options.logStream ?? openLogStream(),
-  },
-  // Request lines would hold addresses with whatever secrets clients put in their queries.
-  logController: new LogController({
-    disableRequestLogging: true,
-    requestIdLogLabel: 'request_id',
-  }),
+  // Its request lines would hold addresses with whatever secrets clients put in their queries, and a logger of its own for each
+  // request costs as much as a line of ours.
+  logger: false,
   genReqId: () => newRequestId(options.random),
   requestIdHeader: false,
   // Only a list of addresses: `true` would believe any client's X-Forwarded-For.
@@ -96,7 +88,8 @@ export const serverOptions = (
   clientErrorHandler: rawAnswers.onClientError,
   // Addresses the router cannot read; no hook has run for them.
   frameworkErrors: (error, request, reply) => {
+    traffic.begin(reply)
     reply.headers(securityHeaders).header(requestIdHeader, request.id)
-    sendProblem(reply, error)
+    sendProblem(reply, options.log, error)
   },
 })

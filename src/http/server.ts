@@ -12,9 +12,12 @@ import { closeGracefully } from './closing.ts'
 import { shareAcrossOrigins } from './cors.ts'
 import { limitAnswerTime } from './deadline.ts'
 import { answerFailures } from './failures.ts'
+import { readFormBodies, requireForm } from './form-body.ts'
 import { requireHttps } from './https-only.ts'
-import { readJsonBodies } from './json-body.ts'
+import { readJsonBodies, requireJson } from './json-body.ts'
 import { answerUnroutedRequests } from './methods.ts'
+import { oauthErrorSchema } from './oauth-errors.ts'
+import { onEveryRequest } from './on-every-request.ts'
 import { describeApi, type OpenApiOptions } from './openapi.ts'
 import { originList } from './origins.ts'
 import { problemSchema } from './problem.ts'
@@ -29,6 +32,7 @@ import {
   type ServerOptions,
   serverOptions,
 } from './server-options.ts'
+import { followTraffic } from './traffic.ts'
 
 /** The app that features mount their routes on; request and answer types come from the routes' schemas. */
 export type HttpServer = FastifyInstance<
@@ -56,25 +60,31 @@ export type HttpServerOptions = ServerOptions &
  * @throws {TypeError} for an origin, issuer or proxy address that is none
  */
 export const createHttpServer = async (options: HttpServerOptions): Promise<HttpServer> => {
-  const rawAnswers = createRawAnswers(options.random)
+  const traffic = followTraffic()
+  const rawAnswers = createRawAnswers(options.random, traffic)
   const timeouts = { ...defaultTimeouts, ...options.timeouts }
-  const app = fastify(serverOptions(options, timeouts, rawAnswers))
+  const app = fastify(serverOptions(options, timeouts, rawAnswers, traffic))
   const origins = originList(options.issuer, options.allowedOrigins)
   rawAnswers.attach(app.server)
   // Node drops headers past a number without a word, and a check on the rest would prove nothing; the bytes are limited.
   app.server.maxHeadersCount = 0
 
   app.addSchema(problemSchema)
-  answerFailures(app)
-  echoRequestId(app)
-  addSecurityHeaders(app)
-  closeGracefully(app, timeouts.closeMs)
-  limitAnswerTime(app, timeouts.answerMs)
-  refuseAmbiguousRequests(app)
-  if (options.production) requireHttps(app)
-  shareAcrossOrigins(app, origins)
-  refuseForeignSites(app, origins)
+  app.addSchema(oauthErrorSchema)
+  answerFailures(app, options.log)
+  limitAnswerTime(app, traffic, timeouts)
   readJsonBodies(app)
+  readFormBodies(app)
+  onEveryRequest(app, [
+    (_request, reply) => traffic.begin(reply),
+    echoRequestId,
+    addSecurityHeaders,
+    closeGracefully(app, timeouts.closeMs),
+    refuseAmbiguousRequests,
+    ...(options.production ? [requireHttps] : []),
+  ])
+  shareAcrossOrigins(app, origins)
+  onEveryRequest(app, [refuseForeignSites(origins), requireJson, requireForm])
   answerUnroutedRequests(app)
   guardAccess(app, options)
   await describeApi(app, options)

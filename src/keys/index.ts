@@ -1,24 +1,42 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Random } from '../lib/random.ts'
-import { ensureSigningKey } from './ensure-signing-key.ts'
+import { currentKeySet } from './current-key-set.ts'
+import { ensureSigningKeys } from './ensure-signing-keys.ts'
+import { type Kept, keepKeys } from './keep-keys.ts'
+import type { InKeyTransaction, KeyActor } from './key-stores.ts'
 import { keyLabels } from './labels.ts'
-import { loadKeySet } from './load-key-set.ts'
+import { keySetLoader } from './load-key-set.ts'
+import { type Rotation, rotateKeys } from './rotate-keys.ts'
 import { keyRoutes } from './routes.ts'
 import type { SecretRing } from './secret-ring.ts'
-import type { Signer, SigningAlgorithm, VerificationKey } from './signing-key.ts'
+import type { Signer, SigningAlgorithm, SigningKeyRecord, VerificationKey } from './signing-key.ts'
 import type { SigningKeyStore } from './signing-key-store.ts'
+import { type Withdrawal, withdrawKey } from './withdraw-key.ts'
 
+export { keyErrors } from './errors.ts'
+export { rereadEveryMs } from './key-times.ts'
 export { type KeyLabel, keyLabels } from './labels.ts'
-export { postgresSigningKeyStore } from './postgres-signing-key-store.ts'
+export {
+  postgresSigningKeyStore,
+  postgresSigningKeyTransaction,
+} from './postgres-signing-key-store.ts'
 export { WrongKeyEncryptionKey } from './sealed-private-key.ts'
 export { type SecretRing, secretRing } from './secret-ring.ts'
-export type { Signer, SigningAlgorithm, VerificationKey } from './signing-key.ts'
+export type { Signer, SigningAlgorithm, SigningKeyRecord, VerificationKey } from './signing-key.ts'
+export { kidPattern } from './signing-key.ts'
+export type { SigningKeyTransaction } from './signing-key-store.ts'
+export type { Withdrawal } from './withdraw-key.ts'
 
-type Dependencies = {
+export type SigningKeysDeps = {
   readonly store: SigningKeyStore
+  readonly inTransaction: InKeyTransaction
   readonly secrets: SecretRing
-  /** For keys that are yet to be made; those that exist keep theirs. */
+  /** For the first keys, and what a rotation changes to; keys that exist keep theirs. */
   readonly algorithm: SigningAlgorithm
+  /** The age at which the active key is replaced. */
+  readonly rotationMs: number
+  /** Whether this process has learned otherwise, and sooner, that a key was revoked. */
+  readonly isRevoked: (kid: string) => boolean
   readonly clock: Clock
   readonly random: Random
 }
@@ -27,35 +45,78 @@ type Dependencies = {
  * Owns every key: the purposes that CARDEA_SECRET is split into, the signing keys in Postgres and their public half at
  * `/.well-known/jwks.json`. Never hands a private key to anything but what signs, and knows nothing of tokens.
  */
-export type Keys = {
-  /** What signs now. Ask for each token: it changes with rotation. */
+export type SigningKeys = {
+  /**
+   * Makes the first keys when there never were any, then loads all. Throws `WrongKeyEncryptionKey`, `SigningKeysDamaged` or
+   * `store_unavailable`; the process must not start then.
+   */
+  readonly open: () => Promise<void>
+  /** For the log at start, once they are open. */
+  readonly warnings: () => readonly string[]
+  /**
+   * To be awaited before anything is consumed that a signature is the answer to; costs nothing while the keys are fresh.
+   * @throws signing_keys_unavailable, store_unavailable
+   */
+  readonly readyToSign: () => Promise<void>
+  /**
+   * What signs now. Ask for each token: it changes with rotation.
+   * @throws signing_keys_unavailable when the keys could not be read for too long
+   */
   readonly signer: () => Signer
   /** The published key of that kid; `undefined` for a kid that is unknown, or gone. A look-up in memory, nothing else. */
   readonly verificationKey: (kid: string) => VerificationKey | undefined
   readonly routes: ReturnType<typeof keyRoutes>
-  /** For the log at start. */
-  readonly warnings: readonly string[]
+  /** Takes over at once what the rows now say; does nothing when they are not open. Throws what `open` throws. */
+  readonly reread: () => Promise<void>
+  /** Rereads, then does what is due: a rotation, a missing next key, the end of a retired one. For every instance, every `rereadEveryMs`. */
+  readonly keep: () => Promise<Kept>
+  readonly rotate: (actor: KeyActor) => Promise<Rotation>
+  /** Every key there ever was, oldest first. Opens none. */
+  readonly list: () => Promise<SigningKeyRecord[]>
+  /** The first half of revoking a key; the second is done in the transaction that records it. */
+  readonly withdraw: (kid: string) => Promise<Withdrawal>
 }
 
-/**
- * Makes the first signing key when there never was one, then loads all. Throws `WrongKeyEncryptionKey`,
- * `SigningKeysDamaged` or `store_unavailable`; the process must not start then.
- */
-export const openKeys = async (deps: Dependencies): Promise<Keys> => {
+const system = { kind: 'system' } as const
+
+export const signingKeys = (deps: SigningKeysDeps): SigningKeys => {
+  const { store, algorithm, rotationMs } = deps
   const sealingKeys = deps.secrets.derive(keyLabels.keySeal)
-  await ensureSigningKey({ ...deps, sealingKeys })()
-  const keySet = await loadKeySet(deps.store, sealingKeys)
-  const inUse = keySet.signer.algorithm
+  const current = currentKeySet({ ...deps, load: keySetLoader(store, sealingKeys) })
+  const { read } = current
+  const keep = keepKeys({ ...deps, sealingKeys, schedule: { algorithm, rotationMs } })
+  const reread = async (): Promise<void> => {
+    if (current.known()) await read()
+  }
   return {
-    signer: () => keySet.signer,
-    verificationKey: (kid) => keySet.verificationKeys.get(kid),
-    routes: keyRoutes(() => keySet.jwks),
-    warnings:
-      inUse === deps.algorithm
-        ? []
-        : [
-            `tokens are signed with ${inUse}: SIGNING_ALGORITHM ${deps.algorithm} waits for the next rotation`,
-          ],
+    open: async () => {
+      await ensureSigningKeys({ ...deps, sealingKeys })()
+      await read()
+    },
+    warnings: () => {
+      const inUse = current.known()?.signer.algorithm
+      if (inUse === undefined || inUse === algorithm) return []
+      return [
+        `tokens are signed with ${inUse}: the next rotation, or \`cardea keys rotate\`, begins the change to SIGNING_ALGORITHM ${algorithm}`,
+      ]
+    },
+    readyToSign: current.readyToSign,
+    signer: () => current.toSign().signer,
+    verificationKey: (kid) => current.known()?.verificationKeys.get(kid),
+    routes: keyRoutes(() => {
+      const keySet = current.toServe()
+      return keySet instanceof Promise ? keySet.then(({ jwks }) => jwks) : keySet.jwks
+    }),
+    reread,
+    keep: async () => {
+      const { rows } = await read()
+      const kept = await keep({ keys: rows, isAsked: false, actor: system })
+      if (kept.kind !== 'nothing_due') await read()
+      return kept
+    },
+    rotate: rotateKeys({ read, keep }),
+    list: store.listAll,
+    withdraw: withdrawKey({ ...deps, read, sealingKeys }),
   }
 }
 
@@ -68,8 +129,9 @@ export type KeysInUse = { readonly algorithm: SigningAlgorithm; readonly count: 
 export const inspectKeys = async ({
   store,
   secrets,
-}: Pick<Dependencies, 'store' | 'secrets'>): Promise<KeysInUse | undefined> => {
-  if (!(await store.transaction((keys) => keys.hasAny()))) return undefined
-  const { signer, verificationKeys } = await loadKeySet(store, secrets.derive(keyLabels.keySeal))
+}: Pick<SigningKeysDeps, 'store' | 'secrets'>): Promise<KeysInUse | undefined> => {
+  if ((await store.listAll()).length === 0) return undefined
+  const load = keySetLoader(store, secrets.derive(keyLabels.keySeal))
+  const { signer, verificationKeys } = await load()
   return { algorithm: signer.algorithm, count: verificationKeys.size }
 }

@@ -1,16 +1,26 @@
-import type { Database, Sql } from '../infra/postgres/database.ts'
-import type { NewSigningKey, SigningAlgorithm, SigningKeyState } from './signing-key.ts'
+import type { Sql } from '../infra/postgres/database.ts'
+import type {
+  NewSigningKey,
+  SigningAlgorithm,
+  SigningKeyRecord,
+  SigningKeyState,
+  StoredSigningKey,
+} from './signing-key.ts'
 import type { SigningKeyStore, SigningKeyTransaction } from './signing-key-store.ts'
 
+const columns =
+  'kid, algorithm, state, created_at, activated_at, retired_at, hastened_at, revoked_at'
+
+/** The order is that of the published key set: the same on every instance, and a key never changes its place. */
 const listUsable = {
   name: 'signing_keys_usable',
-  text: `SELECT kid, algorithm, state, sealed_private FROM signing_keys
+  text: `SELECT ${columns}, sealed_private FROM signing_keys
          WHERE state <> 'gone' ORDER BY created_at, kid`,
 }
 
-const hasAny = {
-  name: 'signing_keys_any',
-  text: 'SELECT EXISTS (SELECT FROM signing_keys) AS any',
+const listAll = {
+  name: 'signing_keys_all',
+  text: `SELECT ${columns} FROM signing_keys ORDER BY created_at, kid`,
 }
 
 /**
@@ -24,8 +34,41 @@ const lockForRotation = {
 
 const insert = {
   name: 'signing_keys_insert',
-  text: `INSERT INTO signing_keys (kid, algorithm, state, public_jwk, sealed_private, created_at, activated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+  text: `INSERT INTO signing_keys
+           (kid, algorithm, state, public_jwk, sealed_private, created_at, activated_at, hastened_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+}
+
+/** Each names the state that it leaves: an act on a key that is in another one changes nothing and is found by `RETURNING`. */
+const retire = {
+  name: 'signing_keys_retire',
+  text: `UPDATE signing_keys SET state = 'retiring', retired_at = $2
+         WHERE kid = $1 AND state = 'active' RETURNING kid`,
+}
+
+const activate = {
+  name: 'signing_keys_activate',
+  text: `UPDATE signing_keys SET state = 'active', activated_at = $2
+         WHERE kid = $1 AND state = 'next' RETURNING kid`,
+}
+
+const hasten = {
+  name: 'signing_keys_hasten',
+  text: `UPDATE signing_keys SET hastened_at = $2
+         WHERE kid = $1 AND state = 'next' RETURNING kid`,
+}
+
+const erase = {
+  name: 'signing_keys_erase',
+  text: `UPDATE signing_keys SET state = 'gone', sealed_private = NULL
+         WHERE kid = $1 AND state <> 'gone' RETURNING kid`,
+}
+
+const markRevoked = {
+  name: 'signing_keys_revoke',
+  text: `UPDATE signing_keys
+         SET state = 'gone', sealed_private = NULL, revoked_at = coalesce(revoked_at, $2)
+         WHERE kid = $1 RETURNING kid`,
 }
 
 /** The table's checks admit no other algorithm and no other state. */
@@ -33,8 +76,33 @@ type Row = {
   kid: string
   algorithm: SigningAlgorithm
   state: SigningKeyState
-  sealed_private: Buffer
+  created_at: Date
+  activated_at: Date | null
+  retired_at: Date | null
+  hastened_at: Date | null
+  revoked_at: Date | null
 }
+
+/** The table's checks let a key that is not gone have no empty private part. */
+type UsableRow = Row & { sealed_private: Buffer }
+
+const toRecord = (row: Row): SigningKeyRecord => ({
+  kid: row.kid,
+  algorithm: row.algorithm,
+  state: row.state,
+  createdAtMs: row.created_at.getTime(),
+  activatedAtMs: row.activated_at?.getTime(),
+  retiredAtMs: row.retired_at?.getTime(),
+  hastenedAtMs: row.hastened_at?.getTime(),
+  revokedAtMs: row.revoked_at?.getTime(),
+})
+
+const toStored = (row: UsableRow): StoredSigningKey => ({
+  ...toRecord(row),
+  sealedPrivate: row.sealed_private,
+})
+
+const dateOf = (ms: number | undefined): Date | null => (ms === undefined ? null : new Date(ms))
 
 const insertKey = async (sql: Sql, key: NewSigningKey): Promise<void> => {
   await sql.query(insert, [
@@ -44,30 +112,41 @@ const insertKey = async (sql: Sql, key: NewSigningKey): Promise<void> => {
     JSON.stringify(key.publicJwk),
     key.sealedPrivate,
     new Date(key.createdAtMs),
-    key.activatedAtMs === undefined ? null : new Date(key.activatedAtMs),
+    dateOf(key.activatedAtMs),
+    dateOf(key.hastenedAtMs),
   ])
 }
 
-const transactionOn = (sql: Sql): SigningKeyTransaction => ({
-  lockForRotation: async () => {
-    await sql.query(lockForRotation)
-  },
-  hasAny: async () => {
-    const rows = await sql.query<{ any: boolean }>(hasAny)
-    return rows.some((row) => row.any)
-  },
-  insert: (key) => insertKey(sql, key),
+/** Somebody changed the keys without the lock. The transaction is undone. */
+class KeyNotInThatState extends Error {
+  override readonly name = 'KeyNotInThatState'
+}
+
+export const postgresSigningKeyStore = (sql: Sql): SigningKeyStore => ({
+  listUsable: async () => (await sql.query<UsableRow>(listUsable)).map(toStored),
+  listAll: async () => (await sql.query<Row>(listAll)).map(toRecord),
 })
 
-export const postgresSigningKeyStore = (database: Database): SigningKeyStore => ({
-  listUsable: async () => {
-    const rows = await database.query<Row>(listUsable)
-    return rows.map(({ kid, algorithm, state, sealed_private }) => ({
-      kid,
-      algorithm,
-      state,
-      sealedPrivate: sealed_private,
-    }))
-  },
-  transaction: (work) => database.transaction((sql) => work(transactionOn(sql))),
-})
+/** `sql` is that of a transaction: the lock lasts until its end. */
+export const postgresSigningKeyTransaction = (sql: Sql): SigningKeyTransaction => {
+  const change = async (
+    statement: typeof retire,
+    kid: string,
+    ...values: readonly Date[]
+  ): Promise<void> => {
+    const rows = await sql.query(statement, [kid, ...values])
+    if (rows.length !== 1) throw new KeyNotInThatState(`${statement.name} found no such key`)
+  }
+  return {
+    ...postgresSigningKeyStore(sql),
+    lockForRotation: async () => {
+      await sql.query(lockForRotation)
+    },
+    insert: (key) => insertKey(sql, key),
+    retire: (kid, atMs) => change(retire, kid, new Date(atMs)),
+    activate: (kid, atMs) => change(activate, kid, new Date(atMs)),
+    hasten: (kid, atMs) => change(hasten, kid, new Date(atMs)),
+    erase: (kid) => change(erase, kid),
+    markRevoked: (kid, atMs) => change(markRevoked, kid, new Date(atMs)),
+  }
+}

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { isNotModified, type JwksDocument } from './jwks.ts'
 import { jwksSchema } from './schemas.ts'
 
@@ -8,17 +8,27 @@ import { jwksSchema } from './schemas.ts'
  */
 const cacheControl = 'public, max-age=300, stale-while-revalidate=60, stale-if-error=3600'
 
+const answer = (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { body, etag }: JwksDocument,
+): FastifyReply => {
+  reply.header('cache-control', cacheControl).header('etag', etag)
+  if (isNotModified(request.headers['if-none-match'], etag)) return reply.code(304).send()
+  return reply.type('application/jwk-set+json').send(body)
+}
+
+/** `currentJwks` gives a promise only when the keys must be read first: a promise for each answer would cost more than the answer. */
 export const keyRoutes =
-  (currentJwks: () => JwksDocument) =>
+  (currentJwks: () => JwksDocument | Promise<JwksDocument>) =>
   (app: FastifyInstance): void => {
     app.get(
       '/.well-known/jwks.json',
       { schema: jwksSchema, config: { access: 'public', publicDocument: true } },
       (request, reply) => {
-        const { body, etag } = currentJwks()
-        reply.header('cache-control', cacheControl).header('etag', etag)
-        if (isNotModified(request.headers['if-none-match'], etag)) return reply.code(304).send()
-        return reply.type('application/jwk-set+json').send(body)
+        const jwks = currentJwks()
+        if (jwks instanceof Promise) return jwks.then((read) => answer(request, reply, read))
+        return answer(request, reply, jwks)
       },
     )
   }

@@ -1,4 +1,5 @@
 import Type from 'typebox'
+import { problemResponses } from '../http/problem.ts'
 
 const publicJwk = Type.Object({
   kty: Type.String(),
@@ -23,5 +24,6 @@ export const jwksSchema = {
       },
     },
     304: { description: 'The copy named by If-None-Match is still current', type: 'null' },
+    ...problemResponses(503),
   },
 }

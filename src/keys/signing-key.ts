@@ -4,26 +4,40 @@ import type { JsonWebKey, KeyObject, webcrypto } from 'node:crypto'
 export type SigningAlgorithm = 'ES256' | 'RS256' | 'Ed25519'
 
 /**
- * next: published, does not sign yet. active: signs; at most one. retiring: verifies until its last token has expired.
+ * next: published, does not sign yet; at most one. active: signs; at most one. retiring: verifies until its last token has expired.
  * gone: neither published nor trusted; the row stays, so that its kid is never taken for a new one.
  */
 export type SigningKeyState = 'next' | 'active' | 'retiring' | 'gone'
 
-/** A row. The private part is sealed: useless to whoever holds the database alone. */
-export type StoredSigningKey = {
+/** A row, without the key itself. Times are milliseconds since the Unix epoch; undefined: it has not happened. */
+export type SigningKeyRecord = {
   /** RFC 7638 thumbprint of the public key, 43 characters of base64url. */
   readonly kid: string
   readonly algorithm: SigningAlgorithm
   readonly state: SigningKeyState
-  readonly sealedPrivate: Buffer
+  /** When it was made and, in the same moment, published. */
+  readonly createdAtMs: number
+  /** When it began to sign. */
+  readonly activatedAtMs: number | undefined
+  /** When it stopped signing. */
+  readonly retiredAtMs: number | undefined
+  /** Of the next key: when it was decided that it is to sign as soon as it may, without waiting for the schedule. */
+  readonly hastenedAtMs: number | undefined
+  readonly revokedAtMs: number | undefined
 }
 
-export type NewSigningKey = StoredSigningKey & {
+/** A row of a key that is not gone. The private part is sealed: useless to whoever holds the database alone. */
+export type StoredSigningKey = SigningKeyRecord & { readonly sealedPrivate: Buffer }
+
+/** A new key, before it has a place among the others. */
+export type KeyMaterial = Pick<StoredSigningKey, 'kid' | 'algorithm' | 'sealedPrivate'> & {
   readonly publicJwk: PublicJwk
-  readonly createdAtMs: number
-  /** When it begins or began to sign; `undefined` for a key in state next. */
-  readonly activatedAtMs: number | undefined
 }
+
+export type NewSigningKey = KeyMaterial &
+  Pick<SigningKeyRecord, 'createdAtMs' | 'activatedAtMs' | 'hastenedAtMs'> & {
+    readonly state: 'next' | 'active'
+  }
 
 /** As published (RFC 7517 section 4): exactly one algorithm, one use, no private member. */
 export type PublicJwk = JsonWebKey & {
@@ -45,3 +59,6 @@ export type VerificationKey = {
   readonly algorithm: SigningAlgorithm
   readonly key: webcrypto.CryptoKey
 }
+
+/** The form of a kid of ours. */
+export const kidPattern = '^[A-Za-z0-9_-]{43}$'

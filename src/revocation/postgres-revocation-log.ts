@@ -1,28 +1,14 @@
+import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
 import type { Sql } from '../infra/postgres/database.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { NewRevocation, Revocation, RevocationTarget } from './revocation.ts'
-import type { RevocationFeed, RevocationLog, RevocationPurge } from './revocation-log.ts'
+import { ImpossibleRevocation } from './impossible-revocation.ts'
+import { keyEntryLifetimeMs, type NewRevocation } from './revocation.ts'
+import type { RevocationLog, RevocationPurge } from './revocation-log.ts'
 
 const insert = {
   name: 'revocation_insert',
   text: `INSERT INTO revocations (kind, key, min_epoch, not_after, actor, reason, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING seq`,
-}
-
-/**
- * A plain "seq greater than the last" would lose an entry whose transaction took its number early and committed late: everything
- * of a transaction that was not finished when the cursor was taken is delivered again.
- */
-const visible = {
-  name: 'revocation_visible',
-  text: `SELECT kind, key, min_epoch, not_after FROM revocations
-         WHERE xid >= $1::xid8 AND not_after > $2 ORDER BY seq`,
-}
-
-/** Read before the entries, so that it can only be too low. */
-const nextCursor = {
-  name: 'revocation_cursor',
-  text: 'SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS cursor',
 }
 
 /**
@@ -36,39 +22,20 @@ const drop = {
          RETURNING seq`,
 }
 
-type Row = { kind: string; key: string; min_epoch: number | null; not_after: Date }
-
-/** A row that no version of this code can have written. */
-class ImpossibleRevocation extends Error {
-  override readonly name = 'ImpossibleRevocation'
-}
-
-const targetOf = ({ kind, key, min_epoch: minEpoch }: Row): RevocationTarget => {
-  if (kind === 'jti' || kind === 'sid') return { kind, key }
-  if (minEpoch === null) throw new ImpossibleRevocation(`${kind} without an epoch`)
-  if (kind === 'sub' || kind === 'claims') return { kind, key, minEpoch }
-  if (kind === 'everyone') return { kind, key: '', minEpoch }
-  throw new ImpossibleRevocation(`unknown kind ${kind}`)
-}
-
-const fromRow = (row: Row): Revocation => ({
-  target: targetOf(row),
-  notAfterMs: row.not_after.getTime(),
-})
-
 export const postgresRevocationLog = (
   sql: Sql,
   clock: Clock,
   lifetimeMs: number,
-  onAppend: (revocation: Revocation) => void,
+  onAppend: (entry: RevocationEntry) => void,
 ): RevocationLog => ({
   append: async ({ target, actor, reason }: NewRevocation) => {
+    const { kind, key } = target
     const nowMs = clock.nowMs()
-    const notAfterMs = nowMs + lifetimeMs
+    const notAfterMs = nowMs + (kind === 'kid' ? keyEntryLifetimeMs : lifetimeMs)
     const minEpoch = 'minEpoch' in target ? target.minEpoch : undefined
     const rows = await sql.query<{ seq: number }>(insert, [
-      target.kind,
-      target.key,
+      kind,
+      key,
       minEpoch,
       new Date(notAfterMs),
       actor,
@@ -77,17 +44,8 @@ export const postgresRevocationLog = (
     ])
     const [row] = rows
     if (!row) throw new ImpossibleRevocation('an insert without a row')
-    onAppend({ target, notAfterMs })
+    onAppend({ kind, key, minEpoch, notAfter: Math.ceil(notAfterMs / 1000) })
     return row.seq
-  },
-})
-
-export const postgresRevocationFeed = (sql: Sql, clock: Clock): RevocationFeed => ({
-  since: async (cursor) => {
-    const [next] = await sql.query<{ cursor: string }>(nextCursor)
-    if (!next) throw new ImpossibleRevocation('no snapshot')
-    const rows = await sql.query<Row>(visible, [cursor ?? '0', new Date(clock.nowMs())])
-    return { entries: rows.map(fromRow), cursor: next.cursor }
   },
 })
 

@@ -1,13 +1,11 @@
+import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
 import type { RedisConnection } from '../infra/redis/redis.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { Revocation, RevocationTarget } from './revocation.ts'
 import type { RevocationMirror } from './revocation-mirror.ts'
 
 /** What a service in any language asks for: `docs/guides/ask-redis.md`. */
-const keyOf = (target: RevocationTarget): string =>
-  target.kind === 'everyone'
-    ? 'cardea:revoked:everyone'
-    : `cardea:revoked:${target.kind}:${target.key}`
+const keyOf = ({ kind, key }: RevocationEntry): string =>
+  kind === 'everyone' ? 'cardea:revoked:everyone' : `cardea:revoked:${kind}:${key}`
 
 /** Says that everything was written since Redis was last empty. Its absence means a flush. */
 const intactKey = 'cardea:mirror:intact'
@@ -33,19 +31,25 @@ export const redisRevocationMirror = (redis: RedisConnection, clock: Clock): Rev
     connections += 1
   })
 
-  const writeOne = async ({ target, notAfterMs }: Revocation): Promise<void> => {
-    const leftMs = Math.ceil(notAfterMs - clock.nowMs())
+  const writeOne = async (entry: RevocationEntry): Promise<void> => {
+    const leftMs = Math.ceil(entry.notAfter * 1000 - clock.nowMs())
     if (leftMs <= 0) return
-    const key = keyOf(target)
-    if ('minEpoch' in target) await client.eval(raiseEpoch, 1, key, target.minEpoch, leftMs)
-    else await client.set(key, '1', 'PX', leftMs)
+    const key = keyOf(entry)
+    if (entry.minEpoch === undefined) await client.set(key, '1', 'PX', leftMs)
+    else await client.eval(raiseEpoch, 1, key, entry.minEpoch, leftMs)
   }
 
   return {
+    isReady: redis.isReady,
     write: async (entries) => {
-      for (let at = 0; at < entries.length; at += batchSize) {
-        await Promise.all(entries.slice(at, at + batchSize).map(writeOne))
+      let batch: Promise<void>[] = []
+      for (const entry of entries) {
+        batch.push(writeOne(entry))
+        if (batch.length < batchSize) continue
+        await Promise.all(batch)
+        batch = []
       }
+      await Promise.all(batch)
     },
     isIntact: async () => {
       checkedAt = connections

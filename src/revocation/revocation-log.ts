@@ -1,17 +1,31 @@
-import type { NewRevocation, Revocation } from './revocation.ts'
+import type { FeedPage, RevocationEntry } from '../../packages/verifier/src/wire.ts'
+import type { NewRevocation } from './revocation.ts'
 
 export type RevocationLog = {
   /** Adds an entry in the transaction of the change it tells of. Returns its sequence number. */
   readonly append: (revocation: NewRevocation) => Promise<number>
 }
 
-/** Read access for followers. */
-export type RevocationFeed = {
-  /**
-   * Every visible entry of a transaction at or after the cursor, oldest first, and the cursor for the next call. An entry may come
-   * twice; none is lost, however late its transaction commits. Without a cursor: all that have not ended.
-   */
-  readonly since: (cursor: string | undefined) => Promise<{ entries: Revocation[]; cursor: string }>
+/** A row of the log, with the transaction that wrote it. */
+export type LoggedEntry = { readonly xid: bigint; readonly entry: RevocationEntry }
+
+/** The log as one statement saw it. */
+export type LogChanges = {
+  readonly feedId: string
+  /** The oldest transaction that had not finished: whoever reads on from here misses nothing, however late it commits. */
+  readonly cursor: bigint
+  /** The first transaction number that had not been given out. A cursor beyond it is none of this log. */
+  readonly end: bigint
+  /** Visible rows from the asked transaction on that have not ended, in no order; none when there are more than `mostChanges`. */
+  readonly rows: readonly LoggedEntry[] | 'too_many'
+}
+
+/** Read access to the log. Both throw `store_unavailable` when Postgres is away, or is a standby: it may be behind. */
+export type ReadLog = {
+  /** One statement, one round trip. */
+  readonly changes: (from: bigint) => Promise<LogChanges>
+  /** Everything that has not ended, as of one moment, and the cursor to go on from. */
+  readonly snapshot: () => Promise<FeedPage>
 }
 
 export type RevocationPurge = {

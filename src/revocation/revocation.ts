@@ -6,6 +6,8 @@ export type RevocationTarget =
   | { readonly kind: 'sub'; readonly key: string; readonly minEpoch: number }
   /** Tokens of the account whose roles were read at a lower claims epoch. */
   | { readonly kind: 'claims'; readonly key: string; readonly minEpoch: number }
+  /** Every token that names this signing key. */
+  | { readonly kind: 'kid'; readonly key: string }
   /** Every token with a lower global epoch. */
   | { readonly kind: 'everyone'; readonly key: ''; readonly minEpoch: number }
 
@@ -13,13 +15,6 @@ export type NewRevocation = {
   readonly target: RevocationTarget
   readonly actor: string
   readonly reason: string
-}
-
-/** A row of the log. */
-export type Revocation = {
-  readonly target: RevocationTarget
-  /** From then on no token that it covers can be valid, and the entry is dropped everywhere. */
-  readonly notAfterMs: number
 }
 
 /** S: a revocation holds on every verifier that calls itself fresh this long after its commit (design section 6). */
@@ -33,3 +28,10 @@ const mintSlackSeconds = 40
 /** How long an entry must be kept: until the last token it can cover has expired by anybody's clock. */
 export const entryLifetimeMs = (accessTokenSeconds: number): number =>
   (accessTokenSeconds + leewaySeconds + mintSlackSeconds) * 1000
+
+/**
+ * How long the revocation of a signing key is kept. Not as long as a token lives, as for the others: whoever stole the key goes on
+ * making tokens that look new. It must outlive every copy of the key set that still holds the key: verifiers keep theirs for up to
+ * 24 h while Cardea cannot be reached, some for days. Such entries are rare, so a week costs nothing.
+ */
+export const keyEntryLifetimeMs = 7 * 24 * 3600 * 1000

@@ -2,7 +2,6 @@
  * Owns the session: one row per sign-in, the handles that keep it going, how it is refreshed and every way it ends. It never checks
  * a password, and never tells a client apart from a thief by anything but the handle.
  */
-export { authenticateBearer } from './authenticate-bearer.ts'
 export { endOwnSession, endOwnSessions, logOut } from './end-own-sessions.ts'
 export { endPresentedSession } from './end-presented-session.ts'
 export { sessionErrors } from './errors.ts'

@@ -10,21 +10,24 @@ import {
 import * as statements from './session-sql.ts'
 import type { Rotation, SessionStore, SessionSummary } from './session-store.ts'
 
-type FactsRow = {
-  account_id: Buffer
-  generation: number
-  client_id: string
-  audience: string
-  scope: string
-  amr: string[]
-  acr: string
-  authenticated_at_ms: number
-  idle_expires_at_ms: number
-  global_epoch: number
-  account_epoch: number
-  roles: string[]
-  claims_epoch: number
-}
+/** In the order of `facts` in session-sql.ts. */
+type Facts = [
+  accountId: string,
+  generation: number,
+  clientId: string,
+  audience: string,
+  scope: string,
+  amr: string[],
+  acr: string,
+  authenticatedAtMs: number,
+  idleExpiresAtMs: number,
+  globalEpoch: number,
+  accountEpoch: number,
+  roles: string[],
+  claimsEpoch: number,
+]
+
+type FactsRow = { facts: Facts }
 
 type StateRow = FactsRow & {
   delivery: Delivery
@@ -57,21 +60,21 @@ const endReasonOf = (text: string | null): EndReason | undefined => {
   return reason
 }
 
-const factsOf = (sessionId: string, row: FactsRow): SessionFacts => ({
+const factsOf = (sessionId: string, { facts }: FactsRow): SessionFacts => ({
   sessionId,
-  accountId: idFromBytes(row.account_id),
-  generation: row.generation,
-  clientId: row.client_id,
-  audience: row.audience,
-  scope: row.scope,
-  amr: row.amr,
-  acr: row.acr,
-  authenticatedAtMs: row.authenticated_at_ms,
-  idleExpiresAtMs: row.idle_expires_at_ms,
-  roles: row.roles,
-  claimsEpoch: row.claims_epoch,
-  globalEpoch: row.global_epoch,
-  accountEpoch: row.account_epoch,
+  accountId: facts[0],
+  generation: facts[1],
+  clientId: facts[2],
+  audience: facts[3],
+  scope: facts[4],
+  amr: facts[5],
+  acr: facts[6],
+  authenticatedAtMs: facts[7],
+  idleExpiresAtMs: facts[8],
+  globalEpoch: facts[9],
+  accountEpoch: facts[10],
+  roles: facts[11],
+  claimsEpoch: facts[12],
 })
 
 const stateOf = (sessionId: string, row: StateRow): SessionState => ({
@@ -143,13 +146,14 @@ const handleMethods = (
     const [row] = await sql.query<StateRow>(statements.find, [idToBytes(sessionId), secretDigest])
     return row && stateOf(sessionId, row)
   },
-  stands: async ({ sessionId, accountId, tokenId, epochs, nowMs }) => {
+  stands: async ({ sessionId, accountId, tokenId, kid, epochs, nowMs }) => {
     const [row] = await sql.query<{ stands: boolean }>(statements.stands, [
       idToBytes(sessionId),
       idToBytes(accountId),
       ...epochs,
       tokenId,
       new Date(nowMs),
+      kid,
     ])
     return row?.stands === true
   },

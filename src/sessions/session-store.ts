@@ -1,3 +1,4 @@
+import type { TokenStanding } from '../revocation/index.ts'
 import type { Delivery, EndReason, SessionFacts, SessionState } from './session.ts'
 
 export type NewSession = {
@@ -39,15 +40,6 @@ export type SessionSummary = {
   readonly expiresAtMs: number
 }
 
-/** The verified claims that say which session a token belongs to, and when its facts were read. */
-export type TokenStanding = {
-  readonly sessionId: string
-  readonly accountId: string
-  readonly tokenId: string
-  readonly epochs: readonly [global: number, account: number, claims: number]
-  readonly nowMs: number
-}
-
 export type SessionStore = {
   /**
    * Adds the session with the epochs that its account and the instance have at this moment. None when the account is not active.
@@ -86,7 +78,7 @@ export type SessionStore = {
     nowMs: number,
     keptSessionId: string,
   ) => Promise<string[]>
-  /** Whether a token with these verified claims is still good: session, account, epochs and the token itself. */
+  /** Whether a token with these verified claims is still good: session, account, epochs, signing key and the token itself. */
   readonly stands: (standing: TokenStanding) => Promise<boolean>
   /** Deletes sessions whose absolute expiry lies before then, at most `limit`, and says how many. */
   readonly dropExpired: (beforeMs: number, limit: number) => Promise<number>

@@ -3,10 +3,10 @@ import type { Clock } from '../lib/clock.ts'
 import { newId } from '../lib/id.ts'
 import type { Random } from '../lib/random.ts'
 import { buildClaims, maximumLifetimeSeconds, type TokenSubject } from './claims.ts'
-import { signJws } from './sign-jws.ts'
+import { jwsHeader, signJws } from './sign-jws.ts'
 
 /** RFC 9068 section 2.1. Keeps a token of another kind from passing as one of these, and the other way round. */
-export const accessTokenType = 'at+jwt'
+const accessTokenType = 'at+jwt'
 
 type Dependencies = {
   readonly signer: () => Signer
@@ -35,11 +35,17 @@ export const mintAccessToken = (deps: Dependencies): MintAccessToken => {
     lifetimeSeconds >= 1 &&
     lifetimeSeconds <= maximumLifetimeSeconds
   if (!isAllowed) throw new TypeError(`access tokens live 1 to ${maximumLifetimeSeconds} seconds`)
+  let last: { readonly signer: Signer; readonly header: string } | undefined
+  const headerOf = (signer: Signer): string => {
+    if (last?.signer !== signer) last = { signer, header: jwsHeader(signer, accessTokenType) }
+    return last.header
+  }
   return (subject) => {
     const tokenId = newId(deps.random)
     const nowMs = deps.clock.nowMs()
     const claims = buildClaims(subject, { issuer, tokenId, nowMs, lifetimeSeconds })
-    const token = signJws(deps.signer(), accessTokenType, claims)
+    const signer = deps.signer()
+    const token = signJws(signer, headerOf(signer), claims)
     return { token, expiresInSeconds: lifetimeSeconds, tokenId }
   }
 }

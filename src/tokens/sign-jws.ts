@@ -60,9 +60,12 @@ const signBytes = ({ algorithm, privateKey }: Signer, input: Buffer): Buffer => 
 
 const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url')
 
-/** A JWS in compact form (RFC 7515 section 7.1) with the signer's `alg` and `kid`. */
-export const signJws = (signer: Signer, typ: string, payload: object): string => {
-  const header = encode({ typ, alg: signer.algorithm, kid: signer.kid })
+/** The first part of each token of this signer; made once, since it is always the same. */
+export const jwsHeader = ({ algorithm, kid }: Signer, typ: string): string =>
+  encode({ typ, alg: algorithm, kid })
+
+/** A JWS in compact form (RFC 7515 section 7.1); `header` as `jwsHeader` made it for the same signer. */
+export const signJws = (signer: Signer, header: string, payload: object): string => {
   const input = `${header}.${encode(payload)}`
   return `${input}.${signBytes(signer, Buffer.from(input)).toString('base64url')}`
 }

@@ -67,7 +67,7 @@ const checkRole = async ({ config, database }: Core): Promise<readonly Finding[]
 const checkKeys = async ({ config, database, ring }: Core): Promise<Finding> => {
   const store = postgresSigningKeyStore(database)
   const inUse = await inspectKeys({ store, secrets: ring })
-  if (!inUse) return ok('signing-keys', 'none yet: the first start makes one')
+  if (!inUse) return ok('signing-keys', 'none yet: the first start makes them')
   const { algorithm, count } = inUse
   const text = `${count} open with this secret, tokens are signed with ${algorithm}`
   return algorithm === config.signingAlgorithm
@@ -75,7 +75,7 @@ const checkKeys = async ({ config, database, ring }: Core): Promise<Finding> => 
     : warn(
         'signing-keys',
         text,
-        `SIGNING_ALGORITHM ${config.signingAlgorithm} waits for a rotation`,
+        `run \`cardea keys rotate\` to begin the change to SIGNING_ALGORITHM ${config.signingAlgorithm}`,
       )
 }
 

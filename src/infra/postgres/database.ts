@@ -31,12 +31,15 @@ export type DatabaseOptions = {
   readonly onIdleError: (error: Error) => void
 }
 
+/** The driver writes a date in local time, digit by digit; this is one call. */
+const asParameter = (value: unknown): unknown =>
+  value instanceof Date ? value.toISOString() : value
+
 const sqlOn = (client: pg.Pool | pg.PoolClient, prepared: boolean): Sql => ({
   query: async <Row>(statement: Statement, values: readonly unknown[] = []) => {
-    const text = statement.text
-    const query = prepared
-      ? { name: statement.name, text, values: [...values] }
-      : { text, values: [...values] }
+    const { name, text } = statement
+    const parameters = values.map(asParameter)
+    const query = prepared ? { name, text, values: parameters } : { text, values: parameters }
     try {
       const result = await client.query<Row & pg.QueryResultRow>(query)
       return result.rows

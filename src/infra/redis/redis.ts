@@ -1,5 +1,6 @@
 import { Cluster, Redis } from 'ioredis'
 import type { Random } from '../../lib/random.ts'
+import { redisFailure } from './failure-text.ts'
 import { parseRedisUrl, type RedisAddress } from './redis-url.ts'
 
 export type RedisClient = Redis | Cluster
@@ -50,17 +51,6 @@ const longestRetryMs = 2000
 const retryDelayMs = (attempt: number, random: Random): number => {
   const delayMs = Math.min(50 * 2 ** Math.min(attempt - 1, 10), longestRetryMs)
   return delayMs + (delayMs / 4) * (random(1).readUInt8() / 255)
-}
-
-/**
- * The message of an error of ioredis and nothing else: its errors carry the failed command with all arguments, and the
- * first command of a connection is the one with the password.
- */
-export const redisFailure = (error: unknown): Error => {
-  // Trying several addresses of one name ends in an AggregateError, whose own message is empty.
-  const first: unknown = error instanceof AggregateError ? error.errors[0] : error
-  const message = first instanceof Error ? first.message : 'unknown failure'
-  return new Error(`redis: ${message}`)
 }
 
 const clientFor = (

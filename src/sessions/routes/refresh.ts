@@ -2,6 +2,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import type { Reference } from '../../audit/index.ts'
 import { clientFacts } from '../../http/client-facts.ts'
+import type { Log } from '../../http/log.ts'
 import { sessionErrors } from '../errors.ts'
 import type { refreshSession } from '../refresh-session.ts'
 import { refreshSchema } from '../schemas.ts'
@@ -13,10 +14,11 @@ export type RefreshRouteDeps = {
   readonly refresh: ReturnType<typeof refreshSession>
   /** A refresh is logged and not audited: it is one statement, and the log names the session only by this. */
   readonly reference: Reference
+  readonly log: Pick<Log, 'info'>
 }
 
 export const refreshRoutes =
-  ({ refresh, reference }: RefreshRouteDeps) =>
+  ({ refresh, reference, log }: RefreshRouteDeps) =>
   (instance: FastifyInstance): void => {
     const app = instance.withTypeProvider<TypeBoxTypeProvider>()
     app.post(
@@ -33,7 +35,8 @@ export const refreshRoutes =
           throw result.error
         }
         const session = reference(result.issued.sessionId)
-        request.log.info({ event: 'token_refreshed', session }, 'session refreshed')
+        const fields = { request_id: request.id, event: 'token_refreshed', session }
+        log.info(fields, 'session refreshed')
         return tokenAnswer(reply, result.issued, handle.delivery)
       },
     )

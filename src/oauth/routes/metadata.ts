@@ -1,12 +1,12 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { type Metadata, metadataSchema } from './schemas.ts'
+import { type Metadata, metadataSchema } from '../schemas.ts'
 
 const cacheControl = 'public, max-age=300'
 
 /**
  * What the service says of itself (RFC 8414). Made from the settings alone: whatever a request claims in its Host header, the answer is
- * the same. The lists are empty because people sign in at `POST /login`, which is no OAuth grant.
+ * the same. The first two lists are empty because people sign in at `POST /login`, which is no OAuth grant.
  */
 export const metadataRoutes = ({ issuer }: { readonly issuer: string }) => {
   const answer: Metadata = {
@@ -14,6 +14,8 @@ export const metadataRoutes = ({ issuer }: { readonly issuer: string }) => {
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     response_types_supported: [],
     grant_types_supported: [],
+    introspection_endpoint: `${issuer}/oauth/introspect`,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic'],
   }
   return (instance: FastifyInstance): void => {
     const app = instance.withTypeProvider<TypeBoxTypeProvider>()

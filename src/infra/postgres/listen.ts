@@ -1,0 +1,108 @@
+import { Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import pg from 'pg'
+
+export type ListenOptions = {
+  readonly url: string
+  /** A plain lower-case name; it becomes part of a statement. */
+  readonly channel: string
+  readonly connectTimeoutMs: number
+  readonly onNotice: (payload: string) => void
+  /** At each connection made: notices of the time before it are lost. */
+  readonly onConnect: () => void
+  /** Told once an outage, not once a retry. */
+  readonly onError: (error: unknown) => void
+  /** A number from 0 up to 1. */
+  readonly fraction: () => number
+}
+
+export type Listening = {
+  /** Resolves when the connection is closed. */
+  readonly stop: () => Promise<void>
+}
+
+const shortestPauseMs = 100
+const longestPauseMs = 5_000
+const goodbyeMs = 500
+
+/** Doubles to the longest; up to half of it less by chance, so that instances do not return in step. */
+const pauseMs = (attempt: number, fraction: () => number): number =>
+  Math.min(shortestPauseMs * 2 ** Math.min(attempt, 10), longestPauseMs) * (1 - fraction() / 2)
+
+const plainName = /^[a-z_]+$/
+
+/** One connection until it breaks. Rejects with what broke it, or resolves when the signal ends it. */
+const listenOnce = async (options: ListenOptions, signal: AbortSignal): Promise<void> => {
+  const { url, channel, connectTimeoutMs, onNotice, onConnect } = options
+  const socket = new Socket()
+  const client = new pg.Client({
+    connectionString: url,
+    stream: () => socket,
+    connectionTimeoutMillis: connectTimeoutMs,
+    query_timeout: connectTimeoutMs,
+    application_name: 'cardea listening',
+    // Nothing is ever sent on this connection, so only this notices a peer that is gone.
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+  })
+  const broken = new Promise<never>((_resolve, reject) => {
+    client.on('error', reject)
+    client.on('end', () => reject(new Error('the connection was closed')))
+  })
+  let end: () => void = () => undefined
+  const ended = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  signal.addEventListener('abort', end)
+  client.on('notification', ({ payload }) => onNotice(payload ?? ''))
+  const listening = async (): Promise<void> => {
+    await client.connect()
+    await client.query(`LISTEN ${channel}`)
+    onConnect()
+    await broken
+  }
+  try {
+    await Promise.race([listening(), broken, ended])
+  } finally {
+    signal.removeEventListener('abort', end)
+    const goodbye = client.end().catch(() => undefined)
+    await Promise.race([goodbye, pause(goodbyeMs, undefined, { ref: false })])
+    // A frozen server never says goodbye.
+    socket.destroy()
+  }
+}
+
+/**
+ * Hears the notices of a channel, and connects again whenever the connection breaks. A pooler in transaction mode takes the statement
+ * and never passes a notice on: whoever listens must do without.
+ * @throws {TypeError} for a channel that is not a plain name
+ */
+export const listen = (options: ListenOptions): Listening => {
+  if (!plainName.test(options.channel)) throw new TypeError('a channel is a plain lower-case name')
+  const stopping = new AbortController()
+  const { signal } = stopping
+  let attempt = 0
+  const onConnect = (): void => {
+    attempt = 0
+    options.onConnect()
+  }
+  const run = async (): Promise<void> => {
+    while (!signal.aborted) {
+      try {
+        await listenOnce({ ...options, onConnect }, signal)
+      } catch (error) {
+        if (attempt === 0 && !signal.aborted) options.onError(error)
+      }
+      attempt += 1
+      const delayMs = pauseMs(attempt, options.fraction)
+      await pause(delayMs, undefined, { ref: false, signal }).catch(() => undefined)
+    }
+  }
+  const running = run()
+  return {
+    stop: async () => {
+      stopping.abort()
+      await running
+    },
+  }
+}

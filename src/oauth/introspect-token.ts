@@ -1,0 +1,37 @@
+import { AppError } from '../lib/app-error.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { AccessTokenClaims } from '../tokens/index.ts'
+
+export type IntrospectTokenDeps = {
+  readonly clock: Pick<Clock, 'nowMs'>
+  /**
+   * The service's own check: signature, claims, and that nothing it depends on was revoked. It accepts every audience that this
+   * issuer mints tokens for. Throws an `AppError` of status 401 for a token that is not good, 503 when that cannot be known.
+   */
+  readonly check: (token: string) => Promise<AccessTokenClaims>
+}
+
+export type Introspection =
+  | { readonly active: false }
+  | { readonly active: true; readonly claims: AccessTokenClaims }
+
+const inactive: Introspection = { active: false }
+
+/**
+ * Whether an access token is good at this moment, and what it says. Any service client may ask about a token for any audience.
+ * Not good comes without a reason: it would tell whoever tries out tokens how close they are (RFC 7662 section 2.2).
+ * @throws store_unavailable and whatever else `check` throws when it cannot know: never "not active" then
+ */
+export const introspectToken =
+  ({ clock, check }: IntrospectTokenDeps) =>
+  async (token: string): Promise<Introspection> => {
+    try {
+      const claims = await check(token)
+      // The check bears with clocks that are off by some seconds; here the answer is of this moment, and an `exp` in the past would
+      // contradict it.
+      return claims.exp * 1000 > clock.nowMs() ? { active: true, claims } : inactive
+    } catch (error) {
+      if (error instanceof AppError && error.status === 401) return inactive
+      throw error
+    }
+  }

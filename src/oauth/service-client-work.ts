@@ -1,0 +1,8 @@
+import type { AuditTrail } from '../audit/index.ts'
+import type { ServiceClientStore } from './service-client-store.ts'
+
+/** What an act on service clients reads and writes together, in one transaction. */
+export type ServiceClientStores = {
+  readonly clients: ServiceClientStore
+  readonly audit: AuditTrail
+}

@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto'
+import type { Random } from '../lib/random.ts'
+
+/** Another program that calls the service as itself, such as a replica that follows revocations. */
+export type ServiceClient = {
+  readonly clientId: string
+  readonly name: string
+  readonly createdAtMs: number
+  /** When it was disabled, for good; absent while it may call. */
+  readonly disabledAtMs?: number
+}
+
+const name = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+
+/** Letters, digits, dots, underscores and hyphens: the name is shown in terminals and stands in the audit trail. */
+export const isServiceClientName = (text: string): boolean => name.test(text)
+
+const secretBytes = 32
+
+/** 32 bytes in base64url, in the one canonical spelling: the last character carries 4 bits, so only sixteen can end it. */
+const secret = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
+
+export const isServiceClientSecret = (text: string): boolean => secret.test(text)
+
+export const newServiceClientSecret = (random: Random): string =>
+  random(secretBytes).toString('base64url')
+
+/**
+ * What is kept of a secret. A fast hash is enough: 256 random bits cannot be tried out (OWASP ASVS 5.0, 11.5.1), and nothing in the
+ * database is a credential then.
+ *
+ * @param text a secret in its canonical form, as `isServiceClientSecret` accepts it
+ */
+export const secretDigest = (text: string): Buffer =>
+  createHash('sha256').update(Buffer.from(text, 'base64url')).digest()
