@@ -35,8 +35,8 @@ export type StageOptions = {
 /** How the image starts Node: what is measured is what is shipped. */
 const shippedFlags = async (): Promise<readonly string[]> => {
   const dockerfile = await readFile(new URL('../Dockerfile', import.meta.url), 'utf8')
-  const command = /^CMD \["node", (.*)"dist\/main\.js"\]$/m.exec(dockerfile)?.[1]
-  if (command === undefined) throw new Error('the Dockerfile does not start dist/main.js')
+  const command = /^CMD \["node", (.*)"dist\/src\/main\.js"\]$/m.exec(dockerfile)?.[1]
+  if (command === undefined) throw new Error('the Dockerfile does not start dist/src/main.js')
   return [...command.matchAll(/"([^"]+)"/g)].map(([, flag = '']) => flag)
 }
 

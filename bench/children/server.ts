@@ -3,7 +3,7 @@ import { answerCalls } from '../calls.ts'
 
 /** The compiled service, as the image ships it: `npm run bench` builds it first. */
 const shipped = (module: string): Promise<unknown> =>
-  import(new URL(`../../dist/${module}.js`, import.meta.url).href)
+  import(new URL(`../../dist/src/${module}.js`, import.meta.url).href)
 
 // What is compiled is what the types were taken from.
 const { loadConfig } = (await shipped('config/index')) as typeof import('../../src/config/index.ts')

@@ -5,6 +5,7 @@ import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { sqlAs } from '../support/sql.ts'
 import { verifiedClaims } from '../support/verified-claims.ts'
+import { whenRefused } from '../support/when-refused.ts'
 
 let cardea: Cardea
 let token: string
@@ -66,16 +67,16 @@ test('disabling twice changes nothing more', async () => {
   expect(await revocationsOf(account.id)).toHaveLength(1)
 })
 
-test('R55: a session of an account that was deleted is refused', async () => {
+test('R55: a session of an account that was deleted is refused, and so is its access token within the bound', async () => {
   const account = await cardea.createAccount()
   const { accessToken, refreshToken } = await cardea.client.logIn(account)
   const asOwner = sqlAs(cardea.stores.migrateUrl)
   const id = Buffer.from(account.id, 'base64url')
   await asOwner('DELETE FROM sessions WHERE account_id = $1', [id])
   await asOwner('DELETE FROM accounts WHERE id = $1', [id])
-  expect(await statusOf(accessToken)).toBe(401)
   const answer = await cardea.client.refresh(refreshToken)
   expect(answer).toMatchObject({ status: 401, body: { code: 'invalid_refresh_token' } })
+  await whenRefused(cardea.client, accessToken)
 })
 
 test('changed roles condemn the tokens with the old ones and keep the session; the next refresh has the new ones', async () => {

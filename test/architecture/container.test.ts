@@ -28,7 +28,7 @@ describe('the Dockerfile', () => {
     'FROM x\nRUN --mount=type=cache,target=/root npm ci',
     'FROM x\nCOPY --chown=node a b',
     'FROM x\nCOPY *.json ./',
-    'FROM x\nCMD node dist/main.js',
+    'FROM x\nCMD node dist/src/main.js',
     'FROM x\nHEALTHCHECK NONE',
     'FROM x\nENV A=$B',
     'FROM x AS y z',
@@ -49,7 +49,7 @@ describe('the Dockerfile', () => {
     const { stages, last } = await image()
     expect(last.steps).toContainEqual({ kind: 'user', name: 'node' })
     expect(last.steps).toContainEqual({ kind: 'env', name: 'NODE_ENV', value: 'production' })
-    const command = ['node', '--max-semi-space-size=8', 'dist/main.js']
+    const command = ['node', '--max-semi-space-size=8', 'dist/src/main.js']
     expect(last.steps).toContainEqual({ kind: 'command', command })
     const modules = last.steps.filter(
       (step) => step.kind === 'copy' && step.target.includes('node_modules'),
@@ -73,6 +73,7 @@ test('R129: a build is sent the sources and nothing else: no settings, data, his
       'migrations',
       'package-lock.json',
       'package.json',
+      'packages',
       'src',
       'tools',
       'tsconfig.build.json',

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Client, httpClient } from '../support/client.ts'
 import { freePort } from '../support/free-port.ts'
 import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+import { basicHeader, introspect } from '../support/service-client.ts'
 import { type CliSettings, cliPath, runCli, startCli } from './run-cli.ts'
 
 const password = 'correct horse battery staple 7'
@@ -81,6 +82,15 @@ test('an account is made with its roles, and only the first line of stdin is its
   const { accessToken } = await client.logIn({ email: 'op@example.com', password })
   const answer = await client.get('/admin/accounts?email=op@example.com', { token: accessToken })
   expect(answer.body.accounts).toEqual([account])
+})
+
+test('a service client that is made beside the service may call it at once', async () => {
+  const created = (
+    await runCli(['client', 'create', '--name', 'beside', '--json'], settings)
+  ).json()
+  const authorization = basicHeader(created.client_id, created.client_secret)
+  const answer = await introspect(client, authorization, { token: 'x' })
+  expect([answer.status, answer.text]).toEqual([200, '{"active":false}'])
 })
 
 test('a refused password or a taken address is told with its code, and the password is not', async () => {

@@ -12,9 +12,13 @@ let database: FreshDatabase
 let counter: StatementCounter
 let proxy: TcpProxy
 
+/** An instance follows the log of revocations, whatever it is asked. */
+const isOfRequests = (statement: string): boolean =>
+  !/revocation_changes|pg_current_snapshot/.test(statement)
+
 beforeAll(async () => {
   database = await freshDatabase()
-  counter = statementCounter()
+  counter = statementCounter(isOfRequests)
   proxy = await startTcpProxy(database.appUrl, counter.observe)
 })
 afterAll(async () => {

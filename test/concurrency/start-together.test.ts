@@ -39,7 +39,7 @@ const kidsOf = async ({ address }: Instance): Promise<string[]> => {
   return body.keys.map(({ kid }: { kid: string }) => kid)
 }
 
-test('three that start at once on an empty database migrate it once, make one signing key and understand each other', async () => {
+test('three that start at once on an empty database migrate it once, make one pair of signing keys and understand each other', async () => {
   const database = await freshDatabase()
   const stores = storesOn(database)
   const withRedis = { ...config, redisUrl: inject('redisUrl') }
@@ -54,9 +54,9 @@ test('three that start at once on an empty database migrate it once, make one si
   expect(migrated.toSorted()).toEqual([0, 0, files.length].toSorted())
   const applied = await sqlAs(database.ownerUrl)('SELECT version FROM schema_migrations')
   expect(applied).toHaveLength(files.length)
-  expect(await sqlAs(database.ownerUrl)('SELECT kid FROM signing_keys')).toHaveLength(1)
+  expect(await sqlAs(database.ownerUrl)('SELECT kid FROM signing_keys')).toHaveLength(2)
   const kids = await Promise.all(instances.map(kidsOf))
-  expect(new Set(kids.flat()).size).toBe(1)
+  expect(new Set(kids.map((both) => both.join(' '))).size).toBe(1)
 
   const account = { email: 'together@example.com', password: 'correct horse battery staple 7' }
   await instances[0]!.core.createAccount({ ...account, roles: [], actor: { kind: 'system' } })

@@ -4,7 +4,10 @@ import { describe, expect, test } from 'vitest'
 import { accountErrors } from '../../src/accounts/index.ts'
 import { httpErrors } from '../../src/http/errors.ts'
 import { storeErrors } from '../../src/infra/postgres/store-failure.ts'
+import { keyErrors } from '../../src/keys/index.ts'
 import { loginErrors } from '../../src/login/index.ts'
+import { oauthErrors } from '../../src/oauth/index.ts'
+import { revocationErrors } from '../../src/revocation/index.ts'
 import { sessionErrors } from '../../src/sessions/index.ts'
 import { endReasons } from '../../src/sessions/session.ts'
 import { tokenErrors } from '../../src/tokens/index.ts'
@@ -13,7 +16,10 @@ import { codeOf, readPage, sections, tableRows } from './markdown.ts'
 const catalogues = {
   accountErrors,
   httpErrors,
+  keyErrors,
   loginErrors,
+  oauthErrors,
+  revocationErrors,
   sessionErrors,
   storeErrors,
   tokenErrors,

@@ -30,6 +30,27 @@ const statusesOf = (section: string): string[] =>
     .map(([cell = '']) => cell)
     .filter((cell) => /^\d{3}$/.test(cell))
 
+const isOauth = (name: string): boolean => name.includes(' /oauth/')
+
+/** By access: what a route says to whoever sends no credentials at all. */
+const refusals = (name: string): ReadonlyMap<string, string | undefined> =>
+  new Map([
+    ['public', undefined],
+    ['session', 'missing_token'],
+    ['operator', 'missing_token'],
+    ['service', isOauth(name) ? 'invalid_client' : 'missing_credentials'],
+  ])
+
+/** What it really says, if that is one of these; a public route may have other reasons to refuse. */
+const refusalOf = async (name: string): Promise<string | undefined> => {
+  const [method = '', path = ''] = name.split(' ')
+  const headers = isOauth(name) ? { 'content-type': 'application/x-www-form-urlencoded' } : {}
+  const url = path.replace('{id}', 'AAAAAAAAAAAAAAAAAAAAAA')
+  const { status, body } = await cardea.client.send(method, url, { headers })
+  const refusal: string | undefined = body?.error ?? body?.code
+  return status === 401 && [...refusals(name).values()].includes(refusal) ? refusal : undefined
+}
+
 describe('the page of the HTTP API', () => {
   test('has a section for every route of the OpenAPI description and for no other', () => {
     expect([...described.keys()].toSorted()).toEqual([...operations.keys()].toSorted())
@@ -46,21 +67,21 @@ describe('the page of the HTTP API', () => {
 
   test('says of every route who may call it', async () => {
     for (const [name, section] of described) {
-      const access = /^Access: (public|session|operator)\b/m.exec(section)?.[1]
-      const [method = '', path = ''] = name.split(' ')
-      const url = path.replace('{id}', 'AAAAAAAAAAAAAAAAAAAAAA')
-      const answer = await cardea.client.send(method, url)
-      const needsToken = answer.status === 401 && answer.body.code === 'missing_token'
-      expect({ name, needsToken }).toEqual({ name, needsToken: access !== 'public' })
-      expect(path.startsWith('/admin/'), name).toBe(access === 'operator')
+      const access = /^Access: (public|session|operator|service)\b/m.exec(section)?.[1] ?? ''
+      expect({ name, refusal: await refusalOf(name) }).toEqual({
+        name,
+        refusal: refusals(name).get(access),
+      })
+      expect(name.includes(' /admin/'), name).toBe(access === 'operator')
     }
   })
 
   test('names every member that a request may have', () => {
     for (const [name, operation] of operations) {
       const text = JSON.stringify(operation)
-      const body: unknown = JSON.parse(text).requestBody?.content?.['application/json']?.schema
-      const properties = (body as { properties?: Record<string, unknown> } | undefined)?.properties
+      const content: Record<string, { schema?: { properties?: Record<string, unknown> } }> =
+        JSON.parse(text).requestBody?.content ?? {}
+      const properties = Object.values(content)[0]?.schema?.properties
       for (const member of Object.keys(properties ?? {})) {
         expect(described.get(name), name).toContain(`| \`${member}\` |`)
       }

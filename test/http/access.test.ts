@@ -112,12 +112,87 @@ test('the reason of a refused token reaches the caller', async () => {
   expect((await get(`${url}/me`, 'Bearer ended')).body).toMatchObject({ reason: 'session_ended' })
 })
 
-test('the app does not take a route that names no access, or one it cannot check', async () => {
-  const app = await createHttpServer({ ...toyOptions, logLevel: 'silent' })
+const basic = (pair: string | Buffer) => `Basic ${Buffer.from(pair).toString('base64')}`
+
+/** As RFC 6749 section 2.3.1 says. */
+const goodBasic = basic('replica:right%3A+w%C3%AFth%2Bsigns')
+
+const basicChallenge = 'Basic realm="cardea", charset="UTF-8"'
+
+test('R80: a service route challenges with Basic, and says whether credentials are missing or not good', async () => {
+  const { url, handled } = await startToyServer()
+  for (const header of [undefined, 'Bearer person-token', 'Bearer operator-token', 'Basics a']) {
+    expect(await get(`${url}/feed`, header), header).toMatchObject({
+      status: 401,
+      challenge: basicChallenge,
+      body: { code: 'missing_credentials' },
+    })
+  }
+  const refused = [
+    'Basic',
+    'Basic ',
+    'Basic !',
+    basic('replica'),
+    basic(':'),
+    basic('replica:'),
+    basic('replica:wrong'),
+    basic('somebody:right%3A+w%C3%AFth%2Bsigns'),
+    // Not encoded as in a form, so what arrives is another secret.
+    basic('replica:right: wïth+signs'),
+    basic('replica:broken%zz'),
+    basic('replica:broken%ff'),
+    basic(Buffer.from('replica:w\xefth', 'latin1')),
+    `${goodBasic}=`,
+    `${goodBasic} x`,
+    goodBasic.replace('Basic ', 'Basic'),
+    `Basic ${'A'.repeat(4096)}`,
+  ]
+  for (const header of refused) {
+    const answer = await get(`${url}/feed`, header)
+    expect(answer.status, header).toBe(401)
+    expect(answer.challenge, header).toBe(basicChallenge)
+  }
+  expect(handled()).toBe(0)
+})
+
+test('a service client is let in with credentials encoded as in a form, whatever the case of the scheme', async () => {
+  const { url } = await startToyServer()
+  for (const header of [goodBasic, goodBasic.replace('Basic', 'bAsIc')]) {
+    expect((await get(`${url}/feed`, header)).status).toBe(200)
+  }
+})
+
+test('R100: credentials of a service client open no route of people, and are challenged with Bearer there', async () => {
+  const { url, handled } = await startToyServer()
+  for (const path of ['/me', '/admin/me']) {
+    expect(await get(`${url}${path}`, goodBasic)).toMatchObject({
+      status: 401,
+      challenge: 'Bearer realm="cardea"',
+      body: { code: 'missing_token' },
+    })
+  }
+  expect(handled()).toBe(0)
+})
+
+test('credentials that cannot be checked are 503 without a challenge', async () => {
+  const { url, handled } = await startToyServer()
+  const { status, challenge, response } = await get(`${url}/feed`, basic('store-away:x'))
+  expect({ status, challenge }).toEqual({ status: 503, challenge: null })
+  expect(response.headers.get('retry-after')).toBe('2')
+  expect(handled()).toBe(0)
+})
+
+test('refused credentials are logged at debug, and not what they were', async () => {
+  const { url, log } = await startToyServer()
+  await get(`${url}/feed`, basic('hunter2-as-name:hunter2-as-secret'))
+  const lines = log().filter((line) => 'code' in line)
+  expect(lines).toEqual([expect.objectContaining({ level: 20, code: 'invalid_client' })])
+  expect(JSON.stringify(log())).not.toMatch(/hunter2|aHVudGVyM/)
+})
+
+test('the app does not take a route that names no access', async () => {
+  const app = await createHttpServer(toyOptions)
   expect(() => app.get('/open', async () => 'open')).toThrow('GET /open does not say who may call')
-  expect(() => app.get('/feed', { config: { access: 'service' } }, async () => 'x')).toThrow(
-    'not supported',
-  )
   await app.close()
 })
 

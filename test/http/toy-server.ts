@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { onTestFinished } from 'vitest'
 import { type Caller, callerOf } from '../../src/http/access.ts'
 import { clientFacts } from '../../src/http/client-facts.ts'
+import { openLog } from '../../src/http/log.ts'
 import { problemResponses } from '../../src/http/problem.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from '../../src/http/server.ts'
 import { defineErrors } from '../../src/lib/app-error.ts'
@@ -47,10 +48,16 @@ export const toyOptions: HttpServerOptions = {
   version: '0.0.0',
   allowedOrigins: ['https://app.example.com'],
   trustedProxies: [],
-  logLevel: 'debug',
+  log: openLog({ logLevel: 'silent' }),
   random: systemRandom,
   authenticate,
   mayOperate: ({ roles, scopes }) => roles.includes('operator') && scopes.includes('admin'),
+  authenticateService: async ({ clientId, secret }) => {
+    if (clientId === 'store-away') {
+      throw toyErrors.error('store_unavailable', { retryAfterSeconds: 2 })
+    }
+    return clientId === 'replica' && secret === 'right: wïth+signs'
+  },
 }
 
 export type ToyServer = {
@@ -89,6 +96,27 @@ const mountRoutes = (app: HttpServer, onHandled: () => void, released: Promise<v
   app.get('/facts', { config: { access: 'public' } }, async (request) => clientFacts(request))
   app.get('/me', { config: { access: 'session' } }, async (request) => callerOf(request))
   app.get('/admin/me', { config: { access: 'operator' } }, async (request) => callerOf(request))
+  app.get('/feed', { config: { access: 'service' } }, async () => ({ ok: true }))
+  app.post(
+    '/oauth/echo',
+    {
+      config: { access: 'public', protocol: 'oauth' },
+      schema: {
+        consumes: ['application/x-www-form-urlencoded'],
+        body: Type.Object({ token: Type.String({ pattern: '^[\\x20-\\x7e]+$' }) }),
+      },
+    },
+    async (request) => request.body,
+  )
+  app.post('/oauth/fails', { config: { access: 'public', protocol: 'oauth' } }, async () => {
+    throw Object.assign(new Error('connection to 10.0.0.7 failed'), { parameters: ['hunter2'] })
+  })
+  app.post('/oauth/away', { config: { access: 'public', protocol: 'oauth' } }, async () => {
+    throw toyErrors.error('store_unavailable', { retryAfterSeconds: 2 })
+  })
+  app.post('/oauth/service', { config: { access: 'service', protocol: 'oauth' } }, async () => ({
+    ok: true,
+  }))
   app.get('/nobody', { config: { access: 'public' } }, async (request) => callerOf(request))
   app.get('/health/live', { config: { access: 'public' } }, async () => ({ ok: true }))
   app.get(
@@ -124,7 +152,7 @@ export const startToyServer = async (
   })
   const app = await createHttpServer({
     ...toyOptions,
-    logStream: { write: (line) => lines.push(line) },
+    log: openLog({ logLevel: 'debug', logStream: { write: (line) => void lines.push(line) } }),
     ...overrides,
   })
   mountRoutes(

@@ -94,13 +94,13 @@ describe('the Redis user of deploy/', () => {
 
   test('R129: may mirror revocations and see that they are still there', async () => {
     const mirror = redisRevocationMirror(connection, systemClock)
-    const notAfterMs = systemClock.nowMs() + 60_000
+    const notAfter = Math.ceil(systemClock.nowMs() / 1000) + 60
     const [token, account] = [newId(systemRandom), newId(systemRandom)]
     await mirror.write([
-      { target: { kind: 'jti', key: token }, notAfterMs },
-      { target: { kind: 'sub', key: account, minEpoch: 7 }, notAfterMs },
-      { target: { kind: 'sub', key: account, minEpoch: 6 }, notAfterMs },
-      { target: { kind: 'everyone', key: '', minEpoch: 9 }, notAfterMs },
+      { kind: 'jti', key: token, minEpoch: undefined, notAfter },
+      { kind: 'sub', key: account, minEpoch: 7, notAfter },
+      { kind: 'sub', key: account, minEpoch: 6, notAfter },
+      { kind: 'everyone', key: '', minEpoch: 9, notAfter },
     ])
     await mirror.isIntact()
     await mirror.markIntact()

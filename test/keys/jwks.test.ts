@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import fastify from 'fastify'
 import { calculateJwkThumbprint } from 'jose'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { problemSchema } from '../../src/http/problem.ts'
 import { isNotModified, type JwksDocument, jwksDocument } from '../../src/keys/jwks.ts'
 import { keyRoutes } from '../../src/keys/routes.ts'
 import { everyAlgorithm, newSigningKey } from './new-signing-key.ts'
@@ -15,6 +16,7 @@ const publishedMembers = {
 /** The address of a server that publishes whatever `current` answers. */
 const serve = async (current: () => JwksDocument): Promise<string> => {
   const app = fastify()
+  app.addSchema(problemSchema)
   keyRoutes(current)(app)
   onTestFinished(() => app.close())
   const origin = await app.listen({ host: '127.0.0.1', port: 0 })

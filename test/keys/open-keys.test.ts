@@ -1,67 +1,40 @@
 import pg from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
-import { migrate } from '../../src/infra/postgres/migrate.ts'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Database } from '../../src/infra/postgres/database.ts'
 import {
   keyLabels,
-  openKeys,
-  postgresSigningKeyStore,
   type SigningAlgorithm,
   secretRing,
   WrongKeyEncryptionKey,
 } from '../../src/keys/index.ts'
 import { SigningKeysDamaged } from '../../src/keys/load-key-set.ts'
 import { unsealPrivateKey } from '../../src/keys/sealed-private-key.ts'
-import { systemRandom } from '../../src/lib/random.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
+import { connectAs, keyInstance } from './key-instances.ts'
 import { everyAlgorithm, newSigningKey } from './new-signing-key.ts'
 
 const nowMs = Date.UTC(2030, 0, 1)
 const oldSecret = 'the old secret, long enough to be one'
 const newSecret = 'the new secret, long enough to be one'
 
-let fresh: FreshDatabase
+let fresh: MigratedDatabase
 let owner: pg.Client
 
-/** As an instance of its own would connect: with the application's role. */
-const connect = (): Database => {
-  const database = openDatabase({
-    url: fresh.appUrl,
-    poolSize: 2,
-    connectTimeoutMs: 10_000,
-    statementTimeoutMs: 10_000,
-    preparedStatements: true,
-    onIdleError: () => undefined,
-  })
-  onTestFinished(() => database.close())
-  return database
-}
+const connect = (): Database => connectAs(fresh.appUrl)
 
 type Start = { secrets?: string[]; algorithm?: SigningAlgorithm; database?: Database }
 
-const start = ({ secrets = [oldSecret], algorithm = 'ES256', database = connect() }: Start = {}) =>
-  openKeys({
-    store: postgresSigningKeyStore(database),
-    secrets: secretRing(secrets),
-    algorithm,
-    clock: { nowMs: () => nowMs, monotonicMs: () => 0 },
-    random: systemRandom,
-  })
+const start = async ({ secrets = [oldSecret], algorithm, database = connect() }: Start = {}) => {
+  const clock = { nowMs: () => nowMs, monotonicMs: () => 0 }
+  const { keys } = keyInstance({ database, clock, secrets, ...(algorithm && { algorithm }) })
+  await keys.open()
+  return keys
+}
 
-const rows = async () => (await owner.query('SELECT * FROM signing_keys ORDER BY kid')).rows
+const rows = async () => (await owner.query('SELECT * FROM signing_keys ORDER BY state, kid')).rows
 
 beforeAll(async () => {
-  fresh = await freshDatabase()
-  const database = openDatabase({
-    url: fresh.ownerUrl,
-    poolSize: 1,
-    connectTimeoutMs: 10_000,
-    statementTimeoutMs: 0,
-    preparedStatements: false,
-    onIdleError: () => undefined,
-  })
-  await migrate(database, decodeURIComponent(new URL(fresh.appUrl).username))
-  await database.close()
+  fresh = await migratedDatabase()
   owner = new pg.Client(fresh.ownerUrl)
   await owner.connect()
 })
@@ -77,13 +50,13 @@ afterAll(async () => {
 
 describe('the first start', () => {
   test.for(everyAlgorithm)(
-    'makes one active key of %s, which signs and is published',
+    'makes two keys of %s: one signs, the other is published and will be next',
     async (algorithm) => {
       const keys = await start({ algorithm })
       const signer = keys.signer()
       expect(signer.algorithm).toBe(algorithm)
       expect(keys.verificationKey(signer.kid)).toMatchObject({ kid: signer.kid, algorithm })
-      expect(keys.warnings).toEqual([])
+      expect(keys.warnings()).toEqual([])
       expect(await rows()).toMatchObject([
         {
           kid: signer.kid,
@@ -94,14 +67,17 @@ describe('the first start', () => {
           activated_at: new Date(nowMs),
           retired_at: null,
         },
+        { algorithm, state: 'next', created_at: new Date(nowMs), activated_at: null },
       ])
+      const [, next] = await rows()
+      expect(keys.verificationKey(next.kid)).toMatchObject({ kid: next.kid, algorithm })
     },
   )
 
-  test('of six instances at once makes one key, and all sign with it', async () => {
+  test('of six instances at once makes one pair of keys, and all sign with the same', async () => {
     const instances = await Promise.all(Array.from({ length: 6 }, () => start()))
     const kids = instances.map((keys) => keys.signer().kid)
-    expect(await rows()).toHaveLength(1)
+    expect(await rows()).toHaveLength(2)
     expect(new Set(kids).size).toBe(1)
   })
 
@@ -120,14 +96,14 @@ describe('the first start', () => {
     await owner.query('COMMIT')
     const kids = (await starting).map((keys) => keys.signer().kid)
     expect(new Set(kids).size).toBe(1)
-    expect(await rows()).toHaveLength(1)
+    expect(await rows()).toHaveLength(2)
   })
 
   test('is followed by starts that keep the key', async () => {
     const { kid } = (await start()).signer()
     const again = await start()
     expect(again.signer().kid).toBe(kid)
-    expect(await rows()).toHaveLength(1)
+    expect(await rows()).toHaveLength(2)
   })
 })
 
@@ -180,8 +156,8 @@ describe('a stored key', () => {
     const { kid } = (await start()).signer()
     const keys = await start({ algorithm: 'Ed25519' })
     expect(keys.signer()).toMatchObject({ kid, algorithm: 'ES256' })
-    expect(keys.warnings).toEqual([
-      'tokens are signed with ES256: SIGNING_ALGORITHM Ed25519 waits for the next rotation',
+    expect(keys.warnings()).toEqual([
+      'tokens are signed with ES256: the next rotation, or `cardea keys rotate`, begins the change to SIGNING_ALGORITHM Ed25519',
     ])
   })
 
@@ -197,8 +173,9 @@ describe('someone who can write to the table but has no secret', () => {
   test('cannot have a key of theirs published by changing the public part', async () => {
     const { kid } = (await start()).signer()
     const thief = await newSigningKey('ES256')
-    await owner.query('UPDATE signing_keys SET public_jwk = $1', [
+    await owner.query('UPDATE signing_keys SET public_jwk = $1 WHERE kid = $2', [
       JSON.stringify({ ...thief.publicJwk, kid }),
+      kid,
     ])
     const found = (await start()).verificationKey(kid)?.key
     if (found === undefined) throw new Error('the key is not known')
@@ -211,7 +188,7 @@ describe('someone who can write to the table but has no secret', () => {
     await start()
     const thief = await newSigningKey('ES256')
     await owner.query(
-      `INSERT INTO signing_keys SELECT $1, algorithm, 'retiring', $2, sealed_private, created_at, activated_at, now() FROM signing_keys`,
+      `INSERT INTO signing_keys SELECT $1, algorithm, 'retiring', $2, sealed_private, created_at, now(), now() FROM signing_keys LIMIT 1`,
       [thief.signer.kid, JSON.stringify(thief.publicJwk)],
     )
     await expect(start()).rejects.toThrow(WrongKeyEncryptionKey)
@@ -225,14 +202,16 @@ describe('someone who can write to the table but has no secret', () => {
 })
 
 describe('the table', () => {
-  test('takes no second active key, no unknown state and no kid that is no thumbprint', async () => {
+  test('takes no second active or next key, no unknown state and no kid that is no thumbprint', async () => {
     await start()
     const copy = (kid: string, state: string) =>
       owner.query(
-        `INSERT INTO signing_keys SELECT $1, algorithm, $2, public_jwk, sealed_private, created_at, activated_at, now() FROM signing_keys LIMIT 1`,
+        `INSERT INTO signing_keys SELECT $1, algorithm, $2, public_jwk, sealed_private, created_at, now(), now() FROM signing_keys LIMIT 1`,
         [kid, state],
       )
     await expect(copy('A'.repeat(43), 'active')).rejects.toThrow('signing_keys_one_active')
+    await expect(copy('A'.repeat(43), 'next')).rejects.toThrow('signing_keys_one_next')
+    await expect(copy('A'.repeat(43), 'gone')).rejects.toThrow('check constraint')
     await expect(copy('A'.repeat(43), 'asleep')).rejects.toThrow('check constraint')
     await expect(copy('short', 'retiring')).rejects.toThrow('check constraint')
     await expect(copy('A'.repeat(43), 'retiring')).resolves.toBeDefined()

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sendRaw } from '../http/toy-server.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
+import { newServiceClient } from '../support/service-client.ts'
 import { verifiedClaims } from '../support/verified-claims.ts'
 
 const path = '/.well-known/oauth-authorization-server'
@@ -23,6 +24,8 @@ test('R92: the issuer is the configured one byte for byte, and the addresses are
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     response_types_supported: [],
     grant_types_supported: [],
+    introspection_endpoint: `${issuer}/oauth/introspect`,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic'],
   })
   expect(new URL(answer.body.issuer).search + new URL(answer.body.issuer).hash).toBe('')
 })
@@ -32,7 +35,21 @@ test('R92: a token names the very issuer of the metadata, and its keys are serve
   expect((await verifiedClaims(cardea, accessToken)).iss).toBe(issuer)
   const { pathname } = new URL((await cardea.client.get(path)).body.jwks_uri)
   const jwks = await cardea.client.get(pathname)
-  expect(jwks.body.keys).toHaveLength(1)
+  // The one that signs, and the next one.
+  expect(jwks.body.keys).toHaveLength(2)
+})
+
+test('R92: introspection is where the metadata says, and takes the authentication that it names', async () => {
+  const { introspection_endpoint: endpoint } = (await cardea.client.get(path)).body
+  const { authorization } = await newServiceClient(cardea)
+  const headers = {
+    authorization,
+    'content-type': 'application/x-www-form-urlencoded',
+    'x-forwarded-proto': 'https',
+  }
+  const { pathname } = new URL(endpoint)
+  const answer = await cardea.client.post(pathname, { headers, body: 'token=x' })
+  expect([answer.status, answer.text]).toEqual([200, '{"active":false}'])
 })
 
 test('R92: nothing in it depends on Host, nor on what a proxy forwards of it', async () => {

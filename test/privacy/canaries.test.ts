@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import type { Answer, RequestOptions } from '../support/client.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { freePort } from '../support/free-port.ts'
 import { handleFields } from '../support/handles.ts'
+import { basicHeader, newServiceClient } from '../support/service-client.ts'
 import { dumpOf, sqlAs } from '../support/sql.ts'
 
 /**
@@ -78,6 +80,32 @@ const goWell = async (token: string) => {
   return { email, browser, phone, next }
 }
 
+/** A service client asks about tokens, with its own secret, a wrong one, and requests that are out of order. */
+const asService = async (...tokens: readonly string[]) => {
+  const { clientId, clientSecret, authorization } = await newServiceClient(cardea)
+  const wrong = randomBytes(32).toString('base64url')
+  for (const [name, secret] of Object.entries({ right: clientSecret, wrong })) {
+    remember(`the ${name} secret of a service client`, secret)
+    remember(`the ${name} secret in hex`, Buffer.from(secret, 'base64url').toString('hex'))
+  }
+  const form = 'application/x-www-form-urlencoded'
+  const ask = (authorization: string, body: string, path = '/oauth/introspect') =>
+    quietly('POST', path, { headers: { 'content-type': form, authorization }, body })
+  for (const token of tokens) {
+    await ask(authorization, `token=${token}`)
+    await ask(authorization, `token=${token}&token=${token}`)
+    await ask(authorization, `token=${token}%00`)
+    await ask(basicHeader(clientId, wrong), `token=${token}`)
+    await ask(basicHeader(wrong, clientId), `token=${token}&client_secret=${clientSecret}`)
+    await ask(authorization, `client_secret=${clientSecret}&token=${token}`)
+    await ask(authorization, '', `/oauth/introspect?token=${token}&client_secret=${clientSecret}`)
+  }
+  const asOwner = sqlAs(cardea.stores.migrateUrl)
+  await asOwner('ALTER TABLE service_clients RENAME TO hidden')
+  await ask(basicHeader(clientId, wrong), 'token=x')
+  await asOwner('ALTER TABLE hidden RENAME TO service_clients')
+}
+
 const goWrong = async ({ email, browser, phone, next }: Awaited<ReturnType<typeof goWell>>) => {
   const { wrong, malformed, refused, inTheAddress } = passwords
   const token = await cardea.operatorToken()
@@ -107,6 +135,7 @@ const goWrong = async ({ email, browser, phone, next }: Awaited<ReturnType<typeo
   clock.advance(60_000)
   await quietly('POST', '/refresh', { handle: browser.refreshToken })
   await quietly('POST', '/refresh', { handle: next.refreshCookie ?? '' })
+  await asService(phone.refreshToken, browser.accessToken)
   await quietly('POST', '/admin/revoke', { token, body: { everyone: true, reason: 'a test' } })
   await quietly('POST', '/logout', { body: { refresh_token: phone.refreshToken } })
 }

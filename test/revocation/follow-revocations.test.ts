@@ -5,14 +5,17 @@ import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.
 import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import {
+  createWakeUps,
   followRevocations,
-  postgresRevocationFeed,
+  postgresReadLog,
   postgresRevocationLog,
   postgresRevocationPurge,
   redisRevocationMirror,
+  revocationFeed,
 } from '../../src/revocation/index.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
+import { idNamed, nameOfId } from '../support/named-id.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
 import { seeded } from '../support/seeded.ts'
 import { sqlAs } from '../support/sql.ts'
@@ -48,13 +51,16 @@ afterEach(() => connection.close())
 const follower = () =>
   followRevocations({
     clock,
-    feed: postgresRevocationFeed(store.database, clock),
+    feed: revocationFeed({
+      log: postgresReadLog(store.database, clock),
+      wakeUps: createWakeUps(),
+    }),
     mirror: redisRevocationMirror(connection, clock),
   })
 
 const append = (key: string) =>
   postgresRevocationLog(store.database, clock, lifetimeMs, () => undefined).append({
-    target: { kind: 'sid', key },
+    target: { kind: 'sid', key: idNamed(key) },
     actor: 'system',
     reason: 'revoked',
   })
@@ -67,7 +73,7 @@ const openAppend = async (key: string) => {
   await client.query(
     `INSERT INTO revocations (kind, key, not_after, actor, reason, created_at)
      VALUES ('sid', $1, $2, 'system', 'revoked', $3)`,
-    [key, new Date(clock.nowMs() + lifetimeMs), new Date(clock.nowMs())],
+    [idNamed(key), new Date(clock.nowMs() + lifetimeMs), new Date(clock.nowMs())],
   )
   return {
     commit: async () => {
@@ -79,7 +85,7 @@ const openAppend = async (key: string) => {
 
 const mirrored = async (): Promise<string[]> =>
   (await look.keys('cardea:revoked:sid:*'))
-    .map((key) => key.slice(key.lastIndexOf(':') + 1))
+    .map((key) => nameOfId(key.slice(key.lastIndexOf(':') + 1)))
     .toSorted()
 
 test('an entry whose transaction began first and committed last is still delivered', async () => {
@@ -141,7 +147,7 @@ test('a loss that leaves no sign is mended within a minute', async () => {
   await append('one')
   await step()
   // As when one node of a cluster has lost its share.
-  await look.del('cardea:revoked:sid:one')
+  await look.del(`cardea:revoked:sid:${idNamed('one')}`)
   await step()
   expect(await mirrored()).toEqual([])
   clock.advance(60_000)

@@ -4,7 +4,7 @@ import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.
 import { systemRandom } from '../../src/lib/random.ts'
 import {
   entryLifetimeMs,
-  type Revocation,
+  type RevocationEntry,
   type RevocationMirror,
   redisRevocationMirror,
 } from '../../src/revocation/index.ts'
@@ -38,9 +38,13 @@ beforeEach(async () => {
 
 afterEach(() => connection.close())
 
-const sid = (key: string, notAfterMs: number): Revocation => ({
-  target: { kind: 'sid', key },
-  notAfterMs,
+const wholeSeconds = (ms: number): number => Math.ceil(ms / 1000)
+
+const sid = (key: string, notAfterMs: number): RevocationEntry => ({
+  kind: 'sid',
+  key,
+  minEpoch: undefined,
+  notAfter: wholeSeconds(notAfterMs),
 })
 
 /** Everything in Redis, values included. */
@@ -50,33 +54,38 @@ const contents = async (): Promise<Record<string, string | null>> => {
 }
 
 test('each kind of entry has its own key, which ends when the entry does', async () => {
-  const notAfterMs = clock.nowMs() + lifetimeMs
+  const notAfter = wholeSeconds(clock.nowMs() + lifetimeMs)
+  const minEpoch = undefined
   await mirror.write([
-    { target: { kind: 'jti', key: 'a' }, notAfterMs },
-    { target: { kind: 'sid', key: 'b' }, notAfterMs },
-    { target: { kind: 'sub', key: 'c', minEpoch: 3 }, notAfterMs },
-    { target: { kind: 'claims', key: 'c', minEpoch: 4 }, notAfterMs },
-    { target: { kind: 'everyone', key: '', minEpoch: 1_700_000_000 }, notAfterMs },
+    { kind: 'jti', key: 'a', minEpoch, notAfter },
+    { kind: 'sid', key: 'b', minEpoch, notAfter },
+    { kind: 'sub', key: 'c', minEpoch: 3, notAfter },
+    { kind: 'claims', key: 'c', minEpoch: 4, notAfter },
+    { kind: 'kid', key: 'd', minEpoch, notAfter },
+    { kind: 'everyone', key: '', minEpoch: 1_700_000_000, notAfter },
   ])
   expect(await contents()).toEqual({
     'cardea:revoked:jti:a': '1',
     'cardea:revoked:sid:b': '1',
     'cardea:revoked:sub:c': '3',
     'cardea:revoked:claims:c': '4',
+    'cardea:revoked:kid:d': '1',
     'cardea:revoked:everyone': '1700000000',
   })
   for (const key of await look.keys('*')) {
     const leftMs = await look.pttl(key)
     expect(leftMs).toBeGreaterThan(lifetimeMs - 60_000)
-    expect(leftMs).toBeLessThanOrEqual(970_000)
+    // Whole seconds, rounded up.
+    expect(leftMs).toBeLessThanOrEqual(971_000)
   }
 })
 
 test('R78: an entry that has ended is not written again', async () => {
+  clock.advance(1_000 - (clock.nowMs() % 1_000))
   const nowMs = clock.nowMs()
   await mirror.write([
     sid('ended', nowMs),
-    sid('long-ended', nowMs - 1),
+    sid('long-ended', nowMs - 1_000),
     sid('alive', nowMs + 5_000),
   ])
   expect(await contents()).toEqual({ 'cardea:revoked:sid:alive': '1' })
@@ -89,7 +98,7 @@ test('R78: an entry that has ended is not written again', async () => {
 test('I7: neither order nor duplicates of entries change what Redis holds, and epochs only rise', async () => {
   const { seed, next, shuffle } = seeded()
   const notAfterMs = clock.nowMs() + lifetimeMs
-  const entries: Revocation[] = []
+  const entries: RevocationEntry[] = []
   const expected: Record<string, string> = {}
   for (let made = 0; made < 40; made += 1) {
     const key = `account-${next(5)}`
@@ -97,14 +106,13 @@ test('I7: neither order nor duplicates of entries change what Redis holds, and e
     // With as many digits as it takes to tell numbers from texts: "9" is more than "10" to a text.
     const minEpoch = 1 + next(2_000)
     entries.push(
-      { target: { kind, key, minEpoch }, notAfterMs },
+      { kind, key, minEpoch, notAfter: wholeSeconds(notAfterMs) },
       sid(`session-${next(9)}`, notAfterMs),
     )
   }
-  for (const { target } of entries) {
-    const name = `cardea:revoked:${target.kind}:${target.key}`
-    const epoch = 'minEpoch' in target ? target.minEpoch : 1
-    expected[name] = String(Math.max(epoch, Number(expected[name] ?? 0)))
+  for (const { kind, key, minEpoch = 1 } of entries) {
+    const name = `cardea:revoked:${kind}:${key}`
+    expected[name] = String(Math.max(minEpoch, Number(expected[name] ?? 0)))
   }
   for (let round = 0; round < 30; round += 1) {
     await look.flushall()

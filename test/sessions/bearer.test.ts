@@ -23,7 +23,8 @@ test('R24: an access token is an at+jwt of 900 seconds, with a key id, all regis
   const beforeSeconds = Math.floor(Date.now() / 1000)
   const { accessToken, body } = await cardea.client.logIn(signedIn)
   const { keys } = (await cardea.client.get('/.well-known/jwks.json')).body
-  expect(headerOf(accessToken)).toEqual({ typ: 'at+jwt', alg: 'ES256', kid: keys[0].kid })
+  const kid = expect.toBeOneOf(keys.map((key: { kid: string }) => key.kid))
+  expect(headerOf(accessToken)).toEqual({ typ: 'at+jwt', alg: 'ES256', kid })
   const claims = await verifiedClaims(cardea, accessToken, { audience: 'https://a.example.com' })
   expect(claims).toEqual({
     iss: cardea.config.issuer,
@@ -156,6 +157,8 @@ test('R103: a check that breaks denies the request, is logged once, and the proc
   try {
     const { accessToken } = await own.client.logIn(await own.createAccount())
     const ask = () => own.client.get('/account', { token: accessToken })
+    // Not fresh: each check is a statement then.
+    await own.instances[0]!.core.revocations.replica.close()
     await asOwner('ALTER TABLE revocations RENAME COLUMN not_after TO moved')
     const linesBefore = own.log.length
     const broken = await ask()

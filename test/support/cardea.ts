@@ -90,13 +90,11 @@ export const startCardea = async (options: CardeaOptions = {}): Promise<Cardea> 
   await prepareSchema(config, stores)
   const log: string[] = []
   const machine = { clock: options.clock ?? systemClock, random: systemRandom }
-  const app = {
-    logStream: { write: (line: string) => void log.push(line) },
-    ...(options.timeouts && { timeouts: options.timeouts }),
-  }
+  const logStream = { write: (line: string) => void log.push(line) }
+  const app = { ...(options.timeouts && { timeouts: options.timeouts }) }
   const instances: Instance[] = []
   for (let index = 0; index < (options.instances ?? 1); index += 1) {
-    instances.push(await startInstance(config, stores, { machine, app }))
+    instances.push(await startInstance(config, stores, { machine, app, logStream }))
   }
   const [first] = instances
   if (!first) throw new Error('at least one instance is needed')

@@ -2,6 +2,7 @@ import { argon2PasswordHasher, loadArgon2 } from '../../src/accounts/index.ts'
 import type { Argon2Engine } from '../../src/accounts/password-engine.ts'
 import { createApp } from '../../src/app.ts'
 import { composeCore } from '../../src/compose.ts'
+import { openLog } from '../../src/http/log.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import type { Cardea } from './cardea.ts'
@@ -36,7 +37,7 @@ export const startCountedHashing = async (cardea: Cardea): Promise<CountedHashin
   const core = await composeCore(cardea.config, cardea.stores, machine)
   const { peppers } = cardea.stores
   const hasher = argon2PasswordHasher({ engine: counted, random: systemRandom, peppers })
-  const app = await createApp({ ...core, hasher }, { logStream: { write: () => undefined } })
+  const app = await createApp({ ...core, hasher }, openLog({ logLevel: 'silent' }))
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   return {
     client: httpClient(address),

@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import type { Cardea } from './cardea.ts'
 import type { Answer } from './client.ts'
+import { whenRefused } from './when-refused.ts'
 
 /** Lets the event loop turn a few times, so that racing requests start in ever other orders. */
 const turns = async (count: number): Promise<void> => {
@@ -45,10 +46,7 @@ export const expectAllDead = async (
   const won = answers.filter(({ status }) => status === 200)
   for (const answer of answers) expect([200, 401]).toContain(answer.status)
   for (const [place, answer] of won.entries()) {
-    const { status } = await cardea
-      .clientOf(place)
-      .get('/account', { token: answer.body.access_token })
-    expect(status).toBe(401)
+    await whenRefused(cardea.clientOf(place), answer.body.access_token)
   }
   const successor = won[0]?.refreshCookie
   for (const dead of successor ? [successor, handle] : [handle]) {

@@ -43,19 +43,36 @@ export type StatementCounter = {
   readonly take: () => Record<'Parse' | 'Bind' | 'Execute' | 'Sync' | 'Query', number>
 }
 
-export const statementCounter = (): StatementCounter => {
-  const none = { Parse: 0, Bind: 0, Execute: 0, Sync: 0, Query: 0 }
+/** The name of the statement that a message makes or runs, or its text when it has no name; undefined for other messages. */
+const statementIn = ({ name, body }: ClientMessage): string | undefined => {
+  const [first = '', second = ''] = body.toString('utf8').split('\0', 2)
+  if (name === 'Parse') return first === '' ? second : first
+  // Running one without a name: what it is was said before.
+  return name === 'Bind' && second !== '' ? second : undefined
+}
+
+const none = { Parse: 0, Bind: 0, Execute: 0, Sync: 0, Query: 0 }
+
+const isKept = (name: string): name is keyof typeof none => Object.hasOwn(none, name)
+
+/** @param isCounted by the name of a statement, or its text when it has none; every one unless told */
+export const statementCounter = (
+  isCounted: (statement: string) => boolean = () => true,
+): StatementCounter => {
   let counts = { ...none }
   return {
-    observe: () => ({
-      onClientBytes: messageReader(({ name }) => {
-        if (name === 'Parse') counts.Parse += 1
-        if (name === 'Bind') counts.Bind += 1
-        if (name === 'Execute') counts.Execute += 1
-        if (name === 'Sync') counts.Sync += 1
-        if (name === 'Query') counts.Query += 1
-      }),
-    }),
+    observe: () => {
+      let isCounting = true
+      return {
+        onClientBytes: messageReader((message) => {
+          const { name } = message
+          const statement = statementIn(message)
+          if (statement !== undefined) isCounting = isCounted(statement)
+          if (!isCounting) return
+          if (isKept(name)) counts[name] += 1
+        }),
+      }
+    },
     take: () => {
       const taken = counts
       counts = { ...none }

@@ -42,10 +42,14 @@ const relay = ({ from, to, delayMs }: Direction, fateOf: (bytes: Buffer) => Fate
   from.on('close', cut)
 }
 
-/** A proxy before a store of the test, on a free port of the loopback, that can lose, delay and observe what passes. */
+/**
+ * A proxy before a store of the test, on the loopback, that can lose, delay and observe what passes. It takes a free port unless it is
+ * to take that of one that was stopped.
+ */
 export const startTcpProxy = async (
   target: string,
   observe: () => Observer = () => ({}),
+  wantedPort = 0,
 ): Promise<TcpProxy> => {
   const { hostname, port: targetPort } = new URL(target)
   const sockets = new Set<Socket>()
@@ -65,7 +69,7 @@ export const startTcpProxy = async (
     relay({ from: upstream, to: client, delayMs: () => delays.toClientMs }, (bytes) =>
       observer.onServerBytes ? observer.onServerBytes(bytes) : 'pass',
     )
-  }).listen(0, '127.0.0.1')
+  }).listen(wantedPort, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
   if (typeof address !== 'object' || address === null) throw new Error('no port to be had')

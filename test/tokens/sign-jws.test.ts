@@ -1,7 +1,7 @@
 import { sign, verify } from 'node:crypto'
 import { compactVerify, decodeProtectedHeader } from 'jose'
 import { describe, expect, test } from 'vitest'
-import { rawSignature, signJws } from '../../src/tokens/sign-jws.ts'
+import { jwsHeader, rawSignature, signJws } from '../../src/tokens/sign-jws.ts'
 import { everyAlgorithm, newSigningKey } from '../keys/new-signing-key.ts'
 
 const es256 = await newSigningKey('ES256')
@@ -28,7 +28,7 @@ describe('a signed JWS', () => {
   test.for(everyAlgorithm)('of %s is verified by jose and by node:crypto', async (algorithm) => {
     const key = await newSigningKey(algorithm)
     const payload = { text: 'Grüße, 世界' }
-    const token = signJws(key.signer, 'at+jwt', payload)
+    const token = signJws(key.signer, jwsHeader(key.signer, 'at+jwt'), payload)
     expect(decodeProtectedHeader(token)).toEqual({
       typ: 'at+jwt',
       alg: algorithm,
@@ -48,7 +48,7 @@ describe('a signed JWS', () => {
     const failed: string[] = []
     let short = 0
     for (let round = 0; round < 10_000; round += 1) {
-      const token = signJws(es256.signer, 'at+jwt', { round })
+      const token = signJws(es256.signer, jwsHeader(es256.signer, 'at+jwt'), { round })
       const raw = Buffer.from(token.slice(token.lastIndexOf('.') + 1), 'base64url')
       const hasShortCoordinate = raw[0] === 0 || raw[32] === 0
       if (hasShortCoordinate) short += 1

@@ -1,0 +1,147 @@
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { readPage } from '../documentation/markdown.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
+import type { ForeignProcess } from '../support/foreign-process.ts'
+import { freePort } from '../support/free-port.ts'
+import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { decodePart } from './bad-tokens.ts'
+import { guidePage, runGuide } from './guide-code.ts'
+
+let redisServer: RedisServer
+let redis: Redis
+let cardea: Cardea
+let python: ForeignProcess
+let operator: string
+
+beforeAll(async () => {
+  redisServer = await startRedis()
+  redis = new Redis(redisServer.url)
+  redis.on('error', () => undefined)
+  const port = await freePort()
+  const issuer = `http://127.0.0.1:${port}`
+  cardea = await startCardea({
+    redisUrl: redisServer.url,
+    config: { port, issuer, audiences: [issuer] },
+  })
+  python = await runGuide('python', 'ask-redis.py', [
+    {
+      page: guidePage,
+      name: 'cardea_tokens.py',
+      replace: { 'https://auth.example.com': issuer, 'https://shop.example.com': issuer },
+    },
+    {
+      page: 'docs/guides/ask-redis.md',
+      name: 'cardea_redis.py',
+      replace: { 'redis://127.0.0.1:6379': redisServer.url },
+    },
+  ])
+  operator = await cardea.operatorToken()
+  await isIntact()
+})
+afterAll(async () => {
+  await python?.stop()
+  await cardea?.stop()
+  redis?.disconnect()
+  await redisServer?.stop()
+})
+
+const isIntact = () =>
+  vi.waitUntil(async () => (await redis.get('cardea:mirror:intact')) !== null, { timeout: 10_000 })
+
+const signIn = async (known?: TestAccount) => {
+  const account = known ?? (await cardea.createAccount())
+  const { accessToken: token } = await cardea.client.logIn(account)
+  const { jti, sid, sub } = decodePart(token, 1)
+  return { account, token, jti, sid, sub, kid: decodePart(token, 0)['kid'] }
+}
+
+const revoke = async (body: Record<string, unknown>) => {
+  const answer = await cardea.client.post('/admin/revoke', { token: operator, body })
+  expect(answer.status).toBe(200)
+}
+
+const askAbout = (token: string) => python.ask({ token })
+
+/** The guide's code for JavaScript, about a token that is taken as verified. */
+const askInJavaScript = async (token: string): Promise<unknown> => {
+  const code = /^```js\n([\s\S]*?)^```$/m.exec(readPage('docs/guides/ask-redis.md'))?.[1] ?? ''
+  const source = `data:text/javascript;base64,${Buffer.from(code).toString('base64')}`
+  const { isRevoked } = await import(/* @vite-ignore */ source)
+  return await isRevoked(redis, decodePart(token, 1), decodePart(token, 0)['kid'])
+}
+
+describe('a service in Python that asks Redis with the code of the guide', () => {
+  test.for(['jti', 'sid', 'sub'] as const)(
+    'sees a revoked %s as soon as the revocation is answered, and no other token',
+    async (kind) => {
+      const revoked = await signIn()
+      const other = await signIn()
+      expect(await askAbout(revoked.token)).toEqual({ revoked: false })
+      await revoke({ [kind]: revoked[kind] })
+      expect(await askAbout(revoked.token)).toEqual({ revoked: true })
+      expect(await askAbout(other.token)).toEqual({ revoked: false })
+    },
+  )
+
+  test('lets an account in again that signs in after its revocation', async () => {
+    const before = await signIn()
+    await revoke({ sub: before.sub })
+    const after = await signIn(before.account)
+    expect(await askAbout(after.token)).toEqual({ revoked: false })
+    expect(await askAbout(before.token)).toEqual({ revoked: true })
+  })
+
+  test('sees that the roles in a token are old', async () => {
+    const { token, sub } = await signIn()
+    const body = { roles: ['editor'] }
+    await cardea.client.send('PATCH', `/admin/accounts/${sub}`, { token: operator, body })
+    expect(await askAbout(token)).toEqual({ revoked: true })
+  })
+
+  test('knows nothing after a flush, says so, and knows again by itself', async () => {
+    const { token, sid } = await signIn()
+    await revoke({ sid })
+    await redis.flushall()
+    expect(await askAbout(token)).toEqual({ unknown: 'EntriesLost' })
+    await isIntact()
+    expect(await askAbout(token)).toEqual({ revoked: true })
+  })
+
+  test('sees that everything was revoked, and lets in whoever signs in afterwards', async () => {
+    const before = await signIn()
+    await revoke({ everyone: true })
+    operator = await cardea.operatorToken()
+    expect(await askAbout(before.token)).toEqual({ revoked: true })
+    expect(await askAbout((await signIn()).token)).toEqual({ revoked: false })
+  })
+
+  test('sees that the signing key was withdrawn, while it still has the key', async () => {
+    const { token, kid } = await signIn()
+    expect(await askAbout(token)).toEqual({ revoked: false })
+    expect(await askInJavaScript(token)).toBe(false)
+    await revoke({ kid })
+    operator = await cardea.operatorToken()
+    expect(await askAbout(token)).toEqual({ revoked: true })
+    expect(await askInJavaScript(token)).toBe(true)
+    expect(await askAbout((await signIn()).token)).toEqual({ revoked: false })
+  })
+
+  test('finds the withdrawal of a signing key there for a week', async () => {
+    const { kid } = await signIn()
+    await revoke({ kid })
+    operator = await cardea.operatorToken()
+    const left = await redis.ttl(`cardea:revoked:kid:${kid}`)
+    expect(left).toBeGreaterThan(6.9 * 24 * 3600)
+    expect(left).toBeLessThanOrEqual(7 * 24 * 3600)
+  })
+
+  test('cannot know while Redis is away', async () => {
+    const { token } = await signIn()
+    await redisServer.kill()
+    expect(await askAbout(token)).toEqual({ unknown: 'ConnectionError' })
+    await redisServer.restart()
+    await isIntact()
+    expect(await askAbout(token)).toEqual({ revoked: false })
+  })
+})

@@ -1,0 +1,200 @@
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import type { ForeignProcess } from '../support/foreign-process.ts'
+import { freePort } from '../support/free-port.ts'
+import { newServiceClient, type TestServiceClient } from '../support/service-client.ts'
+import { type Fate, startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { decodePart } from './bad-tokens.ts'
+import { guidePage, runGuide } from './guide-code.ts'
+
+const binary = 'application/vnd.cardea.revocations'
+
+let cardea: Cardea
+let proxy: TcpProxy
+let fate: Fate = 'pass'
+let client: TestServiceClient
+let operator: string
+const processes: ForeignProcess[] = []
+
+/** The guide's verifier and its copy, which reaches the feed through the proxy. */
+const startFollower = async (secret = client.clientSecret): Promise<ForeignProcess> => {
+  const { issuer } = cardea.config
+  const follower = await runGuide(
+    'python',
+    'follow-feed.py',
+    [
+      {
+        page: guidePage,
+        name: 'cardea_tokens.py',
+        replace: { 'https://auth.example.com': issuer, 'https://shop.example.com': issuer },
+      },
+      { page: guidePage, name: 'cardea_replica.py' },
+    ],
+    [`http://127.0.0.1:${proxy.port}`, client.clientId, secret],
+  )
+  processes.push(follower)
+  return follower
+}
+
+beforeAll(async () => {
+  const port = await freePort()
+  const issuer = `http://127.0.0.1:${port}`
+  cardea = await startCardea({ config: { port, issuer, audiences: [issuer] } })
+  proxy = await startTcpProxy(issuer, () => ({ onServerBytes: () => fate }))
+  client = await newServiceClient(cardea)
+  operator = await cardea.operatorToken()
+})
+afterAll(async () => {
+  for (const one of processes) await one.stop()
+  await proxy?.stop()
+  await cardea?.stop()
+})
+
+const signIn = async () => {
+  const account = await cardea.createAccount()
+  const { accessToken: token } = await cardea.client.logIn(account)
+  const { jti, sid, sub } = decodePart(token, 1)
+  return { account, token, jti, sid, sub, kid: decodePart(token, 0)['kid'] }
+}
+
+const revoke = async (body: Record<string, unknown>) => {
+  const answer = await cardea.client.post('/admin/revoke', { token: operator, body })
+  expect(answer.status).toBe(200)
+}
+
+type Verdict = { readonly revoked?: boolean; readonly unknown?: string }
+
+/** Waits until the follower says so. */
+const until = (follower: ForeignProcess, token: string, isIt: (verdict: Verdict) => boolean) =>
+  vi.waitUntil(async () => isIt(await follower.ask({ token })), { timeout: 15_000 })
+
+const isGood = ({ revoked }: Verdict) => revoked === false
+const isRevoked = ({ revoked }: Verdict) => revoked === true
+const isUnknown = ({ unknown }: Verdict) => unknown !== undefined
+
+describe("a service in Python that follows the feed with the guide's code", () => {
+  let follower: ForeignProcess
+  beforeAll(async () => {
+    follower = await startFollower()
+  })
+
+  test.for(['jti', 'sid', 'sub', 'roles'] as const)(
+    'refuses a token after its revocation by %s, and no other',
+    async (kind) => {
+      const doomed = await signIn()
+      const other = await signIn()
+      await until(follower, doomed.token, isGood)
+      if (kind === 'roles') {
+        const body = { roles: ['editor'] }
+        await cardea.client.send('PATCH', `/admin/accounts/${doomed.sub}`, {
+          token: operator,
+          body,
+        })
+      } else {
+        await revoke({ [kind]: doomed[kind] })
+      }
+      await until(follower, doomed.token, isRevoked)
+      expect(await follower.ask({ token: other.token })).toEqual({ revoked: false })
+      const { accessToken } = await cardea.client.logIn(doomed.account)
+      expect(await follower.ask({ token: accessToken })).toEqual({ revoked: false })
+    },
+  )
+
+  test('accepts nothing any more when the feed is silent, and knows what it missed when it speaks again', async () => {
+    const doomed = await signIn()
+    await until(follower, doomed.token, isGood)
+    // Connections stay open, and no byte comes.
+    fate = 'lose'
+    await revoke({ sid: doomed.sid })
+    await until(follower, doomed.token, isUnknown)
+    fate = 'pass'
+    const verdicts: Verdict[] = []
+    await vi.waitUntil(
+      async () => {
+        const verdict: Verdict = await follower.ask({ token: doomed.token })
+        verdicts.push(verdict)
+        return verdict.revoked
+      },
+      { timeout: 15_000 },
+    )
+    expect(verdicts.filter(isGood)).toEqual([])
+  })
+
+  test('refuses what was made with a signing key that was withdrawn, while it still has the key', async () => {
+    const doomed = await signIn()
+    await until(follower, doomed.token, isGood)
+    await revoke({ kid: doomed.kid })
+    operator = await cardea.operatorToken()
+    await until(follower, doomed.token, isRevoked)
+    await until(follower, (await signIn()).token, isGood)
+  })
+
+  test('refuses everything from before everything was revoked, from its first snapshot on', async () => {
+    const before = await signIn()
+    await revoke({ everyone: true })
+    operator = await cardea.operatorToken()
+    const after = await signIn()
+    const newcomer = await startFollower()
+    await until(newcomer, before.token, isRevoked)
+    expect(await newcomer.ask({ token: after.token })).toEqual({ revoked: false })
+    await until(follower, before.token, isRevoked)
+  })
+
+  test('accepts nothing with a wrong secret, and can say why', async () => {
+    const stranger = await startFollower(client.clientSecret.replace(/.{8}$/, 'AAAAAAAA'))
+    const { token } = await signIn()
+    await until(stranger, token, ({ unknown = '' }) => unknown.includes('401'))
+  })
+})
+
+describe('the feed, as the guide describes it', () => {
+  const get = (path: string, headers: Record<string, string> = {}) =>
+    fetch(`${cardea.config.issuer}${path}`, {
+      headers: { authorization: client.authorization, ...headers },
+    })
+
+  test('says the same in JSON and in the binary form, as the code of the guide reads it', async () => {
+    for (let count = 0; count < 3; count += 1) await revoke({ sid: (await signIn()).sid })
+    await revoke({ sub: (await signIn()).sub })
+    const python = await runGuide('python', 'decode-feed.py', [
+      { page: guidePage, name: 'cardea_binary.py' },
+    ])
+    processes.push(python)
+    for (const path of ['/revocations/snapshot', '/revocations?cursor=0']) {
+      const inJson = await get(path)
+      expect(inJson.headers.get('content-type')).toMatch(/^application\/json/)
+      const inBinary = await get(path, { accept: binary })
+      expect(inBinary.headers.get('content-type')).toBe(binary)
+      const bytes = Buffer.from(await inBinary.arrayBuffer())
+      const { page } = await python.ask({ page: bytes.toString('base64') })
+      const json = JSON.parse(await inJson.text())
+      expect(page.feed_id).toBe(json.feed_id)
+      expect(page.entries.length).toBeGreaterThanOrEqual(4)
+      // Entries come in any order.
+      expect(page.entries).toHaveLength(json.entries.length)
+      expect(page.entries).toEqual(expect.arrayContaining(json.entries))
+    }
+  })
+
+  test.each([
+    ['/revocations?cursor=18446744073709551615', 410, 'cursor_unknown'],
+    ['/revocations?cursor=yesterday', 410, 'cursor_unknown'],
+    ['/revocations?cursor=1&wait=4', 400, 'invalid_request'],
+    ['/revocations?wait=1', 400, 'invalid_request'],
+  ])('answers %s with %i %s', async (path, status, code) => {
+    const answer = await get(path)
+    expect(answer.status).toBe(status)
+    expect(await answer.json()).toMatchObject({ code })
+  })
+
+  test('answers nobody without the credentials of a service client', async () => {
+    for (const path of ['/revocations/snapshot', '/revocations?cursor=1']) {
+      const nobody = await fetch(`${cardea.config.issuer}${path}`)
+      expect(nobody.status).toBe(401)
+      expect(await nobody.json()).toMatchObject({ code: 'missing_credentials' })
+      const stranger = await get(path, { authorization: `Basic ${btoa('shop:wrong')}` })
+      expect(stranger.status).toBe(401)
+      expect(await stranger.json()).toMatchObject({ code: 'invalid_client' })
+    }
+  })
+})

@@ -1,0 +1,70 @@
+import { cp, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { readPage } from '../documentation/markdown.ts'
+import { findInterpreter, type LanguageName } from '../support/foreign-languages.ts'
+import { type ForeignProcess, startForeign } from '../support/foreign-process.ts'
+import { scratchFolder } from '../support/scratch-folder.ts'
+
+export const guidePage = 'docs/guides/verify-in-any-language.md'
+
+/** The code of a page whose first line is ` ```language name `. */
+export const namedBlock = (page: string, name: string): string => {
+  const fence = '```'
+  const start = new RegExp(`^${fence}[a-z]+ ${name.replaceAll('.', '\\.')}\\n`, 'm').exec(
+    readPage(page),
+  )
+  if (!start) throw new Error(`${page} has no code called ${name}`)
+  const rest = readPage(page).slice(start.index + start[0].length)
+  return rest.slice(0, rest.indexOf(`\n${fence}`) + 1)
+}
+
+/** A file of the guide, and what to put in the place of its examples: addresses, mostly. */
+export type GuideFile = {
+  readonly page: string
+  readonly name: string
+  readonly replace?: Readonly<Record<string, string>>
+  /** Written in front of it. */
+  readonly before?: string
+}
+
+const sourceOf = ({ page, name, replace = {}, before = '' }: GuideFile): string => {
+  const block = namedBlock(page, name)
+  for (const example of Object.keys(replace)) {
+    if (!block.includes(example)) throw new Error(`${name} does not say ${example}`)
+  }
+  return Object.entries(replace).reduce(
+    (text, [example, value]) => text.replaceAll(example, value),
+    before + block,
+  )
+}
+
+const driverFolder = fileURLToPath(new URL('drivers', import.meta.url))
+
+/** How each interpreter finds the files of the folder that it runs in. */
+const searchHere: Record<LanguageName, readonly string[]> = {
+  python: [],
+  perl: ['-I.'],
+  ruby: ['-I.'],
+}
+
+/** A process of another language that runs the guide's own code, in a folder with nothing else but the driver that calls it. */
+export const runGuide = async (
+  language: LanguageName,
+  driver: string,
+  files: readonly GuideFile[],
+  args: readonly string[] = [],
+): Promise<ForeignProcess> => {
+  const program = await findInterpreter(language)
+  const folder = await scratchFolder('guide')
+  for (const file of files) await writeFile(join(folder.path, file.name), sourceOf(file))
+  await cp(join(driverFolder, driver), join(folder.path, driver))
+  const child = startForeign(program, [...searchHere[language], driver, ...args], folder.path)
+  return {
+    ask: child.ask,
+    stop: async () => {
+      await child.stop()
+      await folder.remove()
+    },
+  }
+}

@@ -1,0 +1,67 @@
+import type { SigningAlgorithm } from '../../src/keys/index.ts'
+import type { LanguageName } from '../support/foreign-languages.ts'
+import type { ForeignProcess } from '../support/foreign-process.ts'
+import { type GuideFile, guidePage, runGuide } from './guide-code.ts'
+
+/** The audience in the guide's examples, and of most tokens here. */
+export const shop = 'https://shop.example.com'
+
+/** A library of another language, as the first column of the guide's table calls it, and the guide's code for it. */
+export type Library = {
+  readonly library: string
+  readonly language: LanguageName
+  readonly driver: string
+  readonly file: string
+  readonly algorithmsText: string
+}
+
+export const libraries: readonly Library[] = [
+  {
+    library: 'Python, PyJWT',
+    language: 'python',
+    driver: 'verify.py',
+    file: 'cardea_tokens.py',
+    algorithmsText: '"ES256"',
+  },
+  {
+    library: 'Perl, Crypt::JWT',
+    language: 'perl',
+    driver: 'verify.pl',
+    file: 'CardeaTokens.pm',
+    algorithmsText: "'ES256'",
+  },
+  {
+    library: 'Ruby, jwt',
+    language: 'ruby',
+    driver: 'verify.rb',
+    file: 'cardea_tokens.rb',
+    algorithmsText: '"ES256"',
+  },
+]
+
+/** The guide's code with the addresses of the test; with Ed25519 also the lines that the guide adds for it. */
+export const startVerifier = async (
+  { language, driver, file, algorithmsText }: Library,
+  issuer: string,
+  algorithm: SigningAlgorithm = 'ES256',
+): Promise<ForeignProcess> => {
+  const code: GuideFile = {
+    page: guidePage,
+    name: file,
+    replace: {
+      'https://auth.example.com': issuer,
+      [algorithmsText]: algorithmsText.replace('ES256', algorithm),
+    },
+  }
+  const isEd25519InPython = algorithm === 'Ed25519' && language === 'python'
+  return await runGuide(
+    language,
+    driver,
+    isEd25519InPython
+      ? [
+          { ...code, before: 'import cardea_ed25519\n' },
+          { page: guidePage, name: 'cardea_ed25519.py' },
+        ]
+      : [code],
+  )
+}

@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { loadConfig } from '../../src/config/index.ts'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { introspect, newServiceClient, type TestServiceClient } from '../support/service-client.ts'
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+
+const { databaseConnectTimeoutMs, databaseStatementTimeoutMs } = loadConfig({})
+
+let clock: FakeClock
+let database: FreshDatabase
+let proxy: TcpProxy
+let cardea: Cardea
+let shop: TestServiceClient
+let token: string
+
+beforeAll(async () => {
+  clock = fakeClock()
+  database = await freshDatabase()
+  proxy = await startTcpProxy(database.appUrl)
+  const throughProxy = { ...database, appUrl: proxy.through(database.appUrl) }
+  cardea = await startCardea({
+    clock,
+    database: throughProxy,
+    config: { databaseConnectTimeoutMs, databaseStatementTimeoutMs },
+  })
+  shop = await newServiceClient(cardea)
+  token = (await cardea.client.logIn(await cardea.createAccount())).accessToken
+})
+afterAll(async () => {
+  await cardea.stop()
+  await proxy.stop()
+  await database.drop()
+})
+
+test('R103: while Postgres is away a client that is not remembered is 503 without a challenge, never 401 and never let in', async () => {
+  const ask = () => introspect(cardea.client, shop.authorization, { token })
+  expect((await ask()).body).toMatchObject({ active: true })
+  clock.advance(5_000)
+  proxy.slowDown({ toServerMs: 60_000 })
+  const answer = await ask()
+  expect(answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } })
+  expect(answer.headers.get('www-authenticate')).toBeNull()
+  expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+  proxy.slowDown({})
+  proxy.cutAll()
+  await expect
+    .poll(async () => (await ask()).body, { timeout: 10_000 })
+    .toMatchObject({
+      active: true,
+    })
+})

@@ -1,0 +1,297 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
+import { mostChanges, postgresReadLog } from '../../src/revocation/postgres-read-log.ts'
+import { postgresRevocationLog } from '../../src/revocation/postgres-revocation-log.ts'
+import type { LogChanges, ReadLog } from '../../src/revocation/revocation-log.ts'
+import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
+import { idNamed, nameOfId } from '../support/named-id.ts'
+import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
+import { seeded } from '../support/seeded.ts'
+import { sqlAs } from '../support/sql.ts'
+
+const lifetimeMs = 970_000
+
+const namesIn = ({ rows }: LogChanges): string[] | 'too_many' =>
+  rows === 'too_many' ? rows : rows.map(({ entry }) => nameOfId(entry.key)).toSorted()
+
+describe('the log of revocations', () => {
+  let store: MigratedDatabase
+  let clock: FakeClock
+  let log: ReadLog
+
+  beforeAll(async () => {
+    store = await migratedDatabase()
+  })
+  afterAll(() => store.drop())
+  beforeEach(async () => {
+    clock = fakeClock()
+    log = postgresReadLog(store.database, clock)
+    await sqlAs(store.ownerUrl)('DELETE FROM revocations')
+  })
+
+  const appendOn = (name: string, database = store.database) =>
+    postgresRevocationLog(database, clock, lifetimeMs, () => undefined).append({
+      target: { kind: 'sid', key: idNamed(name) },
+      actor: 'somebody',
+      reason: 'their own',
+    })
+
+  /** A transaction that has appended and takes its time to commit. */
+  const openAppend = async (name: string) => {
+    const client = new pg.Client(store.appUrl)
+    await client.connect()
+    await client.query('BEGIN')
+    await client.query(
+      `INSERT INTO revocations (kind, key, not_after, actor, reason, created_at)
+       VALUES ('sid', $1, $2, 'somebody', 'their own', $3)`,
+      [idNamed(name), new Date(clock.nowMs() + lifetimeMs), new Date(clock.nowMs())],
+    )
+    const end = (how: string) => async () => {
+      await client.query(how)
+      await client.end()
+    }
+    return { commit: end('COMMIT'), rollBack: end('ROLLBACK') }
+  }
+
+  const cursorNow = async (): Promise<bigint> => BigInt((await log.snapshot()).cursor)
+
+  test('late commit: what a transaction held open while cursors went on is delivered from every cursor given out meanwhile', async () => {
+    const late = await openAppend('late')
+    const cursors = [await cursorNow()]
+    for (const name of ['one', 'two', 'three']) {
+      await appendOn(name)
+      const { cursor } = await log.changes(cursors.at(-1) ?? 0n)
+      cursors.push(cursor)
+    }
+    await late.commit()
+    for (const cursor of cursors) {
+      const changes = await log.changes(cursor)
+      expect(namesIn(changes), `from ${cursor}`).toContain('late')
+      expect(namesIn(await log.changes(changes.cursor))).toEqual([])
+    }
+  })
+
+  test('what was rolled back is never delivered, and no cursor waits for it', async () => {
+    const start = await cursorNow()
+    const undone = await openAppend('undone')
+    await appendOn('kept')
+    await undone.rollBack()
+    const changes = await log.changes(start)
+    expect(namesIn(changes)).toEqual(['kept'])
+    expect(changes.cursor).toBe(changes.end)
+  })
+
+  test('R76: whatever the order in which transactions begin, commit and are read, a reader who goes from cursor to cursor has all', async () => {
+    const { seed, next, shuffle } = seeded()
+    let cursor = await cursorNow()
+    const seen = new Set<string>()
+    const read = async () => {
+      const changes = await log.changes(cursor)
+      for (const name of namesIn(changes)) seen.add(name)
+      cursor = changes.cursor
+    }
+    const names = Array.from({ length: 40 }, (_, place) => `n${String(place).padStart(2, '0')}`)
+    const open: Awaited<ReturnType<typeof openAppend>>[] = []
+    for (const name of names) {
+      open.push(await openAppend(name))
+      if (next(3) > 0) await open.splice(next(open.length), 1)[0]?.commit()
+      if (next(2) === 0) await read()
+    }
+    for (const one of shuffle(open)) {
+      await one.commit()
+      await read()
+    }
+    expect([...seen].toSorted(), `seed ${seed}`).toEqual(names)
+  })
+
+  test('each kind of entry comes back as it was appended, its end rounded up to a whole second', async () => {
+    const start = await cursorNow()
+    const { append } = postgresRevocationLog(store.database, clock, 900_500, () => undefined)
+    const by = { actor: 'somebody', reason: 'their own' }
+    const [id, kid] = [idNamed('it'), Buffer.alloc(32, 7).toString('base64url')]
+    await append({ target: { kind: 'jti', key: id }, ...by })
+    await append({ target: { kind: 'sid', key: id }, ...by })
+    await append({ target: { kind: 'sub', key: id, minEpoch: 3 }, ...by })
+    await append({ target: { kind: 'claims', key: id, minEpoch: 4 }, ...by })
+    await append({ target: { kind: 'kid', key: kid }, ...by })
+    await append({ target: { kind: 'everyone', key: '', minEpoch: 2 ** 40 }, ...by })
+    const { rows } = await log.changes(start)
+    const entries = rows === 'too_many' ? [] : rows.map(({ entry }) => entry)
+    const notAfter = Math.ceil((clock.nowMs() + 900_500) / 1000)
+    const keyNotAfter = Math.ceil(clock.nowMs() / 1000 + 7 * 24 * 3600)
+    const minEpoch = undefined
+    expect(entries).toEqual([
+      { kind: 'jti', key: id, minEpoch, notAfter },
+      { kind: 'sid', key: id, minEpoch, notAfter },
+      { kind: 'sub', key: id, minEpoch: 3, notAfter },
+      { kind: 'claims', key: id, minEpoch: 4, notAfter },
+      { kind: 'kid', key: kid, minEpoch, notAfter: keyNotAfter },
+      { kind: 'everyone', key: '', minEpoch: 2 ** 40, notAfter },
+    ])
+    expect([...(await log.snapshot()).entries]).toEqual(entries)
+  })
+
+  test('R78: what has ended is in no answer, purged or not', async () => {
+    const start = await cursorNow()
+    await appendOn('old')
+    clock.advance(lifetimeMs - 1)
+    await appendOn('new')
+    expect(namesIn(await log.changes(start))).toEqual(['new', 'old'])
+    clock.advance(1)
+    expect(namesIn(await log.changes(start))).toEqual(['new'])
+    expect((await log.snapshot()).entries).toHaveLength(1)
+  })
+
+  const appendMany = (count: number) =>
+    sqlAs(store.ownerUrl)(
+      `INSERT INTO revocations (kind, key, not_after, actor, reason, created_at)
+       SELECT 'sid', translate(encode(decode(lpad(to_hex(n), 32, '0'), 'hex'), 'base64'), '+/=', '-_'),
+         $1, 'somebody', 'their own', now() FROM generate_series(1, $2) n`,
+      [new Date(clock.nowMs() + lifetimeMs), count],
+    )
+
+  test('a snapshot is read in batches as of one moment: what commits meanwhile is not in it and comes from its cursor', async () => {
+    await appendMany(12_000)
+    const reads: string[] = []
+    const { database } = store
+    // Between the batches, as another instance would.
+    const watched: Database = {
+      ...database,
+      transaction: (work) =>
+        database.transaction((sql) =>
+          work({
+            query: async (statement, values) => {
+              reads.push(statement.name)
+              if (statement.name === 'revocation_batch') await appendOn(`during ${reads.length}`)
+              return sql.query(statement, values)
+            },
+          }),
+        ),
+    }
+    const { cursor, entries } = await postgresReadLog(watched, clock).snapshot()
+    expect(reads.filter((name) => name === 'revocation_batch')).toHaveLength(4)
+    const keys = new Set([...entries].map(({ key }) => key))
+    expect(keys.size).toBe(12_000)
+    expect([...keys].map(nameOfId).filter((name) => name.startsWith('during'))).toEqual([])
+    expect(namesIn(await log.changes(BigInt(cursor)))).toEqual([
+      'during 3',
+      'during 4',
+      'during 5',
+      'during 6',
+    ])
+  })
+
+  test('a reader who is further behind than an answer may hold is told so', async () => {
+    const start = await cursorNow()
+    await appendMany(mostChanges)
+    expect(namesIn(await log.changes(start))).toHaveLength(mostChanges)
+    await appendOn('one more')
+    expect(namesIn(await log.changes(start))).toBe('too_many')
+    expect((await log.snapshot()).entries).toHaveLength(mostChanges + 1)
+  })
+
+  test('a read goes by the index of transactions whatever the cursor, also among 20,000 rows', async () => {
+    await appendMany(mostChanges)
+    await sqlAs(store.ownerUrl)('ANALYZE revocations')
+    const plan: string[] = []
+    const explaining: Database = {
+      ...store.database,
+      query: async ({ text }) => {
+        // The plan that a prepared statement falls back to: one for any cursor.
+        const rows = await sqlAs(store.ownerUrl)(`EXPLAIN (GENERIC_PLAN) ${text}`)
+        plan.push(...rows.map((row) => String(row['QUERY PLAN'])))
+        return []
+      },
+    }
+    await expect(postgresReadLog(explaining, clock).changes(1n)).rejects.toThrow('no snapshot')
+    expect(plan.join('\n')).toContain('Index Scan using revocations_by_transaction')
+    expect(plan.join('\n')).not.toMatch(/Seq Scan|Sort/)
+  })
+})
+
+describe('the name of the log', () => {
+  let server: PostgresServer
+  let database: Database
+  let log: ReadLog
+
+  beforeAll(async () => {
+    server = await startPostgres()
+    await sqlAs(server.ownerUrl)(
+      `CREATE TABLE revocations (seq bigint, xid xid8, kind text, key text, min_epoch bigint, not_after timestamptz)`,
+    )
+    const role = decodeURIComponent(new URL(server.appUrl).username)
+    await sqlAs(server.ownerUrl)(`GRANT SELECT ON revocations TO "${role}"`)
+    database = openDatabase({
+      url: server.appUrl,
+      poolSize: 2,
+      connectTimeoutMs: 2_000,
+      statementTimeoutMs: 2_000,
+      preparedStatements: true,
+      onIdleError: () => undefined,
+    })
+    log = postgresReadLog(database, fakeClock())
+  })
+  afterAll(async () => {
+    await database.close()
+    await server.stop()
+  })
+
+  const feedId = async (): Promise<string> => {
+    const inChanges = (await vi.waitFor(() => log.changes(0n), 10_000)).feedId
+    expect((await log.snapshot()).feedId).toBe(inChanges)
+    return inChanges
+  }
+
+  const systemIdentifier = async () => {
+    const text = 'SELECT system_identifier::text AS id FROM pg_control_system()'
+    return (await sqlAs(server.appUrl)<{ id: string }>(text))[0]?.id
+  }
+
+  test('names the cluster and its timeline, and outlives a restart', async () => {
+    const before = await feedId()
+    expect(before).toMatch(new RegExp(`^${await systemIdentifier()}-1-\\d+$`))
+    await server.restart()
+    expect(await feedId()).toBe(before)
+  })
+
+  test('R76: is another one after a crash, since Postgres may give out transaction numbers again that it lost', async () => {
+    const before = await feedId()
+    // Postgres tells the time of a recovery in whole seconds here.
+    const second = Number(before.split('-')[2])
+    await vi.waitFor(() => expect(Math.floor(Date.now() / 1000)).toBeGreaterThan(second + 1), 5_000)
+    await server.kill()
+    await server.restart()
+    const after = await feedId()
+    expect(after).not.toBe(before)
+    await server.restart()
+    expect(await feedId()).toBe(after)
+  })
+
+  test('R76: a standby answers nothing, and once it is promoted the log has another name at once', async () => {
+    const before = await feedId()
+    const [setting] = await sqlAs(server.ownerUrl)<{ data_directory: string }>(
+      'SHOW data_directory',
+    )
+    await writeFile(join(setting?.data_directory ?? '', 'standby.signal'), '')
+    // Not "ready" to those who started it before it takes writes, but it answers.
+    const restarting = server.restart()
+    const standby = async () => {
+      const [row] = await sqlAs(server.ownerUrl)<{ recovering: boolean }>(
+        'SELECT pg_is_in_recovery() AS recovering',
+      )
+      expect(row?.recovering).toBe(true)
+    }
+    await vi.waitFor(standby, 10_000)
+    const refused = { code: 'store_unavailable', status: 503 }
+    await expect(vi.waitFor(() => log.changes(0n), 1_000)).rejects.toMatchObject(refused)
+    await expect(log.snapshot()).rejects.toMatchObject(refused)
+    await sqlAs(server.ownerUrl)('SELECT pg_promote()')
+    await restarting
+    const [cluster, timeline] = (await feedId()).split('-')
+    expect([cluster, timeline]).toEqual([before.split('-')[0], '2'])
+  })
+})

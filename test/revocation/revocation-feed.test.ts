@@ -1,0 +1,212 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { decodeFeedBinary, decodeFeedJson } from '../../packages/verifier/src/wire.ts'
+import { revocationFeed } from '../../src/revocation/revocation-feed.ts'
+import type { LogChanges, LoggedEntry, ReadLog } from '../../src/revocation/revocation-log.ts'
+import { createWakeUps } from '../../src/revocation/wake-ups.ts'
+import { idNamed, nameOfId } from '../support/named-id.ts'
+
+const logged = (xid: bigint, name: string): LoggedEntry => ({
+  xid,
+  entry: { kind: 'sid', key: idNamed(name), minEpoch: undefined, notAfter: 2_000_000_000 },
+})
+
+/** A log whose answers the test gives, read by read. */
+const heldLog = () => {
+  type Read = { readonly from: bigint; readonly answer: (changes: LogChanges | Error) => void }
+  const reads: Read[] = []
+  let snapshots = 0
+  const log: ReadLog = {
+    changes: (from) =>
+      new Promise((resolve, reject) => {
+        const answer = (changes: LogChanges | Error) =>
+          changes instanceof Error ? reject(changes) : resolve(changes)
+        reads.push({ from, answer })
+      }),
+    snapshot: async () => {
+      snapshots += 1
+      return { feedId: 'log', cursor: '7', entries: [] }
+    },
+  }
+  return { log, reads, snapshots: () => snapshots }
+}
+
+const nothing: LogChanges = { feedId: 'log', cursor: 10n, end: 10n, rows: [] }
+
+let held: ReturnType<typeof heldLog>
+let wakeUps: ReturnType<typeof createWakeUps>
+let feed: ReturnType<typeof revocationFeed>
+
+beforeEach(() => {
+  held = heldLog()
+  wakeUps = createWakeUps()
+  feed = revocationFeed({ log: held.log, wakeUps })
+})
+
+/** Read `number`, once it has begun. */
+const read = (number: number) =>
+  expect.poll(() => held.reads[number - 1], { interval: 2, timeout: 5_000 }).toBeDefined()
+
+const answer = async (number: number, changes: LogChanges | Error): Promise<void> => {
+  await read(number)
+  held.reads[number - 1]?.answer(changes)
+}
+
+const namesIn = (page: Awaited<ReturnType<typeof feed.changes>>): string[] =>
+  [...page.page.entries].map(({ key }) => nameOfId(key))
+
+describe('followers who ask together', () => {
+  test('fifty at once are answered by one read; those who ask while it runs get the next, which began after they asked', async () => {
+    const first = Promise.all(Array.from({ length: 50 }, () => feed.changes('5')))
+    await read(1)
+    const second = Promise.all(Array.from({ length: 50 }, () => feed.changes('5')))
+    await answer(1, { ...nothing, rows: [logged(8n, 'old')] })
+    for (const page of await first) expect(namesIn(page)).toEqual(['old'])
+    await answer(2, { ...nothing, rows: [logged(8n, 'old'), logged(9n, 'new')] })
+    for (const page of await second) expect(namesIn(page)).toEqual(['old', 'new'])
+    expect(held.reads).toHaveLength(2)
+  })
+
+  test('from different cursors they share a read from the lowest, and each gets what lies at or after its own', async () => {
+    const cursors = ['6', '5', '9', '6']
+    const asked = Promise.all(cursors.map((cursor) => feed.changes(cursor)))
+    const rows = [logged(5n, 'five'), logged(6n, 'six'), logged(8n, 'eight'), logged(9n, 'nine')]
+    await answer(1, { ...nothing, rows })
+    const pages = await asked
+    expect(held.reads.map(({ from }) => from)).toEqual([5n])
+    expect(pages.map(namesIn)).toEqual([
+      ['six', 'eight', 'nine'],
+      ['five', 'six', 'eight', 'nine'],
+      ['nine'],
+      ['six', 'eight', 'nine'],
+    ])
+    expect(pages.map(({ page }) => page.cursor)).toEqual(['10', '10', '10', '10'])
+  })
+
+  test('an answer is encoded once for all who asked from the same cursor', async () => {
+    const asked = Promise.all(['6', '6', '9'].map((cursor) => feed.changes(cursor)))
+    await answer(1, { ...nothing, rows: [logged(6n, 'six')] })
+    const [one, other, later] = await asked
+    const [json, binary] = [await one?.json(), await one?.binary()]
+    expect(await other?.json()).toBe(json)
+    expect(await other?.binary()).toBe(binary)
+    expect(await later?.json()).not.toBe(json)
+    const expected = { feedId: 'log', cursor: '10', entries: [logged(6n, 'six').entry] }
+    expect(decodeFeedJson(String(json))).toEqual(expected)
+    const { entries, ...rest } = decodeFeedBinary(binary ?? new Uint8Array())
+    expect({ ...rest, entries: [...entries] }).toEqual(expected)
+  })
+
+  test('a read that fails fails those it was for, and the next one is none the worse', async () => {
+    const failing = feed.changes('5')
+    await read(1)
+    const next = feed.changes('5')
+    await answer(1, new Error('away'))
+    await expect(failing).rejects.toThrow('away')
+    await answer(2, nothing)
+    expect(namesIn(await next)).toEqual([])
+  })
+
+  test('snapshots are shared alike', async () => {
+    const pages = await Promise.all(Array.from({ length: 50 }, () => feed.snapshot()))
+    expect(held.snapshots()).toBe(1)
+    expect(new Set(pages).size).toBe(1)
+    await feed.snapshot()
+    expect(held.snapshots()).toBe(2)
+  })
+})
+
+describe('a cursor', () => {
+  const unknown = { code: 'cursor_unknown', status: 410 }
+
+  test('that no log gives out is refused without a read', async () => {
+    const texts = ['', ' ', '-1', '+1', '01', '1.0', '1e3', '0x1', 'a', '1 ', '١', '1;', '1:1:']
+    for (const text of [...texts, '18446744073709551616', '9'.repeat(21), '9'.repeat(200)]) {
+      await expect(feed.changes(text), text).rejects.toMatchObject(unknown)
+    }
+    expect(held.reads).toEqual([])
+  })
+
+  test('beyond the end of this log is refused: it was given out by another, and so is the largest', async () => {
+    const asked = ['10', '11', '18446744073709551615'].map((cursor) => feed.changes(cursor))
+    const outcomes = Promise.allSettled(asked)
+    await answer(1, nothing)
+    const [good, beyond, largest] = await outcomes
+    expect(good?.status).toBe('fulfilled')
+    for (const outcome of [beyond, largest]) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: unknown })
+    }
+  })
+
+  test('too far behind is refused, and does not send those back who asked with it', async () => {
+    const outcomes = Promise.allSettled(['1', '2', '9'].map((cursor) => feed.changes(cursor)))
+    await answer(1, { ...nothing, rows: 'too_many' })
+    await answer(2, { ...nothing, rows: 'too_many' })
+    await answer(3, { ...nothing, rows: [logged(9n, 'nine')] })
+    expect(held.reads.map(({ from }) => from)).toEqual([1n, 2n, 9n])
+    const [oldest, old, recent] = await outcomes
+    for (const outcome of [oldest, old]) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: unknown })
+    }
+    expect(recent?.status === 'fulfilled' && namesIn(recent.value)).toEqual(['nine'])
+  })
+})
+
+describe('waiting for something new', () => {
+  test('is not done when there is something', async () => {
+    const asked = feed.changes('5', 3)
+    await answer(1, { ...nothing, rows: [logged(9n, 'here')] })
+    expect(namesIn(await asked)).toEqual(['here'])
+    expect(held.reads).toHaveLength(1)
+  })
+
+  test('ends at a wake-up, with a read for all who waited, from where the first one ended', async () => {
+    const asked = Promise.all([feed.changes('5', 3), feed.changes('6', 3)])
+    await answer(1, nothing)
+    await new Promise((resolve) => setImmediate(resolve))
+    wakeUps.wake()
+    await answer(2, { ...nothing, cursor: 12n, end: 12n, rows: [logged(11n, 'new')] })
+    const [one, other] = await asked
+    expect(held.reads.map(({ from }) => from)).toEqual([5n, 10n])
+    expect(namesIn(one)).toEqual(['new'])
+    expect(one).toBe(other)
+  })
+
+  test('does not miss a wake-up that came while the first read was under way', async () => {
+    const asked = feed.changes('5', 3)
+    await read(1)
+    wakeUps.wake()
+    await answer(1, nothing)
+    await answer(2, { ...nothing, rows: [logged(10n, 'new')] })
+    expect(namesIn(await asked)).toEqual(['new'])
+  })
+
+  test('ends with the time at the latest, and the answer is that of a read after it', async () => {
+    const asked = feed.changes('5', 1)
+    await answer(1, nothing)
+    // Nobody says anything; that the entry is found nevertheless is what makes wake-ups dispensable.
+    await answer(2, { ...nothing, rows: [logged(10n, 'unannounced')] })
+    expect(namesIn(await asked)).toEqual(['unannounced'])
+  })
+
+  test('is ended by whoever hangs up, without another read', async () => {
+    const hangUp = new AbortController()
+    const asked = feed.changes('5', 3, hangUp.signal)
+    await answer(1, nothing)
+    hangUp.abort()
+    await asked
+    expect(held.reads).toHaveLength(1)
+  })
+
+  test('is over for everyone when the process ends, and nobody waits any more', async () => {
+    const asked = feed.changes('5', 3)
+    await answer(1, nothing)
+    await new Promise((resolve) => setImmediate(resolve))
+    wakeUps.close()
+    await answer(2, nothing)
+    expect(namesIn(await asked)).toEqual([])
+    const late = feed.changes('5', 3)
+    await answer(3, nothing)
+    await answer(4, nothing)
+    expect(namesIn(await late)).toEqual([])
+  })
+})

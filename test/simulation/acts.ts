@@ -1,0 +1,283 @@
+import { changeAccount } from '../../src/accounts/index.ts'
+import { type RevokeTarget, revoke } from '../../src/admin/revoke.ts'
+import { keyLabels, type SigningKeyTransaction, secretRing } from '../../src/keys/index.ts'
+import { AppError } from '../../src/lib/app-error.ts'
+import {
+  endOwnSessions,
+  handleCodec,
+  issueTokens,
+  logOut,
+  openSession,
+  refreshSession,
+} from '../../src/sessions/index.ts'
+import { checkTokens } from './checks.ts'
+import type { ServiceInstance } from './instance.ts'
+import { type Operation, type OperationOptions, openOperation } from './operation.ts'
+import { boundMs, type Meaning } from './oracle.ts'
+import { type Client, count, issuer, Violation, type World } from './world.ts'
+
+const codec = handleCodec(
+  secretRing(['a secret of the simulation, long enough']).derive(keyLabels.refreshHandle),
+)
+
+const operator = { kind: 'command-line' } as const
+const client = { address: '192.0.2.1', userAgent: 'simulated', requestId: 'none' }
+
+const graceSeconds = 10
+const idleSeconds = 14 * 24 * 3600
+const limits = { idleSeconds, absoluteSeconds: 30 * 24 * 3600, perAccount: 1_000 }
+
+const mostClients = 40
+
+/** Runs one request to its end, beside everything else. Never rejects. */
+const request = async (
+  world: World,
+  options: Omit<OperationOptions, 'instance'> & { readonly instance?: ServiceInstance },
+  work: (operation: Operation, instance: ServiceInstance) => Promise<void>,
+): Promise<void> => {
+  const instance = options.instance ?? world.dice.pick(world.instances)
+  if (!instance || instance.isStopped) return
+  count(world, options.name)
+  world.timeline.note(`${instance.name}: ${options.name}`)
+  const operation = openOperation(world, { ...options, instance })
+  try {
+    await work(operation, instance)
+  } catch (error) {
+    // A refusal and a store that is away are answers; anything else has no business to happen.
+    if (!(error instanceof AppError)) world.failure ??= error
+  } finally {
+    operation.end()
+  }
+}
+
+const logIn = (world: World): Promise<void> => {
+  const accountId = world.dice.pick(world.accounts) ?? ''
+  return request(world, { name: 'log in' }, async (operation, { clock }) => {
+    const open = openSession(world.dice.bytes, limits)
+    const opened = await operation.inTransaction(async (stores) => {
+      await stores.accounts.lock(accountId)
+      return open(stores, {
+        ...{ accountId, client, clientId: 'first-party', audience: issuer, scope: 'account' },
+        ...{ delivery: 'body', amr: ['pwd'], acr: 'aal1', nowMs: clock.nowMs() },
+      })
+    })
+    const session = operation.session()
+    if (!opened || !session) return
+    if (session.committed === undefined) throw new Violation('I1: signed in before the commit')
+    const { facts, secret } = opened
+    const { refreshToken } = issueTokens({ ...operation, clock, codec }, facts, secret)
+    const signedIn = { session, handle: refreshToken, olderHandle: undefined }
+    world.clients.push({ ...signedIn, underWay: 0, isBehind: false })
+    if (world.clients.length > mostClients) world.clients.splice(world.dice.next(mostClients), 1)
+  })
+}
+
+/** I10, and that nobody is signed out whose session nothing has ended. */
+const checkRefresh = (
+  world: World,
+  { session, isBehind, underWay }: Client,
+  operation: Operation,
+  wasIssued: boolean,
+): void => {
+  const ended = world.oracle.endedBefore(session, operation.asked)
+  if (ended) count(world, 'refresh of an ended session')
+  if (wasIssued && ended) {
+    throw new Violation(`I10: session ${session.sessionId} goes on after ${JSON.stringify(ended)}`)
+  }
+  const isAlone = underWay === 1 && !isBehind
+  const isInnocent = isAlone && !session.isLost && !world.oracle.mayHaveEnded(session)
+  if (isInnocent && !wasIssued) {
+    throw new Violation(`I6: session ${session.sessionId} is refused, which nothing ended`)
+  }
+}
+
+const refreshAs = async (world: World, who: Client): Promise<void> => {
+  const { dice } = world
+  const isReplay = who.olderHandle !== undefined && dice.perMille(80)
+  const presented = (isReplay && who.olderHandle) || who.handle
+  if (isReplay || who.underWay > 0) who.isBehind = true
+  who.underWay += 1
+  await request(world, { name: 'refresh' }, async (operation, { clock }) => {
+    const use = refreshSession({
+      ...operation,
+      ...{ clock, codec, graceSeconds, idleSeconds, sessions: operation.stores.sessions },
+    })
+    const wasBehind = who.isBehind
+    // Until the answer is here, the service may have moved on without this client.
+    who.isBehind = true
+    const result = await use({ presented, delivery: 'body', client })
+    checkRefresh(world, { ...who, isBehind: wasBehind }, operation, result.kind === 'issued')
+    if (result.kind !== 'issued' || isReplay || dice.perMille(20)) return
+    who.olderHandle = who.handle
+    who.handle = result.issued.refreshToken
+    who.isBehind = who.underWay > 1
+  })
+  who.underWay -= 1
+}
+
+const refresh = async (world: World): Promise<void> => {
+  const who = world.dice.pick(world.clients)
+  if (who) await refreshAs(world, who)
+}
+
+const noSigningKeys = new Proxy({} as SigningKeyTransaction, {
+  get: () => {
+    throw new Error('the simulation keeps its signing keys itself')
+  },
+})
+
+/** I1: what was answered with success is committed. */
+const checkAnswer = (operation: Operation, what: string): void => {
+  if (!operation.act()) throw new Violation(`I1: ${what} was answered before its commit`)
+}
+
+/** Returns whether it was done and answered. */
+const revokeTarget = async (
+  world: World,
+  target: RevokeTarget,
+  meaning: Meaning,
+  options: Partial<OperationOptions> = {},
+): Promise<boolean> => {
+  const name = `revoke ${target.kind}`
+  let isDone = false
+  const work = async (operation: Operation, { clock }: ServiceInstance) => {
+    const use = revoke({
+      clock,
+      inTransaction: (act) =>
+        operation.inTransaction((stores) => act({ ...stores, signingKeys: noSigningKeys })),
+      withdrawKey: async () => async () => ({ was: 'active' }),
+      onKeyRevoked: async () => undefined,
+    })
+    const { effectiveByMs } = await use({ target, note: undefined, actor: operator })
+    checkAnswer(operation, name)
+    const skewMs = clock.nowMs() - world.timeline.nowMs()
+    const committedMs = operation.act()?.committedMs ?? 0
+    if (effectiveByMs - skewMs < committedMs + boundMs) {
+      throw new Violation(`I2: ${name} promises more than the bound`)
+    }
+    isDone = true
+  }
+  await request(world, { ...options, name, meaning: () => meaning }, work)
+  return isDone
+}
+
+const revokeToken = async (world: World): Promise<void> => {
+  const token = world.dice.pick([...world.oracle.tokens.values()])
+  if (!token) return
+  const { jti } = token
+  await revokeTarget(world, { kind: 'token', tokenId: jti }, { kind: 'token', jti })
+}
+
+const revokeSession = async (world: World): Promise<void> => {
+  const sessionId = world.dice.pick(world.clients)?.session.sessionId
+  if (sessionId === undefined) return
+  await revokeTarget(world, { kind: 'session', sessionId }, { kind: 'session', sessionId })
+}
+
+const revokeAccount = (
+  world: World,
+  accountId = world.dice.pick(world.accounts) ?? '',
+): Promise<unknown> =>
+  revokeTarget(world, { kind: 'account', accountId }, { kind: 'account', accountId })
+
+export const revokeEveryone = (
+  world: World,
+  options: Partial<OperationOptions> = {},
+): Promise<boolean> => revokeTarget(world, { kind: 'everyone' }, { kind: 'everyone' }, options)
+
+/** Its successor signs from the commit on, or a moment later. */
+const revokeKey = async (world: World): Promise<void> => {
+  const { kid } = world.signer()
+  await revokeTarget(world, { kind: 'key', kid }, { kind: 'key', kid })
+  if (world.signer().kid === kid) world.newSigner()
+}
+
+/** Everything of an account is ended while it is being refreshed: what is minted late must be as dead as what was there before. */
+const revokeWhileRefreshed = async (world: World): Promise<void> => {
+  const who = world.dice.pick(world.clients)
+  if (!who) return
+  const ends = () =>
+    world.dice.perMille(100) ? revokeEveryone(world) : revokeAccount(world, who.session.accountId)
+  const both = world.dice.shuffle([() => refreshAs(world, who), ends])
+  await Promise.all(both.map((act) => act()))
+}
+
+type Change = { readonly status?: 'active' | 'disabled'; readonly roles?: readonly string[] }
+
+const change = (
+  world: World,
+  name: string,
+  wanted: Change,
+  meaning?: (accountId: string) => Meaning,
+): Promise<void> => {
+  const accountId = world.dice.pick(world.accounts) ?? ''
+  const options = { name, ...(meaning && { meaning: () => meaning(accountId) }) }
+  return request(world, options, async (operation, { clock }) => {
+    const use = changeAccount({ clock, inTransaction: operation.inTransaction })
+    await use({ accountId, ...wanted, actor: operator })
+    if (meaning) checkAnswer(operation, name)
+  })
+}
+
+const changeRoles = (world: World): Promise<void> =>
+  change(world, 'change roles', { roles: [`role-${world.dice.next(2 ** 31)}`] }, (accountId) => ({
+    kind: 'roles',
+    accountId,
+  }))
+
+const disable = (world: World): Promise<void> =>
+  change(world, 'disable', { status: 'disabled' }, (accountId) => ({ kind: 'account', accountId }))
+
+const enable = (world: World): Promise<void> => change(world, 'enable', { status: 'active' })
+
+const leave = async (world: World): Promise<void> => {
+  const session = world.dice.pick(world.clients)?.session
+  if (!session) return
+  const { accountId, sessionId } = session
+  const meaning = (): Meaning => ({ kind: 'session', sessionId })
+  await request(world, { name: 'log out', meaning }, (operation, { clock }) =>
+    logOut({ clock, inTransaction: operation.inTransaction })({ accountId, sessionId, client }),
+  )
+}
+
+const leaveEverywhere = async (world: World): Promise<void> => {
+  const session = world.dice.pick(world.clients)?.session
+  if (!session) return
+  const { accountId, sessionId } = session
+  const meaning = (asked: number): Meaning => ({ kind: 'sessions', accountId, asked })
+  await request(world, { name: 'log out everywhere', meaning }, async (operation, { clock }) => {
+    const use = endOwnSessions({ clock, inTransaction: operation.inTransaction })
+    await use({ accountId, sessionId, client }, false)
+  })
+}
+
+/** Tokens of all kinds at every verifier; those that something may have condemned come first. */
+const verify = async (world: World): Promise<void> => {
+  count(world, 'verify')
+  const { dice, oracle, timeline } = world
+  const all = [...oracle.tokens.values()]
+  const some = Array.from({ length: 12 }, () => dice.pick(all)).filter(
+    (token) => token !== undefined,
+  )
+  const suspects = some.filter((token) => oracle.mayBeRefused(token, timeline.nowMs()))
+  checkTokens(world, [...suspects, ...some.slice(0, 4)])
+}
+
+/** What people and operators do, and how often in proportion. */
+export const acts: readonly (readonly [weight: number, act: (world: World) => Promise<unknown>])[] =
+  [
+    [420, verify],
+    [180, logIn],
+    [260, refresh],
+    [30, revokeToken],
+    [20, revokeSession],
+    [8, (world) => revokeAccount(world)],
+    [16, revokeWhileRefreshed],
+    [1, (world) => revokeEveryone(world)],
+    [1, revokeKey],
+    [12, changeRoles],
+    [4, disable],
+    [20, enable],
+    [12, leave],
+    [4, leaveEverywhere],
+  ]

@@ -1,0 +1,59 @@
+import type { Dice } from './dice.ts'
+import { away } from './memory-postgres.ts'
+import type { Process, Timeline } from './timeline.ts'
+
+/** The way between one operation of an instance and the database: every question and every answer takes its time, or is lost. */
+export type Line = {
+  readonly there: (what: string) => Promise<void>
+  readonly back: (what: string) => Promise<void>
+  /** Cuts it: whatever is under way fails, as when the instance is killed. */
+  readonly cut: () => void
+}
+
+export type LineOptions = {
+  readonly dice: Dice
+  readonly timeline: Timeline
+  readonly process: Process
+  readonly isDatabaseAway: () => boolean
+  /** Of a thousand answers so many never come. */
+  readonly lostPerMille: number
+}
+
+/**
+ * What one operation may lose in all: an entry of the log is kept 40 s longer than the tokens live that it covers, for mints that read
+ * before it and signed after. Two operations that are this late and clocks that differ by 2 s each way stay below that.
+ */
+const mostMsAnOperation = 16_000
+
+const delayMs = (dice: Dice, isCommit: boolean): number => {
+  const kind = dice.next(1000)
+  if (kind < 600) return 0
+  if (kind < 940) return dice.between(1, 30)
+  if (kind < 985) return dice.between(30, 1_500)
+  return dice.between(1_500, isCommit ? 9_000 : 3_000)
+}
+
+export const openLine = (options: LineOptions): Line => {
+  const { dice, timeline, process } = options
+  let leftMs = mostMsAnOperation
+  let isCut = false
+  const travel = async (what: string): Promise<void> => {
+    const ms = Math.min(leftMs, delayMs(dice, what.endsWith('commit')))
+    leftMs -= ms
+    await timeline.pause(ms, what, process)
+    if (isCut) throw away()
+  }
+  return {
+    there: async (what) => {
+      await travel(`-> ${what}`)
+      if (options.isDatabaseAway()) throw away()
+    },
+    back: async (what) => {
+      await travel(`<- ${what}`)
+      if (dice.perMille(options.lostPerMille)) throw away()
+    },
+    cut: () => {
+      isCut = true
+    },
+  }
+}

@@ -1,0 +1,210 @@
+import type { AccountStores, LoginAccount } from '../../src/accounts/index.ts'
+import type { Clock } from '../../src/lib/clock.ts'
+import type { SessionStore } from '../../src/sessions/index.ts'
+import type { SessionFacts, SessionState } from '../../src/sessions/session.ts'
+import type { Rotation } from '../../src/sessions/session-store.ts'
+import {
+  type Cell,
+  type MemoryPostgres,
+  type SessionRow,
+  seenBy,
+  type Transaction,
+} from './memory-postgres.ts'
+
+/** A statement that no act of the simulation leads to. */
+const notModelled = (): never => {
+  throw new Error('the model of Postgres does not know this statement')
+}
+
+type Within = {
+  readonly postgres: MemoryPostgres
+  readonly transaction: Transaction
+  readonly clock: Clock
+  readonly lifetimeMs: (kind: string) => number
+}
+
+const globalEpochSeen = ({ postgres, transaction }: Within): number =>
+  seenBy(transaction, postgres.instance)?.globalEpoch ?? 0
+
+const accountSeen = ({ postgres, transaction }: Within, accountId: string) =>
+  seenBy(transaction, postgres.account(accountId))
+
+type Seen = { readonly accountIsActive: boolean; readonly epochHasRisen: boolean }
+
+/** The account and the instance as they are when a statement begins; waiting for the session's row makes them no newer. */
+const surroundings = (within: Within, session: SessionRow) => {
+  const account = accountSeen(within, session.accountId)
+  const globalEpoch = globalEpochSeen(within)
+  return (row: SessionRow): Seen & { roles: readonly string[]; claimsEpoch: number } => ({
+    roles: account?.roles ?? [],
+    claimsEpoch: account?.claimsEpoch ?? 0,
+    accountIsActive: account?.status === 'active',
+    epochHasRisen: account?.epoch !== row.accountEpoch || globalEpoch !== row.globalEpoch,
+  })
+}
+
+const factsOf = (
+  sessionId: string,
+  row: SessionRow,
+  { roles, claimsEpoch }: Pick<SessionFacts, 'roles' | 'claimsEpoch'>,
+): SessionFacts => {
+  const { secretDigest, delivery, lastUsedAtMs, absoluteExpiresAtMs, endReason, ...facts } = row
+  return { ...facts, sessionId, roles, claimsEpoch }
+}
+
+const isLive = (row: SessionRow, nowMs: number): boolean =>
+  row.endReason === undefined && row.idleExpiresAtMs > nowMs && row.absoluteExpiresAtMs > nowMs
+
+/** An `UPDATE` of one row: looks, waits for the row, looks again, and changes it only if it still fits. */
+const update = async <Row>(
+  { postgres, transaction }: Within,
+  cell: Cell<Row>,
+  change: (row: Row) => Row | undefined,
+): Promise<Row | undefined> => {
+  const seen = seenBy(transaction, cell)
+  if (seen === undefined || change(seen) === undefined) return undefined
+  const held = await postgres.lock(transaction, cell)
+  const changed = held.value && change(held.value)
+  if (changed !== undefined) held.value = changed
+  return changed
+}
+
+const moveOn = async (
+  within: Within,
+  rotation: Rotation,
+  fits: (row: SessionRow) => boolean,
+): Promise<SessionFacts | undefined> => {
+  const { sessionId, secretDigest, delivery, nowMs, generation } = rotation
+  const cell = within.postgres.session(sessionId)
+  const seen = seenBy(within.transaction, cell)
+  if (!seen) return undefined
+  const around = surroundings(within, seen)
+  const row = await update(within, cell, (now) => {
+    const { accountIsActive, epochHasRisen } = around(now)
+    const isOurs = now.secretDigest === secretDigest.toString('hex') && now.delivery === delivery
+    const stands = isLive(now, nowMs) && accountIsActive && !epochHasRisen
+    if (!isOurs || !stands || !fits(now)) return undefined
+    const idleExpiresAtMs = Math.min(rotation.idleExpiresAtMs, now.absoluteExpiresAtMs)
+    return { ...now, generation: generation + 1, lastUsedAtMs: nowMs, idleExpiresAtMs }
+  })
+  return row && factsOf(sessionId, row, around(row))
+}
+
+const handles = (within: Within): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'find'> => ({
+  add: async ({ sessionId, secretDigest, ...session }) => {
+    const account = accountSeen(within, session.accountId)
+    if (account?.status !== 'active') return undefined
+    const { postgres, transaction } = within
+    const held = await postgres.lock(transaction, postgres.session(sessionId))
+    const row: SessionRow = {
+      ...session,
+      secretDigest: secretDigest.toString('hex'),
+      lastUsedAtMs: session.authenticatedAtMs,
+      generation: 0,
+      globalEpoch: globalEpochSeen(within),
+      accountEpoch: account.epoch,
+      endReason: undefined,
+    }
+    held.value = row
+    return factsOf(sessionId, row, account)
+  },
+  rotate: (rotation) =>
+    moveOn(within, rotation, ({ generation }) => generation === rotation.generation),
+  recover: (rotation) =>
+    moveOn(within, rotation, ({ generation }) => generation < rotation.generation),
+  find: async (sessionId, secretDigest) => {
+    const row = seenBy(within.transaction, within.postgres.session(sessionId))
+    if (row?.secretDigest !== secretDigest.toString('hex')) return undefined
+    const around = surroundings(within, row)(row)
+    const ended = row.endReason as SessionState['ended']
+    return { ...factsOf(sessionId, row, around), ...row, ...around, ended }
+  },
+})
+
+const endings = (within: Within): Pick<SessionStore, 'end' | 'endAllOfAccount'> => {
+  const endOne = (cell: Cell<SessionRow>, endReason: string, accountId?: string) =>
+    update(within, cell, (row) =>
+      row.endReason === undefined && (accountId ?? row.accountId) === row.accountId
+        ? { ...row, endReason }
+        : undefined,
+    )
+  return {
+    end: async (sessionId, reason, _nowMs, accountId) => {
+      const row = await endOne(within.postgres.session(sessionId), reason, accountId)
+      return row && { accountId: row.accountId }
+    },
+    endAllOfAccount: async (accountId, reason, _nowMs, exceptSessionId) => {
+      const ended: string[] = []
+      for (const [id, cell] of within.postgres.sessionsOf(accountId)) {
+        if (id !== exceptSessionId && (await endOne(cell, reason))) ended.push(id)
+      }
+      return ended
+    },
+  }
+}
+
+const loginAccountOf = (within: Within, accountId: string): LoginAccount | undefined => {
+  const row = accountSeen(within, accountId)
+  const rest = { email: '', createdAtMs: 0, updatedAtMs: 0, failedLogins: 0 }
+  return row && { ...rest, ...row, accountId, password: { phc: '', pepperId: undefined } }
+}
+
+const accountStore = (within: Within): AccountStores['accounts'] => {
+  const { postgres, transaction } = within
+  return {
+    add: notModelled,
+    findByEmail: notModelled,
+    find: notModelled,
+    hasAnyWithRole: notModelled,
+    list: notModelled,
+    countFailedLogin: notModelled,
+    recordLogin: notModelled,
+    lock: async (accountId) => {
+      await postgres.lock(transaction, postgres.account(accountId))
+      return loginAccountOf(within, accountId)
+    },
+    change: async ({ accountId, status, roles, raisesClaimsEpoch }) => {
+      await update(within, postgres.account(accountId), (row) => ({
+        ...row,
+        status,
+        roles,
+        claimsEpoch: row.claimsEpoch + (raisesClaimsEpoch ? 1 : 0),
+      }))
+      return loginAccountOf(within, accountId) ?? notModelled()
+    },
+    raiseEpoch: async (accountId) => {
+      const row = await update(within, postgres.account(accountId), (now) => ({
+        ...now,
+        epoch: now.epoch + 1,
+      }))
+      return row?.epoch ?? notModelled()
+    },
+    raiseGlobalEpoch: async (nowMs) => {
+      const row = await update(within, postgres.instance, ({ globalEpoch }) => ({
+        globalEpoch: Math.max(globalEpoch + 1, Math.floor(nowMs / 1000)),
+      }))
+      return row?.globalEpoch ?? notModelled()
+    },
+  }
+}
+
+/** The stores as the use cases see them, inside one transaction of the model. */
+export const memoryStores = (within: Within): AccountStores => ({
+  accounts: accountStore(within),
+  sessions: {
+    ...handles(within),
+    ...endings(within),
+    // Nobody has that many sessions in the simulation.
+    evictBeyond: async () => [],
+    listOfAccount: notModelled,
+    stands: notModelled,
+    dropExpired: notModelled,
+  },
+  revocations: {
+    append: async ({ target }) => {
+      const notAfterMs = within.clock.nowMs() + within.lifetimeMs(target.kind)
+      return within.postgres.append(within.transaction, target, notAfterMs)
+    },
+  },
+  audit: { record: async () => undefined },
+})

@@ -1,0 +1,29 @@
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { simulationSettings } from '../support/simulation-settings.ts'
+import { type OwnDatabase, ownDatabase } from './own-database.ts'
+import { postgresTruth } from './postgres-truth.ts'
+import { simulate } from './run.ts'
+
+vi.mock('node:timers/promises', () => import('./simulated-timers.ts'))
+
+let own: OwnDatabase
+
+beforeAll(async () => {
+  own = await ownDatabase()
+})
+afterAll(() => own.stop())
+
+const { seeds, steps } = simulationSettings({ seeds: [1], steps: 4_000 })
+
+test.each(seeds)(
+  `I1-I12 hold with the log and the sessions in Postgres through ${steps} random steps from SEED=%i`,
+  async (seed) => {
+    const tally = await simulate({
+      seed,
+      steps,
+      size: { instances: 2, nodes: 2, accounts: 4 },
+      makeTruth: (options) => postgresTruth({ ...options, database: own.database }),
+    })
+    expect(tally.get('refused: dead')).toBeGreaterThan(0)
+  },
+)

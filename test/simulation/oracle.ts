@@ -1,0 +1,206 @@
+/**
+ * What was issued and what was taken back, as a plain record of who did what when. It knows nothing of entries, epochs or cursors: that a
+ * token is dead follows from its sign-in having come before the act that condemned it. It shares no code with the product.
+ */
+
+/** S of the design: from so long after its commit on a revocation holds on every verifier that calls itself fresh. */
+export const boundMs = 5_000
+
+/** What a verifier forgives a token after its expiry. */
+export const leewayMs = 30_000
+
+/** When something was read: it began and ended between these two moments. Moments are counted, not timed, so no two are the same. */
+export type Reading = { readonly from: number; readonly to: number }
+
+export type SessionRecord = {
+  readonly sessionId: string
+  readonly accountId: string
+  /** When the sign-in looked at its account. */
+  readonly signIn: Reading
+  /** Set once the sign-in is committed. */
+  committed: number | undefined
+  /** Whether a fail-over or a restore made it undone; its tokens are out there all the same. */
+  isLost: boolean
+}
+
+export type TokenRecord = {
+  readonly jti: string
+  readonly sid: string
+  readonly sub: string
+  readonly kid: string
+  readonly aep: readonly [number, number, number]
+  readonly issuedAtMs: number
+  readonly expiresAtMs: number
+  readonly session: SessionRecord
+  /** When the roles in it were read. */
+  readonly roles: Reading
+  /** As a client sends it. */
+  readonly text: string
+}
+
+/** What somebody wanted, in words that have nothing to do with how it is done. */
+export type Meaning =
+  | { readonly kind: 'token'; readonly jti: string }
+  | { readonly kind: 'session'; readonly sessionId: string }
+  /** Every session of the account that stood when it was asked for. */
+  | { readonly kind: 'sessions'; readonly accountId: string; readonly asked: number }
+  | { readonly kind: 'account'; readonly accountId: string }
+  | { readonly kind: 'roles'; readonly accountId: string }
+  | { readonly kind: 'key'; readonly kid: string }
+  | { readonly kind: 'everyone' }
+
+export type Act = {
+  readonly meaning: Meaning
+  readonly committedMs: number
+  readonly committed: number
+  /** Set when a fail-over or a restore made it undone: nobody is held to it any more. */
+  lostAtMs: number | undefined
+  /** When it was lost and nobody noticed: verifiers that know of it may hold on to it until its entry ends, by their own clocks. */
+  hauntsUntilMs: number
+}
+
+/** Whether the act condemns: surely, surely not, or as chance decided while both were under way. */
+type Effect = 'yes' | 'no' | 'perhaps'
+
+const compare = (reading: Reading, committed: number): Effect => {
+  if (reading.to < committed) return 'yes'
+  return reading.from > committed ? 'no' : 'perhaps'
+}
+
+const ofStanding = (session: SessionRecord, { asked }: { asked: number }, committed: number) => {
+  if (session.committed !== undefined && session.committed < asked) return 'yes'
+  return session.signIn.from > committed ? 'no' : 'perhaps'
+}
+
+/** Until when a verifier whose clock is right takes the token, were it not revoked. */
+export const endOf = ({ expiresAtMs }: TokenRecord): number => expiresAtMs + leewayMs
+
+/** Whether the session is over with it, so that its handle is good for nothing. */
+export const endsSession = (session: SessionRecord, { meaning, committed }: Act): Effect => {
+  switch (meaning.kind) {
+    case 'session':
+      return meaning.sessionId === session.sessionId ? 'yes' : 'no'
+    case 'sessions':
+      if (meaning.accountId !== session.accountId) return 'no'
+      return ofStanding(session, meaning, committed)
+    case 'account':
+      return meaning.accountId === session.accountId ? compare(session.signIn, committed) : 'no'
+    case 'everyone':
+      return compare(session.signIn, committed)
+    case 'token':
+    case 'roles':
+    case 'key':
+      return 'no'
+  }
+}
+
+const condemns = (token: TokenRecord, act: Act): Effect => {
+  const { meaning, committed } = act
+  switch (meaning.kind) {
+    case 'token':
+      return meaning.jti === token.jti ? 'yes' : 'no'
+    case 'key':
+      return meaning.kid === token.kid ? 'yes' : 'no'
+    case 'roles':
+      return meaning.accountId === token.sub ? compare(token.roles, committed) : 'no'
+    default:
+      return endsSession(token.session, act)
+  }
+}
+
+/** Acts by what they can concern, so that asking about a token does not go through all there ever were. */
+const actsBySubject = () => {
+  const lists = new Map<string, Act[]>()
+  const listOf = (subject: string): Act[] => lists.get(subject) ?? []
+  const subjectOf = (meaning: Meaning): string => {
+    if ('jti' in meaning) return meaning.jti
+    if ('sessionId' in meaning) return meaning.sessionId
+    if ('accountId' in meaning) return meaning.accountId
+    return 'kid' in meaning ? meaning.kid : 'everyone'
+  }
+  return {
+    add: (act: Act) => {
+      const subject = subjectOf(act.meaning)
+      lists.set(subject, [...listOf(subject), act])
+    },
+    onSession: ({ sessionId, accountId }: SessionRecord): readonly Act[] => [
+      ...listOf(sessionId),
+      ...listOf(accountId),
+      ...listOf('everyone'),
+    ],
+    onToken: ({ jti, kid, session }: TokenRecord): readonly Act[] => [
+      ...listOf(jti),
+      ...listOf(kid),
+      ...listOf(session.sessionId),
+      ...listOf(session.accountId),
+      ...listOf('everyone'),
+    ],
+  }
+}
+
+export type Oracle = ReturnType<typeof newOracle>
+
+export const newOracle = () => {
+  let moment = 0
+  const bySubject = actsBySubject()
+  const sessions = new Map<string, SessionRecord>()
+  const tokens = new Map<string, TokenRecord>()
+  return {
+    /** The next moment: later than every one before. */
+    moment: () => ++moment,
+    tokens: tokens as ReadonlyMap<string, TokenRecord>,
+    session: (sessionId: string): SessionRecord | undefined => sessions.get(sessionId),
+    signedIn: (session: SessionRecord) => void sessions.set(session.sessionId, session),
+    minted: (token: TokenRecord) => void tokens.set(token.jti, token),
+    committed: (meaning: Meaning, nowMs: number): Act => {
+      const act = {
+        meaning,
+        committedMs: nowMs,
+        committed: ++moment,
+        lostAtMs: undefined,
+        hauntsUntilMs: 0,
+      }
+      bySubject.add(act)
+      return act
+    },
+    /** Why everybody who is fresh must refuse the token: an act on it that is older than the bound. */
+    mustBeRefused: (token: TokenRecord, nowMs: number): Act | undefined =>
+      bySubject
+        .onToken(token)
+        .find(
+          (act) =>
+            act.lostAtMs === undefined &&
+            act.committedMs + boundMs <= nowMs &&
+            condemns(token, act) === 'yes',
+        ),
+    /** Undone acts may still be known to those who have not heard of it, for as long as they may call themselves fresh. */
+    mayBeRefused: (token: TokenRecord, nowMs: number): boolean =>
+      bySubject
+        .onToken(token)
+        .some(
+          (act) =>
+            act.hauntsUntilMs > nowMs ||
+            ((act.lostAtMs === undefined || nowMs <= act.lostAtMs + boundMs) &&
+              condemns(token, act) !== 'no'),
+        ),
+    /** The act that ended the session before that moment. */
+    endedBefore: (session: SessionRecord, asked: number): Act | undefined =>
+      bySubject
+        .onSession(session)
+        .find(
+          (act) =>
+            act.lostAtMs === undefined &&
+            act.committed < asked &&
+            endsSession(session, act) === 'yes',
+        ),
+    /** Whether anything happened that could have ended it. */
+    mayHaveEnded: (session: SessionRecord): boolean =>
+      bySubject.onSession(session).some((act) => endsSession(session, act) !== 'no'),
+    /** The tokens that the act condemns for sure. */
+    condemnedBy: (act: Act): readonly TokenRecord[] =>
+      [...tokens.values()].filter((token) => condemns(token, act) === 'yes'),
+    forgetEnded: (nowMs: number) => {
+      for (const [jti, token] of tokens) if (endOf(token) < nowMs) tokens.delete(jti)
+    },
+  }
+}

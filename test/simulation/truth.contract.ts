@@ -1,0 +1,216 @@
+import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
+import type { AccountStores } from '../../src/accounts/index.ts'
+import { newId } from '../../src/lib/id.ts'
+import type { RevocationTarget } from '../../src/revocation/index.ts'
+import type { SessionState } from '../../src/sessions/session.ts'
+import type { NewSession, Rotation } from '../../src/sessions/session-store.ts'
+import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type Dice, diceOf } from './dice.ts'
+import type { Truth, Watcher } from './truth.ts'
+
+/**
+ * Walks through the same acts on any truth and writes down what it answered, in words that do not depend on how it numbers its
+ * transactions: the model is right as long as it gives the same account of them as Postgres.
+ */
+
+const straight = { there: async () => undefined, back: async () => undefined, cut: () => undefined }
+
+const blind: Watcher = {
+  looks: () => undefined,
+  looked: () => undefined,
+  did: () => undefined,
+  committed: () => undefined,
+}
+
+/** A transaction that is open until it is told how to end. */
+type Open = {
+  readonly stores: AccountStores
+  readonly commit: () => Promise<void>
+  readonly rollBack: () => Promise<void>
+}
+
+class RolledBack extends Error {}
+
+const ignoreRollBack = (error: unknown): void => {
+  if (!(error instanceof RolledBack)) throw error
+}
+
+const openTransaction = (truth: Truth, clock: FakeClock): Promise<Open> => {
+  const { inTransaction } = truth.forOperation(straight, clock, blind)
+  return new Promise((begun, failed) => {
+    const whole = inTransaction(
+      (stores) =>
+        new Promise<void>((commit, rollBack) => {
+          const finish = (how: () => void) => async (): Promise<void> => {
+            how()
+            await whole
+          }
+          begun({
+            stores,
+            commit: finish(commit),
+            rollBack: finish(() => rollBack(new RolledBack())),
+          })
+        }),
+    ).catch(ignoreRollBack)
+    whole.catch(failed)
+  })
+}
+
+export type Walk = { readonly truth: Truth; readonly clock: FakeClock; readonly dice: Dice }
+
+export const startWalk = (truth: Truth, seed: number): Walk => ({
+  truth,
+  // Not the time of this machine: both walks begin at the same moment.
+  clock: fakeClock(Date.UTC(2027, 0, 1)),
+  dice: diceOf(seed),
+})
+
+const namesOf = (entries: Iterable<RevocationEntry>): string[] =>
+  [...entries].map(({ kind, key, minEpoch, notAfter }) => `${kind} ${key} ${minEpoch} ${notAfter}`)
+
+const append = ({ stores }: Open, target: RevocationTarget) =>
+  stores.revocations.append({ target, actor: 'system', reason: 'revoked' })
+
+/** Transactions that are open at once, end in any order, and are read around. */
+export const walkTheLog = async ({ truth, clock, dice }: Walk, steps: number) => {
+  const log = truth.readLog(clock)
+  const told: string[] = []
+  const open: Open[] = []
+  const cursors: bigint[] = []
+  const read = async () => {
+    const from = dice.pick(cursors) ?? 0n
+    const { rows, cursor } = await log.changes(from)
+    const names = rows === 'too_many' ? [rows] : namesOf(rows.map(({ entry }) => entry)).sort()
+    told.push(`changes: ${names.join(', ')}`)
+    cursors.push(cursor)
+  }
+  const end = async (how: 'commit' | 'rollBack') => {
+    const [transaction] = open.splice(dice.next(open.length), 1)
+    await transaction?.[how]()
+  }
+  const acts = [
+    async () => {
+      const transaction = await openTransaction(truth, clock)
+      await append(transaction, { kind: 'sid', key: newId(dice.bytes) })
+      open.push(transaction)
+    },
+    async () => {
+      const transaction = dice.pick(open)
+      if (transaction) await append(transaction, { kind: 'jti', key: newId(dice.bytes) })
+    },
+    () => end('commit'),
+    () => end('rollBack'),
+    read,
+    read,
+    async () => {
+      const { entries } = await log.snapshot()
+      told.push(`snapshot: ${namesOf(entries).sort().join(', ')}`)
+    },
+    async () => clock.advance(dice.between(0, 8_000)),
+    async () => truth.dropEnded(clock),
+  ]
+  for (let step = 0; step < steps; step += 1) await dice.pick(acts)?.()
+  while (open.length > 0) await end('commit')
+  await read()
+  return told
+}
+
+const rotationOf = ({ clock, dice }: Walk, sessionId: string, generation: number): Rotation => ({
+  sessionId,
+  secretDigest: Buffer.alloc(32, dice.perMille(50) ? 2 : 1),
+  // Mostly the right one.
+  generation: Math.max(0, generation + (dice.perMille(200) ? dice.between(-1, 2) : 0)),
+  delivery: dice.perMille(50) ? 'cookie' : 'body',
+  nowMs: clock.nowMs(),
+  idleExpiresAtMs: clock.nowMs() + dice.between(1, 3_600_000),
+})
+
+const newSession = ({ clock, dice }: Walk, accountId: string): NewSession => ({
+  ...{ accountId, sessionId: newId(dice.bytes), secretDigest: Buffer.alloc(32, 1) },
+  ...{ delivery: 'body', clientId: 'first-party', audience: 'https://api.example.com' },
+  ...{ scope: 'account', amr: ['pwd'], acr: 'aal1', userAgent: '', address: '192.0.2.1' },
+  authenticatedAtMs: clock.nowMs(),
+  idleExpiresAtMs: clock.nowMs() + 3_600_000,
+  absoluteExpiresAtMs: clock.nowMs() + 7_200_000,
+})
+
+/** What a use case looks at. */
+const told = (facts: Partial<SessionState> | undefined): string =>
+  facts
+    ? JSON.stringify([
+        ...[facts.sessionId, facts.accountId, facts.generation, facts.idleExpiresAtMs],
+        ...[facts.roles, facts.claimsEpoch, facts.globalEpoch, facts.accountEpoch],
+        ...[facts.ended, facts.accountIsActive, facts.epochHasRisen, facts.lastUsedAtMs],
+      ])
+    : 'none'
+
+type Known = { readonly sessionId: string; readonly accountId: string; generation: number }
+
+/** What sessions and accounts can go through, one thing after the other. */
+const sessionActs = (walk: Walk, stores: AccountStores, known: Known[]) => {
+  const { clock, dice } = walk
+  const accountId = dice.pick(walkedAccounts) ?? ''
+  const nowMs = clock.nowMs()
+  const { sessions, accounts } = stores
+  const one = dice.pick(known)
+  const move = async (how: 'rotate' | 'recover') => {
+    if (!one) return 'nobody'
+    const facts = await sessions[how](rotationOf(walk, one.sessionId, one.generation))
+    one.generation = facts?.generation ?? one.generation
+    return told(facts)
+  }
+  const change = async (status: 'active' | 'disabled') => {
+    const roles = [`role-${dice.next(3)}`]
+    const flags = { raisesClaimsEpoch: dice.perMille(500), clearsFailedLogins: false }
+    const account = await accounts.change({ accountId, status, roles, ...flags, nowMs })
+    return `${account.status} ${account.roles}`
+  }
+  return [
+    async () => {
+      const session = newSession(walk, accountId)
+      const facts = await sessions.add(session)
+      if (facts) known.push({ ...facts })
+      return told(facts)
+    },
+    () => move('rotate'),
+    () => move('rotate'),
+    () => move('recover'),
+    async () => (one ? told(await sessions.find(one.sessionId, Buffer.alloc(32, 1))) : 'nobody'),
+    async () => (one ? JSON.stringify(await sessions.end(one.sessionId, 'logout', nowMs)) : ''),
+    async () => String((await sessions.endAllOfAccount(accountId, 'revoked', nowMs)).sort()),
+    async () => String(await accounts.raiseEpoch(accountId, nowMs)),
+    async () => (dice.perMille(200) ? String(await accounts.raiseGlobalEpoch(nowMs)) : ''),
+    () => change(dice.perMille(300) ? 'disabled' : 'active'),
+    async () => {
+      clock.advance(dice.between(0, 600_000))
+      return 'later'
+    },
+  ]
+}
+
+const walkedAccounts = [
+  'AAAAAAAAAAAAAAAAAAAAAA',
+  'BBBBBBBBBBBBBBBBBBBBBA',
+  'CCCCCCCCCCCCCCCCCCCCCA',
+]
+
+/** Above what a clock can give, so that every walk begins with the same global epoch. */
+const farAheadMs = Date.UTC(2100, 0, 1)
+
+export const walkTheSessions = async (walk: Walk, steps: number): Promise<string[]> => {
+  const { truth, clock, dice } = walk
+  const { inTransaction } = truth.forOperation(straight, clock, blind)
+  for (const accountId of walkedAccounts) await truth.addAccount(accountId)
+  await inTransaction(({ accounts }) => accounts.raiseGlobalEpoch(farAheadMs))
+  const known: Known[] = []
+  const answers: string[] = []
+  for (let step = 0; step < steps; step += 1) {
+    const run = async (stores: AccountStores) => {
+      const answer = await dice.pick(sessionActs(walk, stores, known))?.()
+      answers.push(answer ?? '')
+      if (dice.perMille(50)) throw new RolledBack()
+    }
+    await inTransaction(run).catch(ignoreRollBack)
+  }
+  return answers
+}

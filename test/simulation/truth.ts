@@ -1,0 +1,77 @@
+import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
+import type { AccountStores } from '../../src/accounts/index.ts'
+import type { Clock } from '../../src/lib/clock.ts'
+import type { ReadLog } from '../../src/revocation/revocation-log.ts'
+import type { InTransaction } from '../../src/sessions/index.ts'
+import type { Line } from './line.ts'
+
+/** What the simulation is told of an operation, at the moment at which it happens in the database. */
+export type Watcher = {
+  /** Before a statement looks at anything. */
+  readonly looks: () => void
+  /** After it has. */
+  readonly looked: () => void
+  /** A call of a store has its answer. */
+  readonly did: (method: string, args: readonly unknown[], result: unknown) => void
+  /** A transaction that wrote something is committed. `mark` names it; the entries are those that it added to the log. */
+  readonly committed: (mark: object, entries: readonly RevocationEntry[]) => void
+}
+
+/** The stores of one operation, as `compose.ts` would hand them to a use case. */
+export type OperationStores = {
+  /** Each call a transaction of its own. */
+  readonly stores: AccountStores
+  readonly inTransaction: InTransaction<AccountStores>
+}
+
+export type TruthOptions = {
+  /** True time at which the run begins. */
+  readonly startMs: number
+  readonly accessTokenSeconds: number
+  readonly isAway: () => boolean
+}
+
+/** The database: the model, or Postgres. */
+export type Truth = {
+  readonly forOperation: (line: Line, clock: Clock, watcher: Watcher) => OperationStores
+  readonly readLog: (clock: Clock) => ReadLog
+  readonly dropEnded: (clock: Clock) => Promise<void>
+  readonly addAccount: (accountId: string) => Promise<void>
+  /** Resolves once everything that is asked of it is answered, or waits for a row. */
+  readonly settled: () => Promise<void>
+}
+
+type Call = (
+  store: keyof AccountStores,
+  method: string,
+  args: readonly unknown[],
+) => Promise<unknown>
+
+/** Stores whose every call is handed to `call`. */
+export const calledThrough = (call: Call): AccountStores => {
+  const store = <Name extends keyof AccountStores>(name: Name) =>
+    new Proxy({} as AccountStores[Name], {
+      get:
+        (_target, method) =>
+        (...args: unknown[]) =>
+          call(name, String(method), args),
+    })
+  return {
+    accounts: store('accounts'),
+    sessions: store('sessions'),
+    revocations: store('revocations'),
+    audit: store('audit'),
+  }
+}
+
+/** Calls the method of that name. */
+export const callOn = (
+  stores: AccountStores,
+  store: keyof AccountStores,
+  method: string,
+  args: readonly unknown[],
+): Promise<unknown> => {
+  const found: unknown = Reflect.get(stores[store], method)
+  if (typeof found !== 'function') throw new Error(`no ${store}.${method}`)
+  return found(...args)
+}

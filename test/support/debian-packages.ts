@@ -1,0 +1,129 @@
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/** A program and the environment to start it with: an unpacked copy has its libraries beside it, and not where the system looks. */
+export type Program = { readonly path: string; readonly env: Record<string, string> }
+
+export type PackagesWanted = {
+  readonly packages: readonly string[]
+  /** Also all that these need, as on a machine with nothing: for programs that a minimal system cannot carry. */
+  readonly withDependencies?: boolean
+}
+
+/** Shared by all clones of this user, so that only the first run fetches. */
+export const cacheFolder = (name: string): string => {
+  const { XDG_CACHE_HOME: base } = process.env
+  return join(base || join(homedir(), '.cache'), 'cardea', name)
+}
+
+/** Nothing of the environment of the tests but the path. */
+export const bareEnvironment = (more: Record<string, string> = {}): Record<string, string> => {
+  const { PATH = '/usr/local/bin:/usr/bin:/bin' } = process.env
+  return { PATH, LANG: 'C.UTF-8', ...more }
+}
+
+/** Whether the program starts with these arguments and ends with 0. */
+export const starts = async (program: Program, args: readonly string[]): Promise<boolean> =>
+  await run(program.path, [...args], { env: program.env, cwd: '/' }).then(
+    () => true,
+    () => false,
+  )
+
+/** The folders of libraries of an unpacked copy, as `LD_LIBRARY_PATH` wants them: one is named after the machine's architecture. */
+export const libraryPath = async (tree: string): Promise<string> => {
+  const folders = [join(tree, 'usr', 'lib'), join(tree, 'lib')]
+  const found = await Promise.all(
+    folders.map(async (folder) => {
+      const names = await readdir(folder).catch(() => [])
+      return names.filter((name) => name.includes('-linux-')).map((name) => join(folder, name))
+    }),
+  )
+  return found.flat().join(':')
+}
+
+/**
+ * The C library must be the one whose loader starts the program, so the machine's own. The others belong to the installation of
+ * packages and are not needed to run anything.
+ */
+const neverUnpacked = new Set(['libc6', 'libgcc-s1', 'dpkg', 'tar', 'debconf'])
+
+type AptGet = (...args: string[]) => Promise<string>
+
+/** Lists, cache and state of `apt` are private to the folder. */
+const privateAptGet = async (folder: string): Promise<AptGet> => {
+  await mkdir(join(folder, 'state', 'lists', 'partial'), { recursive: true })
+  await mkdir(join(folder, 'cache', 'archives', 'partial'), { recursive: true })
+  // Knows of no installed package, so that dependencies are complete whatever this machine has.
+  await writeFile(join(folder, 'status'), '')
+  const options = [
+    `Dir::State=${join(folder, 'state')}`,
+    `Dir::State::status=${join(folder, 'status')}`,
+    `Dir::Cache=${join(folder, 'cache')}`,
+    'Debug::NoLocking=true',
+    // Root's apt would fetch as the user `_apt`, who cannot write here.
+    'APT::Sandbox::User=',
+    'APT::Get::List-Cleanup=false',
+  ].flatMap((option) => ['-o', option])
+  return async (...args) => {
+    const { stdout } = await run('apt-get', ['-q', ...options, ...args], {
+      cwd: folder,
+      env: bareEnvironment(),
+      maxBuffer: 16 * 1024 * 1024,
+    })
+    return stdout
+  }
+}
+
+/** The names of the packages and of all that they need. A line of the answer is `'<address>' <name>_<version>_<architecture>.deb …`. */
+const withTheirDependencies = async (
+  aptGet: AptGet,
+  packages: readonly string[],
+): Promise<string[]> => {
+  const plan = await aptGet('--no-install-recommends', '-y', '--print-uris', 'install', ...packages)
+  return [...plan.matchAll(/^'[^']*' ([^_\s]+)_\S+\.deb /gm)]
+    .map(([, name = '']) => name)
+    .filter((name) => !neverUnpacked.has(name))
+}
+
+/**
+ * Debian's own packages, fetched and unpacked into `cache` without root and without touching the system. Unpacked beside it and renamed
+ * when the copy is known to work, so that two runs at once do not spoil it.
+ *
+ * @throws {Error} with what `apt-get` said, or because the copy does not start
+ */
+export const fetchDebianPackages = async (
+  cache: string,
+  wanted: PackagesWanted,
+  works: (tree: string) => Promise<boolean>,
+): Promise<void> => {
+  await mkdir(join(cache, '..'), { recursive: true })
+  const work = await mkdtemp(`${cache}.new-`)
+  try {
+    const aptGet = await privateAptGet(work)
+    await aptGet('update')
+    const names = wanted.withDependencies
+      ? await withTheirDependencies(aptGet, wanted.packages)
+      : wanted.packages
+    await aptGet('download', ...names)
+    const tree = join(work, 'tree')
+    for (const file of (await readdir(work)).filter((name) => name.endsWith('.deb'))) {
+      await run('dpkg', ['-x', join(work, file), tree])
+    }
+    if (!(await works(tree))) throw new Error('the unpacked copy does not start')
+    // Another run may have been faster, and its processes may already use the copy.
+    if (await works(cache)) return
+    await rm(cache, { recursive: true, force: true })
+    await rename(tree, cache)
+  } finally {
+    await rm(work, { recursive: true, force: true })
+  }
+}
+
+/** What a failed attempt says of itself, for the message of the last one. */
+export const reasonOf = (error: unknown): string =>
+  error instanceof Error ? error.message.trim() : String(error)

@@ -1,0 +1,39 @@
+import { randomBytes } from 'node:crypto'
+import type { Cardea } from './cardea.ts'
+import type { Answer, Client } from './client.ts'
+
+export type TestServiceClient = {
+  readonly clientId: string
+  readonly clientSecret: string
+  readonly name: string
+  /** The value of its `Authorization` header. */
+  readonly authorization: string
+}
+
+export const basicHeader = (clientId: string, secret: string): string =>
+  `Basic ${Buffer.from(`${clientId}:${secret}`).toString('base64')}`
+
+/** A new service client of this deployment, as `cardea client create` makes one. */
+export const newServiceClient = async (
+  { instances: [first] }: Pick<Cardea, 'instances'>,
+  name = `client-${randomBytes(6).toString('hex')}`,
+): Promise<TestServiceClient> => {
+  if (!first) throw new Error('no instance')
+  const actor = { kind: 'command-line' } as const
+  const created = await first.core.serviceClients.create({ name, actor })
+  return { ...created, authorization: basicHeader(created.clientId, created.clientSecret) }
+}
+
+/** Asks about a token as this client; without one, as nobody. */
+export const introspect = (
+  client: Client,
+  authorization: string | undefined,
+  parameters: Readonly<Record<string, string>> | string,
+): Promise<Answer> =>
+  client.post('/oauth/introspect', {
+    body: String(new URLSearchParams(parameters)),
+    headers: {
+      'content-type': 'application/x-www-form-urlencoded',
+      ...(authorization !== undefined && { authorization }),
+    },
+  })

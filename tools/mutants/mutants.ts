@@ -1,0 +1,216 @@
+/**
+ * Bugs that somebody could plausibly write, each of which some test must find. When the code they are planted in changes, `find` no
+ * longer fits and the run says so: write the bug anew against the new code.
+ */
+
+/** `find` stands in the file exactly once. */
+export type Edit = { readonly file: string; readonly find: string; readonly replace: string }
+
+export type Mutant = {
+  readonly name: string
+  readonly edits: readonly Edit[]
+  /** Where it must be found. */
+  readonly tests: string
+}
+
+const inMemory = 'test/simulation/in-memory.test.ts'
+const onPostgres = 'test/simulation/on-postgres.test.ts'
+
+const replica = 'packages/verifier/src/replica'
+const readLog = 'src/revocation/postgres-read-log.ts'
+const sessionStore = 'src/sessions/postgres-session-store.ts'
+const sessionSql = 'src/sessions/session-sql.ts'
+
+const lastSeq = '(SELECT coalesce(max(seq), 0) + 1 FROM revocations)::text'
+
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'the feed goes on from the last sequence number',
+    edits: [
+      {
+        file: readLog,
+        find: 'pg_snapshot_xmin(seen)::text AS cursor',
+        replace: `${lastSeq} AS cursor`,
+      },
+      {
+        file: readLog,
+        find: 'pg_snapshot_xmax(seen)::text AS "end"',
+        replace: `${lastSeq} AS "end"`,
+      },
+      {
+        file: readLog,
+        find: 'SELECT r.xid::text, kind',
+        replace: 'SELECT r.seq::text AS xid, kind',
+      },
+      { file: readLog, find: 'r.xid >= $1::xid8', replace: 'r.seq >= $1::bigint' },
+      { file: readLog, find: 'ORDER BY r.xid', replace: 'ORDER BY r.seq' },
+    ],
+    tests: onPostgres,
+  },
+  {
+    name: 'the feed goes on from the newest transaction',
+    edits: [
+      {
+        file: readLog,
+        find: 'pg_snapshot_xmin(seen)::text AS cursor',
+        replace: 'pg_snapshot_xmax(seen)::text AS cursor',
+      },
+    ],
+    tests: onPostgres,
+  },
+  {
+    name: 'the lease is counted from the answer',
+    edits: [
+      {
+        file: `${replica}/follow-feed.ts`,
+        find: 'lease.renew(startedAtMs)\n    const repeats',
+        replace: 'lease.renew(clock.monotonicMs())\n    const repeats',
+      },
+    ],
+    tests: inMemory,
+  },
+  {
+    name: 'a token gets the epochs of now, not those of its session',
+    edits: [
+      {
+        file: sessionStore,
+        find: 'statements.rotate, rotationValues(rotation))\n    return row && factsOf(rotation.sessionId, row)',
+        replace: `statements.rotate, rotationValues(rotation))
+    const [now] = await sql.query<FactsRow>({
+      name: 'mutant_epochs',
+      text: 'SELECT i.global_epoch, a.epoch AS account_epoch FROM instance i, accounts a WHERE a.id = $1',
+    }, [row?.account_id])
+    return row && factsOf(rotation.sessionId, { ...row, ...now })`,
+      },
+    ],
+    tests: onPostgres,
+  },
+  {
+    name: 'only the token itself is looked up',
+    edits: [
+      {
+        file: `${replica}/revocation-set.ts`,
+        find: 'const [global, account, claims] = aep\n',
+        replace: `const [global, account, claims] = aep
+    if (this.#jti.minEpochOf(jti) < 0) return undefined
+`,
+      },
+    ],
+    tests: inMemory,
+  },
+  {
+    name: 'a stale replica calls itself fresh',
+    edits: [
+      {
+        file: `${replica}/lease.ts`,
+        find: "this.leftMs() > 0 ? 'FRESH' : 'STALE'",
+        replace: "'FRESH'",
+      },
+    ],
+    tests: inMemory,
+  },
+  {
+    name: 'a page of another log is taken for more of the same',
+    edits: [
+      {
+        file: `${replica}/follow-feed.ts`,
+        find: "if (page.feedId !== this.#feedId) throw new FeedGapError('the page is of another log')",
+        replace: '',
+      },
+    ],
+    tests: inMemory,
+  },
+  {
+    name: 'an entry is dropped a minute early',
+    edits: [
+      {
+        file: `${replica}/revocation-set.ts`,
+        find: 'table.dropEnded(nowSeconds)',
+        replace: 'table.dropEnded(nowSeconds + 60)',
+      },
+    ],
+    tests: inMemory,
+  },
+  {
+    name: 'a part of a page is forgotten',
+    edits: [
+      {
+        file: `${replica}/held-revocations.ts`,
+        find: 'if (set.add(entry)) news += 1',
+        replace: 'if (seen % 16 !== 15 && set.add(entry)) news += 1',
+      },
+    ],
+    tests: inMemory,
+  },
+  {
+    name: 'a token of the new epoch is refused with the old ones',
+    edits: [
+      {
+        file: `${replica}/revocation-set.ts`,
+        find: 'if (account < this.#sub.minEpochOf(sub))',
+        replace: 'if (account <= this.#sub.minEpochOf(sub))',
+      },
+    ],
+    tests: inMemory,
+  },
+  {
+    name: 'an epoch that comes late lowers a higher one',
+    edits: [
+      {
+        file: `${replica}/id-segment.ts`,
+        find: 'minEpoch > this.#epochAt(at)',
+        replace: 'minEpoch !== this.#epochAt(at)',
+      },
+    ],
+    tests: inMemory,
+  },
+  {
+    name: 'a question is answered from a reading that had begun before it',
+    edits: [
+      {
+        file: 'src/revocation/coalesce.ts',
+        find: '      gathering = undefined\n',
+        replace: '',
+      },
+      {
+        file: 'src/revocation/coalesce.ts',
+        find: 'return work(questions)',
+        replace: 'return work(questions).finally(() => { gathering = undefined })',
+      },
+    ],
+    tests: inMemory,
+  },
+  {
+    name: 'entries are kept for the life of a token and no longer',
+    edits: [
+      {
+        file: 'src/revocation/revocation.ts',
+        find: '(accessTokenSeconds + leewaySeconds + mintSlackSeconds) * 1000',
+        replace: 'accessTokenSeconds * 1000',
+      },
+    ],
+    tests: inMemory,
+  },
+  {
+    name: 'a reused handle ends the session and not its tokens',
+    edits: [
+      {
+        file: 'src/sessions/end-session.ts',
+        find: 'if (!ended) return false',
+        replace: "if (!ended) return false\n  if (reason === 'token_reuse') return true",
+      },
+    ],
+    tests: inMemory,
+  },
+  {
+    name: 'a refresh does not look at the global epoch',
+    edits: [
+      {
+        file: sessionSql,
+        find: 'AND a.epoch = s.account_epoch\n    AND i.global_epoch = s.global_epoch`\n\nconst touched',
+        replace: 'AND a.epoch = s.account_epoch`\n\nconst touched',
+      },
+    ],
+    tests: onPostgres,
+  },
+]

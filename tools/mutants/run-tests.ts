@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+
+export type TestRun = {
+  readonly passed: boolean
+  /** What a test complained of, in one line; undefined when none did. */
+  readonly complaint: string | undefined
+  /** Everything that was printed. */
+  readonly output: string
+  readonly seconds: number
+}
+
+/** No run takes a quarter of this. */
+const longestMs = 120_000
+
+/** The message of a simulation, with the seed and the step that repeat it. */
+const complaintIn = (output: string): string | undefined => {
+  const said = /Violation: (.*)\n.*?(SEED=\d+, step \d+)/.exec(output)
+  return said ? `${said[1]?.slice(0, 60)} (${said[2]})` : undefined
+}
+
+/** Runs some test files of the tree at `path`, up to the first that fails. The signal ends them. */
+export const runTests = async (
+  path: string,
+  files: readonly string[],
+  signal: AbortSignal,
+): Promise<TestRun> => {
+  const startedMs = performance.now()
+  const vitest = join(path, 'node_modules/.bin/vitest')
+  const child = spawn(process.execPath, [vitest, 'run', '--bail=1', '--no-color', ...files], {
+    cwd: path,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NO_COLOR: '1' },
+    signal: AbortSignal.any([signal, AbortSignal.timeout(longestMs)]),
+    // It ends its workers, and they end their servers.
+    killSignal: 'SIGTERM',
+  })
+  let output = ''
+  const keep = (chunk: Buffer) => {
+    output += chunk.toString()
+  }
+  child.stdout.on('data', keep)
+  child.stderr.on('data', keep)
+  const code = await new Promise<number | null>((resolve) => {
+    child.on('error', (error) => keep(Buffer.from(`\n${error}`)))
+    child.on('close', resolve)
+  })
+  const seconds = (performance.now() - startedMs) / 1000
+  return { passed: code === 0, complaint: complaintIn(output), output, seconds }
+}
