@@ -18,11 +18,14 @@ export type BenchDatabase = {
 /** Never outside of this machine's loopback, and gone with the run. */
 export const benchSecret = 'a-secret-of-the-bench-that-is-long-enough'
 
+/** Also the audience of all tokens here. */
+export const issuer = 'http://127.0.0.1:8088'
+
 export const settingsFor = (appUrl: string, ownerUrl: string): Record<string, string> => ({
   DATABASE_URL: appUrl,
   MIGRATE_DATABASE_URL: ownerUrl,
   CARDEA_SECRET: benchSecret,
-  ISSUER: 'http://127.0.0.1:8088',
+  ISSUER: issuer,
   PORT: '0',
   // One client address makes all the load.
   LOGIN_FAILURES_PER_SOURCE: '1000000',

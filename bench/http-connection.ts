@@ -57,19 +57,18 @@ export const openConnection = async (address: string): Promise<Connection> => {
   }
 }
 
-/** The text of one request; `body` as JSON. */
+/** The text of one request; `body` is ASCII, and JSON unless `mediaType` says otherwise. */
 export const requestText = (
   method: string,
   path: string,
   headers: readonly string[] = [],
   body = '',
+  mediaType = 'application/json',
 ): string =>
   [
     `${method} ${path} HTTP/1.1`,
     'host: 127.0.0.1',
-    ...(method === 'GET'
-      ? []
-      : ['content-type: application/json', `content-length: ${body.length}`]),
+    ...(method === 'GET' ? [] : [`content-type: ${mediaType}`, `content-length: ${body.length}`]),
     ...headers,
     '',
     body,

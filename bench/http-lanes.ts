@@ -30,10 +30,20 @@ const newHandle = (head: string): string => {
   return head.slice(start, end)
 }
 
-/**
- * Refreshes the sessions whose handles stand at `own`, one after the other, and keeps each new handle for the next time: every
- * refresh is a real rotation.
- */
+/** A real rotation of the session whose handle stands at `place`: its new handle takes that place. The answer's body. */
+export const refreshAt = async (
+  connection: Connection,
+  handles: string[],
+  place: number,
+): Promise<string> => {
+  const cookie = `cookie: __Host-cardea-refresh=${handles[place]}`
+  const answer = await connection.exchange(requestText('POST', '/refresh', [cookie]))
+  expectOk(answer)
+  handles[place] = newHandle(answer.head)
+  return answer.body
+}
+
+/** Refreshes the sessions whose handles stand at `own`, one after the other and all over again. */
 export const refreshLane = (
   connection: Connection,
   handles: string[],
@@ -43,10 +53,7 @@ export const refreshLane = (
   return async () => {
     const place = own[turn % own.length] ?? 0
     turn += 1
-    const cookie = `cookie: __Host-cardea-refresh=${handles[place]}`
-    const answer = await connection.exchange(requestText('POST', '/refresh', [cookie]))
-    expectOk(answer)
-    handles[place] = newHandle(answer.head)
+    await refreshAt(connection, handles, place)
   }
 }
 

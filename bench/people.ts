@@ -34,6 +34,14 @@ export const addAccounts = async (
   )
 }
 
+/** Gives an account what the admin API asks of its callers. */
+export const makeOperator = async (database: BenchDatabase, account: number): Promise<void> => {
+  await database.ask(
+    `UPDATE accounts SET roles = '{operator}' WHERE id = decode(md5('account ' || $1::integer), 'hex')`,
+    [account],
+  )
+}
+
 const addSessionsText = `
   INSERT INTO sessions (id, account_id, kind, delivery, secret_digest, client_id, audience, scope, amr, acr, global_epoch,
     account_epoch, user_agent, address, authenticated_at, absolute_expires_at, last_used_at, idle_expires_at)

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
 /** What one round of load came to. Times are milliseconds of wall clock as the one who asked saw them. */
 export type Sample = {
   readonly count: number
@@ -13,7 +15,11 @@ export type Sample = {
 const percentile = (sorted: Float64Array, share: number): number =>
   sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0
 
-const sampleOf = (latenciesMs: readonly number[], elapsedMs: number, cpuShare: number): Sample => {
+export const sampleOf = (
+  latenciesMs: readonly number[],
+  elapsedMs: number,
+  cpuShare: number,
+): Sample => {
   const sorted = Float64Array.from(latenciesMs).sort()
   return {
     count: sorted.length,
@@ -28,8 +34,22 @@ const sampleOf = (latenciesMs: readonly number[], elapsedMs: number, cpuShare: n
 /** One thing that is done again and again, the next time when the last is answered. */
 export type Lane = () => Promise<void>
 
-/** How long, or how often in all, whichever is given. */
-export type Extent = { readonly seconds: number } | { readonly count: number }
+/** How long, or how often in all, whichever is given; begun no faster than `perSecond`, if that is given. */
+export type Extent = ({ readonly seconds: number } | { readonly count: number }) & {
+  readonly perSecond?: number
+}
+
+/** Ends when the next turn is due. Turns that were missed while all lanes were busy are made up for. */
+const paced = (perSecond: number) => {
+  const startMs = performance.now()
+  let turns = 0
+  return async (): Promise<void> => {
+    const dueMs = startMs + (turns * 1000) / perSecond
+    turns += 1
+    const waitMs = dueMs - performance.now()
+    if (waitMs > 0) await sleep(waitMs)
+  }
+}
 
 /** Runs all lanes at once (a closed loop: as many under way as there are lanes) and times every turn. */
 export const runLanes = async (lanes: readonly Lane[], extent: Extent): Promise<Sample> => {
@@ -38,10 +58,15 @@ export const runLanes = async (lanes: readonly Lane[], extent: Extent): Promise<
   const startMs = performance.now()
   let turnsLeft = 'count' in extent ? extent.count : Number.POSITIVE_INFINITY
   const endMs = 'seconds' in extent ? startMs + extent.seconds * 1000 : Number.POSITIVE_INFINITY
+  const pace = extent.perSecond === undefined ? undefined : paced(extent.perSecond)
   const drive = async (lane: Lane): Promise<void> => {
     let beganMs = performance.now()
     while (beganMs < endMs && turnsLeft > 0) {
       turnsLeft -= 1
+      if (pace) {
+        await pace()
+        beganMs = performance.now()
+      }
       await lane()
       const endedMs = performance.now()
       latenciesMs.push(endedMs - beganMs)

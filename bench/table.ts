@@ -4,7 +4,9 @@ import type { Detail, Hold, Row } from './row.ts'
 const decimalsFor = (value: number): number => {
   const size = Math.abs(value)
   if (size >= 100 || Number.isInteger(value)) return 0
-  return size >= 10 ? 1 : 2
+  if (size >= 10) return 1
+  // A token that was seen before is verified in microseconds.
+  return size >= 0.1 ? 2 : 4
 }
 
 /** Enough digits to compare, no more than the noise leaves. */

@@ -12,6 +12,8 @@ const { systemClock } = (await shipped('lib/clock')) as typeof import('../../src
 const { systemRandom } = (await shipped('lib/random')) as typeof import('../../src/lib/random.ts')
 const { openStores } = (await shipped('stores')) as typeof import('../../src/stores.ts')
 
+export type ClientCredential = { readonly id: string; readonly secret: string }
+
 export type Usage = {
   /** User and system time since the process began, microseconds. */
   readonly cpuMicros: number
@@ -36,6 +38,15 @@ const calls = {
     const machine = { clock: systemClock, random: systemRandom }
     instance = await startInstance(config, stores, { machine })
     return instance.address
+  },
+  /** A client with a secret, for those that follow revocations or introspect. */
+  createClient: async (name: string): Promise<ClientCredential> => {
+    if (!instance) throw new Error('not started')
+    const { clientId, clientSecret } = await instance.core.serviceClients.create({
+      name,
+      actor: { kind: 'system' },
+    })
+    return { id: clientId, secret: clientSecret }
   },
   usage: (_: null): Usage => {
     const { user, system } = process.cpuUsage()

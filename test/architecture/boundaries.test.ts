@@ -165,8 +165,10 @@ const planted = [
 
 /** A copy of the tree with one file for each breach. Dependencies are the real ones. */
 const plant = async (root: string): Promise<void> => {
-  await cp(join(project, 'src'), join(root, 'src'), { recursive: true })
-  for (const name of ['package.json', 'tsconfig.json'])
+  // The service uses the sources of the verifier.
+  for (const name of ['src', 'packages/verifier/src'])
+    await cp(join(project, name), join(root, name), { recursive: true })
+  for (const name of ['package.json', 'tsconfig.json', 'packages/verifier/package.json'])
     await cp(join(project, name), join(root, name))
   await symlink(join(project, 'node_modules'), join(root, 'node_modules'))
   await mkdir(join(root, 'test'))

@@ -1,95 +1,22 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { cpSync, readFileSync, symlinkSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { freePort } from '../support/free-port.ts'
-import { machineEnvironment } from '../support/machine-environment.ts'
-import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
-import { consoleBlocks, type Step, shows, stepsOf } from './transcript.ts'
+import { type Clone, startClone } from './clone.ts'
+import { consoleBlocks, shows, stepsOf } from './transcript.ts'
 
 const readme = readFileSync('README.md', 'utf8')
+/** Up to the first heading: the tour. The sections after it have tests of their own. */
+const [tour = ''] = readme.split('\n## ', 1)
 
-let folder: ScratchFolder
-let port: number
-let service: ChildProcess
-let started = ''
+let clone: Clone
 
 /** The blocks as they are on the page, but for the port: others may be using it. */
 const blocks = (): string[] =>
-  consoleBlocks(readme).map((block) => block.replaceAll('127.0.0.1:8088', `127.0.0.1:${port}`))
-
-/** A clone as `git clone` and the installation would leave it, without either: what the service needs, and the same node_modules. */
-const scratchClone = (path: string): void => {
-  for (const name of ['src', 'migrations', 'tools', 'package.json']) {
-    cpSync(resolve(name), join(path, name), { recursive: true })
-  }
-  symlinkSync(resolve('node_modules'), join(path, 'node_modules'))
-}
-
-/** What `npm start` runs once everything is installed. */
-const startScript = (): string => JSON.parse(readFileSync('package.json', 'utf8')).scripts.start
-
-const startService = async (cwd: string): Promise<ChildProcess> => {
-  const { PATH: path = '', ...others } = machineEnvironment({ PORT: String(port) })
-  const env = { ...others, PATH: `${resolve('node_modules', '.bin')}:${path}` }
-  const child = spawn('sh', ['-c', `exec ${startScript()}`], { cwd, env })
-  await new Promise<void>((ready, failed) => {
-    const read = (chunk: Buffer) => {
-      started += chunk.toString()
-      // The last line of what a start prints.
-      if (started.includes('/.well-known/jwks.json\n')) ready()
-    }
-    child.stdout.on('data', read)
-    child.stderr.on('data', read)
-    child.once('exit', () => failed(new Error(`the service did not start:\n${started}`)))
-  })
-  return child
-}
-
-/** Runs the commands one after the other in one shell, as somebody pastes them, and says what each printed. */
-const runInShell = async (steps: readonly Step[], cwd: string): Promise<string[]> => {
-  const mark = '@@ the next command @@'
-  const script = steps.map(({ command }) => `${command}\necho; echo '${mark}'`).join('\n')
-  const shell = spawn('bash', ['-c', script], {
-    cwd,
-    env: machineEnvironment({
-      PORT: String(port),
-      // `npx` leaves a link to the folder in its cache.
-      npm_config_cache: join(cwd, 'npm-cache'),
-      npm_config_update_notifier: 'false',
-    }),
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let printed = ''
-  let complaints = ''
-  shell.stdout.on('data', (chunk) => {
-    printed += chunk
-  })
-  shell.stderr.on('data', (chunk) => {
-    complaints += chunk
-  })
-  await once(shell, 'close')
-  // npm warns there of settings of this machine, so it is shown only with a failure.
-  if (!printed.includes(mark)) throw new Error(complaints)
-  return printed.split(`\n${mark}\n`).slice(0, steps.length)
-}
+  consoleBlocks(tour).map((block) => block.replaceAll('127.0.0.1:8088', `127.0.0.1:${clone.port}`))
 
 beforeAll(async () => {
-  folder = await scratchFolder('readme')
-  port = await freePort()
-  scratchClone(folder.path)
-  service = await startService(folder.path)
+  clone = await startClone('readme')
 })
-
-afterAll(async () => {
-  if (service?.exitCode === null) {
-    const ended = once(service, 'exit')
-    service.kill('SIGTERM')
-    await ended
-  }
-  await folder.remove()
-})
+afterAll(() => clone.stop())
 
 describe('the README', () => {
   test('shows an answer of the service by its 28th line', () => {
@@ -104,13 +31,13 @@ describe('the README', () => {
     expect(more).toEqual([])
     const [command, ...output] = (step ?? '').trimEnd().split('\n')
     expect(command).toMatch(/^\$ git clone <[^>]+> cardea && cd cardea && npm start$/)
-    expect(shows(output, started), started).toBe(true)
+    expect(shows(output, clone.started), clone.started).toBe(true)
   })
 
   test('prints in the second terminal, command by command, what it shows', async () => {
     const steps = blocks().slice(1).flatMap(stepsOf)
     expect(steps.length).toBeGreaterThanOrEqual(8)
-    const printed = await runInShell(steps, folder.path)
+    const printed = await clone.runInShell(steps)
     const compared = steps.map(({ command, output }, place) => ({
       command,
       printed: shows(output, printed[place] ?? '') ? output.join('\n') : printed[place],

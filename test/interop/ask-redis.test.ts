@@ -116,7 +116,7 @@ describe('a service in Python that asks Redis with the code of the guide', () =>
     expect(await askAbout((await signIn()).token)).toEqual({ revoked: false })
   })
 
-  test('sees that the signing key was withdrawn, while it still has the key', async () => {
+  test('sees for a week that a signing key was withdrawn, while it still has the key', async () => {
     const { token, kid } = await signIn()
     expect(await askAbout(token)).toEqual({ revoked: false })
     expect(await askInJavaScript(token)).toBe(false)
@@ -125,15 +125,9 @@ describe('a service in Python that asks Redis with the code of the guide', () =>
     expect(await askAbout(token)).toEqual({ revoked: true })
     expect(await askInJavaScript(token)).toBe(true)
     expect(await askAbout((await signIn()).token)).toEqual({ revoked: false })
-  })
-
-  test('finds the withdrawal of a signing key there for a week', async () => {
-    const { kid } = await signIn()
-    await revoke({ kid })
-    operator = await cardea.operatorToken()
-    const left = await redis.ttl(`cardea:revoked:kid:${kid}`)
-    expect(left).toBeGreaterThan(6.9 * 24 * 3600)
-    expect(left).toBeLessThanOrEqual(7 * 24 * 3600)
+    const secondsLeft = await redis.ttl(`cardea:revoked:kid:${kid}`)
+    expect(secondsLeft).toBeGreaterThan(6.9 * 24 * 3600)
+    expect(secondsLeft).toBeLessThanOrEqual(7 * 24 * 3600)
   })
 
   test('cannot know while Redis is away', async () => {

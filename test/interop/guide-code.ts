@@ -1,15 +1,19 @@
 import { cp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { vi } from 'vitest'
 import { readPage } from '../documentation/markdown.ts'
-import { findInterpreter, type LanguageName } from '../support/foreign-languages.ts'
+import { fetchTimeoutMs, findInterpreter, type LanguageName } from '../support/foreign-languages.ts'
 import { type ForeignProcess, startForeign } from '../support/foreign-process.ts'
 import { scratchFolder } from '../support/scratch-folder.ts'
+
+// Hooks start the interpreters, and the first to do so on a machine fetches them.
+vi.setConfig({ hookTimeout: fetchTimeoutMs })
 
 export const guidePage = 'docs/guides/verify-in-any-language.md'
 
 /** The code of a page whose first line is ` ```language name `. */
-export const namedBlock = (page: string, name: string): string => {
+const namedBlock = (page: string, name: string): string => {
   const fence = '```'
   const start = new RegExp(`^${fence}[a-z]+ ${name.replaceAll('.', '\\.')}\\n`, 'm').exec(
     readPage(page),

@@ -276,6 +276,7 @@ describe('the name of the log', () => {
     const [setting] = await sqlAs(server.ownerUrl)<{ data_directory: string }>(
       'SHOW data_directory',
     )
+    await server.kill()
     await writeFile(join(setting?.data_directory ?? '', 'standby.signal'), '')
     // Not "ready" to those who started it before it takes writes, but it answers.
     const restarting = server.restart()

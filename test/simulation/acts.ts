@@ -68,7 +68,7 @@ const logIn = (world: World): Promise<void> => {
     const { refreshToken } = issueTokens({ ...operation, clock, codec }, facts, secret)
     const signedIn = { session, handle: refreshToken, olderHandle: undefined }
     world.clients.push({ ...signedIn, underWay: 0, isBehind: false })
-    if (world.clients.length > mostClients) world.clients.splice(world.dice.next(mostClients), 1)
+    if (world.clients.length > mostClients) world.clients.shift()
   })
 }
 
@@ -91,13 +91,19 @@ const checkRefresh = (
   }
 }
 
-const refreshAs = async (world: World, who: Client): Promise<void> => {
+/** Mostly somebody who is refused signs in anew, and nobody tries the dead handle again. */
+const leaveBehind = ({ clients }: World, who: Client): void => {
+  const place = clients.indexOf(who)
+  if (place >= 0) clients.splice(place, 1)
+}
+
+const refreshAs = async (world: World, who: Client, isSlow = false): Promise<void> => {
   const { dice } = world
   const isReplay = who.olderHandle !== undefined && dice.perMille(80)
   const presented = (isReplay && who.olderHandle) || who.handle
   if (isReplay || who.underWay > 0) who.isBehind = true
   who.underWay += 1
-  await request(world, { name: 'refresh' }, async (operation, { clock }) => {
+  await request(world, { name: 'refresh', isSlow }, async (operation, { clock }) => {
     const use = refreshSession({
       ...operation,
       ...{ clock, codec, graceSeconds, idleSeconds, sessions: operation.stores.sessions },
@@ -107,7 +113,8 @@ const refreshAs = async (world: World, who: Client): Promise<void> => {
     who.isBehind = true
     const result = await use({ presented, delivery: 'body', client })
     checkRefresh(world, { ...who, isBehind: wasBehind }, operation, result.kind === 'issued')
-    if (result.kind !== 'issued' || isReplay || dice.perMille(20)) return
+    if (result.kind === 'refused' && dice.perMille(700)) leaveBehind(world, who)
+    if (result.kind === 'refused' || isReplay || dice.perMille(20)) return
     who.olderHandle = who.handle
     who.handle = result.issued.refreshToken
     who.isBehind = who.underWay > 1
@@ -192,14 +199,18 @@ const revokeKey = async (world: World): Promise<void> => {
   if (world.signer().kid === kid) world.newSigner()
 }
 
-/** Everything of an account is ended while it is being refreshed: what is minted late must be as dead as what was there before. */
+/** Everything is ended while somebody who just signed in is refreshed: what is minted late must be as dead as what was there before. */
 const revokeWhileRefreshed = async (world: World): Promise<void> => {
-  const who = world.dice.pick(world.clients)
+  await logIn(world)
+  const who = world.clients.at(-1)
   if (!who) return
-  const ends = () =>
-    world.dice.perMille(100) ? revokeEveryone(world) : revokeAccount(world, who.session.accountId)
-  const both = world.dice.shuffle([() => refreshAs(world, who), ends])
-  await Promise.all(both.map((act) => act()))
+  const { dice, timeline } = world
+  const end = async () => {
+    await timeline.pause(dice.between(0, 500), 'and now everything is ended')
+    if (dice.perMille(100)) await revokeEveryone(world)
+    else await revokeAccount(world, who.session.accountId)
+  }
+  await Promise.all([refreshAs(world, who, true), end()])
 }
 
 type Change = { readonly status?: 'active' | 'disabled'; readonly roles?: readonly string[] }
@@ -266,13 +277,13 @@ const verify = async (world: World): Promise<void> => {
 /** What people and operators do, and how often in proportion. */
 export const acts: readonly (readonly [weight: number, act: (world: World) => Promise<unknown>])[] =
   [
-    [420, verify],
-    [180, logIn],
+    [300, verify],
+    [220, logIn],
     [260, refresh],
-    [30, revokeToken],
-    [20, revokeSession],
+    [40, revokeToken],
+    [30, revokeSession],
     [8, (world) => revokeAccount(world)],
-    [16, revokeWhileRefreshed],
+    [40, revokeWhileRefreshed],
     [1, (world) => revokeEveryone(world)],
     [1, revokeKey],
     [12, changeRoles],

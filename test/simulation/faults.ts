@@ -70,7 +70,7 @@ export type Weighted<Thing> = readonly (readonly [weight: number, thing: Thing])
 
 export const faults: Weighted<Fault> = [
   [10, restartNode],
-  [0, setNodeClock],
+  [16, setNodeClock],
   [20, changeMood],
   [12, freeze],
   [5, restartInstance],
@@ -81,12 +81,16 @@ export const faults: Weighted<Fault> = [
 const hauntingMs = 12 * minuteMs
 
 /** What was lost is undone in the record, too. */
-const undo = ({ deeds, timeline }: World, lost: readonly object[], isNoticed: boolean): void => {
+const undo = (
+  { deeds, timeline, oracle }: World,
+  lost: readonly object[],
+  isNoticed: boolean,
+): void => {
   const lostAtMs = timeline.nowMs()
   const hauntsUntilMs = isNoticed ? 0 : lostAtMs + hauntingMs
   for (const mark of lost) {
     const { act, session } = deeds.get(mark) ?? {}
-    if (act) Object.assign(act, { lostAtMs, hauntsUntilMs })
+    if (act) oracle.lost(act, lostAtMs, hauntsUntilMs)
     if (session) session.isLost = true
   }
 }
@@ -97,9 +101,13 @@ const comeBack = (world: World): void => {
   world.databaseBackAtMs = Number.POSITIVE_INFINITY
   const commandLine = addInstance(world, 'the command line')
   const revokeAll = async (): Promise<void> => {
-    const isDone = await revokeEveryone(world, { instance: commandLine, ignoresOutage: true })
-    if (isDone) world.databaseBackAtMs = timeline.nowMs()
-    else timeline.after(1_000, 'the operator tries again', () => void revokeAll())
+    // On the command line, or by a request to an instance that has been running all the time.
+    const instance = (dice.perMille(500) && dice.pick(world.instances)) || commandLine
+    const isDone = await revokeEveryone(world, { instance, ignoresOutage: true })
+    if (isDone) {
+      world.databaseBackAtMs = timeline.nowMs()
+      commandLine.stop()
+    } else timeline.after(1_000, 'the operator tries again', () => void revokeAll())
   }
   const delayMs = dice.between(5_000, 40_000)
   timeline.after(delayMs, 'the operator revokes everyone', () => void revokeAll())
@@ -121,7 +129,7 @@ export const databaseFaults = ({ postgres }: MemoryTruth): Weighted<Fault> => {
     if (isAway(world)) return
     const { dice, timeline } = world
     const lostCount = dice.perMille(300) ? 0 : Math.min(postgres.commitCount(), dice.between(1, 6))
-    const isNoticed = dice.perMille(1000)
+    const isNoticed = dice.perMille(600)
     count(world, 'fail-over')
     timeline.note(`a standby takes over; ${lostCount} commits are lost`)
     undo(world, postgres.failOver(lostCount), isNoticed)

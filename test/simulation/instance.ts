@@ -34,6 +34,8 @@ export type InstanceOptions = {
   readonly dice: Dice
   readonly timeline: Timeline
   readonly truth: Truth
+  /** Whether nothing is slow any more. */
+  readonly isAtRest: () => boolean
   /** The word to the other instances, which may get lost. */
   readonly announce: () => void
 }
@@ -69,12 +71,12 @@ const wakeUpsOn = (timeline: Timeline, process: Process): WakeUps => {
 /** A reading takes its time, on the way there and back. What it reads is that of one moment in between. */
 const faraway = (
   log: ReadLog,
-  { dice, timeline }: Pick<InstanceOptions, 'dice' | 'timeline'>,
+  { dice, timeline, isAtRest }: InstanceOptions,
   process: Process,
 ): ReadLog => {
   const travel = (what: string): Promise<void> => {
     const kind = dice.next(1_000)
-    if (kind < 700) return Promise.resolve()
+    if (kind < 700 || isAtRest()) return Promise.resolve()
     return timeline.pause(dice.between(1, kind < 970 ? 20 : 3_000), what, process)
   }
   const read = async <T>(run: () => Promise<T>): Promise<T> => {

@@ -17,6 +17,8 @@ export type LineOptions = {
   readonly isDatabaseAway: () => boolean
   /** Of a thousand answers so many never come. */
   readonly lostPerMille: number
+  /** Whether every answer takes its time: much can happen in between. */
+  readonly isSlow: boolean
 }
 
 /**
@@ -25,31 +27,34 @@ export type LineOptions = {
  */
 const mostMsAnOperation = 16_000
 
-const delayMs = (dice: Dice, isCommit: boolean): number => {
+const delayMs = (dice: Dice, way: 'question' | 'answer' | 'commit', isSlow: boolean): number => {
   const kind = dice.next(1000)
+  if (isSlow && way === 'answer') return dice.between(50, 2_000)
+  // An entry whose number was taken early and whose commit comes late is what a feed can lose.
+  if (way === 'commit' && kind < 200) return dice.between(30, 6_000)
   if (kind < 600) return 0
-  if (kind < 940) return dice.between(1, 30)
-  if (kind < 985) return dice.between(30, 1_500)
-  return dice.between(1_500, isCommit ? 9_000 : 3_000)
+  if (kind < 950) return dice.between(1, 30)
+  return dice.between(30, kind < 990 ? 1_500 : 3_000)
 }
 
 export const openLine = (options: LineOptions): Line => {
   const { dice, timeline, process } = options
   let leftMs = mostMsAnOperation
   let isCut = false
-  const travel = async (what: string): Promise<void> => {
-    const ms = Math.min(leftMs, delayMs(dice, what.endsWith('commit')))
+  const travel = async (way: 'question' | 'answer', what: string): Promise<void> => {
+    const isCommit = way === 'question' && what === 'commit'
+    const ms = Math.min(leftMs, delayMs(dice, isCommit ? 'commit' : way, options.isSlow))
     leftMs -= ms
-    await timeline.pause(ms, what, process)
+    await timeline.pause(ms, `${way === 'question' ? '->' : '<-'} ${what}`, process)
     if (isCut) throw away()
   }
   return {
     there: async (what) => {
-      await travel(`-> ${what}`)
+      await travel('question', what)
       if (options.isDatabaseAway()) throw away()
     },
     back: async (what) => {
-      await travel(`<- ${what}`)
+      await travel('answer', what)
       if (dice.perMille(options.lostPerMille)) throw away()
     },
     cut: () => {

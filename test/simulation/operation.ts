@@ -28,6 +28,7 @@ export type OperationOptions = {
   readonly meaning?: (asked: number) => Meaning
   /** For the operator who works while nobody is let in. */
   readonly ignoresOutage?: boolean
+  readonly isSlow?: boolean
 }
 
 /** Calls whose answer has everything that a token is made from. */
@@ -103,12 +104,16 @@ const recordToken = (world: World, text: string, facts: Reading | undefined): vo
   })
 }
 
-const lineOf = (world: World, { instance, ignoresOutage = false }: OperationOptions): Line =>
+const lineOf = (
+  world: World,
+  { instance, ignoresOutage = false, isSlow = false }: OperationOptions,
+): Line =>
   openLine({
     ...world,
     process: instance.process,
     isDatabaseAway: () => !ignoresOutage && world.timeline.nowMs() < world.databaseBackAtMs,
     lostPerMille: ignoresOutage ? 0 : 4,
+    isSlow,
   })
 
 export const openOperation = (world: World, options: OperationOptions): Operation => {

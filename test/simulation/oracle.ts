@@ -145,6 +145,21 @@ export const newOracle = () => {
   const bySubject = actsBySubject()
   const sessions = new Map<string, SessionRecord>()
   const tokens = new Map<string, TokenRecord>()
+  /** Accounts, each with the moment at which a change of its roles was lost. */
+  const lostRoles = new Map<string, number>()
+
+  /**
+   * Made from what was lost since: a sign-in or roles that the database knows nothing of, so that what is done to the account now does
+   * not reach it. It is what `docs/guides/operate.md` has everyone revoked for.
+   */
+  const isOrphan = ({ session, roles, sub }: TokenRecord): boolean =>
+    session.isLost || roles.to < (lostRoles.get(sub) ?? 0)
+
+  const reaches = ({ meaning }: Act, token: TokenRecord): boolean => {
+    const { kind } = meaning
+    const goesByAccount = kind === 'account' || kind === 'roles' || kind === 'sessions'
+    return !goesByAccount || !isOrphan(token)
+  }
   return {
     /** The next moment: later than every one before. */
     moment: () => ++moment,
@@ -163,6 +178,12 @@ export const newOracle = () => {
       bySubject.add(act)
       return act
     },
+    /** A fail-over or a restore made it undone. Until `hauntsUntilMs` somebody may hold on to it. */
+    lost: (act: Act, nowMs: number, hauntsUntilMs: number) => {
+      act.lostAtMs = nowMs
+      act.hauntsUntilMs = hauntsUntilMs
+      if (act.meaning.kind === 'roles') lostRoles.set(act.meaning.accountId, ++moment)
+    },
     /** Why everybody who is fresh must refuse the token: an act on it that is older than the bound. */
     mustBeRefused: (token: TokenRecord, nowMs: number): Act | undefined =>
       bySubject
@@ -171,7 +192,8 @@ export const newOracle = () => {
           (act) =>
             act.lostAtMs === undefined &&
             act.committedMs + boundMs <= nowMs &&
-            condemns(token, act) === 'yes',
+            condemns(token, act) === 'yes' &&
+            reaches(act, token),
         ),
     /** Undone acts may still be known to those who have not heard of it, for as long as they may call themselves fresh. */
     mayBeRefused: (token: TokenRecord, nowMs: number): boolean =>

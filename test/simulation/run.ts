@@ -5,6 +5,7 @@ import { type Dice, diceOf } from './dice.ts'
 import { type Fault, faults, type Weighted } from './faults.ts'
 import { endOf } from './oracle.ts'
 import { passTimeOn } from './simulated-timers.ts'
+import { checkSpellings } from './spellings.ts'
 import { timeline as newTimeline } from './timeline.ts'
 import type { Truth, TruthOptions } from './truth.ts'
 import { isKnownTo } from './verifier-node.ts'
@@ -69,6 +70,7 @@ const checkStates = (world: World): void => {
 
 /** Nothing goes wrong any more and nothing is asked for, until everybody must have come to the same. */
 const comeToRest = async (world: World): Promise<void> => {
+  world.isAtRest = true
   for (const node of world.nodes) {
     node.link.mood = 'good'
     node.skewMs = 0
@@ -79,6 +81,18 @@ const comeToRest = async (world: World): Promise<void> => {
     await settle(world)
     checkStates(world)
   }
+}
+
+const mostLeftSteps = 10_000
+
+/** Ends everything and lets what is under way come to its end, so that no transaction stays open. */
+const wrapUp = async (world: World): Promise<void> => {
+  for (const { replica } of world.nodes) void replica.close()
+  for (const instance of world.instances) instance.stop()
+  for (let left = mostLeftSteps; left > 0 && world.timeline.step(); left -= 1) {
+    await settle(world).catch(() => undefined)
+  }
+  passTimeOn(undefined)
 }
 
 /** I7: a set that gets the same entries in another order, and some twice, says the same as those who followed the log. */
@@ -99,6 +113,7 @@ const checkAtRest = async (world: World): Promise<void> => {
       }
     }
   }
+  await checkSpellings(world, alive)
 }
 
 const explain = (world: World, at: number, error: unknown): Error => {
@@ -135,8 +150,7 @@ export const simulate = async <SomeTruth extends Truth>({
   } catch (error) {
     throw explain(world, at, error)
   } finally {
-    for (const { replica } of world.nodes) void replica.close()
-    for (const instance of world.instances) instance.stop()
+    await wrapUp(world)
   }
   return world.tally
 }

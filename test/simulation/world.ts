@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import type { Signer } from '../../src/keys/index.ts'
+import type { Signer, VerificationKey } from '../../src/keys/index.ts'
 import { newId } from '../../src/lib/id.ts'
 import type { Dice } from './dice.ts'
 import { type ServiceInstance, startInstance } from './instance.ts'
@@ -38,8 +38,11 @@ export type World = {
   readonly deeds: WeakMap<object, { act?: Act; session?: SessionRecord }>
   readonly signer: () => Signer
   readonly newSigner: () => void
+  readonly verificationKey: (kid: string) => VerificationKey | undefined
   /** True time from which on the database answers. */
   databaseBackAtMs: number
+  /** Whether the run is over but for coming to rest. */
+  isAtRest: boolean
   /** The first thing that went wrong, as an exception of some act. */
   failure: unknown
   /** How often each act was begun, and each invariant looked at with something at stake. */
@@ -53,18 +56,24 @@ export const accessTokenSeconds = 30
 
 export const startMs = Date.UTC(2027, 0, 1)
 
+/** Each key signs until it is revoked; what it signed is verified for as long as anybody likes. */
 const signers = (dice: Dice) => {
-  const make = (): Signer => ({
-    kid: dice.bytes(32).toString('base64url'),
-    algorithm: 'ES256',
-    privateKey: generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
-  })
+  const verificationKeys = new Map<string, VerificationKey>()
+  const make = (): Signer => {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const curve = { name: 'ECDSA', namedCurve: 'P-256' }
+    const kid = dice.bytes(32).toString('base64url')
+    const key = publicKey.toCryptoKey(curve, true, ['verify'])
+    verificationKeys.set(kid, { kid, algorithm: 'ES256', key })
+    return { kid, algorithm: 'ES256', privateKey }
+  }
   let current = make()
   return {
     signer: () => current,
     newSigner: () => {
       current = make()
     },
+    verificationKey: (kid: string) => verificationKeys.get(kid),
   }
 }
 
@@ -84,6 +93,7 @@ export const addInstance = (world: World, name: string): ServiceInstance => {
   const instance: ServiceInstance = startInstance({
     ...world,
     name,
+    isAtRest: () => world.isAtRest,
     announce: announceFrom(world, () => instance),
   })
   return instance
@@ -115,6 +125,7 @@ export const newWorld = ({
   deeds: new WeakMap(),
   ...signers(dice),
   databaseBackAtMs: 0,
+  isAtRest: false,
   failure: undefined,
   tally: new Map(),
 })

@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
@@ -90,18 +91,46 @@ const withTheirDependencies = async (
     .filter((name) => !neverUnpacked.has(name))
 }
 
-/**
- * Debian's own packages, fetched and unpacked into `cache` without root and without touching the system. Unpacked beside it and renamed
- * when the copy is known to work, so that two runs at once do not spoil it.
- *
- * @throws {Error} with what `apt-get` said, or because the copy does not start
- */
-export const fetchDebianPackages = async (
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+/** Whether the file is ours now; false when somebody else has it. */
+const take = async (lock: string): Promise<boolean> => {
+  try {
+    await writeFile(lock, `${process.pid}`, { flag: 'wx' })
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** Whoever makes the file works; the others wait until it is gone. One that a dead process left behind counts for nothing. */
+const alone = async (lock: string, work: () => Promise<void>): Promise<void> => {
+  while (!(await take(lock))) {
+    const owner = Number(await readFile(lock, 'utf8').catch(() => ''))
+    // Empty for the moment between its making and its writing.
+    if (owner > 0 && !isAlive(owner)) await rm(lock, { force: true })
+    await pause(100)
+  }
+  try {
+    await work()
+  } finally {
+    await rm(lock, { force: true })
+  }
+}
+
+/** Unpacked beside the cache and renamed when it is known to work, so that nobody sees half of it. */
+const fetchInto = async (
   cache: string,
   wanted: PackagesWanted,
   works: (tree: string) => Promise<boolean>,
 ): Promise<void> => {
-  await mkdir(join(cache, '..'), { recursive: true })
   const work = await mkdtemp(`${cache}.new-`)
   try {
     const aptGet = await privateAptGet(work)
@@ -115,13 +144,28 @@ export const fetchDebianPackages = async (
       await run('dpkg', ['-x', join(work, file), tree])
     }
     if (!(await works(tree))) throw new Error('the unpacked copy does not start')
-    // Another run may have been faster, and its processes may already use the copy.
-    if (await works(cache)) return
     await rm(cache, { recursive: true, force: true })
     await rename(tree, cache)
   } finally {
     await rm(work, { recursive: true, force: true })
   }
+}
+
+/**
+ * Debian's own packages, fetched and unpacked into `cache` without root and without touching the system. Of several processes that want
+ * the same at once, one fetches.
+ *
+ * @throws {Error} with what `apt-get` said, or because the copy does not start
+ */
+export const fetchDebianPackages = async (
+  cache: string,
+  wanted: PackagesWanted,
+  works: (tree: string) => Promise<boolean>,
+): Promise<void> => {
+  await mkdir(join(cache, '..'), { recursive: true })
+  await alone(`${cache}.lock`, async () => {
+    if (!(await works(cache))) await fetchInto(cache, wanted, works)
+  })
 }
 
 /** What a failed attempt says of itself, for the message of the last one. */

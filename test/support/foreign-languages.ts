@@ -87,6 +87,9 @@ const languages = {
   },
 } satisfies Record<string, Language>
 
+/** For hooks that call `findInterpreter`: the first run on a machine fetches up to 20 MB for a language. */
+export const fetchTimeoutMs = 300_000
+
 export type LanguageName = keyof typeof languages
 
 const onMachine = async ({ commands, probe }: Language): Promise<Program | undefined> => {

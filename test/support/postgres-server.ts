@@ -27,6 +27,16 @@ export type PostgresServer = {
 
 const portOf = (url: string): string => new URL(url).port
 
+/** A process that has ended since somebody looked needs no signal any more. */
+const signalIfThere = (pid: number, signal: NodeJS.Signals): void => {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    const hasEnded = error instanceof Error && 'code' in error && error.code === 'ESRCH'
+    if (!hasEnded) throw error
+  }
+}
+
 /** A Postgres of the test's own, with an empty database and the two roles. `settings` are those of `postgresql.conf`. */
 export const startPostgres = async (
   settings: Readonly<Record<string, string>> = {},
@@ -44,7 +54,7 @@ export const startPostgres = async (
   })
   let current = first
   const signalAll = async (signal: NodeJS.Signals) => {
-    for (const pid of await processesOn(directory)) process.kill(pid, signal)
+    for (const pid of await processesOn(directory)) signalIfThere(pid, signal)
   }
   const stop = async () => {
     await signalAll('SIGCONT')

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 
-/** What becomes of bytes from the server: they go on, they are lost, or they are lost and the connection with them. */
-export type Fate = 'pass' | 'lose' | 'cut'
+/** What becomes of bytes from the server: they go on, they are lost, or they are lost and the connection with them, all or the rest. */
+export type Fate = 'pass' | 'lose' | 'cut' | { readonly cutAfterBytes: number }
 
 /** Sees the bytes of one connection. */
 export type Observer = {
@@ -16,6 +16,8 @@ export type TcpProxy = {
   readonly through: (url: string) => string
   /** From now on bytes arrive this much later. What its sender no longer waits for is dropped. */
   readonly slowDown: (delays: { toServerMs?: number; toClientMs?: number }) => void
+  /** New connections go to another server; open ones stay where they are. */
+  readonly pointTo: (url: string) => void
   /** Breaks every connection; new ones are taken. */
   readonly cutAll: () => void
   readonly stop: () => Promise<void>
@@ -30,6 +32,7 @@ const relay = ({ from, to, delayMs }: Direction, fateOf: (bytes: Buffer) => Fate
   }
   from.on('data', (bytes: Buffer) => {
     const fate = fateOf(bytes)
+    if (typeof fate === 'object') to.end(bytes.subarray(0, fate.cutAfterBytes), cut)
     if (fate === 'cut') cut()
     if (fate !== 'pass') return
     const forward = () => {
@@ -51,7 +54,7 @@ export const startTcpProxy = async (
   observe: () => Observer = () => ({}),
   wantedPort = 0,
 ): Promise<TcpProxy> => {
-  const { hostname, port: targetPort } = new URL(target)
+  let { hostname, port: targetPort } = new URL(target)
   const sockets = new Set<Socket>()
   let delays = { toServerMs: 0, toClientMs: 0 }
   const server = createServer((client) => {
@@ -87,6 +90,9 @@ export const startTcpProxy = async (
     },
     slowDown: ({ toServerMs = 0, toClientMs = 0 }) => {
       delays = { toServerMs, toClientMs }
+    },
+    pointTo: (url) => {
+      ;({ hostname, port: targetPort } = new URL(url))
     },
     cutAll,
     stop: async () => {

@@ -76,11 +76,13 @@ export const mutants: readonly Mutant[] = [
         file: sessionStore,
         find: 'statements.rotate, rotationValues(rotation))\n    return row && factsOf(rotation.sessionId, row)',
         replace: `statements.rotate, rotationValues(rotation))
-    const [now] = await sql.query<FactsRow>({
+    const [now] = await sql.query<{ global: number; account: number }>({
       name: 'mutant_epochs',
-      text: 'SELECT i.global_epoch, a.epoch AS account_epoch FROM instance i, accounts a WHERE a.id = $1',
-    }, [row?.account_id])
-    return row && factsOf(rotation.sessionId, { ...row, ...now })`,
+      text: \`SELECT i.global_epoch AS global, a.epoch AS account
+        FROM instance i, sessions s JOIN accounts a ON a.id = s.account_id WHERE s.id = $1\`,
+    }, [idToBytes(rotation.sessionId)])
+    const facts = row && factsOf(rotation.sessionId, row)
+    return facts && { ...facts, globalEpoch: now?.global, accountEpoch: now?.account }`,
       },
     ],
     tests: onPostgres,
@@ -104,7 +106,7 @@ export const mutants: readonly Mutant[] = [
       {
         file: `${replica}/lease.ts`,
         find: "this.leftMs() > 0 ? 'FRESH' : 'STALE'",
-        replace: "'FRESH'",
+        replace: "this.leftMs() > 0 || !this.#isClosed ? 'FRESH' : 'STALE'",
       },
     ],
     tests: inMemory,
@@ -212,5 +214,27 @@ export const mutants: readonly Mutant[] = [
       },
     ],
     tests: onPostgres,
+  },
+  {
+    name: 'that the clock was set back is noticed at the next question only',
+    edits: [
+      {
+        file: `${replica}/create-replica.ts`,
+        find: 'this.#follower.startOverWhenForgetful()\n    return this.#lease.state()',
+        replace: 'return this.#lease.state()',
+      },
+    ],
+    tests: inMemory,
+  },
+  {
+    name: 'after a restore an instance keeps what it held, for it revoked everyone itself',
+    edits: [
+      {
+        file: `${replica}/held-revocations.ts`,
+        find: 'globalEpochOf(entries) <= this.#followedEpoch',
+        replace: 'globalEpochOf(entries) <= this.#set.globalEpoch',
+      },
+    ],
+    tests: inMemory,
   },
 ]

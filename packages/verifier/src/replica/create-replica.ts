@@ -69,9 +69,15 @@ class FeedReplica implements Replica {
 
   readonly ready = (signal?: AbortSignal): Promise<void> => this.#firstFresh.pass(signal)
 
-  readonly state = (): ReplicaState => this.#lease.state()
+  readonly state = (): ReplicaState => {
+    this.#follower.startOverWhenForgetful()
+    return this.#lease.state()
+  }
 
-  readonly staleForMs = (): number | undefined => this.#lease.endedForMs()
+  readonly staleForMs = (): number | undefined => {
+    this.#follower.startOverWhenForgetful()
+    return this.#lease.endedForMs()
+  }
 
   readonly covers = (facts: RevocationFacts): RevocationKind | undefined => this.#held.covers(facts)
 

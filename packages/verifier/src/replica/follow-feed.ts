@@ -106,16 +106,24 @@ export class FeedFollower {
   }
 
   /**
+   * Ends the lease and has the next question ask for a snapshot when the wall clock was set back
+   * behind what was dropped by it; an answer that is under way is not used. Returns whether it did.
+   */
+  startOverWhenForgetful(): boolean {
+    const { held, lease } = this.#with
+    if (!held.hasDroppedTooMuch()) return false
+    lease.end()
+    this.#cursor = undefined
+    return true
+  }
+
+  /**
    * One question, and what comes before it. Returns how long to pause until the next, milliseconds;
    * rejects when there was no answer or none that can be used.
    */
   async #ask(stop: AbortSignal): Promise<number> {
-    const { held, lease, onLease } = this.#with
-    if (held.hasDroppedTooMuch()) {
-      lease.end()
-      onLease()
-      this.#cursor = undefined
-    }
+    const { held, onLease } = this.#with
+    if (this.startOverWhenForgetful()) onLease()
     held.dropWhenDue()
     if (this.#cursor === undefined) return await this.#takeSnapshot(stop)
     return await this.#takeChanges(this.#cursor, stop)
@@ -207,6 +215,7 @@ export class FeedFollower {
     if (page.feedId !== this.#feedId) throw new FeedGapError('the page is of another log')
     if (goesBack(cursor, page.cursor)) throw new FeedGapError('the cursor went back')
     const news = await held.take(page.entries, stop)
+    if (this.#cursor !== cursor) throw new FeedGapError('the clock was set back meanwhile')
     // Only now: had an entry been refused, the same cursor must be asked again, and the lease must
     // not grow.
     this.#cursor = page.cursor

@@ -37,6 +37,11 @@ export class HeldRevocations {
   #nextDropAtMs: number
   /** The latest wall-clock time at which something was dropped; 0 when nothing was. */
   #droppedAtMs = 0
+  /**
+   * The highest global epoch that the log itself told of. What the owner applied does not count: it
+   * may be of the next log already.
+   */
+  #followedEpoch = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -81,7 +86,7 @@ export class HeldRevocations {
    * step and only once the new set is complete.
    */
   async takeOtherLog(entries: RevocationEntries, stop: AbortSignal): Promise<void> {
-    if (globalEpochOf(entries) <= this.#set.globalEpoch) {
+    if (globalEpochOf(entries) <= this.#followedEpoch) {
       await this.take(entries, stop)
       return
     }
@@ -108,9 +113,11 @@ export class HeldRevocations {
   /**
    * Whether entries were dropped by a clock that has since been set back: tokens that looked
    * expired are alive again, and what revoked them is gone, so a new snapshot is needed. Says so
-   * once.
+   * once. To be asked whenever the replica is about to call itself fresh: the same clock decides
+   * in that moment that a token has not expired.
    */
   hasDroppedTooMuch(): boolean {
+    if (this.#droppedAtMs === 0) return false
     if (this.#clock.nowMs() >= this.#droppedAtMs - harmlessBackstepMs) return false
     this.#droppedAtMs = 0
     return true
@@ -125,6 +132,7 @@ export class HeldRevocations {
     let seen = 0
     for (const entry of entries) {
       if (set.add(entry)) news += 1
+      this.#noteEpoch(entry)
       seen += 1
       if (seen % entriesAtATime === 0) {
         await this.#clock.sleep(0, stop)
@@ -132,6 +140,10 @@ export class HeldRevocations {
       }
     }
     return news
+  }
+
+  #noteEpoch({ kind, minEpoch = 0 }: RevocationEntry): void {
+    if (kind === 'everyone') this.#followedEpoch = Math.max(this.#followedEpoch, minEpoch)
   }
 }
 

@@ -11,11 +11,11 @@ export const hasEpoch = (kind: RevocationKind): boolean =>
 /**
  * Seconds since the Unix epoch. 0 is not one: the tables of a replica use it for an empty place.
  */
-export const isNotAfter = (value: unknown): value is number =>
+const isNotAfter = (value: unknown): value is number =>
   Number.isInteger(value) && Number(value) >= 1 && Number(value) <= largestSeconds
 
 /** Epochs are whole numbers that JSON carries exactly. */
-export const isEpoch = (value: unknown): value is number =>
+const isEpoch = (value: unknown): value is number =>
   Number.isSafeInteger(value) && Number(value) >= 0 && !Object.is(value, -0)
 
 /** For reading keys only to see whether they are any. */

@@ -3,7 +3,7 @@
  * Here they become four 32-bit words: numbers can be compared and kept in typed arrays, a text or a
  * Buffer for each look-up would be garbage.
  */
-export const idLength = 22
+const idLength = 22
 export const idBytes = 16
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'

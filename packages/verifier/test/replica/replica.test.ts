@@ -460,6 +460,20 @@ describe('R76: a log that cannot be continued', () => {
     await replica.close()
   })
 
+  test('after a restore only the new log counts also where the owner has revoked everyone itself', async () => {
+    const { clock, feed, replica } = await fresh()
+    feed.append(entry('sub', idOf(2), { minEpoch: 5 }))
+    await clock.advance(50)
+    const everyone = entry('everyone', '', { minEpoch: 1_767_225_600 })
+    feed.forget()
+    feed.feedId = '7312-2'
+    feed.append(everyone)
+    replica.apply([everyone])
+    await clock.advance(2500)
+    expect(replica.covers(facts({ sub: idOf(2), aep: [1_767_225_600, 3, 1] }))).toBeUndefined()
+    await replica.close()
+  })
+
   test('what its owner applies while the new log is loaded is not lost', async () => {
     const { clock, feed, replica } = await fresh()
     const large = {
@@ -581,6 +595,25 @@ describe('R78: entries end', () => {
     await clock.advance(135_000)
     expect(replica.state()).toBe('STALE')
     expect(replica.covers(session(1))).toBeUndefined()
+    await replica.close()
+  })
+
+  test('a clock that is set back behind what it dropped ends the freshness at that moment, whatever is under way', async () => {
+    const { clock, feed, replica } = await fresh()
+    const nowSeconds = Math.floor(clock.nowMs() / 1000)
+    feed.append(entry('sid', idOf(1), { notAfter: nowSeconds + 970 }))
+    await clock.advance(100)
+    clock.setWallBy(3_600_000)
+    await clock.advance(31_000)
+    expect(replica.state()).toBe('FRESH')
+    // Not at the next question: until then tokens of the session would be accepted.
+    clock.setWallBy(-3_600_000)
+    expect(replica.state()).toBe('STALE')
+    expect(replica.staleForMs()).toBe(0)
+    feed.append(entry('sid', idOf(2)))
+    while (replica.state() === 'STALE') await clock.advance(1)
+    expect(replica.covers(session(1))).toBe('sid')
+    expect(replica.covers(session(2))).toBe('sid')
     await replica.close()
   })
 

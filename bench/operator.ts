@@ -1,0 +1,37 @@
+import { type BenchDatabase, issuer } from './database.ts'
+import { type Connection, expectOk, openConnection, requestText } from './http-connection.ts'
+import { addAccounts, emailOf, hashOfPassword, makeOperator, password } from './people.ts'
+import { tokenOf } from './tokens.ts'
+
+/** Accounts 0 to `count - 1`, the first of which is an operator who can sign in. */
+export const addAccountsWithOperator = async (
+  database: BenchDatabase,
+  count: number,
+): Promise<void> => {
+  await addAccounts(database, count, await hashOfPassword())
+  await makeOperator(database, 0)
+}
+
+/** The operator's access token, from a real sign-in. */
+export const operatorToken = async (address: string): Promise<string> => {
+  const connection = await openConnection(address)
+  try {
+    const body = JSON.stringify({ email: emailOf(0), password, audience: issuer })
+    const answer = await connection.exchange(requestText('POST', '/login', [], body))
+    expectOk(answer)
+    return tokenOf(answer.body)
+  } finally {
+    connection.close()
+  }
+}
+
+/** Revokes one token; it is committed, on disk, when this ends. */
+export const revokeToken = async (
+  connection: Connection,
+  operator: string,
+  jti: string,
+): Promise<void> => {
+  const headers = [`authorization: Bearer ${operator}`]
+  const body = JSON.stringify({ jti })
+  expectOk(await connection.exchange(requestText('POST', '/admin/revoke', headers, body)))
+}

@@ -1,0 +1,44 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import { startVerifier, type VerifierProcess } from '../support/verifier-process.ts'
+import { mintTokens, openingFor } from '../support/verifier-tokens.ts'
+
+let cardea: Cardea
+let verifier: VerifierProcess
+
+beforeAll(async () => {
+  cardea = await startCardea()
+  verifier = await startVerifier(await openingFor(cardea))
+  await verifier.call('ready')
+})
+afterAll(async () => {
+  await verifier.stop()
+  await cardea.stop()
+})
+
+const question = /^GET \/revocations\?cursor=\d+&wait=1$/
+
+test('what would be a call is noticed: a request that opens a connection, and one on an open connection', async () => {
+  const url = `${cardea.client.address}/health/live`
+  const first = await verifier.call('callsOfFetching', url.replace('127.0.0.1', 'localhost'))
+  expect(first.requests.filter((request) => !question.test(request))).toEqual(['GET /health/live'])
+  // A name was looked up, a socket opened.
+  expect(first.opened).toEqual(
+    expect.arrayContaining(['GETADDRINFOREQWRAP', 'net.client.socket', 'TCPWRAP']),
+  )
+})
+
+test('R73: a FRESH verifier makes no call: 1,000 tokens that it never saw, and all of them again, open nothing and ask nobody', async () => {
+  const tokens = (await mintTokens(cardea, 1_000)).map(({ token }) => token)
+  for (const round of ['first time', 'second time']) {
+    expect(await verifier.call('state'), round).toBe('FRESH')
+    const { requests, opened } = await verifier.call('callsOfVerifying', tokens)
+    expect(opened, round).toEqual([])
+    // The one question that waits for news all the time, whether or not anybody is verified.
+    expect(
+      requests.filter((request) => !question.test(request)),
+      round,
+    ).toEqual([])
+    expect(requests.length, round).toBeLessThan(10)
+  }
+})

@@ -1,0 +1,88 @@
+import pg from 'pg'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import { decodeFeedJson, type FeedPage } from '../../packages/verifier/src/wire.ts'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import { basicHeader } from '../support/service-client.ts'
+import type { Opening } from '../support/verifier-child.ts'
+import { startVerifier, type VerifierProcess } from '../support/verifier-process.ts'
+import { revokeAt } from '../support/verifier-revocations.ts'
+import { mintTokens, openingFor, type TestToken } from '../support/verifier-tokens.ts'
+
+let cardea: Cardea
+let operator: string
+let opening: Opening
+let verifier: VerifierProcess
+
+beforeAll(async () => {
+  cardea = await startCardea({ instances: 2 })
+  operator = await cardea.operatorToken()
+  opening = await openingFor(cardea)
+  verifier = await startVerifier(opening)
+  await verifier.call('ready')
+})
+afterAll(async () => {
+  await verifier.stop()
+  await cardea.stop()
+})
+
+/** The row that the service writes, in a transaction that takes its time to commit. */
+const revokeSlowly = async ({ jti }: TestToken) => {
+  const connection = new pg.Client(cardea.stores.databaseUrl)
+  await connection.connect()
+  onTestFinished(() => connection.end())
+  await connection.query('BEGIN')
+  await connection.query(
+    `INSERT INTO revocations (kind, key, not_after, actor, reason, created_at)
+     VALUES ('jti', $1, now() + interval '970 s', 'somebody', 'their own', now())`,
+    [jti],
+  )
+  return {
+    commit: async () => {
+      await connection.query('COMMIT')
+      return Date.now()
+    },
+  }
+}
+
+const ask = async (path: string): Promise<FeedPage> => {
+  const { id, secret } = opening.client
+  const headers = { authorization: basicHeader(id, secret) }
+  const answer = await cardea.client.get(`/revocations${path}`, { headers })
+  expect(answer.status, answer.text).toBe(200)
+  return decodeFeedJson(answer.text)
+}
+
+const keysIn = ({ entries }: FeedPage): string[] => [...entries].map(({ key }) => key)
+
+test('R76, late commit: what a transaction held open while cursors went on past it is delivered over HTTP once it commits, and refused', async () => {
+  const [late, ...others] = await mintTokens(cardea, 6)
+  if (!late) throw new Error('no tokens')
+  await verifier.watch([late, ...others].map(({ token }) => token))
+  let { cursor } = await ask('/snapshot')
+  const cursors = [cursor]
+  const held = await revokeSlowly(late)
+
+  for (const [place, { token, jti }] of others.entries()) {
+    await revokeAt(cardea.clientOf(place % 2), operator, { jti })
+    // It has read past the open transaction: this one committed later, and is known.
+    await vi.waitUntil(async () => (await verifier.verdict(token)) === 'token_revoked')
+    const page = await ask(`?cursor=${cursor}`)
+    expect(keysIn(page)).toContain(jti)
+    expect(keysIn(page)).not.toContain(late.jti)
+    cursor = page.cursor
+    cursors.push(cursor)
+  }
+  expect(keysIn(await ask('/snapshot'))).not.toContain(late.jti)
+  expect(await verifier.verdict(late.token)).toBe('accepted')
+
+  const committedAtMs = await held.commit()
+  for (const from of cursors) expect(keysIn(await ask(`?cursor=${from}`))).toContain(late.jti)
+  const isRefused = async () => (await verifier.verdict(late.token)) === 'token_revoked'
+  // Nobody was told of this commit: only that the verifier asks again all the time brings it.
+  await vi.waitUntil(isRefused, { timeout: 6_000, interval: 10 })
+  const [seen] = await verifier.watched()
+  expect(seen?.lastAcceptedAtMs).toBeLessThan(committedAtMs + 5_000)
+  expect(seen).toMatchObject({ revived: 0, acceptedInDoubt: 0 })
+  // And without another snapshot, which would have hidden a cursor that loses rows.
+  expect((await verifier.call('history')).snapshots).toEqual(['first'])
+})
