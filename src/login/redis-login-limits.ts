@@ -4,8 +4,8 @@ import {
   RateLimiterRedis,
   RateLimiterRes,
 } from 'rate-limiter-flexible'
-import type { RedisClient } from '../infra/redis/redis.ts'
 import { redisFailure } from '../infra/redis/failure-text.ts'
+import type { RedisClient } from '../infra/redis/redis.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type LoginLimitDependencies, loginLimits } from './admit-attempt.ts'
 import type { AttemptCounter, AttemptCounters } from './attempt-counter.ts'

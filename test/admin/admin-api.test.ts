@@ -84,7 +84,6 @@ test('R93: an operator whose role was taken away by bare SQL keeps no more than 
   const signedIn = await cardea.client.logIn(operator, { audience: cardea.config.issuer })
   const update = "UPDATE accounts SET roles = '{}', claims_epoch = claims_epoch + 1 WHERE id = $1"
   await sqlAs(cardea.stores.migrateUrl)(update, [Buffer.from(operator.id, 'base64url')])
-  await expectRefused(signedIn.accessToken, 401, 'invalid_token')
   const { body } = await cardea.client.refresh(signedIn.refreshToken)
   await expectRefused(body.access_token, 403, 'insufficient_scope')
 })

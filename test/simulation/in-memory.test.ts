@@ -6,8 +6,8 @@ import { simulate } from './run.ts'
 
 vi.mock('node:timers/promises', () => import('./simulated-timers.ts'))
 
-/** Every run is another one when the code changes, so one new seed a run costs nothing in steadiness and finds more. */
-const { seeds, steps } = simulationSettings({ seeds: [1, 2, 3, 4, 0], steps: 40_000 })
+/** The same every time; `SEED=0` takes a new one. */
+const { seeds, steps } = simulationSettings({ seeds: [1, 2, 3, 4, 5], steps: 40_000 })
 
 const size = { instances: 2, nodes: 3, accounts: 12 }
 

@@ -23,6 +23,7 @@ export const memoryTruth = (options: TruthOptions): MemoryTruth => {
     const within = (transaction: Transaction) =>
       memoryStores({ postgres, transaction, clock, lifetimeMs })
     const commit = (transaction: Transaction) => {
+      watcher.committing()
       postgres.commit(transaction)
       if (transaction.xid === undefined) return
       watcher.committed(transaction, transaction.appended.map(entryOf))

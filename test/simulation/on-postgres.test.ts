@@ -13,7 +13,7 @@ beforeAll(async () => {
 })
 afterAll(() => own.stop())
 
-const { seeds, steps } = simulationSettings({ seeds: [1], steps: 4_000 })
+const { seeds, steps } = simulationSettings({ seeds: [1, 2, 3], steps: 4_000 })
 
 test.each(seeds)(
   `I1-I12 hold with the log and the sessions in Postgres through ${steps} random steps from SEED=%i`,

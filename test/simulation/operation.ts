@@ -42,6 +42,7 @@ const watch = (world: World, { meaning, name }: OperationOptions, asked: number)
   const appended: RevocationEntry[] = []
   let from = asked
   let to = asked
+  let committing = asked
   let facts: Reading | undefined
   let session: SessionRecord | undefined
   let endedId: string | undefined
@@ -66,12 +67,15 @@ const watch = (world: World, { meaning, name }: OperationOptions, asked: number)
       session = { sessionId, accountId, signIn: reading, committed: undefined, isLost: false }
       oracle.signedIn(session)
     },
+    committing: () => {
+      committing = oracle.moment()
+    },
     committed: (mark, entries) => {
       appended.push(...entries)
       if (session) session.committed ??= oracle.moment()
       const means = meaningOfCommit()
       if (means && !act) {
-        const committed = oracle.committed(means, timeline.nowMs())
+        const committed = oracle.committed(means, committing, timeline.nowMs())
         act = committed
         timeline.note(`committed: ${JSON.stringify(means)}`)
         timeline.after(boundMs, `${name}: the bound`, () => checkAct(world, committed))
@@ -121,6 +125,7 @@ export const openOperation = (world: World, options: OperationOptions): Operatio
   const asked = world.oracle.moment()
   const line = lineOf(world, options)
   instance.lines.add(line)
+  const calledOff = options.meaning && world.oracle.attempted(options.meaning(asked))
   const { watcher, appended, facts, session, act } = watch(world, options, asked)
   const { stores, inTransaction } = world.truth.forOperation(line, instance.clock, watcher)
   const mint = mintAccessToken({
@@ -146,6 +151,9 @@ export const openOperation = (world: World, options: OperationOptions): Operatio
     asked,
     act,
     session,
-    end: () => void instance.lines.delete(line),
+    end: () => {
+      instance.lines.delete(line)
+      calledOff?.()
+    },
   }
 }

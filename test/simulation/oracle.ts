@@ -52,6 +52,8 @@ export type Meaning =
 export type Act = {
   readonly meaning: Meaning
   readonly committedMs: number
+  /** Its commit took place between these two moments. */
+  readonly committing: number
   readonly committed: number
   /** Set when a fail-over or a restore made it undone: nobody is held to it any more. */
   lostAtMs: number | undefined
@@ -62,12 +64,18 @@ export type Act = {
 /** Whether the act condemns: surely, surely not, or as chance decided while both were under way. */
 type Effect = 'yes' | 'no' | 'perhaps'
 
-const compare = (reading: Reading, committed: number): Effect => {
-  if (reading.to < committed) return 'yes'
+type Commit = Pick<Act, 'committing' | 'committed'>
+
+const compare = (reading: Reading, { committing, committed }: Commit): Effect => {
+  if (reading.to < committing) return 'yes'
   return reading.from > committed ? 'no' : 'perhaps'
 }
 
-const ofStanding = (session: SessionRecord, { asked }: { asked: number }, committed: number) => {
+const ofStanding = (
+  session: SessionRecord,
+  { asked }: { asked: number },
+  { committed }: Commit,
+) => {
   if (session.committed !== undefined && session.committed < asked) return 'yes'
   return session.signIn.from > committed ? 'no' : 'perhaps'
 }
@@ -76,17 +84,18 @@ const ofStanding = (session: SessionRecord, { asked }: { asked: number }, commit
 export const endOf = ({ expiresAtMs }: TokenRecord): number => expiresAtMs + leewayMs
 
 /** Whether the session is over with it, so that its handle is good for nothing. */
-export const endsSession = (session: SessionRecord, { meaning, committed }: Act): Effect => {
+const endsSession = (session: SessionRecord, act: Act): Effect => {
+  const { meaning } = act
   switch (meaning.kind) {
     case 'session':
       return meaning.sessionId === session.sessionId ? 'yes' : 'no'
     case 'sessions':
       if (meaning.accountId !== session.accountId) return 'no'
-      return ofStanding(session, meaning, committed)
+      return ofStanding(session, meaning, act)
     case 'account':
-      return meaning.accountId === session.accountId ? compare(session.signIn, committed) : 'no'
+      return meaning.accountId === session.accountId ? compare(session.signIn, act) : 'no'
     case 'everyone':
-      return compare(session.signIn, committed)
+      return compare(session.signIn, act)
     case 'token':
     case 'roles':
     case 'key':
@@ -95,14 +104,14 @@ export const endsSession = (session: SessionRecord, { meaning, committed }: Act)
 }
 
 const condemns = (token: TokenRecord, act: Act): Effect => {
-  const { meaning, committed } = act
+  const { meaning } = act
   switch (meaning.kind) {
     case 'token':
       return meaning.jti === token.jti ? 'yes' : 'no'
     case 'key':
       return meaning.kid === token.kid ? 'yes' : 'no'
     case 'roles':
-      return meaning.accountId === token.sub ? compare(token.roles, committed) : 'no'
+      return meaning.accountId === token.sub ? compare(token.roles, act) : 'no'
     default:
       return endsSession(token.session, act)
   }
@@ -145,6 +154,8 @@ export const newOracle = () => {
   const bySubject = actsBySubject()
   const sessions = new Map<string, SessionRecord>()
   const tokens = new Map<string, TokenRecord>()
+  /** What is being tried: its commit may be seen before word of it is here. */
+  const attempts = new Set<Act>()
   /** Accounts, each with the moment at which a change of its roles was lost. */
   const lostRoles = new Map<string, number>()
 
@@ -167,13 +178,20 @@ export const newOracle = () => {
     session: (sessionId: string): SessionRecord | undefined => sessions.get(sessionId),
     signedIn: (session: SessionRecord) => void sessions.set(session.sessionId, session),
     minted: (token: TokenRecord) => void tokens.set(token.jti, token),
-    committed: (meaning: Meaning, nowMs: number): Act => {
-      const act = {
-        meaning,
-        committedMs: nowMs,
-        committed: ++moment,
-        lostAtMs: undefined,
-        hauntsUntilMs: 0,
+    /** Somebody begins to do that; to be called off when they are done. */
+    attempted: (meaning: Meaning): (() => void) => {
+      const never = Number.POSITIVE_INFINITY
+      const attempt: Act = {
+        ...{ meaning, committing: never, committed: never, committedMs: never },
+        ...{ lostAtMs: undefined, hauntsUntilMs: 0 },
+      }
+      attempts.add(attempt)
+      return () => void attempts.delete(attempt)
+    },
+    committed: (meaning: Meaning, committing: number, nowMs: number): Act => {
+      const act: Act = {
+        ...{ meaning, committing, committed: ++moment, committedMs: nowMs },
+        ...{ lostAtMs: undefined, hauntsUntilMs: 0 },
       }
       bySubject.add(act)
       return act
@@ -197,6 +215,7 @@ export const newOracle = () => {
         ),
     /** Undone acts may still be known to those who have not heard of it, for as long as they may call themselves fresh. */
     mayBeRefused: (token: TokenRecord, nowMs: number): boolean =>
+      [...attempts].some((attempt) => condemns(token, attempt) !== 'no') ||
       bySubject
         .onToken(token)
         .some(
@@ -217,6 +236,7 @@ export const newOracle = () => {
         ),
     /** Whether anything happened that could have ended it. */
     mayHaveEnded: (session: SessionRecord): boolean =>
+      [...attempts].some((attempt) => endsSession(session, attempt) !== 'no') ||
       bySubject.onSession(session).some((act) => endsSession(session, act) !== 'no'),
     /** The tokens that the act condemns for sure. */
     condemnedBy: (act: Act): readonly TokenRecord[] =>

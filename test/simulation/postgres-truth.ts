@@ -85,6 +85,7 @@ export const postgresTruth = ({ database, accessTokenSeconds }: PostgresTruthOpt
         try {
           const result = await work(storesOn(sql, (entry) => entries.push(entry)))
           await line.there('commit')
+          watcher.committing()
           return result
         } catch (error) {
           // Else the connection would be closed, and Postgres would roll back at a moment of its own.

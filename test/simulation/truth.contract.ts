@@ -19,6 +19,7 @@ const blind: Watcher = {
   looks: () => undefined,
   looked: () => undefined,
   did: () => undefined,
+  committing: () => undefined,
   committed: () => undefined,
 }
 

@@ -13,6 +13,8 @@ export type Watcher = {
   readonly looked: () => void
   /** A call of a store has its answer. */
   readonly did: (method: string, args: readonly unknown[], result: unknown) => void
+  /** A transaction is about to be committed. */
+  readonly committing: () => void
   /** A transaction that wrote something is committed. `mark` names it; the entries are those that it added to the log. */
   readonly committed: (mark: object, entries: readonly RevocationEntry[]) => void
 }

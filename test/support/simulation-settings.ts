@@ -10,12 +10,11 @@ const numberFrom = (name: string): number | undefined => {
   return value
 }
 
-/** The default, unless `SEED` asks for one run again or `STEPS` for shorter or longer ones. Zero among the seeds stands for a new one. */
+/** The default, unless `SEED` asks for one run again (0: for a new one), or `STEPS` for shorter or longer ones. */
 export const simulationSettings = (byDefault: SimulationSettings): SimulationSettings => {
   const seed = numberFrom('SEED')
-  const seeds = byDefault.seeds.map((known) => known || randomInt(1, 2 ** 31))
   return {
-    seeds: seed === undefined ? seeds : [seed],
+    seeds: seed === undefined ? byDefault.seeds : [seed || randomInt(1, 2 ** 31)],
     steps: numberFrom('STEPS') ?? byDefault.steps,
   }
 }
