@@ -1,16 +1,22 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { sqlAs } from '../support/sql.ts'
 
 let clock: FakeClock
+let database: FreshDatabase
 let cardea: Cardea
 
 beforeAll(async () => {
   clock = fakeClock()
-  cardea = await startCardea({ clock })
+  database = await freshDatabase()
+  cardea = await startCardea({ clock, database })
 })
-afterAll(() => cardea.stop())
+afterAll(async () => {
+  await cardea.stop()
+  await database.drop()
+})
 
 const revokeEveryone = () =>
   cardea.instances[0]?.core.revoke({
@@ -19,15 +25,20 @@ const revokeEveryone = () =>
     actor: { kind: 'command-line' },
   })
 
-/** What a restore brings back: the log of revocations and the global epoch of then. The sessions of since then stay, as the worst case. */
+/**
+ * What a restore brings back: the log of revocations and the global epoch of then. The sessions of since then stay, as the worst case.
+ * The service is down meanwhile and remembers nothing of its own.
+ */
 const restoreTo = async (globalEpoch: unknown): Promise<void> => {
-  const run = sqlAs(cardea.stores.migrateUrl)
+  await cardea.stop()
+  const run = sqlAs(database.ownerUrl)
   await run('DELETE FROM revocations')
   await run('UPDATE instance SET global_epoch = $1', [globalEpoch])
+  cardea = await startCardea({ clock, database })
 }
 
 test('R130: after a restore one call condemns everything issued before it, also what is newer than the back-up', async () => {
-  const [backUp] = await sqlAs(cardea.stores.migrateUrl)<{ global_epoch: string }>(
+  const [backUp] = await sqlAs(database.ownerUrl)<{ global_epoch: string }>(
     'SELECT global_epoch FROM instance',
   )
   const account = await cardea.createAccount()

@@ -6,6 +6,13 @@ import { scratchFolder } from './scratch-folder.ts'
 
 const entry = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
+/** Limits that only the tests of limits should meet: all requests of a run come from one address, and some runs share a Redis. */
+const roomy = {
+  LOGIN_FAILURES_PER_SOURCE: '1000000',
+  LOGIN_FAILURES_PER_NETWORK: '1000000',
+  LOGIN_FAILURES_GLOBAL: '1000000',
+}
+
 export type Ending = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
 
 export type ChildService = {
@@ -80,7 +87,7 @@ export const serviceHome = async (
     const child = spawn(process.execPath, [entry], {
       cwd: scratch.path,
       // Nothing of the environment of the tests: a stray setting would change what is tested.
-      env: { PATH: path ?? '', PORT: String(port), ...base, ...environment },
+      env: { PATH: path ?? '', PORT: String(port), ...roomy, ...base, ...environment },
       // A process group of its own, so that a signal to the group does not reach the tests.
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],

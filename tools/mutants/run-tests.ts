@@ -13,10 +13,36 @@ export type TestRun = {
 /** No run takes a quarter of this. */
 const longestMs = 120_000
 
+/** Asked to end, tests need this long to end their servers. */
+const farewellMs = 5000
+
 /** The message of a simulation, with the seed and the step that repeat it. */
 const complaintIn = (output: string): string | undefined => {
   const said = /Violation: (.*)\n.*?(SEED=\d+, step \d+)/.exec(output)
   return said ? `${said[1]?.slice(0, 60)} (${said[2]})` : undefined
+}
+
+/** Ends the whole process group when the signal aborts: a mutant may leave a worker in a loop that hears nothing. */
+const endOn = (signal: AbortSignal, pid: number): (() => void) => {
+  let farewell: NodeJS.Timeout | undefined
+  const tell = (what: NodeJS.Signals) => {
+    try {
+      process.kill(-pid, what)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
+  }
+  const end = () => {
+    tell('SIGTERM')
+    farewell = setTimeout(tell, farewellMs, 'SIGKILL')
+  }
+  signal.addEventListener('abort', end, { once: true })
+  if (signal.aborted) end()
+  return () => {
+    signal.removeEventListener('abort', end)
+    clearTimeout(farewell)
+    tell('SIGKILL')
+  }
 }
 
 /** Runs some test files of the tree at `path`, up to the first that fails. The signal ends them. */
@@ -31,10 +57,10 @@ export const runTests = async (
     cwd: path,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, NO_COLOR: '1' },
-    signal: AbortSignal.any([signal, AbortSignal.timeout(longestMs)]),
-    // It ends its workers, and they end their servers.
-    killSignal: 'SIGTERM',
+    detached: true,
   })
+  if (child.pid === undefined) throw new Error(`${vitest} could not be started`)
+  const ended = endOn(AbortSignal.any([signal, AbortSignal.timeout(longestMs)]), child.pid)
   let output = ''
   const keep = (chunk: Buffer) => {
     output += chunk.toString()
@@ -42,8 +68,9 @@ export const runTests = async (
   child.stdout.on('data', keep)
   child.stderr.on('data', keep)
   const code = await new Promise<number | null>((resolve) => {
-    child.on('error', (error) => keep(Buffer.from(`\n${error}`)))
     child.on('close', resolve)
+    // The group's last words may be held back by a worker that goes on without its parent.
+    child.on('exit', ended)
   })
   const seconds = (performance.now() - startedMs) / 1000
   return { passed: code === 0, complaint: complaintIn(output), output, seconds }
