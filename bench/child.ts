@@ -3,13 +3,18 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Call, Calls, Reply } from './calls.ts'
 
+/** What a process is started with: flags of Node, and variables beside those of this process. */
+export type NodeSettings = {
+  readonly flags: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+}
+
 export type ChildOptions = {
   /** The core it may run on; any when undefined. */
   readonly core: number | undefined
   /** Where a CPU profile is left when the child ends; none when undefined. */
   readonly profileFolder: string | undefined
-  /** Of Node: those that the image starts the service with. */
-  readonly flags: readonly string[]
+  readonly node: NodeSettings
 }
 
 type Waiting = {
@@ -27,15 +32,16 @@ export type Child<Offered extends Calls> = {
   readonly end: () => Promise<void>
 }
 
-const startProcess = (program: URL, { core, profileFolder, flags }: ChildOptions): ChildProcess => {
+const startProcess = (program: URL, { core, profileFolder, node }: ChildOptions): ChildProcess => {
   const profiling =
     profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]
-  const nodeArgs = [...flags, ...profiling]
+  const nodeArgs = [...node.flags, ...profiling]
   return fork(fileURLToPath(program), [], {
     // The log goes nowhere, as in production it goes to a collector; writing it stays part of the cost.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     // Keys and handles are Buffers.
     serialization: 'advanced',
+    env: { ...process.env, ...node.environment },
     ...(core === undefined
       ? { execArgv: nodeArgs }
       : { execPath: 'taskset', execArgv: ['-c', String(core), process.execPath, ...nodeArgs] }),

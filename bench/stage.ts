@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { processesOn, startEmbeddedPostgres } from '../src/infra/embedded-postgres/index.ts'
 import { scratchFolder } from '../test/support/scratch-folder.ts'
 import type { Calls } from './calls.ts'
-import { type Child, startChild } from './child.ts'
+import { type Child, type NodeSettings, startChild } from './child.ts'
 import type { ServerCalls } from './children/server.ts'
 import { type BenchDatabase, createDatabase, settingsFor } from './database.ts'
 import { cpuSecondsOf } from './machine.ts'
@@ -33,11 +33,14 @@ export type StageOptions = {
 }
 
 /** How the image starts Node: what is measured is what is shipped. */
-const shippedFlags = async (): Promise<readonly string[]> => {
+const asShipped = async (): Promise<NodeSettings> => {
   const dockerfile = await readFile(new URL('../Dockerfile', import.meta.url), 'utf8')
   const command = /^CMD \["node", (.*)"dist\/src\/main\.js"\]$/m.exec(dockerfile)?.[1]
-  if (command === undefined) throw new Error('the Dockerfile does not start dist/src/main.js')
-  return [...command.matchAll(/"([^"]+)"/g)].map(([, flag = '']) => flag)
+  const arenas = /^ENV MALLOC_ARENA_MAX=(\d+)$/m.exec(dockerfile)?.[1]
+  if (command === undefined || arenas === undefined)
+    throw new Error('the Dockerfile does not start dist/src/main.js with MALLOC_ARENA_MAX')
+  const flags = [...command.matchAll(/"([^"]+)"/g)].map(([, flag = '']) => flag)
+  return { flags, environment: { MALLOC_ARENA_MAX: arenas } }
 }
 
 export const openStage = async ({
@@ -45,7 +48,7 @@ export const openStage = async ({
   pinned,
   profileFolder,
 }: StageOptions): Promise<Stage> => {
-  const flags = await shippedFlags()
+  const shipped = await asShipped()
   const folder = await scratchFolder('bench')
   const directory = join(folder.path, 'postgres')
   const postgres = await startEmbeddedPostgres({ directory })
@@ -58,7 +61,7 @@ export const openStage = async ({
     const started = startChild<Offered>(program, {
       core: pinned ? 0 : undefined,
       profileFolder,
-      flags: name === 'server' ? flags : [],
+      node: name === 'server' ? shipped : { flags: [], environment: {} },
     })
     children.push(started)
     return started

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { limitStatements } from './statement-limit.ts'
 import { isStoreAway, storeFailure } from './store-failure.ts'
 
 /** One SQL statement; `name` makes it a prepared one, unless the setting forbids (poolers in transaction mode). */
@@ -35,14 +36,17 @@ export type DatabaseOptions = {
 const asParameter = (value: unknown): unknown =>
   value instanceof Date ? value.toISOString() : value
 
-const sqlOn = (client: pg.Pool | pg.PoolClient, prepared: boolean): Sql => ({
+type Run = (query: pg.QueryConfig) => Promise<{ rows: unknown[] }>
+
+const sqlBy = (run: Run, prepared: boolean): Sql => ({
   query: async <Row>(statement: Statement, values: readonly unknown[] = []) => {
     const { name, text } = statement
     const parameters = values.map(asParameter)
     const query = prepared ? { name, text, values: parameters } : { text, values: parameters }
     try {
-      const result = await client.query<Row & pg.QueryResultRow>(query)
-      return result.rows
+      const { rows } = await run(query)
+      // What the columns are is known to whoever wrote the statement.
+      return rows as Row[]
     } catch (error) {
       throw storeFailure(error)
     }
@@ -70,13 +74,15 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     connectionTimeoutMillis: options.connectTimeoutMs,
     application_name: 'cardea',
     types,
-    ...(options.statementTimeoutMs > 0 && {
-      // The server gives up at the limit; the client does too, for a server that no longer answers at all.
-      statement_timeout: options.statementTimeoutMs,
-      query_timeout: options.statementTimeoutMs,
-    }),
+    ...(options.statementTimeoutMs > 0 && { statement_timeout: options.statementTimeoutMs }),
   })
   pool.on('error', options.onIdleError)
+  const limit =
+    options.statementTimeoutMs > 0 ? limitStatements(options.statementTimeoutMs) : undefined
+  if (limit) {
+    pool.on('acquire', limit.begin)
+    pool.on('release', (_error, client) => limit.finish(client))
+  }
 
   const transaction = async <T>(work: (sql: Sql) => Promise<T>): Promise<T> => {
     const client = await pool.connect().catch((error: unknown) => {
@@ -91,7 +97,16 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       fault = error
     }
     client.on('error', onBreak)
-    const sql = sqlOn(client, options.preparedStatements)
+    const run: Run = async (query) => {
+      limit?.begin(client)
+      try {
+        return await client.query(query)
+      } finally {
+        // Between its statements a transaction may take its time.
+        limit?.finish(client)
+      }
+    }
+    const sql = sqlBy(run, options.preparedStatements)
     try {
       await sql.query(begin)
       const result = await work(sql)
@@ -111,13 +126,16 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     }
   }
 
-  const sql = sqlOn(pool, options.preparedStatements)
+  const sql = sqlBy((query) => pool.query(query), options.preparedStatements)
   return {
     ...sql,
     transaction,
     ping: async () => {
       await sql.query(ping)
     },
-    close: () => pool.end(),
+    close: async () => {
+      await pool.end()
+      limit?.stop()
+    },
   }
 }
