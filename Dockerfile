@@ -41,4 +41,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.PORT || 8088) + '/health/live').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # One arena of malloc, a small young generation and a bounded heap: less than half the memory under load (docs/reference/performance.md).
 ENV MALLOC_ARENA_MAX=1
-CMD ["node", "--max-semi-space-size=6", "--max-old-space-size=256", "dist/src/main.js"]
+CMD ["node", "--max-semi-space-size=6", "--max-old-space-size=256", "--max-lazy", "dist/src/main.js"]
