@@ -1,11 +1,15 @@
-import type { RateLimiterAbstract } from 'rate-limiter-flexible'
+import {
+  type RateLimiterAbstract,
+  RateLimiterMemory,
+  RateLimiterRedis,
+  RateLimiterRes,
+} from 'rate-limiter-flexible'
 import { redisFailure } from '../infra/redis/failure-text.ts'
 import type { RedisClient } from '../infra/redis/redis.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type LoginLimitDependencies, loginLimits } from './admit-attempt.ts'
 import type { AttemptCounter, AttemptCounters } from './attempt-counter.ts'
 import type { AttemptWindow, LoginLimits } from './login-limits.ts'
-import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from './rate-limiters.ts'
 
 export type MemoryLoginLimitOptions = Omit<LoginLimitDependencies, 'counters'> & {
   readonly clock: Clock
