@@ -1,5 +1,5 @@
-import type { Core } from './compose.ts'
-import { composeService } from './compose.ts'
+import type { Core } from './compose/core.ts'
+import { composeService } from './compose/service.ts'
 import type { Log } from './http/log.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './http/server.ts'
 import { version } from './version.ts'

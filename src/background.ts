@@ -1,4 +1,4 @@
-import type { Core } from './compose.ts'
+import type { Core } from './compose/core.ts'
 import { rereadEveryMs } from './keys/index.ts'
 import { type Repeating, repeat } from './lib/repeat.ts'
 import { followRevocations, postgresRevocationPurge } from './revocation/index.ts'

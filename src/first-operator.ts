@@ -1,4 +1,4 @@
-import type { Core } from './compose.ts'
+import type { Core } from './compose/core.ts'
 import { operatorRole } from './sessions/index.ts'
 
 export type FirstOperator = { readonly email: string; readonly password: string }

@@ -1,6 +1,6 @@
 import { type AppOptions, createApp } from './app.ts'
 import { startBackground } from './background.ts'
-import { type Core, composeCore, type Machine } from './compose.ts'
+import { type Core, composeCore, type Machine } from './compose/core.ts'
 import type { Config } from './config/index.ts'
 import { type LogOptions, openLog } from './http/log.ts'
 import type { HttpServer } from './http/server.ts'

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { accountErrors, describeAccount, parseEmail } from '../accounts/index.ts'
-import type { Core } from '../compose.ts'
+import type { Core } from '../compose/core.ts'
 import { loadConfig } from '../config/index.ts'
 import { usageError } from './command-error.ts'
 import { demandId } from './id-option.ts'

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { describeAccount, parseEmail } from '../accounts/index.ts'
-import type { Core } from '../compose.ts'
+import type { Core } from '../compose/core.ts'
 import { loadConfig } from '../config/index.ts'
 import { jsonOption, type OutputOptions, print } from './output.ts'
 import { commandLineActor, withCore } from './with-core.ts'

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { Core } from '../compose.ts'
+import type { Core } from '../compose/core.ts'
 import { loadConfig } from '../config/index.ts'
 import { CommandError } from './command-error.ts'
 import { jsonOption, type OutputOptions, printResult } from './output.ts'

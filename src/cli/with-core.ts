@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Core, composeCore, type Machine } from '../compose.ts'
+import { type Core, composeCore, type Machine } from '../compose/core.ts'
 import type { Config } from '../config/index.ts'
 import { DataDirInUse } from '../infra/data-dir-lock.ts'
 import { systemClock } from '../lib/clock.ts'

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkDatabase } from '../../src/cli/doctor/check-database.ts'
-import type { Core } from '../../src/compose.ts'
+import type { Core } from '../../src/compose/core.ts'
 import { secretRing } from '../../src/keys/index.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createApp } from '../../src/app.ts'
-import { composeCore } from '../../src/compose.ts'
+import { composeCore } from '../../src/compose/core.ts'
 import { openLog } from '../../src/http/log.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'

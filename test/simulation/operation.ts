@@ -137,7 +137,7 @@ export const openOperation = (world: World, options: OperationOptions): Operatio
   })
   return {
     stores,
-    // As `compose.ts` does it: what was revoked is spread after the commit.
+    // As `compose/core.ts` does it: what was revoked is spread after the commit.
     inTransaction: async (work) => {
       const result = await inTransaction(work)
       instance.spread(appended.splice(0))

@@ -19,7 +19,7 @@ export type Watcher = {
   readonly committed: (mark: object, entries: readonly RevocationEntry[]) => void
 }
 
-/** The stores of one operation, as `compose.ts` would hand them to a use case. */
+/** The stores of one operation, as `compose/core.ts` would hand them to a use case. */
 export type OperationStores = {
   /** Each call a transaction of its own. */
   readonly stores: AccountStores

@@ -1,7 +1,7 @@
 import { argon2PasswordHasher, loadArgon2 } from '../../src/accounts/index.ts'
 import type { Argon2Engine } from '../../src/accounts/password-engine.ts'
 import { createApp } from '../../src/app.ts'
-import { composeCore } from '../../src/compose.ts'
+import { composeCore } from '../../src/compose/core.ts'
 import { openLog } from '../../src/http/log.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'

@@ -1,4 +1,4 @@
-import type { Core } from '../../compose.ts'
+import type { Core } from '../../compose/core.ts'
 import { inspectKeys, postgresSigningKeyStore } from '../../keys/index.ts'
 import { isSchemaCurrent } from '../../schema.ts'
 import { type Finding, fail, failIn, guarded, ok, skip, warn } from './finding.ts'

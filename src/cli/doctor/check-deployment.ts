@@ -1,4 +1,4 @@
-import { composeCore } from '../../compose.ts'
+import { composeCore } from '../../compose/core.ts'
 import { type Config, configWarnings, loadConfig } from '../../config/index.ts'
 import { explainFailure } from '../../failure.ts'
 import type { Stores } from '../../stores.ts'

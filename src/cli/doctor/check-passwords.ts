@@ -1,5 +1,5 @@
 import { loadArgon2 } from '../../accounts/index.ts'
-import type { Core } from '../../compose.ts'
+import type { Core } from '../../compose/core.ts'
 import { type Finding, ok, warn } from './finding.ts'
 
 /** People wait for this at every log-in, and a core is busy with it. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Core } from '../../compose.ts'
+import type { Core } from '../../compose/core.ts'
 import { type Finding, fail, failIn, ok, skip } from './finding.ts'
 
 type Connection = NonNullable<Core['redis']>
