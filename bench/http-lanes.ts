@@ -16,17 +16,23 @@ export const withConnections = async <Result>(
   }
 }
 
-export const getLane = (connection: Connection, path: string): Lane => {
-  const request = requestText('GET', path)
+export const getLane = (
+  connection: Connection,
+  path: string,
+  headers: readonly string[] = [],
+): Lane => {
+  const request = requestText('GET', path, headers)
   return async () => expectOk(await connection.exchange(request))
 }
 
-const cookieStart = 'set-cookie: __Host-cardea-refresh='
+const refreshCookie = '__Host-cardea-refresh'
 
-const newHandle = (head: string): string => {
+/** What the head of an answer sets the cookie of this name to. */
+export const cookieIn = (head: string, name: string): string => {
+  const cookieStart = `set-cookie: ${name}=`
   const start = head.indexOf(cookieStart) + cookieStart.length
   const end = head.indexOf(';', start)
-  if (start < cookieStart.length || end < 0) throw new Error('the answer sets no refresh cookie')
+  if (start < cookieStart.length || end < 0) throw new Error(`the answer does not set ${name}`)
   return head.slice(start, end)
 }
 
@@ -36,10 +42,10 @@ export const refreshAt = async (
   handles: string[],
   place: number,
 ): Promise<string> => {
-  const cookie = `cookie: __Host-cardea-refresh=${handles[place]}`
+  const cookie = `cookie: ${refreshCookie}=${handles[place]}`
   const answer = await connection.exchange(requestText('POST', '/refresh', [cookie]))
   expectOk(answer)
-  handles[place] = newHandle(answer.head)
+  handles[place] = cookieIn(answer.head, refreshCookie)
   return answer.body
 }
 

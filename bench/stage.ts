@@ -16,8 +16,11 @@ export type Stage = {
   readonly database: (name: string) => Promise<BenchDatabase>
   /** A program of `children/`; it ends with the stage at the latest. */
   readonly child: <Offered extends Calls>(name: string) => Child<Offered>
-  /** The service in a process of its own. */
-  readonly server: (database: BenchDatabase) => Promise<Server>
+  /** The service in a process of its own; `settings` beside those that every scenario has. */
+  readonly server: (
+    database: BenchDatabase,
+    settings?: Readonly<Record<string, string>>,
+  ) => Promise<Server>
   /** CPU time of all processes of Postgres since they began, seconds. */
   readonly postgresCpuSeconds: () => Promise<number>
   readonly close: () => Promise<void>
@@ -75,9 +78,10 @@ export const openStage = async ({
       databases.push(database)
       return database
     },
-    server: async ({ appUrl, ownerUrl }) => {
+    server: async ({ appUrl, ownerUrl }, settings = {}) => {
       const server = child<ServerCalls>('server')
-      return { ...server, address: await server.call('start', settingsFor(appUrl, ownerUrl)) }
+      const all = { ...settingsFor(appUrl, ownerUrl), ...settings }
+      return { ...server, address: await server.call('start', all) }
     },
     postgresCpuSeconds: async () => await cpuSecondsOf(await processesOn(directory)),
     close: async () => {

@@ -4,6 +4,7 @@ import { jwks } from './jwks.ts'
 import { login } from './login.ts'
 import { million } from './million.ts'
 import { refresh } from './refresh.ts'
+import { session } from './session.ts'
 import { sign } from './sign.ts'
 import { snapshot } from './snapshot.ts'
 import { spread } from './spread.ts'
@@ -19,6 +20,7 @@ export const scenarios: readonly Scenario[] = [
   login,
   storm,
   jwks,
+  session,
   sign,
   twoProcesses,
   storage,

@@ -2,7 +2,7 @@ import type { Clock } from '../../packages/verifier/src/clock.ts'
 
 export type SkippingClock = Clock & {
   /** So much time has passed at once, for whoever reads this clock or sleeps by it. */
-  readonly skip: (ms: number) => void
+  readonly leap: (ms: number) => void
   readonly skippedMs: () => number
 }
 
@@ -16,7 +16,7 @@ export const skippingClock = (): SkippingClock => {
     nowMs: () => startMs + monotonicMs(),
     monotonicMs,
     skippedMs: () => skippedMs,
-    skip: (ms) => {
+    leap: (ms) => {
       skippedMs += ms
       for (const look of sleepers) look()
     },

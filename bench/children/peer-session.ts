@@ -1,0 +1,47 @@
+import fastifyCookie from '@fastify/cookie'
+import fastifySession from '@fastify/session'
+import { fastify } from 'fastify'
+import { RedisStore } from 'fastify-session-redis-store'
+import { Redis } from 'ioredis'
+import { answerCalls } from '../calls.ts'
+
+declare module 'fastify' {
+  interface Session {
+    account?: { readonly id: string; readonly email: string; readonly roles: readonly string[] }
+  }
+}
+
+const app = fastify()
+let redis: Redis | undefined
+
+/** What most Fastify applications do for sessions: the whole session as JSON in Redis, its id in a signed cookie. */
+const calls = {
+  start: async (redisUrl: string): Promise<string> => {
+    redis = new Redis(redisUrl)
+    await app.register(fastifyCookie)
+    await app.register(fastifySession, {
+      secret: 'a secret of the bench that is long enough',
+      cookie: { secure: false },
+      saveUninitialized: false,
+      // Saving at each request would cost a second command: without it the peer is at its fastest.
+      rolling: false,
+      store: new RedisStore({ client: redis }),
+    })
+    app.post('/login', async (request) => {
+      request.session.account = { id: request.id, email: 'person@example.com', roles: ['reader'] }
+      return { ok: true }
+    })
+    app.get('/session', async (request, reply) => {
+      if (!request.session.account) return await reply.code(401).send({ ok: false })
+      return { account: request.session.account }
+    })
+    return await app.listen({ host: '127.0.0.1', port: 0 })
+  },
+}
+
+export type PeerSessionCalls = typeof calls
+
+answerCalls(calls, async () => {
+  await app.close()
+  redis?.disconnect()
+})
