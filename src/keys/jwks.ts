@@ -3,15 +3,14 @@ import type { PublicJwk } from './signing-key.ts'
 
 /** The published key set, serialised once: it is asked for far more often than it changes. */
 export type JwksDocument = {
-  /** A string, which Node sends in one piece with the headers. */
-  readonly body: string
+  readonly body: Buffer
   /** Strong (RFC 9110 section 8.8.3): equal on all instances that publish the same bytes. */
   readonly etag: string
 }
 
 /** The order of `keys` is kept. */
 export const jwksDocument = (keys: readonly PublicJwk[]): JwksDocument => {
-  const body = JSON.stringify({ keys })
+  const body = Buffer.from(JSON.stringify({ keys }))
   return { body, etag: `"${createHash('sha256').update(body).digest('base64url')}"` }
 }
 

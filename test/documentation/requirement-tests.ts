@@ -1,11 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-const testFiles = (): string[] =>
-  readdirSync('test', { recursive: true, encoding: 'utf8' })
+const testFilesIn = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((file) => /\.(test|contract)\.ts$/.test(file))
-    .map((file) => join('test', file))
+    .map((file) => join(folder, file))
     .toSorted()
+
+/** Those of the service, then those of the verifier package. */
+const testFiles = (): string[] => [...testFilesIn('test'), ...testFilesIn('packages/verifier/test')]
 
 /** `R42:`, `R41, R42:` or `R41 R42:` where the name of a test begins, in any kind of quotes. */
 const namesOfRows = /(?<=['"`])R\d+(?:,? R\d+)*(?=:)/g

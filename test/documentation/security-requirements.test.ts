@@ -15,7 +15,7 @@ const stateOf = (state: string, isTested: boolean): string => {
   return state.startsWith('tested') ? state : 'tested'
 }
 
-const linkTo = (file: string): string => `[${file.slice('test/'.length)}](../../${file})`
+const linkTo = (file: string): string => `[${file.replace(/^test\//, '')}](../../${file})`
 
 /** The page with the columns of files and states as the tests of this moment make them. */
 const refreshed = page

@@ -51,6 +51,7 @@ export const toyOptions: HttpServerOptions = {
   log: openLog({ logLevel: 'silent' }),
   random: systemRandom,
   authenticate,
+  authenticateCookie: async () => undefined,
   mayOperate: ({ roles, scopes }) => roles.includes('operator') && scopes.includes('admin'),
   authenticateService: async ({ clientId, secret }) => {
     if (clientId === 'store-away') {
@@ -93,7 +94,10 @@ const mountRoutes = (app: HttpServer, onHandled: () => void, released: Promise<v
   app.post('/plain', { config: { access: 'public' } }, async () => ({ ok: true }))
   app.get('/things/:id', { config: { access: 'public' } }, async () => ({ ok: true }))
   app.delete('/things/:id', { config: { access: 'public' } }, async () => ({ ok: true }))
-  app.get('/facts', { config: { access: 'public' } }, async (request) => clientFacts(request))
+  app.get('/facts', { config: { access: 'public' } }, async (request) => {
+    const { address, userAgent, requestId } = clientFacts(request)
+    return { address, userAgent, requestId }
+  })
   app.get('/me', { config: { access: 'session' } }, async (request) => callerOf(request))
   app.get('/admin/me', { config: { access: 'operator' } }, async (request) => callerOf(request))
   app.get('/feed', { config: { access: 'service' } }, async () => ({ ok: true }))
