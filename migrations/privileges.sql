@@ -14,7 +14,7 @@ BEGIN
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO %I', app);
   EXECUTE format('GRANT SELECT, INSERT, DELETE ON revocations TO %I', app);
   EXECUTE format('GRANT SELECT, INSERT ON audit_events TO %I', app);
-  EXECUTE format('GRANT SELECT, INSERT, UPDATE (disabled_at) ON service_clients TO %I', app);
-  EXECUTE format('GRANT SELECT, INSERT ON service_client_secrets TO %I', app);
+  EXECUTE format('GRANT SELECT, INSERT, UPDATE (disabled_at, epoch) ON service_clients TO %I', app);
+  EXECUTE format('GRANT SELECT, INSERT, UPDATE (revoked_at) ON service_client_secrets TO %I', app);
 END
 $$;

@@ -1,5 +1,5 @@
 import type { Core } from './compose/core.ts'
-import { composeService } from './compose/service.ts'
+import { composeService } from './compose/web.ts'
 import type { Log } from './http/log.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './http/server.ts'
 import { version } from './version.ts'
@@ -21,6 +21,7 @@ export const createApp = async (
     random: machine.random,
     version,
     authenticate: service.authenticate,
+    authenticateCookie: service.authenticateCookie,
     mayOperate: service.mayOperate,
     authenticateService: service.authenticateService,
   })

@@ -8,6 +8,9 @@ const followEveryMs = 1_000
 
 const purgeEveryMs = 60_000
 
+/** So much of what is known of the last use of sessions may be lost by a kill. */
+const writeUsesEveryMs = 3_000
+
 /** Small batches: a long delete would hold locks and bloat what it cleans. */
 const purgeBatch = 1_000
 
@@ -39,6 +42,14 @@ const purger = ({ database, stores, machine }: Core) => {
   }
 }
 
+/** When sessions were used, and copies of them that should be gone and are not. */
+const usesWriter =
+  ({ cookieSessions: { uses, keeper } }: Core) =>
+  async (): Promise<void> => {
+    await keeper?.settle()
+    await uses.write()
+  }
+
 /** What an instance does beside answering: keeps the cache of revocations complete, rotates keys, drops what has ended. */
 export const startBackground = (core: Core): { readonly stop: () => Promise<void> } => {
   const { random, report } = core.machine
@@ -50,16 +61,19 @@ export const startBackground = (core: Core): { readonly stop: () => Promise<void
       fraction: () => random(1).readUInt8() / 256,
     })
   const follow = follower(core)
+  const writeUses = usesWriter(core)
   const jobs = [
     start('dropping what has ended', purgeEveryMs, purger(core)),
     start('keeping the signing keys', rereadEveryMs, async () => {
       await core.keys.keep()
     }),
+    start('writing the last use of sessions', writeUsesEveryMs, writeUses),
     ...(follow ? [start('following revocations', followEveryMs, follow)] : []),
   ]
   return {
     stop: async () => {
       await Promise.all(jobs.map((job) => job.stop()))
+      await writeUses().catch((error: unknown) => report(error, 'the last use of sessions is lost'))
     },
   }
 }

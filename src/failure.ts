@@ -38,10 +38,17 @@ const hints: Readonly<Record<string, string>> = {
   account_exists: '`cardea account list --email …` shows it',
   account_not_found: '`cardea account list` shows who there is',
   client_name_taken: '`cardea client list` shows who has it; a disabled client gives its name back',
+  client_disabled: 'a disabled client is never enabled again; `cardea client create` makes another',
+  client_secret_not_found: '`cardea client secret list` shows which there are',
   client_not_found: '`cardea client list` shows which there are',
   invalid_client_name:
     'take 1 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first',
+  invalid_client_scope:
+    'take up to 32 scopes of printable characters without quotes and backslashes; `account` and `admin` are for people',
   invalid_email: 'write it as name@example.com',
+  last_client_secret: '`cardea client disable` shuts the client out; or add another secret first',
+  too_many_client_secrets: '`cardea client secret list` shows which there are',
+  unknown_client_audience: 'AUDIENCE lists those that there are',
   signing_key_not_found: '`cardea keys list --all` shows which there ever were',
   password_rejected: 'take a longer or less common one; PASSWORD_MIN_LENGTH sets the least',
 }

@@ -1,6 +1,8 @@
 /**
- * Owns what operators do: adding, changing and looking at accounts, and taking back what was issued. Every act is in the audit trail
- * with its actor. It never decides who is an operator; the edge does, by role, scope and audience.
+ * Owns what operators do: adding, changing and looking at accounts and service clients, and taking back what was issued. Every act is
+ * in the audit trail with its actor. It never decides who is an operator; the edge does, by role, scope and audience.
  */
+
 export { type Revoked, type RevokeTarget, revoke } from './revoke.ts'
-export { adminRoutes } from './routes.ts'
+export { adminRoutes } from './routes/accounts.ts'
+export { adminClientRoutes } from './routes/clients.ts'

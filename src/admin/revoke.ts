@@ -2,10 +2,12 @@ import { type AccountStores, accountErrors, parseEmail } from '../accounts/index
 import { type Actor, type AuditEvent, actorText, type RequestFacts } from '../audit/index.ts'
 import type { SigningKeyTransaction, Withdrawal } from '../keys/index.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { ServiceClientStore } from '../oauth/index.ts'
 import { boundSeconds, type RevocationTarget } from '../revocation/index.ts'
 import type { InTransaction } from '../sessions/index.ts'
 
 type PlainTarget =
+  /** Or a service client: whatever the `sub` of tokens names. */
   | { readonly kind: 'account'; readonly accountId: string }
   | { readonly kind: 'email'; readonly email: string }
   | { readonly kind: 'session'; readonly sessionId: string }
@@ -15,7 +17,10 @@ type PlainTarget =
 export type RevokeTarget = PlainTarget | { readonly kind: 'key'; readonly kid: string }
 
 /** What a revocation reads and writes together. */
-export type RevocationStores = AccountStores & { readonly signingKeys: SigningKeyTransaction }
+export type RevocationStores = AccountStores & {
+  readonly signingKeys: SigningKeyTransaction
+  readonly clients: Pick<ServiceClientStore, 'lock' | 'raiseEpoch'>
+}
 
 export type RevokeDeps = {
   readonly clock: Clock
@@ -59,8 +64,8 @@ const revokeAccount = async (
   { accounts, sessions }: AccountStores,
   accountId: string,
   nowMs: number,
-): Promise<Act> => {
-  if (!(await accounts.lock(accountId))) throw accountErrors.error('account_not_found')
+): Promise<Act | undefined> => {
+  if (!(await accounts.lock(accountId))) return undefined
   const minEpoch = await accounts.raiseEpoch(accountId, nowMs)
   await sessions.endAllOfAccount(accountId, reason, nowMs)
   return {
@@ -68,6 +73,31 @@ const revokeAccount = async (
     event: 'account_revoked',
     accountId,
   }
+}
+
+/** What a service client was given for itself. It goes on asking for tokens, and gets them: `disable` is what ends that. */
+const revokeClient = async (
+  { clients }: RevocationStores,
+  clientId: string,
+): Promise<Act | undefined> => {
+  if (!(await clients.lock(clientId))) return undefined
+  const minEpoch = await clients.raiseEpoch(clientId)
+  return {
+    target: { kind: 'sub', key: clientId, minEpoch },
+    event: 'service_client_revoked',
+    details: { clientId },
+  }
+}
+
+/** What the `sub` of tokens names: an account or a service client. Ids are random, so it is never both. */
+const revokeSubject = async (
+  stores: RevocationStores,
+  sub: string,
+  nowMs: number,
+): Promise<Act> => {
+  const done = (await revokeAccount(stores, sub, nowMs)) ?? (await revokeClient(stores, sub))
+  if (!done) throw accountErrors.error('account_not_found')
+  return done
 }
 
 const revokeKey =
@@ -81,14 +111,14 @@ const revokeKey =
     }
   }
 
-const act = async (stores: AccountStores, target: PlainTarget, nowMs: number): Promise<Act> => {
+const act = async (stores: RevocationStores, target: PlainTarget, nowMs: number): Promise<Act> => {
   switch (target.kind) {
     case 'account':
-      return revokeAccount(stores, target.accountId, nowMs)
+      return revokeSubject(stores, target.accountId, nowMs)
     case 'email': {
       const account = await stores.accounts.findByEmail(parseEmail(target.email).canonical)
       if (!account) throw accountErrors.error('account_not_found')
-      return revokeAccount(stores, account.accountId, nowMs)
+      return revokeSubject(stores, account.accountId, nowMs)
     }
     case 'session': {
       const { sessionId } = target
@@ -117,7 +147,8 @@ const prepare = async ({ withdrawKey }: RevokeDeps, target: RevokeTarget): Promi
     : (stores, nowMs) => act(stores, target, nowMs)
 
 /**
- * Takes back a token, a session, all of an account, a signing key, or everything. Asking twice is allowed and ends what is alive by then.
+ * Takes back a token, a session, all of an account or of a service client, a signing key, or everything. Asking twice is allowed and
+ * ends what is alive by then.
  * @returns after the commit, whether or not any cache is up
  * @throws account_not_found, invalid_email, signing_key_not_found, store_unavailable
  */

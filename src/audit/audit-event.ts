@@ -6,6 +6,7 @@ export const auditEventNames = [
   'login_locked',
   'token_reuse',
   'generation_recovered',
+  'session_reauthenticated',
   'session_ended',
   'logout',
   'token_revoked',
@@ -15,6 +16,9 @@ export const auditEventNames = [
   'account_changed',
   'service_client_created',
   'service_client_disabled',
+  'service_client_revoked',
+  'service_client_secret_added',
+  'service_client_secret_revoked',
   'signing_key_added',
   'signing_key_rotation_planned',
   'signing_key_rotated',
@@ -33,9 +37,10 @@ export type RequestFacts = {
   readonly requestId: string
 }
 
-/** Who did it: an account signed in to the service, the command line of an operator, or the service itself. */
+/** Who did it: an account signed in to the service, a service client, the command line of an operator, or the service itself. */
 export type Actor =
   | { readonly kind: 'account'; readonly accountId: string }
+  | { readonly kind: 'client'; readonly clientId: string }
   | { readonly kind: 'command-line' }
   | { readonly kind: 'system' }
   | { readonly kind: 'anonymous' }
@@ -57,5 +62,7 @@ export type AuditEvent = {
 }
 
 /** How the actor is written in the trail and beside a revocation. */
-export const actorText = (actor: Actor): string =>
-  actor.kind === 'account' ? `account:${actor.accountId}` : actor.kind
+export const actorText = (actor: Actor): string => {
+  if (actor.kind === 'account') return `account:${actor.accountId}`
+  return actor.kind === 'client' ? `client:${actor.clientId}` : actor.kind
+}

@@ -12,12 +12,14 @@ const act = async (clientId: string, options: OutputOptions): Promise<void> => {
     serviceClients.disable({ clientId, actor: commandLineActor }),
   )
   const shown = describeClient(client)
-  printResult(options, shown, factLines(shown))
+  const { scopes, audiences, ...facts } = shown
+  const lists = { scope: scopes.join(' '), audiences: audiences.join(' ') }
+  printResult(options, shown, factLines({ ...facts, ...lists }))
 }
 
 export const disableClientCommand = (): Command =>
   new Command('disable')
-    .description('shut a service client out, for good')
+    .description('shut a service client out, for good, and take its tokens back')
     .argument('<client_id>', 'as `client create` printed it')
     // An id begins with `-` once in 64 times, and would be refused as an option that does not exist; `demandId` refuses what is none.
     .allowUnknownOption()

@@ -8,6 +8,7 @@ import { doctorCommand } from './doctor.ts'
 import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
 import { revokeCommand } from './revoke.ts'
+import { sealedKeyCommand } from './sealed-key.ts'
 import { serveCommand } from './serve.ts'
 
 /** Commander passes settings on only to commands that it makes itself. */
@@ -32,6 +33,7 @@ export const commandTree = (): Command => {
     accountCommand(),
     clientCommand(),
     keysCommand(),
+    sealedKeyCommand(),
     revokeCommand(),
     doctorCommand(),
   ]) {

@@ -12,7 +12,7 @@ export const print = (text: string): void => {
 
 /**
  * One document for scripts, or lines for people. Never give it a secret: terminals and scripts keep what they see. The one exception is
- * the secret of a new service client, which has no other way out.
+ * what has no other way out: the secret of a new service client, and the keys of sealed sessions.
  */
 export const printResult = (
   { json }: OutputOptions,

@@ -26,11 +26,12 @@ import {
 import type { Clock } from '../lib/clock.ts'
 import type { Random } from '../lib/random.ts'
 import {
+  addClientSecret,
   createServiceClient,
   disableServiceClient,
   postgresServiceClientStore,
+  revokeClientSecret,
   type ServiceClientStore,
-  type ServiceClientStores,
 } from '../oauth/index.ts'
 import {
   entryLifetimeMs,
@@ -43,8 +44,15 @@ import {
   type Revocations,
   redisRevocationMirror,
 } from '../revocation/index.ts'
-import { type InTransaction, postgresSessionStore } from '../sessions/index.ts'
+import {
+  type CookieSessionStore,
+  type InTransaction,
+  postgresCookieSessionStore,
+  postgresSessionStore,
+  redisSessionCopies,
+} from '../sessions/index.ts'
 import type { Stores } from '../stores.ts'
+import { composeUpkeep, type SessionUpkeep } from './session-upkeep.ts'
 
 /** What a test replaces. */
 export type Machine = {
@@ -55,7 +63,11 @@ export type Machine = {
 }
 
 /** What an act on anything here may read and write together. */
-type CoreStores = AccountStores & { readonly signingKeys: SigningKeyTransaction }
+type CoreStores = AccountStores & {
+  readonly cookieSessions: CookieSessionStore
+  readonly signingKeys: SigningKeyTransaction
+  readonly clients: ServiceClientStore
+}
 
 type KeyParts = Pick<Core, 'config' | 'machine' | 'ring' | 'database' | 'inTransaction'>
 
@@ -73,6 +85,7 @@ export type Core = {
   readonly hasher: PasswordHasher
   readonly stores: AccountStores
   readonly inTransaction: InTransaction<CoreStores>
+  readonly cookieSessions: SessionUpkeep
   /** Opened by the service; commands only change them. */
   readonly keys: SigningKeys
   readonly createAccount: ReturnType<typeof createAccount>
@@ -82,6 +95,8 @@ export type Core = {
     readonly store: ServiceClientStore
     readonly create: ReturnType<typeof createServiceClient>
     readonly disable: ReturnType<typeof disableServiceClient>
+    readonly addSecret: ReturnType<typeof addClientSecret>
+    readonly revokeSecret: ReturnType<typeof revokeClientSecret>
   }
   readonly close: () => Promise<void>
 }
@@ -118,6 +133,7 @@ const storesOn =
   (sql: Sql, onAppend: (entry: RevocationEntry) => void): CoreStores => ({
     accounts: postgresAccountStore(sql),
     sessions: postgresSessionStore(sql),
+    cookieSessions: postgresCookieSessionStore(sql),
     revocations: postgresRevocationLog(
       sql,
       clock,
@@ -126,6 +142,7 @@ const storesOn =
     ),
     audit: postgresAuditTrail(sql, clock, reference),
     signingKeys: postgresSigningKeyTransaction(sql),
+    clients: postgresServiceClientStore(sql),
   })
 
 /** `isRevoked` is what this process knows faster than by reading the keys again. */
@@ -156,19 +173,19 @@ const revokeWith = (
       keys.reread().catch((error: unknown) => report(error, 'the signing keys were not read')),
   })
 
-const serviceClientsOn = (database: Database, machine: Machine, reference: Reference) => {
-  const inTransaction: InTransaction<ServiceClientStores> = (work) =>
-    database.transaction((sql) =>
-      work({
-        clients: postgresServiceClientStore(sql),
-        audit: postgresAuditTrail(sql, machine.clock, reference),
-      }),
-    )
+const serviceClientsOn = ({
+  config,
+  machine,
+  database,
+  inTransaction,
+}: Omit<KeyParts, 'ring'>): Core['serviceClients'] => {
   const acts = { ...machine, inTransaction }
   return {
     store: postgresServiceClientStore(database),
-    create: createServiceClient(acts),
+    create: createServiceClient({ ...acts, audiences: config.audiences }),
     disable: disableServiceClient(acts),
+    addSecret: addClientSecret(acts),
+    revokeSecret: revokeClientSecret(acts),
   }
 }
 
@@ -196,13 +213,21 @@ export const composeCore = async (
     mirror,
   })
   const storesFor = storesOn(config, machine, reference)
+  const cookieSessions = composeUpkeep({
+    ...machine,
+    store: postgresCookieSessionStore(database),
+    copies: redis && redisSessionCopies(redis, ring.derive(keyLabels.sessionCopy)),
+    idleSeconds: config.sessionIdleSeconds,
+  })
 
   const inTransaction: InTransaction<CoreStores> = async (work) => {
     const revoked: RevocationEntry[] = []
     const result = await database.transaction((sql) =>
       work(storesFor(sql, (entry) => revoked.push(entry))),
     )
-    await revocations.spread(revoked)
+    const ended = revoked.filter(({ kind }) => kind === 'sid').map(({ key }) => key)
+    // Of the other kinds copies need no deleting: they carry what the replica refuses them by.
+    await Promise.all([revocations.spread(revoked), cookieSessions.keeper?.drop(ended)])
     return result
   }
   const acts = { ...machine, inTransaction }
@@ -221,11 +246,12 @@ export const composeCore = async (
     hasher,
     stores: storesFor(database, () => undefined),
     inTransaction,
+    cookieSessions,
     keys,
     createAccount: createAccount({ ...acts, hasher, passwordMinLength }),
     changeAccount: changeAccount(acts),
     revoke: revokeWith(acts, keys, machine),
-    serviceClients: serviceClientsOn(database, machine, reference),
+    serviceClients: serviceClientsOn({ config, machine, database, inTransaction }),
     close: async () => {
       await revocations.close()
       await redis?.close()

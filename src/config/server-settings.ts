@@ -50,7 +50,7 @@ const allowedOrigins: Setting<readonly string[]> = {
 const trustedProxies: Setting<readonly string[]> = {
   name: 'TRUSTED_PROXIES',
   meaning:
-    'The proxies in front, whose word on the address of the client and on HTTPS is taken (X-Forwarded-For, -Proto).',
+    'The proxies in front, whose word on the address of the client, on HTTPS and on the page it wanted is taken (X-Forwarded-For, -Proto, -Uri).',
   format: listOf(addressRange),
   fallback: [],
   defaultText: 'nobody',

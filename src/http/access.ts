@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../lib/app-error.ts'
-import { type BasicCredentials, basicCredentials, isBasic } from './basic-credentials.ts'
 import { httpErrors } from './errors.ts'
+import { type AuthenticateService, demandService } from './service-credentials.ts'
 
 /** Who may call a route. */
-type Access = 'public' | 'session' | 'operator' | 'service'
+type Access = 'public' | 'session' | 'cookie' | 'operator' | 'service'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -15,11 +15,12 @@ declare module 'fastify' {
   }
 }
 
-/** The verified claims of an access token, as far as routes need them. */
+/** The verified claims of an access token, or the same facts of a session cookie, as far as routes need them. */
 export type Caller = {
   readonly accountId: string
   readonly sessionId: string
-  readonly tokenId: string
+  /** Undefined: by session cookie, without any token. */
+  readonly tokenId: string | undefined
   readonly roles: readonly string[]
   readonly scopes: readonly string[]
   readonly audience: readonly string[]
@@ -28,15 +29,19 @@ export type Caller = {
 export type AccessOptions = {
   /** Verifies an access token; throws an `AppError` of status 401 for a bad one, 503 when it cannot know. */
   readonly authenticate: (token: string) => Promise<Caller>
+  /**
+   * The caller by the session cookie of a request, nothing when it carries none; throws an `AppError` of status 401 for a dead one,
+   * 503 when it cannot know.
+   */
+  readonly authenticateCookie: (request: FastifyRequest) => Promise<Caller | undefined>
   /** Whether this caller may use operator routes. */
   readonly mayOperate: (caller: Caller) => boolean
-  /** Whether these are the credentials of a service client that may call; throws an `AppError` of status 503 when it cannot know. */
-  readonly authenticateService: (credentials: BasicCredentials) => Promise<boolean>
+  readonly authenticateService: AuthenticateService
 }
 
 const callers = new WeakMap<FastifyRequest, Caller>()
 
-/** Who calls, on a route whose access is `session` or `operator`. Anywhere else asking is a mistake, and throws. */
+/** Who calls, on a route whose access is `session`, `cookie` or `operator`. Anywhere else asking is a mistake, and throws. */
 export const callerOf = (request: FastifyRequest): Caller => {
   const caller = callers.get(request)
   if (caller === undefined) throw new TypeError('this route does not authenticate its callers')
@@ -47,6 +52,12 @@ const maxTokenLength = 4096
 
 /** RFC 6750 section 2.1; the scheme's case does not matter (RFC 9110 section 11.1). */
 const bearer = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
+
+/** The token of an `Authorization` header; nothing when it holds no well-formed bearer token, or too long a one. */
+export const bearerTokenIn = (header: string): string | undefined => {
+  const token = bearer.exec(header)?.[1]
+  return token === undefined || token.length > maxTokenLength ? undefined : token
+}
 
 /** RFC 6750 section 3: no error code when the request carried no token at all. */
 const challenge = (reply: FastifyReply, error?: 'invalid_token' | 'insufficient_scope'): void => {
@@ -61,33 +72,30 @@ const bearerToken = (request: FastifyRequest, reply: FastifyReply): string => {
     challenge(reply)
     throw httpErrors.error('missing_token')
   }
-  const token = bearer.exec(header)?.[1]
-  if (token === undefined || token.length > maxTokenLength) {
+  const token = bearerTokenIn(header)
+  if (token === undefined) {
     challenge(reply, 'invalid_token')
     throw httpErrors.error('invalid_token')
   }
   return token
 }
 
-/** RFC 7617 section 2.1: how to encode what is not ASCII; ours is. */
-const basicChallenge = 'Basic realm="cardea", charset="UTF-8"'
-
-/** One answer for every defect: whether a client exists, is disabled, or has another secret is no business of who cannot prove it. */
-const demandService = async (
+/**
+ * The caller by cookie, where a cookie may open the route. A token that came with it is judged alone: whoever sends one means it. An
+ * answer about a cookie carries no Bearer challenge (RFC 6750 section 3 is for those who tried a token).
+ */
+const demandCookie = async (
   request: FastifyRequest,
-  reply: FastifyReply,
-  { authenticateService }: AccessOptions,
-): Promise<void> => {
-  const header = request.headers.authorization
-  if (header === undefined || !isBasic(header)) {
-    reply.header('www-authenticate', basicChallenge)
-    throw httpErrors.error('missing_credentials')
+  { authenticateCookie }: AccessOptions,
+): Promise<Caller | undefined> => {
+  const { access } = request.routeOptions.config
+  if (access === 'cookie') {
+    const caller = await authenticateCookie(request)
+    if (caller === undefined) throw httpErrors.error('missing_session')
+    return caller
   }
-  const credentials = basicCredentials(header)
-  if (credentials === undefined || !(await authenticateService(credentials))) {
-    reply.header('www-authenticate', basicChallenge)
-    throw httpErrors.error('invalid_client')
-  }
+  const mayUseCookie = access === 'session' && request.headers.authorization === undefined
+  return mayUseCookie ? authenticateCookie(request) : undefined
 }
 
 const requireAccess = (access: Access | undefined, route: string): void => {
@@ -117,7 +125,12 @@ export const guardAccess = (app: FastifyInstance, options: AccessOptions): void 
 
   const demand = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const { access } = request.routeOptions.config
-    if (access === 'service') return demandService(request, reply, options)
+    if (access === 'service') return demandService(request, reply, options.authenticateService)
+    const byCookie = await demandCookie(request, options)
+    if (byCookie !== undefined) {
+      callers.set(request, byCookie)
+      return
+    }
     const caller = await authenticate(bearerToken(request, reply), reply)
     if (access !== 'session' && !(access === 'operator' && options.mayOperate(caller))) {
       challenge(reply, 'insufficient_scope')
@@ -140,8 +153,8 @@ export const tryCaller = async (
   request: FastifyRequest,
   authenticate: AccessOptions['authenticate'],
 ): Promise<Caller | undefined> => {
-  const token = bearer.exec(request.headers.authorization ?? '')?.[1]
-  if (token === undefined || token.length > maxTokenLength) return undefined
+  const token = bearerTokenIn(request.headers.authorization ?? '')
+  if (token === undefined) return undefined
   return authenticate(token).catch((error: unknown) => {
     if (error instanceof AppError && error.status === 401) return undefined
     throw error

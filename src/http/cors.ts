@@ -10,7 +10,7 @@ const answerPreflight = (reply: FastifyReply, methods: string): void => {
   reply
     .headers({
       'access-control-allow-methods': methods,
-      'access-control-allow-headers': 'authorization, content-type',
+      'access-control-allow-headers': 'authorization, content-type, if-match',
       'access-control-max-age': preflightMaxAgeSeconds,
     })
     .code(204)
@@ -47,7 +47,7 @@ export const shareAcrossOrigins = (app: FastifyInstance, origins: ReadonlySet<st
     reply.headers({
       'access-control-allow-origin': origin,
       'access-control-allow-credentials': 'true',
-      'access-control-expose-headers': 'retry-after, www-authenticate, x-request-id',
+      'access-control-expose-headers': 'etag, retry-after, www-authenticate, x-request-id',
     })
     if (isPreflight(request)) answerPreflight(reply, 'GET, HEAD, POST, PUT, PATCH, DELETE')
     else done()

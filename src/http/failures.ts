@@ -5,6 +5,16 @@ import type { Log } from './log.ts'
 import { oauthErrorOf, speaksOauth } from './oauth-errors.ts'
 import { problemMediaType, problemOf } from './problem.ts'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /**
+     * Sends a person who used a page of ours a page again, whatever refused the request, also before the handler. False: it is not for
+     * a person, and nothing was sent. The status and `Retry-After` are set already. Must not throw.
+     */
+    refusalPage?: (refusal: AppError, request: FastifyRequest, reply: FastifyReply) => boolean
+  }
+}
+
 /** What a failed schema check says, as far as it is used here. */
 type Violation = {
   readonly keyword: string
@@ -81,10 +91,11 @@ export const sendProblem = (reply: FastifyReply, log: Log, thrown: unknown): Fas
   const error = asAppError(thrown)
   record(log, reply.request.id, error)
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
+  reply.code(error.status)
+  if (reply.request.routeOptions.config?.refusalPage?.(error, reply.request, reply)) return reply
   const isOauth = speaksOauth(reply.request)
   return (
     reply
-      .code(error.status)
       .header('content-type', isOauth ? 'application/json; charset=utf-8' : problemMediaType)
       // A public document's own header may be set already, and would keep the failure in caches.
       .header('cache-control', 'no-store')

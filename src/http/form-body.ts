@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { httpErrors } from './errors.ts'
-import { speaksOauth } from './oauth-errors.ts'
 import type { OnEveryRequest } from './on-every-request.ts'
 import { safeMethods } from './same-site.ts'
 
@@ -8,12 +7,17 @@ const formMediaType = 'application/x-www-form-urlencoded'
 
 const formInUtf8 = /^application\/x-www-form-urlencoded(?:\s*;\s*charset=(?:utf-8|"utf-8"))?$/i
 
+/** An address that the router could not read leads to no route, and so to no config. */
+export const takesForms = (request: FastifyRequest): boolean =>
+  request.routeOptions.config?.protocol !== undefined
+
 /**
  * Any page can send a form to any origin without asking first, so nothing that a cookie opens may take one: only OAuth routes do, where
- * the request itself carries the credentials and the origin check still stands before them.
+ * the request itself carries the credentials and the origin check still stands before them, and the login form, which besides is bound
+ * to the browser it was made for.
  */
 export const requireForm: OnEveryRequest = (request) => {
-  if (!speaksOauth(request) || safeMethods.has(request.method)) return
+  if (!takesForms(request) || safeMethods.has(request.method)) return
   const contentType = request.headers['content-type']
   if (contentType === undefined || !formInUtf8.test(contentType)) {
     throw httpErrors.error('unsupported_media_type', {

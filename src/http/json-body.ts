@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { parseStrictJson, StrictJsonError } from '../lib/strict-json.ts'
 import { httpErrors } from './errors.ts'
-import { speaksOauth } from './oauth-errors.ts'
+import { takesForms } from './form-body.ts'
 import type { OnEveryRequest } from './on-every-request.ts'
 import { safeMethods } from './same-site.ts'
 
@@ -12,7 +12,7 @@ const jsonInUtf8 = /^application\/json(?:\s*;\s*charset=(?:utf-8|"utf-8"))?$/i
  * no type at all to any origin without asking first, but never this one.
  */
 export const requireJson: OnEveryRequest = (request) => {
-  if (safeMethods.has(request.method) || request.is404 || speaksOauth(request)) return
+  if (safeMethods.has(request.method) || request.is404 || takesForms(request)) return
   const contentType = request.headers['content-type']
   if (contentType === undefined || !jsonInUtf8.test(contentType)) {
     throw httpErrors.error('unsupported_media_type')

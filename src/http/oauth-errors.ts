@@ -6,10 +6,10 @@ import type { AppError } from '../lib/app-error.ts'
 declare module 'fastify' {
   interface FastifyContextConfig {
     /**
-     * `oauth`: the route speaks to OAuth clients, so it takes form bodies, and refuses as RFC 6749 says. Anything else is JSON and
-     * problem details.
+     * `oauth`: the route speaks to OAuth clients, so it takes form bodies, and refuses as RFC 6749 says. `page`: it takes the form of a
+     * page of ours. Anything else is JSON and problem details.
      */
-    protocol?: 'oauth'
+    protocol?: 'oauth' | 'page'
   }
 }
 
@@ -32,12 +32,22 @@ type OauthError = Static<typeof oauthErrorSchema>
 const serverFault = (status: number): string =>
   status === 503 ? 'temporarily_unavailable' : 'server_error'
 
+/** RFC 6749 section 5.2, RFC 7009 section 2.2.1, RFC 8707 section 2: errors of these codes are answered under their own name. */
+const registered: ReadonlySet<string> = new Set([
+  'invalid_client',
+  'invalid_grant',
+  'invalid_scope',
+  'invalid_target',
+  'unauthorized_client',
+  'unsupported_grant_type',
+  'unsupported_token_type',
+])
+
 /** The codes of OAuth are few: what else is wrong with a request is `invalid_request`, and the status says more. */
 const codeOf = ({ code, status }: AppError): string => {
   if (status >= 500) return serverFault(status)
-  return code === 'invalid_client' || code === 'missing_credentials'
-    ? 'invalid_client'
-    : 'invalid_request'
+  if (code === 'missing_credentials') return 'invalid_client'
+  return registered.has(code) ? code : 'invalid_request'
 }
 
 /** RFC 6749 section 5.2 allows %x20-21 / %x23-5B / %x5D-7E: printable ASCII but for the quote and the backslash. */

@@ -10,7 +10,8 @@ export type OpenApiOptions = {
 /** How the routes of each access are called, in OpenAPI's words. */
 const securityOf = {
   public: undefined,
-  session: [{ accessToken: [] }],
+  session: [{ accessToken: [] }, { sessionCookie: [] }],
+  cookie: [{ sessionCookie: [] }],
   operator: [{ accessToken: [] }],
   service: [{ serviceClient: [] }],
 } as const
@@ -33,6 +34,7 @@ export const describeApi = async (app: FastifyInstance, options: OpenApiOptions)
         securitySchemes: {
           accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
           serviceClient: { type: 'http', scheme: 'basic' },
+          sessionCookie: { type: 'apiKey', in: 'cookie', name: '__Host-cardea-session' },
         },
       },
     },

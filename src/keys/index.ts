@@ -15,7 +15,7 @@ import { type Withdrawal, withdrawKey } from './withdraw-key.ts'
 
 export { keyErrors } from './errors.ts'
 export { rereadEveryMs } from './key-times.ts'
-export { type KeyLabel, keyLabels } from './labels.ts'
+export { type KeyLabel, keyLabels, sealedLabel } from './labels.ts'
 export {
   postgresSigningKeyStore,
   postgresSigningKeyTransaction,

@@ -1,10 +1,11 @@
 import type { EmailAddress } from '../accounts/index.ts'
 import type { RequestFacts } from '../audit/index.ts'
-import type { Delivery } from '../sessions/index.ts'
+import type { Delivery, SessionKind } from '../sessions/index.ts'
 
 export type LogInInput = {
   readonly email: string
   readonly password: string
+  readonly kind: SessionKind
   readonly delivery: Delivery
   readonly audience: string | undefined
   readonly deviceToken: string | undefined

@@ -2,9 +2,17 @@
  * Owns signing in: the limits on attempts, the one answer for every refusal, and the step from a right password to a session. It
  * never keeps anything of its own but counters, and never issues a token outside a session.
  */
+export type { LogInInput } from './attempt.ts'
 export { deviceTokens } from './device-token.ts'
 export { loginErrors } from './errors.ts'
-export { logIn } from './log-in.ts'
+export { firstParty, logIn } from './log-in.ts'
 export { loginLimitRules } from './login-limits.ts'
+export { reauthenticate } from './reauthenticate.ts'
 export { memoryLoginLimits, redisLoginLimits } from './redis-login-limits.ts'
-export { loginRoutes } from './routes.ts'
+export {
+  deviceCookie,
+  type LoginRouteDeps,
+  loginRoutes,
+  presentedDeviceToken,
+} from './routes/login.ts'
+export { reauthenticateRoutes } from './routes/reauthenticate.ts'

@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { problemResponses } from '../http/problem.ts'
-import { tokenAnswerSchema } from '../sessions/index.ts'
+import { cookieAnswerSchema, tokenAnswerSchema } from '../sessions/index.ts'
 
 // Only bounds: what an address and a password may be is decided by the accounts feature, with the exact reason.
 const maxEmailLength = 320
@@ -12,10 +12,16 @@ export const loginSchema = {
     {
       email: Type.String({ minLength: 1, maxLength: maxEmailLength }),
       password: Type.String({ minLength: 1, maxLength: maxPasswordLength }),
+      session: Type.Optional(
+        Type.Union([Type.Literal('token'), Type.Literal('cookie'), Type.Literal('sealed')], {
+          description:
+            'What keeps the session: tokens (default), a cookie that is looked up, or tokens in cookies',
+        }),
+      ),
       delivery: Type.Optional(
         Type.Union([Type.Literal('cookie'), Type.Literal('body')], {
           description:
-            'Where the refresh token goes: a cookie (default, browsers) or the body (native clients)',
+            'Where the refresh token goes: a cookie (default, browsers) or the body (native clients, "session": "token" only)',
         }),
       ),
       audience: Type.Optional(
@@ -34,5 +40,17 @@ export const loginSchema = {
     },
     { additionalProperties: false },
   ),
-  response: { 200: tokenAnswerSchema, ...problemResponses(400, 401, 403, 413, 415, 429, 503) },
+  response: {
+    200: Type.Union([tokenAnswerSchema, cookieAnswerSchema]),
+    ...problemResponses(400, 401, 403, 409, 413, 415, 429, 503),
+  },
+}
+
+export const reauthenticateSchema = {
+  summary: 'Prove again who I am, in the session of my cookie',
+  body: Type.Object(
+    { password: Type.String({ minLength: 1, maxLength: maxPasswordLength }) },
+    { additionalProperties: false },
+  ),
+  response: { 200: cookieAnswerSchema, ...problemResponses(400, 401, 403, 413, 415, 429, 503) },
 }

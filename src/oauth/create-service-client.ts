@@ -4,6 +4,7 @@ import { newId } from '../lib/id.ts'
 import type { Random } from '../lib/random.ts'
 import type { InTransaction } from '../sessions/index.ts'
 import { oauthErrors } from './errors.ts'
+import { areClientScopes } from './scopes.ts'
 import { isServiceClientName, newServiceClientSecret, secretDigest } from './service-client.ts'
 import type { ServiceClientStores } from './service-client-work.ts'
 
@@ -11,10 +12,16 @@ export type CreateServiceClientDeps = {
   readonly clock: Clock
   readonly random: Random
   readonly inTransaction: InTransaction<ServiceClientStores>
+  /** For whom this deployment issues tokens, the default first; at least one. */
+  readonly audiences: readonly string[]
 }
 
 export type NewServiceClientInput = {
   readonly name: string
+  /** None unless given. */
+  readonly scopes?: readonly string[]
+  /** The first of the deployment unless given. */
+  readonly audiences?: readonly string[]
   readonly actor: Actor
   readonly client?: RequestFacts
 }
@@ -24,33 +31,57 @@ export type CreatedServiceClient = {
   /** Known now and never again: only its digest is kept. */
   readonly clientSecret: string
   readonly name: string
+  readonly scopes: readonly string[]
+  readonly audiences: readonly string[]
+  readonly createdAtMs: number
+}
+
+const unique = (texts: readonly string[]): readonly string[] => [...new Set(texts)]
+
+/** @throws invalid_client_name, invalid_client_scope, unknown_client_audience */
+const checkInput = (
+  { name, scopes, audiences }: NewServiceClientInput,
+  known: readonly string[],
+): Pick<CreatedServiceClient, 'scopes' | 'audiences'> => {
+  if (!isServiceClientName(name)) throw oauthErrors.error('invalid_client_name')
+  if (!areClientScopes(scopes ?? [])) throw oauthErrors.error('invalid_client_scope')
+  const wanted = audiences ?? known.slice(0, 1)
+  if (wanted.length === 0 || !wanted.every((audience) => known.includes(audience))) {
+    throw oauthErrors.error('unknown_client_audience')
+  }
+  return { scopes: unique(scopes ?? []), audiences: unique(wanted) }
 }
 
 /**
  * Adds a service client that can call at once.
- * @throws invalid_client_name, client_name_taken, store_unavailable
+ * @throws invalid_client_name, invalid_client_scope, unknown_client_audience, client_name_taken, store_unavailable
  */
 export const createServiceClient =
-  ({ clock, random, inTransaction }: CreateServiceClientDeps) =>
-  async ({ name, actor, client }: NewServiceClientInput): Promise<CreatedServiceClient> => {
-    if (!isServiceClientName(name)) throw oauthErrors.error('invalid_client_name')
+  ({ clock, random, inTransaction, audiences: known }: CreateServiceClientDeps) =>
+  async (input: NewServiceClientInput): Promise<CreatedServiceClient> => {
+    const { name, actor, client } = input
+    const { scopes, audiences } = checkInput(input, known)
     const clientId = newId(random)
     const clientSecret = newServiceClientSecret(random)
+    const nowMs = clock.nowMs()
     await inTransaction(async ({ clients, audit }) => {
+      const digest = secretDigest(clientSecret)
       const added = await clients.add({
         clientId,
         name,
-        secretDigest: secretDigest(clientSecret),
-        nowMs: clock.nowMs(),
+        scopes,
+        audiences,
+        secretDigest: digest,
+        nowMs,
       })
       if (!added) throw oauthErrors.error('client_name_taken')
       await audit.record({
         event: 'service_client_created',
         outcome: 'success',
         actor,
-        details: { clientId, name },
+        details: { clientId, name, scopes, audiences },
         ...(client && { client }),
       })
     })
-    return { clientId, clientSecret, name }
+    return { clientId, clientSecret, name, scopes, audiences, createdAtMs: nowMs }
   }

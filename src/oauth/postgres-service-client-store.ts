@@ -1,54 +1,55 @@
 import type { Sql } from '../infra/postgres/database.ts'
 import { idFromBytes, idToBytes } from '../lib/id.ts'
 import type { ServiceClient } from './service-client.ts'
+import * as statements from './service-client-sql.ts'
 import type { ServiceClientStore } from './service-client-store.ts'
 
-const columns = 'id, name, created_at, disabled_at'
-
-const statements = {
-  // One statement for both rows: the secret is added only if the client was.
-  add: {
-    name: 'service_client_add',
-    text: `WITH added AS (
-             INSERT INTO service_clients (id, name, created_at) VALUES ($1, $2, $4)
-             ON CONFLICT (name) WHERE disabled_at IS NULL DO NOTHING RETURNING id, created_at)
-           INSERT INTO service_client_secrets (client_id, digest, created_at)
-           SELECT id, $3, created_at FROM added RETURNING client_id`,
-  },
-  list: {
-    name: 'service_client_list',
-    text: `SELECT ${columns} FROM service_clients ORDER BY created_at, id`,
-  },
-  lock: {
-    name: 'service_client_lock',
-    text: `SELECT ${columns} FROM service_clients WHERE id = $1 FOR NO KEY UPDATE`,
-  },
-  disable: {
-    name: 'service_client_disable',
-    text: 'UPDATE service_clients SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL',
-  },
-  validDigests: {
-    name: 'service_client_valid_digests',
-    text: `SELECT s.digest FROM service_client_secrets s JOIN service_clients c ON c.id = s.client_id
-           WHERE c.id = $1 AND c.disabled_at IS NULL AND s.revoked_at IS NULL`,
-  },
+type Row = {
+  id: Buffer
+  name: string
+  scopes: string[]
+  audiences: string[]
+  created_at: Date
+  disabled_at: Date | null
 }
 
-type Row = { id: Buffer; name: string; created_at: Date; disabled_at: Date | null }
+type RightsRow = {
+  scopes: string[]
+  audiences: string[]
+  epoch: number
+  global_epoch: number
+  digests: Buffer[]
+}
+
+type SecretRow = { digest: Buffer; created_at: Date; revoked_at: Date | null }
+
+/** An update of a client that its caller holds the lock of found no row. */
+class ClientVanished extends Error {
+  override readonly name = 'ClientVanished'
+}
 
 const clientOf = (row: Row): ServiceClient => ({
   clientId: idFromBytes(row.id),
   name: row.name,
+  scopes: row.scopes,
+  audiences: row.audiences,
   createdAtMs: row.created_at.getTime(),
   ...(row.disabled_at && { disabledAtMs: row.disabled_at.getTime() }),
 })
 
-export const postgresServiceClientStore = (sql: Sql): ServiceClientStore => ({
-  add: async ({ clientId, name, secretDigest, nowMs }) => {
-    const values = [idToBytes(clientId), name, secretDigest, new Date(nowMs)]
+/** The clients themselves. */
+const clientMethods = (
+  sql: Sql,
+): Pick<ServiceClientStore, 'add' | 'list' | 'find' | 'lock' | 'disable' | 'raiseEpoch'> => ({
+  add: async ({ clientId, name, scopes, audiences, secretDigest, nowMs }) => {
+    const values = [idToBytes(clientId), name, scopes, audiences, secretDigest, new Date(nowMs)]
     return (await sql.query(statements.add, values)).length === 1
   },
   list: async () => (await sql.query<Row>(statements.list)).map(clientOf),
+  find: async (clientId) => {
+    const [row] = await sql.query<Row>(statements.find, [idToBytes(clientId)])
+    return row && clientOf(row)
+  },
   lock: async (clientId) => {
     const [row] = await sql.query<Row>(statements.lock, [idToBytes(clientId)])
     return row && clientOf(row)
@@ -56,8 +57,50 @@ export const postgresServiceClientStore = (sql: Sql): ServiceClientStore => ({
   disable: async (clientId, nowMs) => {
     await sql.query(statements.disable, [idToBytes(clientId), new Date(nowMs)])
   },
+  raiseEpoch: async (clientId) => {
+    const values = [idToBytes(clientId)]
+    const [row] = await sql.query<{ epoch: number }>(statements.raiseEpoch, values)
+    if (!row) throw new ClientVanished('the client was locked and is gone')
+    return row.epoch
+  },
+})
+
+/** What they prove who they are with, and what follows from it. */
+const credentialMethods = (
+  sql: Sql,
+): Omit<ServiceClientStore, keyof ReturnType<typeof clientMethods>> => ({
   validDigests: async (clientId) => {
     const rows = await sql.query<{ digest: Buffer }>(statements.validDigests, [idToBytes(clientId)])
     return rows.map(({ digest }) => digest)
   },
+  rights: async (clientId) => {
+    const [row] = await sql.query<RightsRow>(statements.rights, [idToBytes(clientId)])
+    if (!row) return undefined
+    const { scopes, audiences, digests, epoch, global_epoch: globalEpoch } = row
+    return { scopes, audiences, digests, clientEpoch: epoch, globalEpoch }
+  },
+  secrets: async (clientId) => {
+    const rows = await sql.query<SecretRow>(statements.secrets, [idToBytes(clientId)])
+    return rows.map((row) => ({
+      digest: row.digest,
+      createdAtMs: row.created_at.getTime(),
+      ...(row.revoked_at && { revokedAtMs: row.revoked_at.getTime() }),
+    }))
+  },
+  addSecret: async (clientId, digest, nowMs) => {
+    await sql.query(statements.addSecret, [idToBytes(clientId), digest, new Date(nowMs)])
+  },
+  revokeSecret: async (clientId, digest, nowMs) => {
+    await sql.query(statements.revokeSecret, [idToBytes(clientId), digest, new Date(nowMs)])
+  },
+  stands: async ({ accountId, tokenId, kid, epochs: [globalEpoch, clientEpoch], nowMs }) => {
+    const values = [idToBytes(accountId), globalEpoch, clientEpoch, tokenId, new Date(nowMs), kid]
+    const [row] = await sql.query<{ stands: boolean }>(statements.stands, values)
+    return row?.stands === true
+  },
+})
+
+export const postgresServiceClientStore = (sql: Sql): ServiceClientStore => ({
+  ...clientMethods(sql),
+  ...credentialMethods(sql),
 })

@@ -6,6 +6,10 @@ export const metadata = Type.Object({
   jwks_uri: Type.String(),
   response_types_supported: Type.Array(Type.String()),
   grant_types_supported: Type.Array(Type.String()),
+  token_endpoint: Type.String(),
+  token_endpoint_auth_methods_supported: Type.Array(Type.String()),
+  revocation_endpoint: Type.String(),
+  revocation_endpoint_auth_methods_supported: Type.Array(Type.String()),
   introspection_endpoint: Type.String(),
   introspection_endpoint_auth_methods_supported: Type.Array(Type.String()),
 })
@@ -17,8 +21,16 @@ export const metadataSchema = {
   response: { 200: metadata },
 }
 
-/** RFC 6749 appendix A.12: what a token may consist of. The body's limit bounds its length. */
+/** RFC 6749 appendix A: what any of these may consist of. The body's limit bounds its length. */
 const visibleText = Type.String({ pattern: '^[\\x20-\\x7e]+$' })
+
+/** Refused where they come: the header is the one way in which a service client authenticates (`client_secret_basic`). */
+const bodyCredentials = {
+  client_secret: Type.Optional(visibleText),
+  client_assertion: Type.Optional(visibleText),
+}
+
+const form = { consumes: ['application/x-www-form-urlencoded'] }
 
 /**
  * Parameters that are not known are ignored, unlike members of JSON everywhere else: RFC 6749 section 3.2 demands it, and clients in
@@ -29,8 +41,7 @@ const introspectBody = Type.Object({
   token_type_hint: Type.Optional(
     Type.String({ ...visibleText, description: 'Accepted and not needed (RFC 7662 section 2.1)' }),
   ),
-  client_secret: Type.Optional(visibleText),
-  client_assertion: Type.Optional(visibleText),
+  ...bodyCredentials,
 })
 
 const seconds = Type.Integer({ description: 'Seconds since the Unix epoch' })
@@ -60,10 +71,62 @@ export type ActiveToken = Static<typeof activeToken>
 
 export const introspectSchema = {
   summary: 'Whether an access token is good at this moment (RFC 7662)',
-  consumes: ['application/x-www-form-urlencoded'],
+  ...form,
   body: introspectBody,
   response: {
     200: Type.Union([activeToken, Type.Object({ active: Type.Literal(false) })]),
+    ...oauthErrorResponses(400, 401, 403, 413, 415, 503),
+  },
+}
+
+/** Routes that public clients call without credentials, too. */
+const security = [{ serviceClient: [] }, {}]
+
+const tokenAnswer = Type.Object({
+  access_token: Type.String({ description: 'A JWT of type at+jwt (RFC 9068)' }),
+  token_type: Type.Literal('Bearer'),
+  expires_in: Type.Integer({ description: 'Seconds' }),
+  scope: Type.Optional(Type.String({ description: 'What was granted; left out when it is empty' })),
+  refresh_token: Type.Optional(Type.String({ description: 'Only for `refresh_token`' })),
+})
+
+export type OauthTokenAnswer = Static<typeof tokenAnswer>
+
+const tokenBody = Type.Object({
+  grant_type: Type.String({
+    ...visibleText,
+    description: '`client_credentials` or `refresh_token`',
+  }),
+  client_id: Type.Optional(visibleText),
+  ...bodyCredentials,
+  scope: Type.Optional(Type.String({ description: 'Separated by single spaces' })),
+  resource: Type.Optional(visibleText),
+  audience: Type.Optional(visibleText),
+  refresh_token: Type.Optional(visibleText),
+})
+
+export type TokenBody = Static<typeof tokenBody>
+
+export const tokenSchema = {
+  ...form,
+  security,
+  summary: 'An access token for a service itself, or for a refresh token (RFC 6749)',
+  body: tokenBody,
+  response: { 200: tokenAnswer, ...oauthErrorResponses(400, 401, 403, 413, 415, 503) },
+}
+
+export const revokeTokenSchema = {
+  ...form,
+  security,
+  summary: 'Take back an access token or a refresh token of mine (RFC 7009)',
+  body: Type.Object({
+    token: visibleText,
+    token_type_hint: Type.Optional(visibleText),
+    client_id: Type.Optional(visibleText),
+    ...bodyCredentials,
+  }),
+  response: {
+    200: Type.Object({}, { description: 'It is no good (any more)' }),
     ...oauthErrorResponses(400, 401, 403, 413, 415, 503),
   },
 }

@@ -1,8 +1,10 @@
 import type { AuditTrail } from '../audit/index.ts'
+import type { RevocationLog } from '../revocation/index.ts'
 import type { ServiceClientStore } from './service-client-store.ts'
 
 /** What an act on service clients reads and writes together, in one transaction. */
 export type ServiceClientStores = {
   readonly clients: ServiceClientStore
+  readonly revocations: RevocationLog
   readonly audit: AuditTrail
 }

@@ -1,13 +1,25 @@
 import { createHash } from 'node:crypto'
 import type { Random } from '../lib/random.ts'
 
-/** Another program that calls the service as itself, such as a replica that follows revocations. */
+/** Another program that calls the service as itself: a replica that follows revocations, a service that asks for tokens of its own. */
 export type ServiceClient = {
   readonly clientId: string
   readonly name: string
+  /** What its tokens may say it may do; without repetition, in the order they were given. */
+  readonly scopes: readonly string[]
+  /** For whom it may ask for tokens, the default first; none: it gets no token. */
+  readonly audiences: readonly string[]
   readonly createdAtMs: number
   /** When it was disabled, for good; absent while it may call. */
   readonly disabledAtMs?: number
+}
+
+/** One of its secrets, of which only the digest is kept. */
+export type ClientSecret = {
+  readonly digest: Buffer
+  readonly createdAtMs: number
+  /** Absent while it lets the client in. */
+  readonly revokedAtMs?: number
 }
 
 const name = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
@@ -33,3 +45,11 @@ export const newServiceClientSecret = (random: Random): string =>
  */
 export const secretDigest = (text: string): Buffer =>
   createHash('sha256').update(Buffer.from(text, 'base64url')).digest()
+
+const secretIdLength = 8
+
+/** What a secret is called where it is listed and revoked. 48 bits of its digest: enough to tell a handful apart, and no use in guessing it. */
+export const secretIdOf = (digest: Buffer): string =>
+  digest.toString('base64url').slice(0, secretIdLength)
+
+export const secretIdPattern = `^[A-Za-z0-9_-]{${secretIdLength}}$`

@@ -11,6 +11,17 @@ const insert = {
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING seq`,
 }
 
+/** For this transaction. A statement of its own: only the one after it sees what the one it waited for has committed. */
+const lockToken = {
+  name: 'revocation_lock_token',
+  text: "SELECT pg_advisory_xact_lock(hashtextextended('revoked token ' || $1, 0))",
+}
+
+const findToken = {
+  name: 'revocation_find_token',
+  text: "SELECT seq FROM revocations WHERE kind = 'jti' AND key = $1 AND not_after > $2",
+}
+
 /**
  * Not FOR UPDATE SKIP LOCKED: that asks for the privilege to change entries, which the application must not have. Of two instances
  * that choose the same rows one waits for the other and finds them gone.
@@ -27,8 +38,8 @@ export const postgresRevocationLog = (
   clock: Clock,
   lifetimeMs: number,
   onAppend: (entry: RevocationEntry) => void,
-): RevocationLog => ({
-  append: async ({ target, actor, reason }: NewRevocation) => {
+): RevocationLog => {
+  const append = async ({ target, actor, reason }: NewRevocation): Promise<number> => {
     const { kind, key } = target
     const nowMs = clock.nowMs()
     const notAfterMs = nowMs + (kind === 'kid' ? keyEntryLifetimeMs : lifetimeMs)
@@ -46,8 +57,17 @@ export const postgresRevocationLog = (
     if (!row) throw new ImpossibleRevocation('an insert without a row')
     onAppend({ kind, key, minEpoch, notAfter: Math.ceil(notAfterMs / 1000) })
     return row.seq
-  },
-})
+  }
+  return {
+    append,
+    appendTokenOnce: async ({ tokenId, ...rest }) => {
+      await sql.query(lockToken, [tokenId])
+      const found = await sql.query(findToken, [tokenId, new Date(clock.nowMs())])
+      if (found.length > 0) return undefined
+      return append({ ...rest, target: { kind: 'jti', key: tokenId } })
+    },
+  }
+}
 
 export const postgresRevocationPurge = (sql: Sql): RevocationPurge => ({
   dropEnded: async (beforeMs, limit) => {

@@ -1,9 +1,14 @@
 import type { FeedPage, RevocationEntry } from '../../packages/verifier/src/wire.ts'
-import type { NewRevocation } from './revocation.ts'
+import type { NewRevocation, NewTokenRevocation } from './revocation.ts'
 
 export type RevocationLog = {
   /** Adds an entry in the transaction of the change it tells of. Returns its sequence number. */
   readonly append: (revocation: NewRevocation) => Promise<number>
+  /**
+   * The same for a token, unless an entry of it stands already: who asks at the same time waits for the other's transaction.
+   * None: it was revoked before.
+   */
+  readonly appendTokenOnce: (revocation: NewTokenRevocation) => Promise<number | undefined>
 }
 
 /** A row of the log, with the transaction that wrote it. */

@@ -17,6 +17,8 @@ export type NewRevocation = {
   readonly reason: string
 }
 
+export type NewTokenRevocation = Omit<NewRevocation, 'target'> & { readonly tokenId: string }
+
 /** S: a revocation holds on every verifier that calls itself fresh this long after its commit (design section 6). */
 export const boundSeconds = 5
 

@@ -11,6 +11,24 @@ export type EndPresentedDeps = {
   readonly inTransaction: InTransaction<SessionStores>
 }
 
+/**
+ * Ends the session of a session cookie: because its owner logs out, or signs in anew over it. As everywhere, only the handle of the
+ * present generation counts; any other changes nothing and is no error.
+ */
+export const endCookieSession =
+  ({ clock, codec, inTransaction }: EndPresentedDeps, reason: 'logout' | 'replaced') =>
+  async (presented: string, client: RequestFacts): Promise<void> => {
+    const handle = codec.read(presented)
+    if (!handle) return
+    const { sessionId } = handle
+    await inTransaction(async (stores) => {
+      const state = await stores.sessions.find(sessionId, secretDigest(handle.secret))
+      if (state?.generation !== handle.generation) return
+      const actor = { kind: 'account', accountId: state.accountId } as const
+      await endSession(stores, { sessionId, reason, nowMs: clock.nowMs(), actor, client })
+    })
+  }
+
 export type PresentedInput = {
   readonly presented: string
   readonly delivery: Delivery

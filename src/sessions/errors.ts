@@ -11,5 +11,18 @@ export const sessionErrors = defineErrors({
     status: 503,
     title: 'The session kept changing while it was refreshed. Try again; nothing was consumed.',
   },
+  sealed_session_too_large: {
+    status: 409,
+    title: 'The account has too many roles for a sealed session.',
+  },
+  invalid_session: { status: 401, title: 'The session cookie opens no session (any more).' },
+  precondition_required: {
+    status: 428,
+    title: 'Say with If-Match which version of the data this one follows.',
+  },
+  precondition_failed: {
+    status: 412,
+    title: 'The data was changed by somebody else. Read it again.',
+  },
   session_not_found: { status: 404, title: 'There is no such session.' },
 })

@@ -2,7 +2,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { MintedToken, TokenSubject } from '../tokens/index.ts'
 import type { HandleCodec } from './handle.ts'
 import { scopeAtRefresh } from './scope.ts'
-import type { SessionFacts } from './session.ts'
+import type { SessionFacts, SessionKind } from './session.ts'
 
 export type IssueTokens = {
   readonly clock: Clock
@@ -12,9 +12,14 @@ export type IssueTokens = {
 
 /** What a sign-in or a refresh hands out. */
 export type Issued = {
+  readonly kind: SessionKind
+  /** Whom the access token is for. */
+  readonly audience: string
   readonly sessionId: string
   readonly accountId: string
   readonly accessToken: string
+  /** Of the access token. */
+  readonly scope: string
   /** Seconds. */
   readonly expiresInSeconds: number
   /** The newest handle of the session. */
@@ -29,12 +34,13 @@ export const issueTokens = (
   facts: SessionFacts,
   secret: Buffer,
 ): Issued => {
+  const scope = scopeAtRefresh(facts.scope, facts.roles)
   const minted = mint({
     accountId: facts.accountId,
     sessionId: facts.sessionId,
     clientId: facts.clientId,
     audience: facts.audience,
-    scope: scopeAtRefresh(facts.scope, facts.roles),
+    scope,
     roles: facts.roles,
     authenticatedAtMs: facts.authenticatedAtMs,
     amr: facts.amr,
@@ -42,9 +48,12 @@ export const issueTokens = (
     epochs: [facts.globalEpoch, facts.accountEpoch, facts.claimsEpoch],
   })
   return {
+    kind: facts.kind,
+    audience: facts.audience,
     sessionId: facts.sessionId,
     accountId: facts.accountId,
     accessToken: minted.token,
+    scope,
     expiresInSeconds: minted.expiresInSeconds,
     refreshToken: codec.write({ sessionId: facts.sessionId, generation: facts.generation, secret }),
     refreshExpiresInSeconds: Math.max(0, Math.ceil((facts.idleExpiresAtMs - clock.nowMs()) / 1000)),

@@ -2,7 +2,7 @@ import { type Actor, actorText, type RequestFacts } from '../audit/index.ts'
 import { newId } from '../lib/id.ts'
 import type { Random } from '../lib/random.ts'
 import { secretBytes, secretDigest } from './handle.ts'
-import type { Delivery, SessionFacts } from './session.ts'
+import type { Delivery, SessionFacts, SessionKind } from './session.ts'
 import type { SessionStores } from './session-work.ts'
 
 export type SessionLimits = {
@@ -14,6 +14,7 @@ export type SessionLimits = {
 
 export type SignIn = {
   readonly accountId: string
+  readonly kind: SessionKind
   readonly delivery: Delivery
   readonly clientId: string
   readonly audience: string
@@ -25,7 +26,11 @@ export type SignIn = {
   readonly nowMs: number
 }
 
-export type OpenedSession = { readonly facts: SessionFacts; readonly secret: Buffer }
+export type OpenedSession = {
+  readonly facts: SessionFacts
+  readonly secret: Buffer
+  readonly absoluteExpiresAtMs: number
+}
 
 const evict = async (
   { sessions, revocations, audit }: SessionStores,
@@ -75,5 +80,5 @@ export const openSession =
     })
     if (!facts) return undefined
     await evict(stores, signIn, { most: limits.perAccount, openedId: facts.sessionId })
-    return { facts, secret }
+    return { facts, secret, absoluteExpiresAtMs }
   }

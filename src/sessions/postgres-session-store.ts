@@ -5,6 +5,7 @@ import {
   type EndReason,
   endReasons,
   type SessionFacts,
+  type SessionKind,
   type SessionState,
 } from './session.ts'
 import * as statements from './session-sql.ts'
@@ -25,6 +26,7 @@ type Facts = [
   accountEpoch: number,
   roles: string[],
   claimsEpoch: number,
+  kind: SessionKind,
 ]
 
 type FactsRow = { facts: Facts }
@@ -40,7 +42,8 @@ type StateRow = FactsRow & {
 
 type SummaryRow = {
   id: Buffer
-  authenticated_at: Date
+  kind: SessionKind
+  created_at: Date
   idle_expires_at: Date
   delivery: Delivery
   user_agent: string
@@ -75,6 +78,7 @@ const factsOf = (sessionId: string, { facts }: FactsRow): SessionFacts => ({
   accountEpoch: facts[10],
   roles: facts[11],
   claimsEpoch: facts[12],
+  kind: facts[13],
 })
 
 const stateOf = (sessionId: string, row: StateRow): SessionState => ({
@@ -89,10 +93,11 @@ const stateOf = (sessionId: string, row: StateRow): SessionState => ({
 
 const summaryOf = (row: SummaryRow): SessionSummary => ({
   sessionId: idFromBytes(row.id),
+  kind: row.kind,
   delivery: row.delivery,
   userAgent: row.user_agent,
   address: row.address,
-  authenticatedAtMs: row.authenticated_at.getTime(),
+  createdAtMs: row.created_at.getTime(),
   lastUsedAtMs: row.last_used_at.getTime(),
   expiresAtMs: row.idle_expires_at.getTime(),
 })
@@ -131,6 +136,7 @@ const handleMethods = (
       new Date(session.authenticatedAtMs),
       new Date(session.idleExpiresAtMs),
       new Date(session.absoluteExpiresAtMs),
+      session.kind,
     ])
     return row && factsOf(session.sessionId, row)
   },

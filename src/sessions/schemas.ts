@@ -20,6 +20,14 @@ export const tokenAnswerSchema = Type.Object({
   ),
 })
 
+/** Of a sign-in that is kept by cookies alone: no token that a script could read. */
+export const cookieAnswerSchema = Type.Object({
+  session_id: Type.String(),
+  expires_in: Type.Integer({ description: 'Seconds until the session ends if it is not used' }),
+})
+
+export type CookieAnswer = Static<typeof cookieAnswerSchema>
+
 export type TokenAnswer = Static<typeof tokenAnswerSchema>
 
 const handleBody = Type.Object(
@@ -34,10 +42,19 @@ const handleBody = Type.Object(
   { additionalProperties: false },
 )
 
+/**
+ * One object and no union, which would cost the refresh of a token session. All members may be left out, since those that may not are
+ * written first, and people look for the token there.
+ */
+const refreshAnswerSchema = Type.Partial(tokenAnswerSchema)
+
 export const refreshSchema = {
   summary: 'Exchange a refresh token for its successor and a new access token',
   body: handleBody,
-  response: { 200: tokenAnswerSchema, ...problemResponses(400, 401, 403, 413, 415, 503) },
+  response: {
+    200: refreshAnswerSchema,
+    ...problemResponses(400, 401, 403, 409, 413, 415, 503),
+  },
 }
 
 export const logoutSchema = {
@@ -46,9 +63,10 @@ export const logoutSchema = {
   response: { 204: Type.Null(), ...problemResponses(400, 401, 403, 413, 415, 503) },
 }
 
-const sessionSchema = Type.Object({
+const summarySchema = Type.Object({
   id: Type.String(),
   current: Type.Boolean({ description: 'Whether it is the session that asks' }),
+  kind: Type.Union([Type.Literal('token'), Type.Literal('cookie'), Type.Literal('sealed')]),
   delivery: Type.Union([Type.Literal('cookie'), Type.Literal('body')]),
   device: Type.String({ description: 'The User-Agent of the sign-in' }),
   address: Type.String({ description: 'Where the sign-in came from' }),
@@ -57,7 +75,7 @@ const sessionSchema = Type.Object({
   expires_at: Type.String({ format: 'date-time', description: 'When it ends if it is not used' }),
 })
 
-export const sessionListSchema = Type.Object({ sessions: Type.Array(sessionSchema) })
+export const sessionListSchema = Type.Object({ sessions: Type.Array(summarySchema) })
 
 export type SessionList = Static<typeof sessionListSchema>
 
@@ -83,5 +101,46 @@ export const endAllSchema = {
   response: {
     200: Type.Object({ ended: Type.Integer({ description: 'How many sessions ended' }) }),
     ...problemResponses(400, 401, 403, 415, 503),
+  },
+}
+
+const timeSchema = Type.String({ format: 'date-time' })
+
+const sessionAnswerSchema = Type.Object({
+  account: Type.Object({
+    id: Type.String(),
+    email: Type.String(),
+    roles: Type.Array(Type.String()),
+  }),
+  session: Type.Object({
+    id: Type.String(),
+    created_at: timeSchema,
+    auth_time: Type.String({
+      format: 'date-time',
+      description: 'The last sign-in of this session',
+    }),
+    last_used_at: Type.String({ format: 'date-time', description: 'To the minute or so' }),
+    expires_at: Type.String({ format: 'date-time', description: 'When it ends if it is not used' }),
+    absolute_expires_at: timeSchema,
+  }),
+  data: Type.Object(
+    {},
+    { additionalProperties: true, description: 'As `PUT /session/data` left it' },
+  ),
+})
+
+export type SessionAnswer = Static<typeof sessionAnswerSchema>
+
+export const sessionSchema = {
+  summary: 'The session of my cookie',
+  response: { 200: sessionAnswerSchema, ...problemResponses(400, 401, 503) },
+}
+
+export const replaceDataSchema = {
+  summary: 'Replace what the web application keeps with the session',
+  body: Type.Object({}, { additionalProperties: true }),
+  response: {
+    204: Type.Null(),
+    ...problemResponses(400, 401, 403, 412, 413, 415, 428, 503),
   },
 }

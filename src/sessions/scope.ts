@@ -2,7 +2,7 @@
 export const operatorRole = 'operator'
 
 /** What every sign-in may do: read and end its own sessions, see its own account. */
-const accountScope = 'account'
+export const accountScope = 'account'
 
 /** The one scope that opens operator routes. No other kind of token ever carries it. */
 export const adminScope = 'admin'

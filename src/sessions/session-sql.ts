@@ -6,11 +6,11 @@ const inMs = (column: string): string => `(extract(epoch FROM ${column}) * 1000)
 /**
  * What a token is minted from, and no more, in the order of `Facts` in postgres-session-store.ts. Roles and claims epoch come from the
  * account as it is now; the other epochs are those of the sign-in. One column, because the driver describes, names and parses each
- * column of each answer anew, which for thirteen costs more than everything else it does on a refresh.
+ * column of each answer anew, which for fourteen costs more than everything else it does on a refresh.
  */
 const facts = `json_build_array(translate(encode(s.account_id, 'base64'), '+/=', '-_'), s.generation, s.client_id, s.audience,
   s.scope, s.amr, s.acr, ${inMs('s.authenticated_at')}, ${inMs('s.idle_expires_at')}, s.global_epoch, s.account_epoch, a.roles,
-  a.claims_epoch) AS facts`
+  a.claims_epoch, s.kind) AS facts`
 
 /** Takes the epochs in the same statement that checks the account: there is no moment in between. */
 export const add = {
@@ -18,15 +18,15 @@ export const add = {
   text: `WITH s AS (
       INSERT INTO sessions (id, account_id, kind, delivery, secret_digest, client_id, audience, scope, amr, acr,
         user_agent, address, authenticated_at, last_used_at, idle_expires_at, absolute_expires_at,
-        global_epoch, account_epoch)
-      SELECT $1, a.id, 'token', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, i.global_epoch, a.epoch
+        created_at, global_epoch, account_epoch)
+      SELECT $1, a.id, $15, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $12, i.global_epoch, a.epoch
         FROM accounts a, instance i WHERE a.id = $2 AND a.status = 'active'
       RETURNING *)
     SELECT ${facts} FROM s JOIN accounts a ON a.id = s.account_id`,
 }
 
 const guarded = `FROM accounts a, instance i
-  WHERE s.id = $1 AND s.secret_digest = $2 AND s.delivery = $4 AND s.kind = 'token'
+  WHERE s.id = $1 AND s.secret_digest = $2 AND s.delivery = $4 AND s.kind <> 'cookie'
     AND s.ended_at IS NULL AND s.idle_expires_at > $5 AND s.absolute_expires_at > $5
     AND a.id = s.account_id AND a.status = 'active' AND a.epoch = s.account_epoch
     AND i.global_epoch = s.global_epoch`
@@ -61,26 +61,28 @@ const liveOfAccount = `FROM sessions s JOIN accounts a ON a.id = s.account_id CR
 
 export const listOfAccount = {
   name: 'session_list_of_account',
-  text: `SELECT s.id, s.delivery, s.user_agent, s.address, s.authenticated_at, s.last_used_at, s.idle_expires_at
+  text: `SELECT s.id, s.kind, s.delivery, s.user_agent, s.address,
+      coalesce(s.created_at, s.authenticated_at) AS created_at, s.last_used_at, s.idle_expires_at
     ${liveOfAccount} ORDER BY s.last_used_at DESC, s.id`,
 }
 
+/** What a web application kept with the session goes with it. */
 export const end = {
   name: 'session_end',
-  text: `UPDATE sessions SET ended_at = $2, end_reason = $3
+  text: `UPDATE sessions SET ended_at = $2, end_reason = $3, data = NULL
     WHERE id = $1 AND ended_at IS NULL AND ($4::bytea IS NULL OR account_id = $4) RETURNING account_id`,
 }
 
 export const endAllOfAccount = {
   name: 'session_end_all_of_account',
-  text: `UPDATE sessions SET ended_at = $2, end_reason = $3
+  text: `UPDATE sessions SET ended_at = $2, end_reason = $3, data = NULL
     WHERE account_id = $1 AND ended_at IS NULL AND ($4::bytea IS NULL OR id <> $4) RETURNING id`,
 }
 
 /** The kept one is named and not found by its age: another instance's clock may be ahead of the one that opened it. */
 export const evictBeyond = {
   name: 'session_evict_beyond',
-  text: `UPDATE sessions SET ended_at = $2, end_reason = 'evicted'
+  text: `UPDATE sessions SET ended_at = $2, end_reason = 'evicted', data = NULL
     WHERE ended_at IS NULL AND id IN
       (SELECT s.id ${liveOfAccount} AND s.id <> $4
        ORDER BY s.last_used_at DESC, s.authenticated_at DESC OFFSET $3)

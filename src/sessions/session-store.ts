@@ -1,9 +1,10 @@
 import type { TokenStanding } from '../revocation/index.ts'
-import type { Delivery, EndReason, SessionFacts, SessionState } from './session.ts'
+import type { Delivery, EndReason, SessionFacts, SessionKind, SessionState } from './session.ts'
 
 export type NewSession = {
   readonly sessionId: string
   readonly accountId: string
+  readonly kind: SessionKind
   readonly delivery: Delivery
   readonly secretDigest: Buffer
   readonly clientId: string
@@ -32,10 +33,11 @@ export type Rotation = {
 /** One sign-in as its owner may see it: no secret, no digest. */
 export type SessionSummary = {
   readonly sessionId: string
+  readonly kind: SessionKind
   readonly delivery: Delivery
   readonly userAgent: string
   readonly address: string
-  readonly authenticatedAtMs: number
+  readonly createdAtMs: number
   readonly lastUsedAtMs: number
   readonly expiresAtMs: number
 }

@@ -1,3 +1,9 @@
+/**
+ * What keeps a session going: a refresh token and access tokens, a cookie that is looked up at every use, or a refresh token and an
+ * access token sealed in a cookie. Chosen at sign-in and never changed.
+ */
+export type SessionKind = 'token' | 'cookie' | 'sealed'
+
 /** How the handle reaches the client, chosen at sign-in and never changed. */
 export type Delivery = 'cookie' | 'body'
 
@@ -6,6 +12,7 @@ export const endReasons = [
   'logout',
   'revoked',
   'evicted',
+  'replaced',
   'token_reuse',
   'account_disabled',
   'idle_expired',
@@ -29,6 +36,7 @@ export type SessionFacts = {
   /** The account's roles as they are now, and the claims epoch they were read at. */
   readonly roles: readonly string[]
   readonly claimsEpoch: number
+  readonly kind: SessionKind
   /** As stored at sign-in. */
   readonly globalEpoch: number
   readonly accountEpoch: number
@@ -83,7 +91,10 @@ export const decideRefresh = (
   nowMs: number,
   graceMs: number,
 ): RefreshDecision => {
-  if (!state || state.delivery !== presented.delivery) return { kind: 'unknown' }
+  // No refresh token was ever made for a cookie session: its own handle has another MAC.
+  if (!state || state.kind === 'cookie' || state.delivery !== presented.delivery) {
+    return { kind: 'unknown' }
+  }
   const age = state.generation - presented.generation
   const clearsCookie = age <= 0
   const dead = whyDead(state, nowMs)

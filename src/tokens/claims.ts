@@ -3,8 +3,10 @@ export type Epochs = readonly [global: number, account: number, claims: number]
 
 /** What a session knows of itself when a token is minted for it. */
 export type TokenSubject = {
+  /** Whom the token is of: an account, or the service client that it was issued to. */
   readonly accountId: string
-  readonly sessionId: string
+  /** None: no session stands behind the token, and its `sid` is its own `jti`. */
+  readonly sessionId: string | undefined
   readonly clientId: string
   readonly audience: string
   /** Space-separated (RFC 6749 section 3.3); empty when none. */
@@ -39,6 +41,12 @@ export type AccessTokenClaims = {
   readonly roles: readonly string[]
 }
 
+/**
+ * Whether a token is a service's own and no person's (RFC 9068 section 2.2: its `sub` is then the client). The ids of accounts and clients
+ * are random, so neither can be the other.
+ */
+export const isServiceToken = ({ sub, client_id }: AccessTokenClaims): boolean => sub === client_id
+
 type Issue = {
   readonly issuer: string
   readonly tokenId: string
@@ -59,7 +67,7 @@ export const buildClaims = (subject: TokenSubject, issue: Issue): AccessTokenCla
     iat: issuedAt,
     exp: issuedAt + issue.lifetimeSeconds,
     jti: issue.tokenId,
-    sid: subject.sessionId,
+    sid: subject.sessionId ?? issue.tokenId,
     aep: subject.epochs,
     auth_time: wholeSeconds(subject.authenticatedAtMs),
     amr: subject.amr,

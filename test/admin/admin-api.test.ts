@@ -150,6 +150,7 @@ test('R128: what the admin API shows of an account holds no hash, no epoch and n
     'device',
     'expires_at',
     'id',
+    'kind',
     'last_used_at',
   ]
   expect(Object.keys(one.body.sessions[0]).toSorted()).toEqual(members)

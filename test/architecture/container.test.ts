@@ -49,7 +49,8 @@ describe('the Dockerfile', () => {
     const { stages, last } = await image()
     expect(last.steps).toContainEqual({ kind: 'user', name: 'node' })
     expect(last.steps).toContainEqual({ kind: 'env', name: 'NODE_ENV', value: 'production' })
-    const command = ['node', '--max-semi-space-size=8', 'dist/src/main.js']
+    const flags = ['--max-semi-space-size=6', '--max-old-space-size=256', '--max-lazy']
+    const command = ['node', ...flags, 'dist/src/main.js']
     expect(last.steps).toContainEqual({ kind: 'command', command })
     const modules = last.steps.filter(
       (step) => step.kind === 'copy' && step.target.includes('node_modules'),

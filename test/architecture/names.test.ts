@@ -54,7 +54,7 @@ describe('names', () => {
       '-p',
       `JSON.stringify(require(${JSON.stringify(join(project, 'tools/dependency-cruiser.cjs'))}).forbidden)`,
     ])
-    const rooms = ['cli', 'config', 'http', 'infra', 'lib']
+    const rooms = ['cli', 'compose', 'config', 'http', 'infra', 'lib']
     const entries = await readdir(join(project, 'src'), { withFileTypes: true })
     const features = entries
       .filter((entry) => entry.isDirectory() && !rooms.includes(entry.name))

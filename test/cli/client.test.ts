@@ -6,7 +6,7 @@ import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
-import { basicHeader, introspect } from '../support/service-client.ts'
+import { basicHeader, introspect, postForm } from '../support/service-client.ts'
 import { dumpOf, sqlAs } from '../support/sql.ts'
 import { type CliSettings, runCli } from './run-cli.ts'
 
@@ -26,6 +26,7 @@ beforeAll(async () => {
   cardea = await startCardea({ clock, secrets: [secret] })
   folder = await scratchFolder('client')
   settings = {
+    ISSUER: cardea.config.issuer,
     DATA_DIR: join(folder.path, 'data'),
     DATABASE_URL: cardea.stores.databaseUrl,
     REDIS_URL: cardea.config.redisUrl ?? '',
@@ -52,12 +53,19 @@ test('a client is made, listed, let in by the running service, disabled and shut
     client_id: expect.stringMatching(/^[\w-]{22}$/),
     client_secret: expect.stringMatching(/^[\w-]{43}$/),
     name: 'shop',
+    scopes: [],
+    audiences: [settings['ISSUER']],
   })
-  expect(Object.keys(made.json())).toEqual(['client_id', 'client_secret', 'name'])
   expect(await statusFor(id, clientSecret)).toBe(200)
 
   const listed = await run('list', '--json')
-  const shown = { client_id: id, name: 'shop', created_at: expect.stringMatching(/Z$/) }
+  const shown = {
+    client_id: id,
+    name: 'shop',
+    scopes: [],
+    audiences: [settings['ISSUER']],
+    created_at: expect.stringMatching(/Z$/),
+  }
   expect(listed.json()).toEqual({ clients: [shown] })
   expect(listed.stdout).not.toContain(clientSecret)
 
@@ -80,11 +88,83 @@ test('without --json it prints facts below each other, and says that the secret 
   const { code, stdout } = await run('create', '--name', 'mail')
   expect(code).toBe(0)
   const [, id = '', clientSecret = ''] =
-    /^client_id {6}([\w-]{22})\nclient_secret {2}([\w-]{43})\nname {11}mail\n.*not shown again.*\n$/.exec(
+    /^client_id {6}([\w-]{22})\nclient_secret {2}([\w-]{43})\nname {11}mail\nscope\naudiences {6}\S+\n.*not shown again.*\n$/.exec(
       stdout,
     ) ?? []
   expect(await statusFor(id, clientSecret)).toBe(200)
   expect((await run('list')).stdout).toMatch(new RegExp(`^${id}  active    \\S+Z  mail$`, 'm'))
+})
+
+const tokenFor = async (clientId: string, clientSecret: string) => {
+  const form = { grant_type: 'client_credentials' }
+  const authorization = basicHeader(clientId, clientSecret)
+  return (await postForm(cardea.client, '/oauth/token', authorization, form)).body
+}
+
+test('scopes and audiences are given once and are what its tokens may say', async () => {
+  const { issuer } = cardea.config
+  const made = await run(
+    ...['create', '--name', 'orders', '--scope', 'orders:read orders:write'],
+    ...['--audience', issuer, '--json'],
+  )
+  const { client_id: id, client_secret: clientSecret, ...rest } = made.json()
+  const scopes = ['orders:read', 'orders:write']
+  expect(rest).toEqual({ name: 'orders', scopes, audiences: [issuer] })
+  expect((await tokenFor(id, clientSecret)).scope).toBe('orders:read orders:write')
+  for (const [option, value, code] of [
+    ['--scope', 'admin', 'invalid_client_scope'],
+    ['--audience', 'https://elsewhere.example.com', 'unknown_client_audience'],
+  ] as const) {
+    const refused = await run('create', '--name', 'refused', option, value, '--json')
+    expect([refused.code, JSON.parse(refused.stderr).code]).toEqual([1, code])
+  }
+})
+
+test('R112: a secret is added, listed and revoked, and the running service gives tokens for those that are live', async () => {
+  const made = (await run('create', '--name', 'rolling', '--json')).json()
+  const { client_id: id, client_secret: first } = made
+  await trail()
+  const added = await run('secret', 'add', id, '--json')
+  expect([added.code, added.stderr]).toEqual([0, ''])
+  const { client_secret: second, secret_id: secondId } = added.json()
+  expect(added.json().client_id).toBe(id)
+  const listed = (await run('secret', 'list', id, '--json')).json().secrets
+  const firstId: string = listed
+    .map((one: { secret_id: string }) => one.secret_id)
+    .find((one: string) => one !== secondId)
+  expect(listed).toHaveLength(2)
+  const revoked = await run('secret', 'revoke', id, firstId, '--json')
+  expect(revoked.json()).toMatchObject({ secret_id: firstId, revoked_at: expect.any(String) })
+  const again = await run('secret', 'revoke', id, firstId, '--json')
+  expect([again.code, again.stdout]).toEqual([0, revoked.stdout])
+  expect((await tokenFor(id, first)).error).toBe('invalid_client')
+  expect((await tokenFor(id, second)).token_type).toBe('Bearer')
+  const last = await run('secret', 'revoke', id, secondId)
+  expect(last.code).toBe(1)
+  expect(last.stderr).toMatch(
+    /^error: This is the last live secret.*\nhint: `cardea client disable`/,
+  )
+  const lines = (await run('secret', 'list', id)).stdout
+  expect(lines).toMatch(new RegExp(`^${firstId}  revoked  \\S+Z$`, 'm'))
+  expect(lines).toMatch(new RegExp(`^${secondId}  live     \\S+Z$`, 'm'))
+  for (const text of [lines, again.stdout]) expect(text).not.toContain(second)
+  expect((await trail()).map(({ event, actor }) => [event, actor])).toEqual([
+    ['service_client_secret_added', 'command-line'],
+    ['service_client_secret_revoked', 'command-line'],
+  ])
+})
+
+test('what a service has out is revoked by its id, as with an account', async () => {
+  const { client_id: id, client_secret: clientSecret } = (
+    await run('create', '--name', 'leaky', '--json')
+  ).json()
+  const { access_token: token } = await tokenFor(id, clientSecret)
+  const asked = () => introspect(cardea.client, basicHeader(id, clientSecret), { token })
+  expect((await asked()).body.active).toBe(true)
+  const revoked = await runCli(['revoke', '--sub', id, '--json'], settings)
+  expect(revoked.json()).toMatchObject({ effective_by: expect.any(String) })
+  await vi.waitFor(async () => expect((await asked()).body.active).toBe(false), 10_000)
+  expect((await tokenFor(id, clientSecret)).token_type).toBe('Bearer')
 })
 
 test('a name that is taken or not plain is refused with its code', async () => {
@@ -132,6 +212,15 @@ test('what is not written as it must be is a usage error, and nothing is opened'
     ['client', 'disable', '--jsno'],
     ['client', 'disable', 'A'.repeat(22), 'B'.repeat(22)],
     ['client', 'list', 'all'],
+    ['client', 'create', '--name', 'a', '--scope', 'a  b'],
+    ['client', 'create', '--name', 'a', '--scope', ''],
+    ['client', 'secret'],
+    ['client', 'secret', 'add'],
+    ['client', 'secret', 'add', 'not-an-id'],
+    ['client', 'secret', 'list', 'not-an-id'],
+    ['client', 'secret', 'revoke', 'A'.repeat(22)],
+    ['client', 'secret', 'revoke', 'A'.repeat(22), 'short'],
+    ['client', 'secret', 'revoke', 'A'.repeat(22), 'A'.repeat(9)],
   ]) {
     const told: string[] = []
     expect(await runCommandLine(args, (text) => void told.push(text)), args.join(' ')).toBe(2)

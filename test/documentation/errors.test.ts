@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { accountErrors } from '../../src/accounts/index.ts'
+import { forwardAuthErrors } from '../../src/forward-auth/index.ts'
 import { httpErrors } from '../../src/http/errors.ts'
 import { storeErrors } from '../../src/infra/postgres/store-failure.ts'
 import { keyErrors } from '../../src/keys/index.ts'
@@ -15,6 +16,7 @@ import { codeOf, readPage, sections, tableRows } from './markdown.ts'
 
 const catalogues = {
   accountErrors,
+  forwardAuthErrors,
   httpErrors,
   keyErrors,
   loginErrors,

@@ -37,6 +37,7 @@ const refusals = (name: string): ReadonlyMap<string, string | undefined> =>
   new Map([
     ['public', undefined],
     ['session', 'missing_token'],
+    ['cookie', 'missing_session'],
     ['operator', 'missing_token'],
     ['service', isOauth(name) ? 'invalid_client' : 'missing_credentials'],
   ])
@@ -67,7 +68,7 @@ describe('the page of the HTTP API', () => {
 
   test('says of every route who may call it', async () => {
     for (const [name, section] of described) {
-      const access = /^Access: (public|session|operator|service)\b/m.exec(section)?.[1] ?? ''
+      const access = /^Access: (public|session|cookie|operator|service)\b/m.exec(section)?.[1] ?? ''
       expect({ name, refusal: await refusalOf(name) }).toEqual({
         name,
         refusal: refusals(name).get(access),

@@ -270,7 +270,9 @@ test.each([
 )
 
 test.each([
-  ['/login', 'POST'],
+  // GET is the login page, for browsers; test/forward-auth/login-page.test.ts sees that it is 405 for others.
+  ['/login', 'GET, HEAD, POST'],
+  ['/forward-auth', 'GET, HEAD'],
   ['/refresh', 'POST'],
   ['/logout', 'POST'],
   ['/account', 'GET, HEAD'],

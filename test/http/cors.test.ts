@@ -42,7 +42,9 @@ test('R66: a preflight of a listed origin is answered, one of any other gets no 
   expect(listed.status).toBe(204)
   expect(listed.headers.get('access-control-allow-origin')).toBe('https://app.example.com')
   expect(listed.headers.get('access-control-allow-methods')).toContain('POST')
-  expect(listed.headers.get('access-control-allow-headers')).toBe('authorization, content-type')
+  expect(listed.headers.get('access-control-allow-headers')).toBe(
+    'authorization, content-type, if-match',
+  )
   const other = await sendRaw(port, 'OPTIONS /echo', [...preflight, 'Origin: https://evil.example'])
   expect(other.status).toBe(405)
   expect(corsHeaders(other.headers)).toEqual([])

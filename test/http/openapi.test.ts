@@ -17,7 +17,7 @@ test('the description of the API is OpenAPI 3.1 made from the schemas that check
     $ref: '#/components/schemas/Problem',
   })
   expect(api.components.schemas.Problem.required).toContain('code')
-  expect(api.paths['/me'].get.security).toEqual([{ accessToken: [] }])
+  expect(api.paths['/me'].get.security).toEqual([{ accessToken: [] }, { sessionCookie: [] }])
   expect(api.paths['/feed'].get.security).toEqual([{ serviceClient: [] }])
   expect(api.components.securitySchemes.serviceClient).toEqual({ type: 'http', scheme: 'basic' })
   expect(Object.keys(api.paths['/oauth/echo'].post.requestBody.content)).toEqual([

@@ -10,6 +10,8 @@ import { systemRandom } from '../../src/lib/random.ts'
 import { type LoginLimitRules, loginLimitRules } from '../../src/login/login-limits.ts'
 import { redisLoginLimits } from '../../src/login/redis-login-limits.ts'
 import { redisRevocationMirror } from '../../src/revocation/redis-revocation-mirror.ts'
+import type { CookieSession } from '../../src/sessions/cookie-session.ts'
+import { redisSessionCopies } from '../../src/sessions/redis-session-copies.ts'
 import {
   admitted,
   attempt,
@@ -109,6 +111,26 @@ describe('the Redis user of deploy/', () => {
     expect(await inspector.get(`cardea:revoked:sub:${account}`)).toBe('7')
     expect(await inspector.get('cardea:revoked:everyone')).toBe('9')
     await connection.ping()
+    expect(await refusals()).toEqual([])
+  })
+
+  test('R129: may keep, read and drop copies of sessions', async () => {
+    const copies = redisSessionCopies(connection, [{ id: 0, key: randomBytes(32) }])
+    const [sessionId, accountId] = [newId(systemRandom), newId(systemRandom)]
+    const session: CookieSession = {
+      ...{ kind: 'cookie', sessionId, accountId, email: 'bob@example.com', roles: [] },
+      ...{ scope: 'account', clientId: 'first-party', audience: 'https://api.example.com' },
+      ...{ amr: ['pwd'], acr: 'aal1', epochs: [1, 0, 0], generation: 0, createdAtMs: 1 },
+      ...{ authenticatedAtMs: 1, lastUsedAtMs: 1, idleExpiresAtMs: 2, absoluteExpiresAtMs: 3 },
+      ...{ data: '{}', dataVersion: 1 },
+    }
+    const copy = { session, secretDigest: 'digest', copiedAtMs: 1 }
+    await copies.write(copy)
+    expect(await copies.read(sessionId)).toEqual(copy)
+    await copies.write({ ...copy, session: { ...session, dataVersion: 0 } })
+    expect(await copies.read(sessionId)).toEqual(copy)
+    await copies.drop([sessionId])
+    expect(await inspector.exists(`cardea:session:${sessionId}`)).toBe(0)
     expect(await refusals()).toEqual([])
   })
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { keyLabels } from '../../src/keys/labels.ts'
+import { keyLabels, sealedLabel } from '../../src/keys/labels.ts'
 import { secretRing } from '../../src/keys/secret-ring.ts'
 
 const oldSecret = 'the old secret, long enough to be one'
@@ -29,6 +29,10 @@ describe('the secret ring', () => {
       'cardea audit reference',
       'cardea limit identifier',
     ])
+  })
+
+  test('the label of sealed sessions holds the audience, and never changes', () => {
+    expect(sealedLabel('https://shop.example.com')).toBe('cardea sealed https://shop.example.com')
   })
 
   test('a key and its id depend on their secret only, whatever stands beside it', () => {

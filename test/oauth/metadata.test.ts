@@ -23,7 +23,11 @@ test('R92: the issuer is the configured one byte for byte, and the addresses are
     issuer,
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     response_types_supported: [],
-    grant_types_supported: [],
+    grant_types_supported: ['client_credentials', 'refresh_token'],
+    token_endpoint: `${issuer}/oauth/token`,
+    token_endpoint_auth_methods_supported: ['client_secret_basic', 'none'],
+    revocation_endpoint: `${issuer}/oauth/revoke`,
+    revocation_endpoint_auth_methods_supported: ['client_secret_basic', 'none'],
     introspection_endpoint: `${issuer}/oauth/introspect`,
     introspection_endpoint_auth_methods_supported: ['client_secret_basic'],
   })
@@ -39,8 +43,12 @@ test('R92: a token names the very issuer of the metadata, and its keys are serve
   expect(jwks.body.keys).toHaveLength(2)
 })
 
-test('R92: introspection is where the metadata says, and takes the authentication that it names', async () => {
-  const { introspection_endpoint: endpoint } = (await cardea.client.get(path)).body
+test('R92: introspection, revocation and tokens are where the metadata says, and take the authentication that it names', async () => {
+  const {
+    introspection_endpoint: endpoint,
+    revocation_endpoint: revocation,
+    token_endpoint: tokens,
+  } = (await cardea.client.get(path)).body
   const { authorization } = await newServiceClient(cardea)
   const headers = {
     authorization,
@@ -50,6 +58,11 @@ test('R92: introspection is where the metadata says, and takes the authenticatio
   const { pathname } = new URL(endpoint)
   const answer = await cardea.client.post(pathname, { headers, body: 'token=x' })
   expect([answer.status, answer.text]).toEqual([200, '{"active":false}'])
+  const gone = await cardea.client.post(new URL(revocation).pathname, { headers, body: 'token=x' })
+  expect([gone.status, gone.text]).toEqual([200, '{}'])
+  const body = 'grant_type=client_credentials'
+  const granted = await cardea.client.post(new URL(tokens).pathname, { headers, body })
+  expect((await verifiedClaims(cardea, granted.body.access_token)).iss).toBe(issuer)
 })
 
 test('R92: nothing in it depends on Host, nor on what a proxy forwards of it', async () => {

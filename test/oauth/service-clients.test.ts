@@ -10,6 +10,7 @@ import {
   type ServiceClientStores,
 } from '../../src/oauth/index.ts'
 import { newServiceClientSecret, secretDigest } from '../../src/oauth/service-client.ts'
+import { postgresRevocationLog } from '../../src/revocation/index.ts'
 import type { InTransaction } from '../../src/sessions/index.ts'
 import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
@@ -28,6 +29,7 @@ beforeAll(async () => {
     migrated.database.transaction((sql) =>
       work({
         clients: postgresServiceClientStore(sql),
+        revocations: postgresRevocationLog(sql, clock, 970_000, () => undefined),
         audit: postgresAuditTrail(sql, clock, keyedReference(Buffer.alloc(32))),
       }),
     )
@@ -43,7 +45,12 @@ const actor = { kind: 'command-line' } as const
 let names = 0
 const create = (name?: string) => {
   names += 1
-  const act = createServiceClient({ clock, random: systemRandom, inTransaction })
+  const act = createServiceClient({
+    clock,
+    random: systemRandom,
+    inTransaction,
+    audiences: ['https://a.example'],
+  })
   return act({ name: name ?? `client-${names}`, actor })
 }
 const disable = (clientId: string) =>
@@ -79,12 +86,17 @@ test('a new client has an id, a secret of 32 bytes and its name, is let in at on
     clientId: expect.stringMatching(/^[\w-]{22}$/),
     clientSecret: expect.stringMatching(/^[\w-]{43}$/),
     name: 'shop.api_v-2',
+    scopes: [],
+    audiences: ['https://a.example'],
+    createdAtMs: clock.nowMs(),
   })
   expect(Buffer.from(created.clientSecret, 'base64url')).toHaveLength(32)
   expect(await instance().check(created.clientId, created.clientSecret)).toBe(true)
   expect(await list()).toContainEqual({
     clientId: created.clientId,
     name: 'shop.api_v-2',
+    scopes: [],
+    audiences: ['https://a.example'],
     createdAtMs: clock.nowMs(),
   })
   expect(await trail()).toEqual([
@@ -93,7 +105,12 @@ test('a new client has an id, a secret of 32 bytes and its name, is let in at on
       outcome: 'success',
       actor: 'command-line',
       account: null,
-      details: { clientId: created.clientId, name: 'shop.api_v-2' },
+      details: {
+        clientId: created.clientId,
+        name: 'shop.api_v-2',
+        scopes: [],
+        audiences: ['https://a.example'],
+      },
     }),
   ])
 })
@@ -278,16 +295,19 @@ test('R39: a dump holds neither a secret nor anything that is one', async () => 
   }
 })
 
-test('the role of the service can disable a client and change nothing else of one', async () => {
+test('the role of the service can disable a client, raise its epoch, revoke its secrets, and change nothing else of one', async () => {
   const { clientId } = await create()
   const id = idToBytes(clientId)
   for (const statement of [
     'UPDATE service_clients SET name = id::text WHERE id = $1',
+    "UPDATE service_clients SET scopes = '{x}' WHERE id = $1",
+    "UPDATE service_clients SET audiences = '{x}' WHERE id = $1",
     'DELETE FROM service_clients WHERE id = $1',
     'UPDATE service_client_secrets SET digest = digest WHERE client_id = $1',
     'DELETE FROM service_client_secrets WHERE client_id = $1',
   ]) {
     await expect(asService(statement, [id]), statement).rejects.toThrow('permission denied')
   }
-  await asService('UPDATE service_clients SET disabled_at = now() WHERE id = $1', [id])
+  await asService('UPDATE service_clients SET disabled_at = now(), epoch = 1 WHERE id = $1', [id])
+  await asService('UPDATE service_client_secrets SET revoked_at = now() WHERE client_id = $1', [id])
 })

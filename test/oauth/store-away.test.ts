@@ -3,7 +3,12 @@ import { loadConfig } from '../../src/config/index.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { introspect, newServiceClient, type TestServiceClient } from '../support/service-client.ts'
+import {
+  introspect,
+  newServiceClient,
+  postForm,
+  type TestServiceClient,
+} from '../support/service-client.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
 const { databaseConnectTimeoutMs, databaseStatementTimeoutMs } = loadConfig({})
@@ -32,6 +37,39 @@ afterAll(async () => {
   await cardea.stop()
   await proxy.stop()
   await database.drop()
+})
+
+test('R46: while Postgres is away tokens are neither given nor taken back nor consumed: 503 with Retry-After, and afterwards all is as it was', async () => {
+  const phone = await cardea.client.logIn(await cardea.createAccount(), { delivery: 'body' })
+  const post = (
+    path: string,
+    parameters: Readonly<Record<string, string>>,
+    authorization?: string,
+  ) => postForm(cardea.client, path, authorization, parameters)
+  const own = await post('/oauth/token', { grant_type: 'client_credentials' }, shop.authorization)
+  const ownToken: string = own.body.access_token
+  const refresh = { grant_type: 'refresh_token', refresh_token: phone.refreshToken }
+  const asks = [
+    () => post('/oauth/token', { grant_type: 'client_credentials' }, shop.authorization),
+    () => post('/oauth/token', refresh),
+    () => post('/oauth/revoke', { token: phone.refreshToken }),
+    () => post('/oauth/revoke', { token: ownToken }, shop.authorization),
+  ]
+  proxy.slowDown({ toServerMs: 60_000 })
+  for (const answer of await Promise.all(asks.map((ask) => ask()))) {
+    expect(answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } })
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(answer.headers.get('www-authenticate')).toBeNull()
+  }
+  proxy.slowDown({})
+  proxy.cutAll()
+  clock.advance(11_000)
+  // Still the current generation: beyond the grace a consumed one would end the session.
+  await expect
+    .poll(async () => (await post('/oauth/token', refresh)).status, { timeout: 10_000 })
+    .toBe(200)
+  const { body } = await introspect(cardea.client, shop.authorization, { token: ownToken })
+  expect(body.active).toBe(true)
 })
 
 test('R103: while Postgres is away a client that is not remembered is 503 without a challenge, never 401 and never let in', async () => {

@@ -18,6 +18,7 @@ const live: SessionState = {
   absoluteExpiresAtMs: nowMs + 120_000,
   roles: [],
   claimsEpoch: 0,
+  kind: 'token',
   globalEpoch: 1,
   accountEpoch: 0,
   delivery: 'cookie',

@@ -63,6 +63,7 @@ test('R56: a person sees all their live sessions, last used first, without a sec
       {
         id: browser.body.session_id,
         current: false,
+        kind: 'token',
         delivery: 'cookie',
         device: 'a browser',
         address: '127.0.0.1',
@@ -73,6 +74,7 @@ test('R56: a person sees all their live sessions, last used first, without a sec
       {
         id: phone.body.session_id,
         current: true,
+        kind: 'token',
         delivery: 'body',
         device: expect.any(String),
         address: '127.0.0.1',

@@ -58,7 +58,7 @@ const logIn = (world: World): Promise<void> => {
       await stores.accounts.lock(accountId)
       return open(stores, {
         ...{ accountId, client, clientId: 'first-party', audience: issuer, scope: 'account' },
-        ...{ delivery: 'body', amr: ['pwd'], acr: 'aal1', nowMs: clock.nowMs() },
+        ...{ kind: 'token', delivery: 'body', amr: ['pwd'], acr: 'aal1', nowMs: clock.nowMs() },
       })
     })
     const session = operation.session()
@@ -133,6 +133,9 @@ const noSigningKeys = new Proxy({} as SigningKeyTransaction, {
   },
 })
 
+/** In the simulation every `sub` is an account. */
+const noServiceClients = { lock: async () => undefined, raiseEpoch: async () => 0 }
+
 /** I1: what was answered with success is committed. */
 const checkAnswer = (operation: Operation, what: string): void => {
   if (!operation.act()) throw new Violation(`I1: ${what} was answered before its commit`)
@@ -151,7 +154,9 @@ const revokeTarget = async (
     const use = revoke({
       clock,
       inTransaction: (act) =>
-        operation.inTransaction((stores) => act({ ...stores, signingKeys: noSigningKeys })),
+        operation.inTransaction((stores) =>
+          act({ ...stores, signingKeys: noSigningKeys, clients: noServiceClients }),
+        ),
       withdrawKey: async () => async () => ({ was: 'active' }),
       onKeyRevoked: async () => undefined,
     })

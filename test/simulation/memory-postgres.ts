@@ -10,6 +10,7 @@ import type { RevocationTarget } from '../../src/revocation/index.ts'
 export type SessionRow = {
   readonly accountId: string
   readonly secretDigest: string
+  readonly kind: 'token' | 'cookie' | 'sealed'
   readonly delivery: 'cookie' | 'body'
   readonly clientId: string
   readonly audience: string

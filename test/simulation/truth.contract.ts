@@ -128,7 +128,12 @@ const rotationOf = ({ clock, dice }: Walk, sessionId: string, generation: number
 
 const newSession = ({ clock, dice }: Walk, accountId: string): NewSession => ({
   ...{ accountId, sessionId: newId(dice.bytes), secretDigest: Buffer.alloc(32, 1) },
-  ...{ delivery: 'body', clientId: 'first-party', audience: 'https://api.example.com' },
+  ...{
+    kind: 'token',
+    delivery: 'body',
+    clientId: 'first-party',
+    audience: 'https://api.example.com',
+  },
   ...{ scope: 'account', amr: ['pwd'], acr: 'aal1', userAgent: '', address: '192.0.2.1' },
   authenticatedAtMs: clock.nowMs(),
   idleExpiresAtMs: clock.nowMs() + 3_600_000,

@@ -2,6 +2,8 @@
 
 const refreshCookieName = '__Host-cardea-refresh'
 
+export const sessionCookieName = '__Host-cardea-session'
+
 export type Answer = {
   readonly status: number
   readonly headers: Headers
@@ -11,6 +13,8 @@ export type Answer = {
   readonly body: any
   /** The value of the refresh cookie that the answer sets; empty when it clears it; undefined when it says nothing. */
   readonly refreshCookie: string | undefined
+  /** Likewise of the session cookie. */
+  readonly sessionCookie: string | undefined
 }
 
 export type SignedIn = Answer & { readonly accessToken: string; readonly refreshToken: string }
@@ -21,6 +25,8 @@ export type RequestOptions = {
   readonly token?: string
   /** Sent as the refresh cookie. */
   readonly handle?: string
+  /** Sent as the session cookie. */
+  readonly session?: string
 }
 
 export type Client = {
@@ -33,6 +39,11 @@ export type Client = {
     who: { readonly email: string; readonly password: string },
     more?: Readonly<Record<string, unknown>>,
   ) => Promise<SignedIn>
+  /** Signs in for a session that is kept by a cookie, whose value it returns; fails the test when that is refused. */
+  readonly logInForCookie: (
+    who: { readonly email: string; readonly password: string },
+    options?: RequestOptions,
+  ) => Promise<string>
   /** Presents a refresh cookie. */
   readonly refresh: (handle: string) => Promise<Answer>
   /** Presents a refresh token in the body. */
@@ -53,10 +64,18 @@ const parse = (text: string): unknown => {
   }
 }
 
+const cookieHeader = ({ handle, session }: RequestOptions): Record<string, string> => {
+  const cookies = [
+    ...(handle === undefined ? [] : [`${refreshCookieName}=${handle}`]),
+    ...(session === undefined ? [] : [`${sessionCookieName}=${session}`]),
+  ]
+  return cookies.length === 0 ? {} : { cookie: cookies.join('; ') }
+}
+
 const requestHeaders = (options: RequestOptions, isUnsafe: boolean): Record<string, string> => ({
   ...(isUnsafe && { 'content-type': 'application/json' }),
   ...(options.token !== undefined && { authorization: `Bearer ${options.token}` }),
-  ...(options.handle !== undefined && { cookie: `${refreshCookieName}=${options.handle}` }),
+  ...cookieHeader(options),
   ...options.headers,
 })
 
@@ -82,6 +101,7 @@ export const httpClient = (address: string): Client => {
       text,
       body: parse(text),
       refreshCookie: setCookie(headers, refreshCookieName),
+      sessionCookie: setCookie(headers, sessionCookieName),
     }
   }
   const post = (path: string, options?: RequestOptions) => send('POST', path, options)
@@ -92,6 +112,12 @@ export const httpClient = (address: string): Client => {
     get: (path, options) => send('GET', path, options),
     refresh: (handle) => post('/refresh', { handle }),
     refreshByBody: (refresh_token) => post('/refresh', { body: { refresh_token } }),
+    logInForCookie: async ({ email, password }, options = {}) => {
+      const body = { email, password, session: 'cookie' }
+      const answer = await post('/login', { ...options, body })
+      if (!answer.sessionCookie) throw new Error(`log-in answered ${answer.status}: ${answer.text}`)
+      return answer.sessionCookie
+    },
     logIn: async ({ email, password }, more = {}) => {
       const answer = await post('/login', { body: { email, password, ...more } })
       if (answer.status !== 200) throw new Error(`log-in answered ${answer.status}: ${answer.text}`)

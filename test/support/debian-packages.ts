@@ -14,6 +14,8 @@ export type PackagesWanted = {
   readonly packages: readonly string[]
   /** Also all that these need, as on a machine with nothing: for programs that a minimal system cannot carry. */
   readonly withDependencies?: boolean
+  /** Dependencies that only the installation needs, and that would be most of what is fetched. */
+  readonly leaveOut?: RegExp
 }
 
 /** Shared by all clones of this user, so that only the first run fetches. */
@@ -83,12 +85,12 @@ const privateAptGet = async (folder: string): Promise<AptGet> => {
 /** The names of the packages and of all that they need. A line of the answer is `'<address>' <name>_<version>_<architecture>.deb …`. */
 const withTheirDependencies = async (
   aptGet: AptGet,
-  packages: readonly string[],
+  { packages, leaveOut }: PackagesWanted,
 ): Promise<string[]> => {
   const plan = await aptGet('--no-install-recommends', '-y', '--print-uris', 'install', ...packages)
   return [...plan.matchAll(/^'[^']*' ([^_\s]+)_\S+\.deb /gm)]
     .map(([, name = '']) => name)
-    .filter((name) => !neverUnpacked.has(name))
+    .filter((name) => !(neverUnpacked.has(name) || leaveOut?.test(name)))
 }
 
 const isAlive = (pid: number): boolean => {
@@ -136,7 +138,7 @@ const fetchInto = async (
     const aptGet = await privateAptGet(work)
     await aptGet('update')
     const names = wanted.withDependencies
-      ? await withTheirDependencies(aptGet, wanted.packages)
+      ? await withTheirDependencies(aptGet, wanted)
       : wanted.packages
     await aptGet('download', ...names)
     const tree = join(work, 'tree')

@@ -32,6 +32,7 @@ export const quickSession = async (
     await stores.accounts.lock(accountId)
     return open(stores, {
       accountId,
+      kind: 'token',
       delivery,
       clientId: 'first-party',
       audience: issuer,

@@ -6,6 +6,8 @@ export type TestServiceClient = {
   readonly clientId: string
   readonly clientSecret: string
   readonly name: string
+  readonly scopes: readonly string[]
+  readonly audiences: readonly string[]
   /** The value of its `Authorization` header. */
   readonly authorization: string
 }
@@ -17,23 +19,32 @@ export const basicHeader = (clientId: string, secret: string): string =>
 export const newServiceClient = async (
   { instances: [first] }: Pick<Cardea, 'instances'>,
   name = `client-${randomBytes(6).toString('hex')}`,
+  rights: { readonly scopes?: readonly string[]; readonly audiences?: readonly string[] } = {},
 ): Promise<TestServiceClient> => {
   if (!first) throw new Error('no instance')
   const actor = { kind: 'command-line' } as const
-  const created = await first.core.serviceClients.create({ name, actor })
+  const created = await first.core.serviceClients.create({ name, actor, ...rights })
   return { ...created, authorization: basicHeader(created.clientId, created.clientSecret) }
 }
 
-/** Asks about a token as this client; without one, as nobody. */
-export const introspect = (
+/** Sends a form to an OAuth route as this client; without one, as nobody. */
+export const postForm = (
   client: Client,
+  path: string,
   authorization: string | undefined,
   parameters: Readonly<Record<string, string>> | string,
 ): Promise<Answer> =>
-  client.post('/oauth/introspect', {
+  client.post(path, {
     body: String(new URLSearchParams(parameters)),
     headers: {
       'content-type': 'application/x-www-form-urlencoded',
       ...(authorization !== undefined && { authorization }),
     },
   })
+
+/** Asks about a token as this client; without one, as nobody. */
+export const introspect = (
+  client: Client,
+  authorization: string | undefined,
+  parameters: Readonly<Record<string, string>> | string,
+): Promise<Answer> => postForm(client, '/oauth/introspect', authorization, parameters)

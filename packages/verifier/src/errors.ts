@@ -8,10 +8,14 @@ export type VerifierErrorCode =
   | 'token_expired'
   /** 401. Its id, session, account, signing key or epoch has been revoked. */
   | 'token_revoked'
+  /** 401. The token is good, and the person proved who they are longer ago than the route allows: ask them again. */
+  | 'authentication_too_old'
   /** 403. The token is good and lacks a scope that the route needs. */
   | 'insufficient_scope'
   /** 403. The token is good and its owner lacks a role that the route needs. */
   | 'insufficient_role'
+  /** 403. A request that changes something brought a cookie, and came from a page of another site: only the adapters say this. */
+  | 'forbidden_origin'
   /** 503. Whether the token was revoked cannot be known now, and the policy does not accept it unknown. */
   | 'revocation_state_unknown'
   /** 503. The issuer's keys cannot be fetched, and the last ones are too old or do not hold the one that is needed. */
@@ -31,8 +35,10 @@ const definitions: Readonly<Record<VerifierErrorCode, Definition>> = {
   token_invalid: { status: 401, message: 'The access token is not valid.' },
   token_expired: { status: 401, message: 'The access token has expired.' },
   token_revoked: { status: 401, message: 'The access token has been revoked.' },
+  authentication_too_old: { status: 401, message: 'A more recent sign-in is needed.' },
   insufficient_scope: { status: 403, message: 'The access token lacks a scope.' },
   insufficient_role: { status: 403, message: 'The account lacks a role.' },
+  forbidden_origin: { status: 403, message: 'Requests from this site are not accepted.' },
   revocation_state_unknown: {
     status: 503,
     message: 'Whether the access token was revoked cannot be known at the moment.',

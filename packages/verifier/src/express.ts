@@ -18,8 +18,8 @@
  * ```
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { authorizationFields } from './guards/authorization-fields.ts'
 import { createGuard, type GuardOptions, type TokenVerifier } from './guards/guard.ts'
+import { presentedToNode } from './guards/presented.ts'
 import { readinessOf } from './guards/readiness.ts'
 import { problemText, type Refusal } from './guards/refusal.ts'
 import { type OnRefusal, tellRefusal } from './guards/tell-refusal.ts'
@@ -95,7 +95,7 @@ export const cardea = (
     protect: (requirements) => {
       const check = createGuard(verifier, options, requirements)
       return async (request, response, next) => {
-        const { claims, refusal } = await check(authorizationFields(request))
+        const { claims, refusal } = await check(presentedToNode(request))
         if (refusal !== undefined) {
           tellRefusal(refusal, onRefusal)
           return refuse(refusal, request, response)

@@ -15,8 +15,8 @@
  * `scope.addHook('onRequest', scope.protect())`.
  */
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
-import { authorizationFields } from './guards/authorization-fields.ts'
 import { createGuard, type GuardOptions } from './guards/guard.ts'
+import { presentedToNode } from './guards/presented.ts'
 import { readinessOf } from './guards/readiness.ts'
 import { problemText, type Refusal } from './guards/refusal.ts'
 import type { AccessTokenClaims } from './tokens/access-token-claims.ts'
@@ -27,7 +27,7 @@ import type { Verifier } from './verifier/verifier.ts'
 export type { Problem, RefusalCode } from './guards/refusal.ts'
 
 /** The part of a request that a guard looks at: the same for HTTP/1 and HTTP/2, for any logger and any type provider. */
-export type GuardedRequest = Pick<FastifyRequest, 'headers' | 'id'> & {
+export type GuardedRequest = Pick<FastifyRequest, 'headers' | 'id' | 'method'> & {
   readonly raw: { readonly rawHeaders: readonly string[] }
   readonly log: Pick<FastifyBaseLogger, 'error' | 'info' | 'warn'>
 }
@@ -88,7 +88,11 @@ const decorate = (app: FastifyInstance, verifier: Verifier, options: GuardOption
     const check = createGuard(verifier, options, requirements)
     return async (request, reply) => {
       const { claims, refusal } = await check(
-        authorizationFields({ headers: request.headers, rawHeaders: request.raw.rawHeaders }),
+        presentedToNode({
+          method: request.method,
+          headers: request.headers,
+          rawHeaders: request.raw.rawHeaders,
+        }),
       )
       if (refusal === undefined) {
         found.set(request, claims)
@@ -112,9 +116,13 @@ const decorate = (app: FastifyInstance, verifier: Verifier, options: GuardOption
 
 const plugin = async (
   app: FastifyInstance,
-  { readinessPath, realm, ...options }: CardeaOptions,
+  { readinessPath, realm, credential, allowedOrigins, ...options }: CardeaOptions,
 ): Promise<void> => {
-  const guard: GuardOptions = realm === undefined ? {} : { realm }
+  const guard: GuardOptions = {
+    ...(realm !== undefined && { realm }),
+    ...(credential !== undefined && { credential }),
+    ...(allowedOrigins !== undefined && { allowedOrigins }),
+  }
   const verifier = options.verifier ?? createVerifier(options)
   // Before anything that may throw: what was made here must not outlive the app.
   if (options.verifier === undefined) app.addHook('onClose', () => verifier.close())

@@ -20,6 +20,7 @@
  * frozen after each answer the first request after a pause finds the verifier STALE.
  */
 import { createGuard, type GuardOptions, type TokenVerifier } from './guards/guard.ts'
+import { presentedToFetch } from './guards/presented.ts'
 import { readinessOf } from './guards/readiness.ts'
 import { problemText } from './guards/refusal.ts'
 import { type OnRefusal, tellRefusal } from './guards/tell-refusal.ts'
@@ -66,9 +67,7 @@ export const cardea = (
     protect: (requirements) => {
       const check = createGuard(verifier, options, requirements)
       return async (request) => {
-        // Several fields arrive as one, joined with a comma, which no bearer token has in it: refused as any other malformed one.
-        const field = request.headers.get('authorization')
-        const { claims, refusal } = await check(field === null ? [] : [field])
+        const { claims, refusal } = await check(presentedToFetch(request))
         if (refusal === undefined) return { claims }
         tellRefusal(refusal, onRefusal)
         const { status, headers } = refusal

@@ -1,9 +1,9 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { httpErrors } from '../../http/errors.ts'
 import type { AccessTokenClaims } from '../../tokens/index.ts'
 import type { introspectToken } from '../introspect-token.ts'
 import { type ActiveToken, introspectSchema } from '../schemas.ts'
+import { refuseBodyCredentials } from './body-credentials.ts'
 
 export type IntrospectRouteDeps = { readonly introspect: ReturnType<typeof introspectToken> }
 
@@ -36,14 +36,8 @@ export const introspectRoutes =
       '/oauth/introspect',
       { schema: introspectSchema, config: { access: 'service', protocol: 'oauth' } },
       async (request) => {
-        const { token, client_secret: secret, client_assertion: assertion } = request.body
-        // RFC 6749 section 2.3: one way of authenticating a request. The header has been checked; a second one could say something else.
-        if (secret !== undefined || assertion !== undefined) {
-          throw httpErrors.error('invalid_request', {
-            detail: 'The client authenticates with the Authorization header only.',
-          })
-        }
-        const answer = await introspect(token)
+        refuseBodyCredentials(request.body)
+        const answer = await introspect(request.body.token)
         return answer.active ? describe(answer.claims) : { active: false as const }
       },
     )

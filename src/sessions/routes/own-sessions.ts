@@ -9,6 +9,8 @@ import type { HandleCodec } from '../handle.ts'
 import { endAllSchema, endOneSchema, listSchema, type SessionList } from '../schemas.ts'
 import type { SessionStore, SessionSummary } from '../session-store.ts'
 import { expiredRefreshCookie, refreshCookieName } from './refresh-cookie.ts'
+import { expiredSealedCookies } from './sealed-cookie.ts'
+import { expiredSessionCookie } from './session-cookie.ts'
 
 export type OwnSessionRouteDeps = {
   readonly clock: Clock
@@ -27,10 +29,11 @@ export const describeSession = (
 ): SessionList['sessions'][number] => ({
   id: summary.sessionId,
   current: summary.sessionId === currentId,
+  kind: summary.kind,
   delivery: summary.delivery,
   device: summary.userAgent,
   address: summary.address,
-  created_at: time(summary.authenticatedAtMs),
+  created_at: time(summary.createdAtMs),
   last_used_at: time(summary.lastUsedAtMs),
   expires_at: time(summary.expiresAtMs),
 })
@@ -39,9 +42,6 @@ const ownerOf = (request: FastifyRequest): Owner => {
   const { accountId, sessionId } = callerOf(request)
   return { accountId, sessionId, client: clientFacts(request) }
 }
-
-const clearCookieOf = (reply: FastifyReply): FastifyReply =>
-  reply.header('set-cookie', expiredRefreshCookie())
 
 /**
  * Whether the cookie of the request is that of the session that asks, or there is none. An app in another tab may hold the token of an
@@ -52,6 +52,20 @@ const holdsOwnCookie = (codec: OwnSessionRouteDeps['codec'], request: FastifyReq
   const cookie = readSingleCookie(request.headers.cookie, refreshCookieName)
   const presented = cookie === undefined ? undefined : codec.read(cookie)
   return presented === undefined || presented.sessionId === callerOf(request).sessionId
+}
+
+/** What an answer that ends the session that asks clears: the cookie that opened the route, or those of its token's session. */
+const ownExpiredCookies = (
+  codec: OwnSessionRouteDeps['codec'],
+  request: FastifyRequest,
+): readonly string[] => {
+  if (callerOf(request).tokenId === undefined) return [expiredSessionCookie()]
+  if (!holdsOwnCookie(codec, request)) return []
+  return [expiredRefreshCookie(), ...expiredSealedCookies(request)]
+}
+
+const clear = (reply: FastifyReply, cookies: readonly string[]): void => {
+  if (cookies.length > 0) reply.header('set-cookie', cookies)
 }
 
 export const ownSessionRoutes =
@@ -70,9 +84,10 @@ export const ownSessionRoutes =
       { schema: endOneSchema, config: { access: 'session' } },
       async (request, reply) => {
         const owner = ownerOf(request)
-        const clearsCookie = request.params.id === owner.sessionId && holdsOwnCookie(codec, request)
+        const endsItself = request.params.id === owner.sessionId
+        const cookies = endsItself ? ownExpiredCookies(codec, request) : []
         await endOne(request.params.id, owner)
-        if (clearsCookie) clearCookieOf(reply)
+        clear(reply, cookies)
         return reply.code(204).send(null)
       },
     )
@@ -82,9 +97,9 @@ export const ownSessionRoutes =
       { schema: endAllSchema, config: { access: 'session' } },
       async (request, reply) => {
         const keepsCurrent = request.query.keep === 'current'
-        const clearsCookie = !keepsCurrent && holdsOwnCookie(codec, request)
+        const cookies = keepsCurrent ? [] : ownExpiredCookies(codec, request)
         const ended = await endAll(ownerOf(request), keepsCurrent)
-        if (clearsCookie) clearCookieOf(reply)
+        clear(reply, cookies)
         return { ended }
       },
     )

@@ -8,6 +8,8 @@ import type { refreshSession } from '../refresh-session.ts'
 import { refreshSchema } from '../schemas.ts'
 import { presentedHandle } from './presented-handle.ts'
 import { expiredRefreshCookie } from './refresh-cookie.ts'
+import type { SealedAnswer } from './sealed-answer.ts'
+import { expiredSealedCookies } from './sealed-cookie.ts'
 import { tokenAnswer } from './token-answer.ts'
 
 export type RefreshRouteDeps = {
@@ -15,10 +17,11 @@ export type RefreshRouteDeps = {
   /** A refresh is logged and not audited: it is one statement, and the log names the session only by this. */
   readonly reference: Reference
   readonly log: Pick<Log, 'info'>
+  readonly answerSealed: SealedAnswer
 }
 
 export const refreshRoutes =
-  ({ refresh, reference, log }: RefreshRouteDeps) =>
+  ({ refresh, reference, log, answerSealed }: RefreshRouteDeps) =>
   (instance: FastifyInstance): void => {
     const app = instance.withTypeProvider<TypeBoxTypeProvider>()
     app.post(
@@ -30,13 +33,14 @@ export const refreshRoutes =
         const result = await refresh({ ...handle, client: clientFacts(request) })
         if (result.kind === 'refused') {
           if (result.clearsCookie && handle.delivery === 'cookie') {
-            reply.header('set-cookie', expiredRefreshCookie())
+            reply.header('set-cookie', [expiredRefreshCookie(), ...expiredSealedCookies(request)])
           }
           throw result.error
         }
         const session = reference(result.issued.sessionId)
         const fields = { request_id: request.id, event: 'token_refreshed', session }
         log.info(fields, 'session refreshed')
+        if (result.issued.kind === 'sealed') return answerSealed(reply, result.issued)
         return tokenAnswer(reply, result.issued, handle.delivery)
       },
     )

@@ -1,17 +1,31 @@
 import type { AccessTokenClaims } from '../tokens/access-token-claims.ts'
 import type { VerifyOptions } from '../verifier/options.ts'
 import { checkPolicy } from '../verifier/read-options.ts'
+import { checkAuthAge } from '../verifier/required-rights.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import { bearerToken } from './bearer-token.ts'
+import type { Presented } from './presented.ts'
 import { type ChallengeOptions, type Refusal, refusalOf } from './refusal.ts'
+import { refuseForeignSite, sealedCookie } from './sealed-cookie.ts'
 
 /** The part of a verifier that a guard uses; also the shape of a stand-in in your tests. */
-export type TokenVerifier = Pick<Verifier, 'verify'>
+export type TokenVerifier = Pick<Verifier, 'verify'> &
+  Partial<Pick<Verifier, 'openSealed' | 'opensSealed'>>
 
 /** How a guard presents itself, the same for all routes. */
 export type GuardOptions = {
   /** The `realm` of the challenge: what is protected, for people. Printable ASCII without `"` and `\`; default `api`. */
   readonly realm?: string
+  /**
+   * What a request must bring: an access token in `Authorization`, or the cookie of a sealed session. Only one of them is ever looked
+   * at. Default `bearer`; `sealed-cookie` needs a verifier with `sealed`.
+   */
+  readonly credential?: 'bearer' | 'sealed-cookie'
+  /**
+   * With `sealed-cookie`: the origins, as `https://app.example.com`, whose pages may send requests that change something. Name the app's
+   * own too, for browsers that do not send `Sec-Fetch-Site`. Default none.
+   */
+  readonly allowedOrigins?: readonly string[]
 }
 
 /** What a guard found: the claims of a good token, or how to refuse. */
@@ -19,8 +33,8 @@ export type Verdict =
   | { readonly claims: AccessTokenClaims; readonly refusal?: never }
   | { readonly refusal: Refusal; readonly claims?: never }
 
-/** Looks at the `Authorization` fields of one request. Never rejects: what goes wrong is a refusal. */
-export type Guard = (fields: readonly string[]) => Promise<Verdict>
+/** Looks at the credential of one request. Never rejects: what goes wrong is a refusal. */
+export type Guard = (request: Presented) => Promise<Verdict>
 
 /** RFC 6749 section 3.3: what a scope is made of. Nothing else, a quote or a line break say, gets into the challenge. */
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
@@ -41,12 +55,43 @@ const requireNames = (
   return names
 }
 
-const knownMembers = new Set(['policy', 'roles', 'scopes'])
+const knownMembers = new Set(['maxAuthAgeSeconds', 'policy', 'roles', 'scopes'])
+
+const isOrigin = (value: unknown): boolean =>
+  typeof value === 'string' && URL.canParse(value) && new URL(value).origin === value
+
+/** How the claims of a request are found. @throws {TypeError} for what cannot be */
+const createFinder = (
+  verifier: TokenVerifier,
+  { credential = 'bearer', allowedOrigins = [] }: GuardOptions,
+) => {
+  // No patterns: one that is a little too wide is found by an attacker. And `null` is the origin of any sandboxed page.
+  if (!Array.isArray(allowedOrigins) || !allowedOrigins.every(isOrigin)) {
+    throw new TypeError('allowedOrigins must be origins, as https://app.example.com')
+  }
+  if (credential === 'bearer') {
+    return (request: Presented, asked: VerifyOptions) =>
+      verifier.verify(bearerToken(request.authorization), asked)
+  }
+  if (credential !== 'sealed-cookie') {
+    throw new TypeError("credential must be 'bearer' or 'sealed-cookie'")
+  }
+  const { openSealed, opensSealed } = verifier
+  if (openSealed === undefined || opensSealed !== true) {
+    throw new TypeError('guards of sealed cookies need a verifier with the option sealed')
+  }
+  const origins = new Set(allowedOrigins)
+  return (request: Presented, asked: VerifyOptions) => {
+    const sealed = sealedCookie(request.cookie)
+    refuseForeignSite(request, origins)
+    return openSealed(sealed, asked)
+  }
+}
 
 /**
  * Makes the check of one route. Wrong use is found here, when the service starts, and not by the first request.
  *
- * @throws {TypeError} for a realm or requirements that cannot be, and for members that do not exist: a misspelt `role` would
+ * @throws {TypeError} for options or requirements that cannot be, and for members that do not exist: a misspelt `role` would
  *   otherwise leave the route open to everyone who is signed in
  */
 export const createGuard = (
@@ -56,23 +101,32 @@ export const createGuard = (
 ): Guard => {
   const unknown = Object.keys(requirements).find((name) => !knownMembers.has(name))
   if (unknown !== undefined) throw new TypeError(`a route cannot ask for ${unknown}`)
-  const { policy } = requirements
+  const { policy, maxAuthAgeSeconds } = requirements
   if (policy !== undefined) checkPolicy(policy)
+  checkAuthAge(maxAuthAgeSeconds)
   const scopes = requireNames('scopes', requirements.scopes, (name) => scopeToken.test(name))
   const roles = requireNames('roles', requirements.roles, isText)
   const { realm = 'api' } = options
   if (!realmText.test(realm)) throw new TypeError('realm must be printable ASCII without quotes')
 
-  const challenge: ChallengeOptions = { realm, scopes }
+  const find = createFinder(verifier, options)
+  const challenge: ChallengeOptions = {
+    realm,
+    scopes,
+    maxAuthAgeSeconds,
+    // A cookie is no HTTP authentication: there is nothing that a client could answer to a challenge.
+    challenges: options.credential !== 'sealed-cookie',
+  }
   // A copy: what the caller does to its arrays later changes no route.
   const asked: VerifyOptions = {
     roles: [...roles],
     scopes: [...scopes],
     ...(policy !== undefined && { policy }),
+    ...(maxAuthAgeSeconds !== undefined && { maxAuthAgeSeconds }),
   }
-  return async (fields) => {
+  return async (request) => {
     try {
-      return { claims: await verifier.verify(bearerToken(fields), asked) }
+      return { claims: await find(request, asked) }
     } catch (error) {
       return { refusal: refusalOf(error, challenge) }
     }

@@ -31,6 +31,10 @@ export type ChallengeOptions = {
   readonly realm: string
   /** The scopes that the route needs, named in the 403. */
   readonly scopes: readonly string[]
+  /** How recent a sign-in the route needs, named in the 401 of RFC 9470. */
+  readonly maxAuthAgeSeconds?: number | undefined
+  /** False where the credential is a cookie; default true. */
+  readonly challenges?: boolean
 }
 
 const challengeErrors: Readonly<Record<VerifierErrorCode, string | undefined>> = {
@@ -39,9 +43,13 @@ const challengeErrors: Readonly<Record<VerifierErrorCode, string | undefined>> =
   token_invalid: ', error="invalid_token"',
   token_expired: ', error="invalid_token"',
   token_revoked: ', error="invalid_token"',
+  // RFC 9470 section 3: the client takes the person through a sign-in and comes back with a newer token.
+  authentication_too_old: ', error="insufficient_user_authentication"',
   insufficient_scope: ', error="insufficient_scope"',
   // OAuth knows no code for roles. This one says the same: a fresh token of the same kind will not help.
   insufficient_role: ', error="insufficient_scope"',
+  // The same page would send the same request again.
+  forbidden_origin: undefined,
   // No verdict on the token, so no challenge: a client that sees one throws its token away.
   revocation_state_unknown: undefined,
   keys_unavailable: undefined,
@@ -62,16 +70,26 @@ const asVerifierError = (error: unknown): VerifierError | undefined => {
   return isCode(code) ? new VerifierError(code, { cause }) : undefined
 }
 
+/** What would have been enough. */
+const wantedBy = (
+  code: VerifierErrorCode,
+  { scopes, maxAuthAgeSeconds }: ChallengeOptions,
+): string => {
+  if (code === 'insufficient_scope' && scopes.length > 0) return `, scope="${scopes.join(' ')}"`
+  if (code === 'authentication_too_old' && maxAuthAgeSeconds !== undefined) {
+    return `, max_age="${maxAuthAgeSeconds}"`
+  }
+  return ''
+}
+
 const headersOf = (
   { code, retryAfterSeconds }: VerifierError,
-  { realm, scopes }: ChallengeOptions,
+  options: ChallengeOptions,
 ): Record<string, string> => {
-  const challenge = challengeErrors[code]
-  const scope =
-    code === 'insufficient_scope' && scopes.length > 0 ? `, scope="${scopes.join(' ')}"` : ''
+  const challenge = options.challenges === false ? undefined : challengeErrors[code]
   return {
     ...(challenge !== undefined && {
-      'www-authenticate': `Bearer realm="${realm}"${challenge}${scope}`,
+      'www-authenticate': `Bearer realm="${options.realm}"${challenge}${wantedBy(code, options)}`,
     }),
     ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) }),
   }

@@ -5,11 +5,11 @@
 export type AccessTokenClaims = {
   /** The issuer, byte for byte as configured. */
   readonly iss: string
-  /** The account: 22 characters of base64url, never given to anyone else. */
+  /** The account, or the service whose own token it is: 22 characters of base64url, never given to anyone else. */
   readonly sub: string
   /** For whom the token is meant. */
   readonly aud: string | readonly string[]
-  /** The client that the account signed in with. */
+  /** The client that the account signed in with; of a service's own token the same as `sub`. */
   readonly client_id: string
   /** When it was issued; seconds since the Unix epoch, as all times here. */
   readonly iat: number
@@ -19,11 +19,11 @@ export type AccessTokenClaims = {
   readonly nbf?: number
   /** The token itself: 22 characters of base64url. */
   readonly jti: string
-  /** The session that it belongs to: 22 characters of base64url. */
+  /** The session that it belongs to: 22 characters of base64url. A service has none: then it is the `jti`. */
   readonly sid: string
   /** The epochs of its session: global, account, claims. One that has risen since has killed the token. */
   readonly aep: readonly [global: number, account: number, claims: number]
-  /** When the person last proved who they are. */
+  /** When the person last proved who they are; 0 where there is no person. */
   readonly auth_time: number
   /** How they proved it (RFC 8176), e.g. `['pwd']`. */
   readonly amr: readonly string[]

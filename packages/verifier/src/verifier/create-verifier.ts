@@ -4,6 +4,7 @@ import { createHttpClient, type HttpClient } from '../http/http-client.ts'
 import { fetchKeySetFrom } from '../keys/fetch-key-set.ts'
 import { type FollowedKeys, followKeys } from '../keys/follow-keys.ts'
 import { createReplica, type Replica, type ReplicaEvent } from '../replica.ts'
+import { createOpener } from '../tokens/open-sealed.ts'
 import { createTokenCheck, type TokenCheck } from '../tokens/token-check.ts'
 import { TokenRefused } from '../tokens/token-refused.ts'
 import { createEvents } from './events.ts'
@@ -66,6 +67,23 @@ const statsOf = ({ state, keys, replica, tokens, snapshotEntries }: Parts): Veri
   }
 }
 
+/** Both ways in share everything but the first step, so that a sealed token passes no check less. */
+const verifyBoth = (
+  { sealedKeys, policy, clock }: Settings,
+  deps: Omit<Parameters<typeof verifyWith>[0], 'nowMs' | 'open' | 'policy'>,
+): Pick<Verifier, 'openSealed' | 'opensSealed' | 'verify'> => {
+  const common = { ...deps, policy, nowMs: () => clock.nowMs() }
+  const openWithoutKeys = async () => {
+    throw new TypeError('openSealed needs the option sealed: { keys } of createVerifier')
+  }
+  const open = sealedKeys === undefined ? openWithoutKeys : createOpener(sealedKeys)
+  return {
+    verify: verifyWith(common),
+    openSealed: verifyWith({ ...common, open }),
+    opensSealed: sealedKeys !== undefined,
+  }
+}
+
 /**
  * Begins at once to follow keys and revocations; one verifier serves a whole process. Nothing is accepted before both are there, so
  * await `ready()` before you take requests.
@@ -117,7 +135,7 @@ export const createVerifier = (options: VerifierOptions): Verifier => {
   replica?.start()
 
   return {
-    verify: verifyWith({ check: tokens.check, state, revocations, policy: settings.policy }),
+    ...verifyBoth(settings, { check: tokens.check, state, revocations }),
     ready: watch.ready,
     state,
     stats: () => statsOf({ state, keys, replica, tokens, snapshotEntries: () => snapshotEntries }),

@@ -37,6 +37,8 @@ export type VerifierOptions = TestOptions & {
   readonly maxCachedTokens?: number
   /** How long Cardea may take to answer under the policy `introspect`, milliseconds; default 2000. */
   readonly introspectionTimeoutMs?: number
+  /** For `openSealed` and guards of sealed cookies: the keys that `cardea sealed-key --audience …` prints for this service. Each is a secret. */
+  readonly sealed?: { readonly keys: readonly string[] }
   /** Allows `http:` to another machine, where the client's secret can be read and keys be forged on the way. Loopback is always allowed. */
   readonly allowInsecureHttp?: boolean
 }
@@ -48,4 +50,9 @@ export type VerifyOptions = {
   readonly roles?: readonly string[]
   /** All of these; else 403 `insufficient_scope`. */
   readonly scopes?: readonly string[]
+  /**
+   * How long ago the person may have last proved who they are, whole seconds; else 401 `authentication_too_old` (RFC 9470), and the
+   * app asks them again. Compared with `auth_time` without leeway, so allow a minute at least.
+   */
+  readonly maxAuthAgeSeconds?: number
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { ClientCredential } from '../http/basic-auth.ts'
 import { systemClock } from '../system-clock.ts'
 import type { StalePolicy, VerifierOptions } from './options.ts'
+import { readSealedKeys } from './read-sealed-keys.ts'
 
 /** Options that have been checked, with their defaults. */
 export type Settings = {
@@ -13,6 +14,8 @@ export type Settings = {
   /** Without a slash at the end. */
   readonly endpoint: string
   readonly policy: StalePolicy
+  /** 32 bytes each; undefined when nothing sealed is opened. */
+  readonly sealedKeys: readonly Buffer[] | undefined
   readonly maxCachedTokens: number
   readonly introspectionTimeoutMs: number
   readonly clock: Clock
@@ -110,6 +113,7 @@ export const readOptions = (options: VerifierOptions): Settings => {
         ? readEndpoint(issuer, 'issuer', allowInsecureHttp)
         : readEndpoint(options.endpoint, 'endpoint', allowInsecureHttp),
     policy,
+    sealedKeys: readSealedKeys(options),
     maxCachedTokens: readWhole(options.maxCachedTokens ?? 10_000, 'maxCachedTokens', 0),
     introspectionTimeoutMs: readWhole(
       options.introspectionTimeoutMs ?? 2000,

@@ -8,21 +8,50 @@ const readList = (list: readonly string[] | undefined, name: string): readonly s
   return list ?? []
 }
 
-/**
- * All of the roles and all of the scopes.
- *
- * @throws {VerifierError} `insufficient_role` or `insufficient_scope`
- */
-export const checkRights = (claims: AccessTokenClaims, options: VerifyOptions): void => {
-  const role = readList(options.roles, 'roles').find((wanted) => !claims.roles.includes(wanted))
-  if (role !== undefined) {
-    throw new VerifierError('insufficient_role', { cause: new Error(`role ${role} is missing`) })
+/** @throws {TypeError} for what is no number of seconds: compared with anything else, every sign-in would be recent enough */
+export const checkAuthAge = (seconds: number | undefined): void => {
+  if (seconds !== undefined && !(Number.isSafeInteger(seconds) && seconds > 0)) {
+    throw new TypeError('maxAuthAgeSeconds must be a whole number of seconds, at least 1')
   }
-  const scopes = readList(options.scopes, 'scopes')
+}
+
+const checkScopes = ({ scope: held }: AccessTokenClaims, scopes: readonly string[]): void => {
   if (scopes.length === 0) return
-  const granted = claims.scope.split(' ')
+  const granted = held.split(' ')
   const scope = scopes.find((wanted) => !granted.includes(wanted))
   if (scope !== undefined) {
     throw new VerifierError('insufficient_scope', { cause: new Error(`scope ${scope} is missing`) })
   }
+}
+
+/** What is missing and cannot be mended comes first: whoever lacks a role need not type a password to learn it. */
+const checkRecent = (
+  { auth_time: provedAt }: AccessTokenClaims,
+  maxAgeSeconds: number | undefined,
+  nowMs: number,
+): void => {
+  if (maxAgeSeconds === undefined) return
+  const ageSeconds = Math.floor(nowMs / 1000) - provedAt
+  if (ageSeconds <= maxAgeSeconds) return
+  throw new VerifierError('authentication_too_old', {
+    cause: new Error(`authenticated ${ageSeconds} s ago`),
+  })
+}
+
+/**
+ * All of the roles, all of the scopes, and a sign-in that is recent enough.
+ *
+ * @throws {VerifierError} `insufficient_role`, `insufficient_scope` or `authentication_too_old`
+ */
+export const checkRights = (
+  claims: AccessTokenClaims,
+  options: VerifyOptions,
+  nowMs: number,
+): void => {
+  const role = readList(options.roles, 'roles').find((wanted) => !claims.roles.includes(wanted))
+  if (role !== undefined) {
+    throw new VerifierError('insufficient_role', { cause: new Error(`role ${role} is missing`) })
+  }
+  checkScopes(claims, readList(options.scopes, 'scopes'))
+  checkRecent(claims, options.maxAuthAgeSeconds, nowMs)
 }

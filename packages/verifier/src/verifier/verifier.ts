@@ -49,6 +49,21 @@ export type Verifier = {
    */
   readonly verify: (token: string, options?: VerifyOptions) => Promise<AccessTokenClaims>
   /**
+   * As `verify`, for the value of the cookie `__Host-cardea-sealed`: opens it with the key that it names and verifies the token in it.
+   * In a handler of your own, take a value only when there is exactly one cookie of that name, and let nothing be changed by a page of
+   * another site; the guards do both.
+   *
+   * ```ts
+   * const claims = await verifier.openSealed(cookies['__Host-cardea-sealed'] ?? '')
+   * ```
+   *
+   * @throws {VerifierError} every refusal: `token_invalid` for a cookie that does not open, else as `verify`
+   * @throws {TypeError} when the verifier was made without `sealed`
+   */
+  readonly openSealed: (sealed: string, options?: VerifyOptions) => Promise<AccessTokenClaims>
+  /** Whether it was made with `sealed`. */
+  readonly opensSealed: boolean
+  /**
    * Resolves once the keys are loaded and the revocations are FRESH. Tries for as long as it takes; bound it with a signal, e.g.
    * `AbortSignal.timeout(10_000)`. Rejects when the signal aborts or the verifier is closed.
    */

@@ -6,7 +6,7 @@ import { TokenRefused } from '../tokens/token-refused.ts'
 import type { Introspect } from './introspection.ts'
 import type { StalePolicy } from './options.ts'
 import { checkPolicy } from './read-options.ts'
-import { checkRights } from './required-rights.ts'
+import { checkAuthAge, checkRights } from './required-rights.ts'
 import { applyStalePolicy } from './stale-policy.ts'
 import type { Verifier, VerifierState } from './verifier.ts'
 
@@ -17,7 +17,10 @@ export type Revocations = {
 }
 
 type Dependencies = {
+  /** Gets the token out of what it came in; undefined when the token came as it is. */
+  readonly open?: (sealed: string) => Promise<string>
   readonly check: (token: string) => Promise<CheckedToken>
+  readonly nowMs: () => number
   readonly state: () => VerifierState
   /** Undefined when revocations are not followed. */
   readonly revocations: Revocations | undefined
@@ -58,13 +61,15 @@ export const verifyWith = (deps: Dependencies): Verifier['verify'] => {
     refuseRevoked(checked, revocations)
   }
 
-  return async (token, options = {}): Promise<AccessTokenClaims> => {
+  return async (credential, options = {}): Promise<AccessTokenClaims> => {
     const policy = options.policy ?? deps.policy
     checkPolicy(policy)
+    checkAuthAge(options.maxAuthAgeSeconds)
     refuseUnlessReady()
+    const token = deps.open === undefined ? credential : await deps.open(credential)
     const checked = await deps.check(token)
     await refuseUnlessLive(token, checked, policy)
-    checkRights(checked.claims, options)
+    checkRights(checked.claims, options, deps.nowMs())
     return checked.claims
   }
 }

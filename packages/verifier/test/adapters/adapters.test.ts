@@ -128,6 +128,19 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
     )
   })
 
+  test('a sign-in that is too long ago is 401 with the age that the route allows, and a new one passes', async () => {
+    const { issuer, url } = await startGuarded(startServer)
+    const secondsAgo = (seconds: number) => Math.floor(Date.now() / 1000) - seconds
+    const old = await issuer.token({ auth_time: secondsAgo(330) })
+    const tooOld = `Bearer realm="api", error="insufficient_user_authentication", max_age="300"`
+    expect(await send(`${url}/recent`, bearer(old))).toMatchObject(
+      refused(401, 'authentication_too_old', tooOld),
+    )
+    expect((await send(`${url}/orders`, bearer(old))).status).toBe(200)
+    const recent = await issuer.token({ auth_time: secondsAgo(270) })
+    expect((await send(`${url}/recent`, bearer(recent))).status).toBe(200)
+  })
+
   test('R35: a token in the query or in a form is not looked at', async () => {
     const { issuer, url } = await startGuarded(startServer)
     const token = await issuer.token()

@@ -3,7 +3,12 @@ import { createServer, type IncomingMessage, type RequestListener } from 'node:h
 import { text } from 'node:stream/consumers'
 import express from 'express'
 import Fastify from 'fastify'
-import { claimsOf, cardea as expressGuards, type OnRefusal } from '../../src/express.ts'
+import {
+  claimsOf,
+  type ExpressOptions,
+  cardea as expressGuards,
+  type OnRefusal,
+} from '../../src/express.ts'
 import { cardea as fastifyPlugin } from '../../src/fastify.ts'
 import { cardea as fetchGuards } from '../../src/fetch.ts'
 import type { AccessTokenClaims, Verifier, VerifyOptions } from '../../src/index.ts'
@@ -16,6 +21,7 @@ export const routes: Readonly<Record<string, VerifyOptions>> = {
   '/bounded': { policy: { bounded: 60 } },
   '/introspect': { policy: 'introspect' },
   '/until-exp': { policy: 'accept-until-exp' },
+  '/recent': { maxAuthAgeSeconds: 300 },
 }
 
 export type GuardedServer = {
@@ -25,8 +31,11 @@ export type GuardedServer = {
   readonly stop: () => Promise<void>
 }
 
+/** Of the guards; those of the adapters for the ordinary tests. */
+export type ServedOptions = Pick<ExpressOptions, 'allowedOrigins' | 'credential'>
+
 /** Starts a server over real HTTP whose `routes` answer with the claims of the caller, and `/ready`. */
-export type StartServer = (verifier: Verifier) => Promise<GuardedServer>
+export type StartServer = (verifier: Verifier, options?: ServedOptions) => Promise<GuardedServer>
 
 const listen = async (listener: RequestListener) => {
   const server = createServer(listener).listen(0, '127.0.0.1')
@@ -49,14 +58,14 @@ const collect = (): { surprises: unknown[]; onRefusal: OnRefusal } => {
   return { surprises, onRefusal }
 }
 
-const startFastify: StartServer = async (verifier) => {
+const startFastify: StartServer = async (verifier, options = {}) => {
   const surprises: unknown[] = []
   const write = (line: string) => {
     const { level, msg } = JSON.parse(line)
     if (level >= 50) surprises.push(msg)
   }
   const app = Fastify({ logger: { stream: { write } } })
-  await app.register(fastifyPlugin, { verifier, readinessPath: '/ready' })
+  await app.register(fastifyPlugin, { verifier, readinessPath: '/ready', ...options })
   for (const [path, requirements] of Object.entries(routes)) {
     app.all(path, { onRequest: app.protect(requirements) }, (request) => request.auth)
   }
@@ -64,9 +73,9 @@ const startFastify: StartServer = async (verifier) => {
   return { url, surprises, stop: () => app.close() }
 }
 
-const startExpress: StartServer = async (verifier) => {
+const startExpress: StartServer = async (verifier, options = {}) => {
   const { surprises, onRefusal } = collect()
-  const { protect, readiness } = expressGuards(verifier, { onRefusal })
+  const { protect, readiness } = expressGuards(verifier, { onRefusal, ...options })
   const app = express()
   app.use(express.urlencoded())
   app.get('/ready', readiness)
@@ -79,9 +88,9 @@ const startExpress: StartServer = async (verifier) => {
 }
 
 /** Without any framework, as Connect, Polka and others call middleware. */
-const startPlain: StartServer = async (verifier) => {
+const startPlain: StartServer = async (verifier, options = {}) => {
   const { surprises, onRefusal } = collect()
-  const { protect, readiness } = expressGuards(verifier, { onRefusal })
+  const { protect, readiness } = expressGuards(verifier, { onRefusal, ...options })
   const guards = new Map(
     Object.entries(routes).map(([path, requirements]) => [path, protect(requirements)]),
   )
@@ -106,9 +115,9 @@ const asRequest = async (message: IncomingMessage): Promise<Request> => {
   return new Request(`http://${message.headers.host}${message.url}`, init)
 }
 
-const startFetch: StartServer = async (verifier) => {
+const startFetch: StartServer = async (verifier, options = {}) => {
   const { surprises, onRefusal } = collect()
-  const { protect, readiness } = fetchGuards(verifier, { onRefusal })
+  const { protect, readiness } = fetchGuards(verifier, { onRefusal, ...options })
   const guards = new Map(
     Object.entries(routes).map(([path, requirements]) => [path, protect(requirements)]),
   )

@@ -30,6 +30,10 @@ test('requirements that cannot be are found when a route is made', () => {
     { scopes: ['orders"'] },
     { scopes: ['a\r\nset-cookie: b'] },
     { role: ['admin'] },
+    { maxAuthAge: 300 },
+    { maxAuthAgeSeconds: 0 },
+    { maxAuthAgeSeconds: '300' },
+    { maxAuthAgeSeconds: Number.NaN },
     { scope: ['orders:read'] },
   ]
   for (const guards of [expressGuards(refusing), fetchGuards(refusing)]) {
@@ -45,6 +49,29 @@ test('a realm that would break out of the challenge is refused at once', () => {
   for (const realm of ['a"b', 'a\\b', 'a\nb', 'ä', '']) {
     expect(() => expressGuards(refusing, { realm }), realm).toThrow(TypeError)
     expect(() => fetchGuards(refusing, { realm }), realm).toThrow(TypeError)
+  }
+})
+
+test('a guard of sealed cookies that cannot work is refused at once', () => {
+  const sealing = { ...refusing, openSealed: refusing.verify, opensSealed: true }
+  const wrong: readonly unknown[] = [
+    { credential: 'cookie' },
+    { credential: 'sealed-cookie', allowedOrigins: 'https://app.example.com' },
+    { credential: 'sealed-cookie', allowedOrigins: ['https://app.example.com/'] },
+    { credential: 'sealed-cookie', allowedOrigins: ['null'] },
+    { credential: 'sealed-cookie', allowedOrigins: ['*'] },
+    { credential: 'sealed-cookie', allowedOrigins: ['app.example.com'] },
+  ]
+  for (const guards of [expressGuards, fetchGuards]) {
+    for (const options of wrong) {
+      const make = () => Reflect.apply(guards, undefined, [sealing, options])
+      expect(make, JSON.stringify(options)).toThrow(TypeError)
+    }
+    // A verifier without keys would answer 500 to everyone.
+    for (const verifier of [refusing, { ...sealing, opensSealed: false }]) {
+      expect(() => guards(verifier, { credential: 'sealed-cookie' })).toThrow(TypeError)
+    }
+    guards(sealing, { credential: 'sealed-cookie', allowedOrigins: ['https://app.example.com'] })
   }
 })
 

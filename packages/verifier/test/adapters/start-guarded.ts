@@ -2,7 +2,7 @@ import { onTestFinished } from 'vitest'
 import { createVerifier, type Verifier } from '../../src/index.ts'
 import { systemClock } from '../../src/system-clock.ts'
 import { startIssuer, type TestIssuer } from '../support/issuer.ts'
-import type { StartServer } from './guarded-servers.ts'
+import type { ServedOptions, StartServer } from './guarded-servers.ts'
 
 export type Guarded = {
   readonly issuer: TestIssuer
@@ -18,12 +18,14 @@ type Options = {
   readonly away?: boolean
   /** Puts something else in the place of the verifier that the guards ask. */
   readonly replace?: (verifier: Verifier) => Verifier
+  readonly sealedKeys?: readonly string[]
+  readonly guards?: ServedOptions
 }
 
 /** An issuer, a verifier that follows it, and a server that is guarded by it; all end with the test. */
 export const startGuarded = async (
   startServer: StartServer,
-  { away = false, replace = (verifier) => verifier }: Options = {},
+  { away = false, replace = (verifier) => verifier, sealedKeys, guards }: Options = {},
 ): Promise<Guarded> => {
   const issuer = await startIssuer()
   onTestFinished(issuer.stop)
@@ -33,10 +35,11 @@ export const startGuarded = async (
     issuer: issuer.url,
     audience: issuer.audience,
     client: issuer.client,
+    ...(sealedKeys !== undefined && { sealed: { keys: sealedKeys } }),
     clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + skippedMs },
   })
   onTestFinished(() => verifier.close())
-  const { url, surprises, stop } = await startServer(replace(verifier))
+  const { url, surprises, stop } = await startServer(replace(verifier), guards)
   onTestFinished(stop)
   if (!away) await verifier.ready()
   const skipSeconds = (seconds: number) => {

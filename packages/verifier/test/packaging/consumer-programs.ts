@@ -3,15 +3,16 @@ const doors = ['express', 'fastify', 'fetch', 'replica', 'wire']
 
 const verify = `
 const main = async () => {
-  const [issuer, audience, id, secret, token] = process.argv.slice(2)
-  const verifier = createVerifier({ issuer, audience, client: { id, secret } })
+  const [issuer, audience, id, secret, token, key, sealed] = process.argv.slice(2)
+  const verifier = createVerifier({ issuer, audience, client: { id, secret }, sealed: { keys: [key] } })
   await verifier.ready()
   const { sub } = await verifier.verify(token)
+  const { sub: sealedSub } = await verifier.openSealed(sealed)
   const refusal = await verifier.verify(token + 'x').catch((error) => error)
   await verifier.close()
   const isVerifierError = refusal instanceof VerifierError
   const names = [${doors.join(', ')}].map((door) => Object.keys(door).toSorted())
-  process.stdout.write(JSON.stringify({ sub, isVerifierError, names }))
+  process.stdout.write(JSON.stringify({ sub, sealedSub, isVerifierError, names }))
 }
 void main()
 `

@@ -24,6 +24,15 @@ export const check = async (token: string): Promise<AccessTokenClaims | number> 
     throw error
   }
 }
+
+const opening = createVerifier({
+  issuer: 'https://a.example', audience: 'b', revocations: 'off', sealed: { keys: ['A'.repeat(43)] },
+})
+export const open = async (value: string): Promise<string> =>
+  opening.opensSealed ? (await opening.openSealed(value, { maxAuthAgeSeconds: 300 })).sub : ''
+expressGuards(opening, { credential: 'sealed-cookie', allowedOrigins: ['https://a.example'] }).protect()
+fetchGuards(opening, { credential: 'sealed-cookie' }).protect({ maxAuthAgeSeconds: 300 })
+
 verifier.on('snapshot', ({ entries, reason }) => [entries * 2, reason === 'gap'])
 
 export const fastify = async () => {
@@ -35,7 +44,7 @@ export const fastify = async () => {
     (request) => [request.params.id, request.auth.aep[1] + 1, app.verifier.stats().keys],
   )
   const other = Fastify({ http2: true })
-  await other.register(fastifyPlugin, { verifier, realm: 'orders' })
+  await other.register(fastifyPlugin, { verifier: opening, realm: 'orders', credential: 'sealed-cookie' })
   other.get('/', { onRequest: other.protect() }, (request) => request.auth.sub)
 }
 
@@ -82,6 +91,8 @@ createVerifier({ issuer, audience: 'orders', client, polcy: 'deny' }) // TS2561
 const verifier = createVerifier({ issuer, audience: 'orders', client })
 verifier.verify('token', { role: ['admin'] }) // TS2561
 verifier.verify('token', { roles: 'admin' }) // TS2322
+verifier.verify('token', { maxAuthAge: 300 }) // TS2353
+createVerifier({ issuer, audience: 'orders', client, sealed: ['key'] }) // TS2322
 verifier.verify('token').sub // TS2339
 verifier.on('stale', () => undefined) // TS2345
 new VerifierError('token_stolen') // TS2345
@@ -96,6 +107,7 @@ const app = Fastify()
 await app.register(fastifyPlugin, { issuer, audience: 'orders', client, policy: 'never' }) // TS2769
 app.get('/', { onRequest: app.protect({ policy: 'never' }) }, (request) => request.auth.sub) // TS2322
 app.get('/', (request) => { request.auth = claims }) // TS2540
+expressGuards(verifier, { credential: 'cookie' }) // TS2322
 expressGuards(verifier).protect({ scope: ['orders:read'] }) // TS2561
 const found = await fetchGuards(verifier).protect()(new Request(issuer))
 found.claims // TS2339

@@ -12,6 +12,7 @@ import * as fetch from '../../src/fetch.ts'
 import * as replica from '../../src/replica.ts'
 import * as wire from '../../src/wire.ts'
 import { startIssuer } from '../support/issuer.ts'
+import { newSealedKey, seal } from '../support/sealed.ts'
 import { programs } from './consumer-programs.ts'
 import { mustCompile, mustNotCompile } from './consumer-types.ts'
 import { type PackedPackage, packAndInstall, packageFolder } from './packed-package.ts'
@@ -93,13 +94,16 @@ describe.each(nodes)('installed, under Node %s', (_version, node = '') => {
       await writeFile(join(packed.consumer, name), program)
       const sub = 'AAAAAAAAAAAAAAAAAAAAAA'
       const { url, audience, client, token } = issuer
-      const values = [url, audience, client.id, client.secret, await token({ sub })]
+      const key = await newSealedKey()
+      const values = [url, audience, client.id, client.secret, await token({ sub }), key.text]
+      values.push(await seal(await token({ sub }), key))
       const { stdout } = await run(node, [name, ...values], {
         cwd: packed.consumer,
         timeout: 20_000,
       })
       expect(JSON.parse(stdout)).toEqual({
         sub,
+        sealedSub: sub,
         isVerifierError: true,
         names: [express, fastify, fetch, replica, wire].map((door) => Object.keys(door).toSorted()),
       })

@@ -30,8 +30,10 @@ describe('the README', () => {
       token_invalid: true,
       token_expired: true,
       token_revoked: true,
+      authentication_too_old: true,
       insufficient_scope: true,
       insufficient_role: true,
+      forbidden_origin: true,
       revocation_state_unknown: true,
       keys_unavailable: true,
       not_ready: true,
@@ -71,6 +73,7 @@ describe('the README', () => {
       client: true,
       endpoint: true,
       revocations: true,
+      sealed: true,
       policy: true,
       maxCachedTokens: true,
       introspectionTimeoutMs: true,
@@ -83,7 +86,12 @@ describe('the README', () => {
   })
 
   test('lists everything that a route can ask for', () => {
-    const members = namesOf<keyof VerifyOptions>({ scopes: true, roles: true, policy: true })
+    const members = namesOf<keyof VerifyOptions>({
+      scopes: true,
+      roles: true,
+      maxAuthAgeSeconds: true,
+      policy: true,
+    })
     expect(namesIn('Guard routes')).toEqual(members)
   })
 

@@ -46,6 +46,15 @@ describe('createVerifier', () => {
     'an endpoint of another scheme': { endpoint: 'file:///etc/passwd' },
     'a cache of a negative size': { maxCachedTokens: -1 },
     'a cache of half a token': { maxCachedTokens: 1.5 },
+    'sealed without keys': { sealed: {} },
+    'sealed keys that are no list': { sealed: { keys: 'A'.repeat(43) } },
+    'an empty list of sealed keys': { sealed: { keys: [] } },
+    'a sealed key that is too short': { sealed: { keys: ['A'.repeat(42)] } },
+    'a sealed key that is too long': { sealed: { keys: ['A'.repeat(86)] } },
+    'a sealed key of another spelling': { sealed: { keys: [`${'A'.repeat(42)}B`] } },
+    'a sealed key with padding': { sealed: { keys: [`${'A'.repeat(43)}=`] } },
+    'a sealed key as a JWK': { sealed: { keys: [{ kty: 'oct', k: 'A'.repeat(43) }] } },
+    'nothing as sealed': { sealed: null },
     'no time for introspection': { introspectionTimeoutMs: 0 },
   }
 
@@ -57,6 +66,16 @@ describe('createVerifier', () => {
     for (const changes of [{ issuer: 'nothing' }, { policy: 'allow' }, { audience: [] }]) {
       expect(() => build(changes)).not.toThrow(client.secret)
     }
+  })
+
+  test('never shows a sealed key in its refusals', () => {
+    const almost = 'k'.repeat(44)
+    expect(() => build({ sealed: { keys: [almost] } })).toThrow(/sealed\.keys/)
+    expect(() => build({ sealed: { keys: [almost] } })).not.toThrow(almost)
+  })
+
+  test('takes several sealed keys', async () => {
+    await accepts({ sealed: { keys: ['A'.repeat(43), `${'B'.repeat(42)}A`] } })
   })
 
   test('takes https, the loopback over http, and http elsewhere only when told so', async () => {

@@ -7,14 +7,13 @@ import {
   type createAccount,
   describeAccount,
   parseEmail,
-} from '../accounts/index.ts'
-import type { Actor, AuditTrail, RequestFacts } from '../audit/index.ts'
-import { callerOf } from '../http/access.ts'
-import { clientFacts } from '../http/client-facts.ts'
-import { httpErrors } from '../http/errors.ts'
-import type { Clock } from '../lib/clock.ts'
-import { describeSession, type SessionStore } from '../sessions/index.ts'
-import type { RevokeTarget, revoke } from './revoke.ts'
+} from '../../accounts/index.ts'
+import type { AuditTrail } from '../../audit/index.ts'
+import { callerOf } from '../../http/access.ts'
+import { httpErrors } from '../../http/errors.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { describeSession, type SessionStore } from '../../sessions/index.ts'
+import type { RevokeTarget, revoke } from '../revoke.ts'
 import {
   accountSessionsSchema,
   changeAccountSchema,
@@ -22,7 +21,8 @@ import {
   listAccountsSchema,
   type RevokeBody,
   revokeSchema,
-} from './schemas.ts'
+} from '../schemas.ts'
+import { operatorOf } from './operator.ts'
 
 export type AdminRouteDeps = {
   readonly clock: Clock
@@ -37,11 +37,6 @@ export type AdminRouteDeps = {
 const access = 'operator'
 
 const pageSize = 100
-
-const operatorOf = (request: FastifyRequest): { actor: Actor; client: RequestFacts } => ({
-  actor: { kind: 'account', accountId: callerOf(request).accountId },
-  client: clientFacts(request),
-})
 
 /** @throws invalid_request unless exactly one target is named */
 const targetOf = ({ sub, email, sid, jti, kid, everyone }: RevokeBody): RevokeTarget => {

@@ -1,0 +1,50 @@
+import { keyLabels } from '../keys/index.ts'
+import {
+  checkCookieSession,
+  cookieAuthentication,
+  cookieSessionRoutes,
+  endCookieSession,
+  handleCodec,
+  issueCookie,
+  issueRenewedCookie,
+  type OpenedSession,
+  replaceSessionData,
+} from '../sessions/index.ts'
+import type { Core } from './core.ts'
+
+/** What looks a session cookie up, and the routes that only one opens. */
+export const composeCookieSessions = (core: Core) => {
+  const { machine, ring, revocations, inTransaction, cookieSessions } = core
+  const { clock, report } = machine
+  const { store, copies, keeper, uses } = cookieSessions
+  // Its own MAC key: a refresh token can never be passed off as a session cookie, nor the other way round.
+  const codec = handleCodec(ring.derive(keyLabels.sessionHandle))
+  const check = checkCookieSession({
+    clock,
+    codec,
+    replica: revocations.replica,
+    sessions: store,
+    copies,
+    onUse: uses.note,
+    onError: (error) => report(error, 'a session was not copied'),
+  })
+  const acts = { clock, codec, inTransaction }
+  return {
+    codec,
+    check,
+    keeper,
+    authenticate: cookieAuthentication(check),
+    issueCookie: ({ facts, absoluteExpiresAtMs, secret }: OpenedSession) =>
+      issueCookie(acts, { ...facts, absoluteExpiresAtMs }, secret),
+    /** After a step-up. */
+    issueRenewed: issueRenewedCookie({ ...acts, keeper }),
+    logOut: endCookieSession(acts, 'logout'),
+    endReplaced: endCookieSession(acts, 'replaced'),
+    routes: [
+      cookieSessionRoutes({
+        codec,
+        replaceData: replaceSessionData({ clock, sessions: store, keeper }),
+      }),
+    ],
+  }
+}

@@ -1,0 +1,54 @@
+import {
+  checkAccess,
+  formTokens,
+  forwardAuthRoutes,
+  loginPageRoutes,
+  mintForUpstream,
+  returnTokens,
+} from '../forward-auth/index.ts'
+import { trustedPeers } from '../http/trusted-peers.ts'
+import { keyLabels } from '../keys/index.ts'
+import type { LoginRouteDeps } from '../login/index.ts'
+import type { CheckBearer } from '../revocation/index.ts'
+import type { CheckCookieSession } from '../sessions/index.ts'
+import type { mintAccessToken } from '../tokens/index.ts'
+import type { Core } from './core.ts'
+
+export type ForwardAuthParts = {
+  readonly checkBearer: CheckBearer
+  readonly checkCookieSession: CheckCookieSession
+  readonly mint: ReturnType<typeof mintAccessToken>
+  /** What `POST /login` signs in with. */
+  readonly signIn: Pick<LoginRouteDeps, 'logIn' | 'issueCookie' | 'endReplaced'>
+}
+
+/** What a reverse proxy asks, and the page that it sends people to. */
+export const composeForwardAuth = (
+  { config, machine, ring, keys }: Core,
+  { checkBearer, checkCookieSession, mint, signIn }: ForwardAuthParts,
+) => {
+  const { clock, random } = machine
+  const [firstAudience = config.issuer, ...others] = config.audiences
+  const returns = returnTokens(ring.derive(keyLabels.returnAddress), clock)
+  const { readyToSign } = keys
+  return [
+    forwardAuthRoutes({
+      check: checkAccess({
+        clock,
+        checkBearer,
+        checkCookieSession,
+        mintForUpstream: mintForUpstream({ mint, readyToSign }),
+      }),
+      returns,
+      isTrustedPeer: trustedPeers(config.trustedProxies),
+      audiences: [firstAudience, ...others],
+    }),
+    loginPageRoutes({
+      ...signIn,
+      returns,
+      checkCookieSession,
+      forms: formTokens(ring.derive(keyLabels.loginForm)),
+      random,
+    }),
+  ]
+}

@@ -1,0 +1,80 @@
+import { keyLabels } from '../keys/index.ts'
+import {
+  deviceTokens,
+  type LogInInput,
+  type LoginRouteDeps,
+  logIn,
+  loginLimitRules,
+  loginRoutes,
+  memoryLoginLimits,
+  reauthenticate,
+  reauthenticateRoutes,
+  redisLoginLimits,
+} from '../login/index.ts'
+import { openSession } from '../sessions/index.ts'
+import type { composeCookieSessions } from './cookie-sessions.ts'
+import type { Core } from './core.ts'
+import type { composeSealed } from './sealed.ts'
+
+export type LoginParts = {
+  readonly cookies: ReturnType<typeof composeCookieSessions>
+  readonly sealed: ReturnType<typeof composeSealed>
+  readonly issue: LoginRouteDeps['issue']
+}
+
+const limitsFor = ({ config, machine, redis, ring }: Core) => {
+  const [identifierKey] = ring.derive(keyLabels.limitIdentifier)
+  const options = {
+    clock: machine.clock,
+    identifierKey: identifierKey.key,
+    rules: loginLimitRules({
+      perSource: config.loginFailuresPerSource,
+      perNetwork: config.loginFailuresPerNetwork,
+      global: config.loginFailuresGlobal,
+    }),
+    onError: (error: unknown) => machine.report(error, 'limits are counted in this process'),
+  }
+  return redis ? redisLoginLimits({ ...options, client: redis.client }) : memoryLoginLimits(options)
+}
+
+/** Signing in, for sessions of all kinds, and proving again who one is. */
+export const composeLogin = (core: Core, { cookies, sealed, issue }: LoginParts) => {
+  const { config, machine, ring, stores, inTransaction, hasher, keys } = core
+  const { clock, random } = machine
+  const acts = {
+    ...config,
+    clock,
+    hasher,
+    inTransaction,
+    accounts: stores.accounts,
+    limits: limitsFor(core),
+    devices: deviceTokens(ring.derive(keyLabels.device), random, clock),
+  }
+  const idleSeconds = config.sessionIdleSeconds
+  const open = openSession(random, {
+    idleSeconds,
+    absoluteSeconds: config.sessionAbsoluteSeconds,
+    perAccount: config.sessionsPerAccount,
+  })
+  const signIn = logIn({ ...acts, open: sealed.openOnlySealable(open) })
+  const { issueCookie, endReplaced, issueRenewed } = cookies
+  const signInParts = {
+    logIn: async (input: LogInInput) => {
+      // A session that is kept by a cookie needs no key to sign with.
+      if (input.kind !== 'cookie') await keys.readyToSign()
+      return signIn(input)
+    },
+    issueCookie,
+    endReplaced,
+  }
+  return {
+    /** What the login page signs in with. */
+    signInParts,
+    routes: [
+      loginRoutes({ ...signInParts, issue, answerSealed: sealed.answer }),
+      reauthenticateRoutes({
+        reauthenticate: reauthenticate({ ...acts, issueRenewed, idleSeconds }),
+      }),
+    ],
+  }
+}

@@ -1,0 +1,68 @@
+import type { Log } from '../http/log.ts'
+import { keyLabels } from '../keys/index.ts'
+import { firstParty } from '../login/index.ts'
+import {
+  authenticateServiceClient,
+  grantClientCredentials,
+  grantRefreshToken,
+  introspectRoutes,
+  introspectToken,
+  metadataRoutes,
+  revokeRoutes,
+  revokeToken,
+  tokenRoutes,
+} from '../oauth/index.ts'
+import type { CheckBearer } from '../revocation/index.ts'
+import { handleCodec, type refreshSession } from '../sessions/index.ts'
+import type { MintAccessToken } from '../tokens/index.ts'
+import type { Core } from './core.ts'
+
+export type OauthParts = {
+  readonly log: Log
+  readonly mint: MintAccessToken
+  /** Of tokens of people and of services. */
+  readonly check: CheckBearer
+  /** Ready to sign before it consumes anything. */
+  readonly refresh: ReturnType<typeof refreshSession>
+}
+
+/** Who a service client is, and the routes that speak OAuth. */
+export const composeOauth = (core: Core, { log, mint, check, refresh }: OauthParts) => {
+  const { config, machine, ring, stores, keys, reference, inTransaction } = core
+  const { clock } = machine
+  const { issuer } = config
+  const clients = core.serviceClients.store
+  const authenticateService = authenticateServiceClient({ clock, clients })
+  const edge = { authenticateService, publicClientId: firstParty }
+  const grantToClient = grantClientCredentials({
+    clients,
+    mint,
+    audiences: [...config.audiences, issuer],
+  })
+  const revoke = revokeToken({
+    clock,
+    inTransaction,
+    sessions: stores.sessions,
+    check,
+    codec: handleCodec(ring.derive(keyLabels.refreshHandle)),
+    cookieCodec: handleCodec(ring.derive(keyLabels.sessionHandle)),
+  })
+  return {
+    authenticateService,
+    routes: [
+      metadataRoutes({ issuer }),
+      introspectRoutes({ introspect: introspectToken({ clock, check }) }),
+      tokenRoutes({
+        ...edge,
+        reference,
+        log,
+        grantToClient: async (input) => {
+          await keys.readyToSign()
+          return grantToClient(input)
+        },
+        grantToHolder: grantRefreshToken({ refresh }),
+      }),
+      revokeRoutes({ ...edge, revoke }),
+    ],
+  }
+}

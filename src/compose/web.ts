@@ -1,0 +1,126 @@
+import { accountRoutes } from '../accounts/index.ts'
+import { adminClientRoutes, adminRoutes } from '../admin/index.ts'
+import { healthRoutes } from '../health/index.ts'
+import type { Caller } from '../http/access.ts'
+import type { Log } from '../http/log.ts'
+import { keyLabels, type SigningKeys } from '../keys/index.ts'
+import { revocationRoutes } from '../revocation/index.ts'
+import {
+  adminScope,
+  endOwnSession,
+  endOwnSessions,
+  endPresentedSession,
+  handleCodec,
+  issueTokens,
+  logOut,
+  logoutRoutes,
+  operatorRole,
+  ownSessionRoutes,
+  refreshRoutes,
+  refreshSession,
+} from '../sessions/index.ts'
+import { type AccessTokenClaims, mintAccessToken } from '../tokens/index.ts'
+import { anyBearerCheck, personBearerCheck } from './bearer.ts'
+import { composeCookieSessions } from './cookie-sessions.ts'
+import type { Core } from './core.ts'
+import { composeForwardAuth } from './forward-auth.ts'
+import { composeLogin } from './login.ts'
+import { composeOauth } from './oauth.ts'
+import { composeSealed } from './sealed.ts'
+
+const callerFrom = (claims: AccessTokenClaims): Caller => ({
+  accountId: claims.sub,
+  sessionId: claims.sid,
+  tokenId: claims.jti,
+  roles: claims.roles,
+  scopes: claims.scope.split(' '),
+  audience: typeof claims.aud === 'string' ? [claims.aud] : claims.aud,
+})
+
+/** A refusal after a refresh token was consumed would end in a retry that looks like theft: whether there is a key to sign with comes first. */
+const onceReadyToSign =
+  <Input, Output>({ readyToSign }: SigningKeys, act: (input: Input) => Promise<Output>) =>
+  async (input: Input): Promise<Output> => {
+    await readyToSign()
+    return act(input)
+  }
+
+const healthOf = ({ database, redis, revocations }: Core) =>
+  healthRoutes({
+    postgres: database.ping,
+    redis: redis?.ping,
+    knowsRevocations: () => revocations.replica.state() !== 'LOADING',
+  })
+
+/** Not with a token meant for another service: that service could have kept it. */
+const mayOperateAt =
+  (issuer: string) =>
+  ({ roles, scopes, audience }: Caller): boolean =>
+    roles.includes(operatorRole) && scopes.includes(adminScope) && audience.includes(issuer)
+
+/** The service's routes and what its edge needs to know who calls. */
+export const composeService = async (core: Core, log: Log) => {
+  const { config, machine, stores, inTransaction, reference, ring, keys } = core
+  const { clock, random } = machine
+  const { issuer } = config
+  await keys.open()
+  const cookies = composeCookieSessions(core)
+  const codec = handleCodec(ring.derive(keyLabels.refreshHandle))
+  const mint = mintAccessToken({ ...config, ...machine, signer: keys.signer })
+  const { sessions, accounts, audit } = stores
+  const checkToken = anyBearerCheck(core)
+  const checkBearer = personBearerCheck(checkToken)
+  const authenticate = async (token: string) => callerFrom(await checkBearer(token))
+  const acts = { clock, random, codec, mint, sessions, accounts, inTransaction }
+  const sealed = composeSealed(ring, ({ facts, secret }) => issueTokens(acts, facts, secret))
+  const refresh = refreshSession({
+    ...acts,
+    graceSeconds: config.refreshGraceSeconds,
+    idleSeconds: config.sessionIdleSeconds,
+  })
+  const readyRefresh = onceReadyToSign(keys, refresh)
+  const oauth = composeOauth(core, { log, mint, check: checkToken, refresh: readyRefresh })
+  const login = composeLogin(core, {
+    cookies,
+    sealed,
+    issue: (facts, secret) => issueTokens(acts, facts, secret),
+  })
+  return {
+    authenticate,
+    authenticateCookie: cookies.authenticate,
+    mayOperate: mayOperateAt(issuer),
+    authenticateService: oauth.authenticateService,
+    warnings: keys.warnings(),
+    routes: [
+      keys.routes,
+      revocationRoutes(core.revocations),
+      ...oauth.routes,
+      ...login.routes,
+      refreshRoutes({ refresh: readyRefresh, reference, log, answerSealed: sealed.answer }),
+      logoutRoutes({
+        endPresented: endPresentedSession(acts),
+        endPresentedCookie: cookies.logOut,
+        logOut: logOut(acts),
+        authenticate,
+      }),
+      ownSessionRoutes({ ...acts, endOne: endOwnSession(acts), endAll: endOwnSessions(acts) }),
+      ...cookies.routes,
+      ...composeForwardAuth(core, {
+        checkBearer,
+        checkCookieSession: cookies.check,
+        mint,
+        signIn: login.signInParts,
+      }),
+      accountRoutes({ accounts }),
+      adminRoutes({
+        ...acts,
+        audit,
+        create: core.createAccount,
+        change: core.changeAccount,
+        revoke: core.revoke,
+      }),
+      adminClientRoutes(core.serviceClients),
+      healthOf(core),
+    ],
+  }
+}

@@ -1,0 +1,95 @@
+import { type Static, Type } from 'typebox'
+import { roleSchema } from '../accounts/index.ts'
+import { problemResponses } from '../http/problem.ts'
+
+/** No body at all; `null` would be sent as the word. */
+const empty = (description: string) => Type.Unsafe<undefined>({ type: 'null', description })
+
+const forwardAuthQuery = Type.Object(
+  {
+    role: Type.Optional(
+      Type.Union([roleSchema, Type.Array(roleSchema, { maxItems: 32, uniqueItems: true })], {
+        description: 'Only accounts with this role; several: with any of them',
+      }),
+    ),
+    max_age: Type.Optional(
+      Type.String({
+        pattern: '^[1-9][0-9]{0,8}$',
+        description: 'Seconds since the person last proved who they are, at most',
+      }),
+    ),
+    token: Type.Optional(
+      Type.Literal('1', { description: 'Answer with an access token for the upstream' }),
+    ),
+    audience: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 512,
+        description: 'Which service is asked for: a bearer token must be for it',
+      }),
+    ),
+    login: Type.Optional(
+      Type.Literal('redirect', { description: 'Send people who want a page to the login page' }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+export type ForwardAuthQuery = Static<typeof forwardAuthQuery>
+
+export const forwardAuthSchema = {
+  summary: 'Whether a request that a proxy holds may pass, and as whom',
+  querystring: forwardAuthQuery,
+  response: {
+    200: empty('It may; the headers X-Auth-* say who asks'),
+    302: empty('To the login page'),
+    ...problemResponses(400, 401, 403, 503),
+  },
+}
+
+const page = (description: string) => ({
+  description,
+  content: { 'text/html': { schema: Type.String() } },
+})
+
+export const loginPageSchema = {
+  summary: 'The login page, for browsers',
+  // Whatever else a link carries leads to the page all the same.
+  querystring: Type.Object({
+    return: Type.Optional(Type.Unknown({ description: 'A signed return address' })),
+  }),
+  response: {
+    200: page('The form'),
+    303: empty('Signed in already: to the return address'),
+    400: page('The form, and what is wrong'),
+    ...problemResponses(405),
+    503: page('The form, and what is wrong'),
+  },
+}
+
+export const loginFormSchema = {
+  summary: 'Sign in with the form of the login page',
+  consumes: ['application/x-www-form-urlencoded'],
+  // Without bounds: what is too long is told in words, by whoever knows the reason; a body has 8 KiB at most.
+  body: Type.Object(
+    {
+      email: Type.Optional(Type.String()),
+      password: Type.Optional(Type.String()),
+      form: Type.Optional(Type.String({ description: 'From the page, with its cookie' })),
+      return: Type.Optional(Type.String({ description: 'A signed return address' })),
+    },
+    { additionalProperties: false },
+  ),
+  response: {
+    303: empty('Signed in: to the return address'),
+    400: page('The form, and what is wrong'),
+    401: page('The form, and what is wrong'),
+    403: page('A new form'),
+    413: page('A new form'),
+    415: page('A new form'),
+    429: page('The form, and how long to wait'),
+    503: page('The form, and what is wrong'),
+  },
+}
+
+export type LoginForm = Static<typeof loginFormSchema.body>

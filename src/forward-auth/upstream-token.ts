@@ -1,0 +1,30 @@
+import type { CookieSession } from '../sessions/index.ts'
+import { adminScope, scopeAtSignIn } from '../sessions/index.ts'
+import type { AccessTokenClaims, MintedToken, TokenSubject } from '../tokens/index.ts'
+
+/** The scope that every person's token has: nothing that opens operator routes, whatever the roles. */
+const plainScope = scopeAtSignIn([], '', '')
+
+export type UpstreamTokenDeps = {
+  readonly mint: (subject: TokenSubject) => MintedToken
+  /** Awaited before anything is signed; throws `signing_keys_unavailable`. */
+  readonly readyToSign: () => Promise<void>
+}
+
+/**
+ * A fresh access token of a cookie session for the service behind the proxy. It never carries the scope `admin`: that service holds it,
+ * and could operate Cardea with it in the person's name.
+ * @throws signing_keys_unavailable
+ */
+export const mintForUpstream =
+  ({ mint, readyToSign }: UpstreamTokenDeps) =>
+  async (session: CookieSession, audience: string): Promise<string> => {
+    await readyToSign()
+    const { accountId, sessionId, clientId, roles, authenticatedAtMs, amr, acr, epochs } = session
+    const claims = { accountId, sessionId, clientId, roles, authenticatedAtMs, amr, acr, epochs }
+    return mint({ ...claims, audience, scope: plainScope }).token
+  }
+
+/** Whether the client's own token may go on to the service behind the proxy: made for it, and no operator's. */
+export const maySeeUpstream = ({ aud, scope }: AccessTokenClaims, audience: string): boolean =>
+  [aud].flat().includes(audience) && !scope.split(' ').includes(adminScope)

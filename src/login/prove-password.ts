@@ -1,0 +1,72 @@
+import type { AccountStores } from '../accounts/index.ts'
+import { AppError } from '../lib/app-error.ts'
+import type { InTransaction } from '../sessions/index.ts'
+import type { Attempt, Refusal } from './attempt.ts'
+import { loginErrors, TooManyAttempts } from './errors.ts'
+import { type JudgeDeps, judgePassword, type RightPassword } from './judge-password.ts'
+import type { AdmittedAttempt, LoginLimits } from './login-limits.ts'
+import { recordLimit, recordRefusal } from './record-refusal.ts'
+
+export type ProveDeps = JudgeDeps & {
+  readonly limits: LoginLimits
+  readonly inTransaction: InTransaction<AccountStores>
+}
+
+const admit = async (deps: ProveDeps, attempt: Attempt): Promise<AdmittedAttempt> => {
+  const { identity, client, deviceId } = attempt
+  try {
+    const { address } = client
+    return await deps.limits.admit({ identifier: identity.canonical, address, deviceId })
+  } catch (error) {
+    if (error instanceof TooManyAttempts) await recordLimit(deps.inTransaction)(error, attempt)
+    throw error
+  }
+}
+
+/** A log-in beside this one may have renewed the hash after this one was judged by it; it does so once. */
+const mostJudgements = 2
+
+/** A store that is away or a full queue is no wrong password, or an outage would lock the people out who try again in it. */
+const withdrawUnjudged = async (admitted: AdmittedAttempt, error: unknown): Promise<never> => {
+  if (error instanceof AppError && error.status === 503) await admitted.withdrawn()
+  throw error
+}
+
+/** Nor is a right one whose owner cannot be given what was asked for: their roles may not fit into that kind of session. */
+const withdrawRefused = async (admitted: AdmittedAttempt, error: unknown): Promise<never> => {
+  if (error instanceof AppError) await admitted.withdrawn()
+  throw error
+}
+
+/**
+ * Takes an attempt through limits, hashing and one answer for every refusal, and acts for whoever has the right password; `act` gives
+ * nothing when the account has changed since the password was judged. Limits come before any hashing, hashing before any transaction;
+ * unknown, wrong, disabled and locked pay the same hash, run the same statements and get the same answer.
+ * @throws invalid_password, too_many_attempts, invalid_credentials, server_busy, store_unavailable, and what `act` throws
+ */
+export const provePassword = (deps: ProveDeps) => {
+  const judge = judgePassword(deps)
+  const refuse = recordRefusal(deps.inTransaction)
+  return async <Outcome>(
+    attempt: Attempt,
+    act: (right: RightPassword) => Promise<Outcome | undefined>,
+  ): Promise<Outcome> => {
+    const admitted = await admit(deps, attempt)
+    let refusal: Refusal = 'account_disabled'
+    for (let turn = 0; turn < mostJudgements; turn += 1) {
+      const verdict = await judge(attempt).catch((error) => withdrawUnjudged(admitted, error))
+      if ('refusal' in verdict) {
+        refusal = verdict.refusal
+        break
+      }
+      const outcome = await act(verdict).catch((error) => withdrawRefused(admitted, error))
+      if (outcome !== undefined) {
+        await admitted.succeeded()
+        return outcome
+      }
+      if (!verdict.needsRehash) break
+    }
+    await refuse(refusal, attempt)
+    throw loginErrors.error('invalid_credentials')
+  }
+}

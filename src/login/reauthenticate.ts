@@ -1,0 +1,85 @@
+import type { AccountStores } from '../accounts/index.ts'
+import type { RequestFacts } from '../audit/index.ts'
+import type { Clock } from '../lib/clock.ts'
+import {
+  type CookieSession,
+  type CookieSessionStore,
+  type InTransaction,
+  type IssuedCookie,
+  sessionErrors,
+} from '../sessions/index.ts'
+import type { Attempt } from './attempt.ts'
+import { attemptOf } from './attempt-of.ts'
+import type { DeviceTokens } from './device-token.ts'
+import type { RightPassword } from './judge-password.ts'
+import { type ProveDeps, provePassword } from './prove-password.ts'
+
+type RenewalStores = AccountStores & {
+  readonly cookieSessions: Pick<CookieSessionStore, 'renew'>
+}
+
+export type ReauthenticateDeps = Omit<ProveDeps, 'inTransaction'> & {
+  readonly clock: Clock
+  readonly devices: Pick<DeviceTokens, 'read'>
+  readonly inTransaction: InTransaction<RenewalStores>
+  /** Makes the new handle, and the old one dead everywhere. */
+  readonly issueRenewed: (renewed: CookieSession, handle: string) => Promise<IssuedCookie>
+  readonly idleSeconds: number
+}
+
+export type ReauthenticateInput = {
+  readonly session: CookieSession
+  /** The handle that opened it. */
+  readonly handle: string
+  readonly password: string
+  readonly deviceToken: string | undefined
+  readonly client: RequestFacts
+}
+
+/**
+ * Renewal, count and entry in one transaction. Nothing when the account has changed since its password was judged; nothing in
+ * `renewed` when the session has.
+ */
+const renewFor = (
+  { clock, inTransaction, idleSeconds }: ReauthenticateDeps,
+  { sessionId, accountId, generation }: CookieSession,
+  { account, rehashed }: RightPassword,
+  { client, deviceId }: Attempt,
+): Promise<{ readonly renewed: CookieSession | undefined } | undefined> =>
+  inTransaction(async ({ accounts, cookieSessions, audit }) => {
+    const locked = await accounts.lock(accountId)
+    if (account.accountId !== accountId || locked?.password.phc !== account.password.phc) {
+      return undefined
+    }
+    const nowMs = clock.nowMs()
+    const idleExpiresAtMs = nowMs + idleSeconds * 1000
+    const renewed = await cookieSessions.renew({ sessionId, generation, nowMs, idleExpiresAtMs })
+    if (!renewed) return { renewed }
+    await accounts.recordLogin(accountId, rehashed)
+    await audit.record({
+      event: 'session_reauthenticated',
+      outcome: 'success',
+      actor: { kind: 'account', accountId },
+      accountId,
+      sessionId,
+      client,
+      details: { factor: 'password', knownDevice: deviceId !== undefined },
+    })
+    return { renewed }
+  })
+
+/**
+ * Step-up: the person behind a session cookie proves again who they are. The session goes on under a new handle, because whoever may
+ * hold a copy of the old one must not rise with its owner. Limits, hashing, answers and audit are those of a log-in; a refusal leaves
+ * the session as it was.
+ * @throws invalid_session when another request has renewed or ended it meanwhile, and all that `provePassword` throws
+ */
+export const reauthenticate = (deps: ReauthenticateDeps) => {
+  const prove = provePassword(deps)
+  return async ({ session, handle, ...rest }: ReauthenticateInput): Promise<IssuedCookie> => {
+    const attempt = attemptOf(deps.devices, { ...rest, email: session.email })
+    const { renewed } = await prove(attempt, (right) => renewFor(deps, session, right, attempt))
+    if (!renewed) throw sessionErrors.error('invalid_session')
+    return deps.issueRenewed(renewed, handle)
+  }
+}

@@ -1,0 +1,111 @@
+import { type Actor, actorText, type RequestFacts } from '../audit/index.ts'
+import { AppError } from '../lib/app-error.ts'
+import type { Clock } from '../lib/clock.ts'
+import {
+  endSession,
+  type HandleCodec,
+  type InTransaction,
+  type SessionStore,
+  type SessionStores,
+  sessionSecretDigest,
+} from '../sessions/index.ts'
+import { type AccessTokenClaims, isServiceToken } from '../tokens/index.ts'
+import { oauthErrors } from './errors.ts'
+
+export type RevokeTokenDeps = {
+  readonly clock: Clock
+  /** Reads refresh tokens. */
+  readonly codec: Pick<HandleCodec, 'read'>
+  /** Reads session cookies, which are no token of OAuth. */
+  readonly cookieCodec: Pick<HandleCodec, 'read'>
+  readonly sessions: Pick<SessionStore, 'find'>
+  /** The check of access tokens of every kind and audience: throws an `AppError` of status 401 for one that is no good. */
+  readonly check: (token: string) => Promise<AccessTokenClaims>
+  readonly inTransaction: InTransaction<SessionStores>
+}
+
+export type RevokeTokenInput = {
+  readonly token: string
+  /** Who presents it: the id of a client that has authenticated, or of the public one. */
+  readonly clientId: string
+  readonly client: RequestFacts
+}
+
+const reason = 'revoked'
+
+const demandOwner = (owner: string, presenter: string): void => {
+  if (owner !== presenter) throw oauthErrors.error('invalid_grant')
+}
+
+/** The session of a refresh token ends, whatever generation it is of. */
+const revokeRefreshToken = async (
+  { clock, sessions, inTransaction }: RevokeTokenDeps,
+  { sessionId, secret }: NonNullable<ReturnType<HandleCodec['read']>>,
+  { clientId, client }: RevokeTokenInput,
+): Promise<void> => {
+  const state = await sessions.find(sessionId, sessionSecretDigest(secret))
+  if (!state || state.ended) return
+  demandOwner(state.clientId, clientId)
+  // A browser's refresh token is the business of its cookie: whoever has it here got it past `HttpOnly`.
+  if (state.delivery !== 'body') throw oauthErrors.error('unsupported_token_type')
+  const actor = { kind: 'account', accountId: state.accountId } as const
+  const nowMs = clock.nowMs()
+  await inTransaction((stores) =>
+    endSession(stores, { sessionId, reason: 'logout', nowMs, actor, client }),
+  )
+}
+
+const checked = async (
+  { check }: RevokeTokenDeps,
+  token: string,
+): Promise<AccessTokenClaims | undefined> => {
+  try {
+    return await check(token)
+  } catch (error) {
+    if (error instanceof AppError && error.status === 401) return undefined
+    throw error
+  }
+}
+
+const revokeAccessToken = async (
+  { inTransaction }: RevokeTokenDeps,
+  claims: AccessTokenClaims,
+  { client }: RevokeTokenInput,
+): Promise<void> => {
+  const { sub, jti: tokenId, client_id: clientId } = claims
+  const isService = isServiceToken(claims)
+  const actor: Actor = isService
+    ? { kind: 'client', clientId }
+    : { kind: 'account', accountId: sub }
+  await inTransaction(async ({ revocations, audit }) => {
+    const seq = await revocations.appendTokenOnce({ tokenId, actor: actorText(actor), reason })
+    if (seq === undefined) return
+    await audit.record({
+      event: 'token_revoked',
+      outcome: 'success',
+      reason,
+      actor,
+      client,
+      ...(isService ? { details: { clientId } } : { accountId: sub }),
+    })
+  })
+}
+
+/**
+ * RFC 7009: takes back a token that its client has no more use for. A refresh token ends its session and condemns the access tokens of
+ * it; an access token dies alone. Unknown, malformed and dead tokens are no error (section 2.2): what was wanted is so.
+ *
+ * @returns after the commit
+ * @throws invalid_grant for a live token of another client, unsupported_token_type, store_unavailable
+ */
+export const revokeToken =
+  (deps: RevokeTokenDeps) =>
+  async (input: RevokeTokenInput): Promise<void> => {
+    const handle = deps.codec.read(input.token)
+    if (handle) return revokeRefreshToken(deps, handle, input)
+    if (deps.cookieCodec.read(input.token)) throw oauthErrors.error('unsupported_token_type')
+    const claims = await checked(deps, input.token)
+    if (!claims) return
+    demandOwner(claims.client_id, input.clientId)
+    await revokeAccessToken(deps, claims, input)
+  }

@@ -1,0 +1,117 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { Clock } from '../lib/clock.ts'
+import type { CookieSession } from './cookie-session.ts'
+import type { CookieSessionStore, PresentedCookie } from './cookie-session-store.ts'
+import { sessionErrors } from './errors.ts'
+import type { HandleCodec } from './handle.ts'
+import { readPresentedCookie } from './read-presented-cookie.ts'
+import { copyLifetimeMs, type SessionCopies, type SessionCopy } from './session-copies.ts'
+
+/** What this process knows of what was revoked. */
+export type KnownRevocations = {
+  /** Only `FRESH` promises that it is complete. */
+  readonly state: () => string
+  /** The kind of what covers a credential with these facts. */
+  readonly covers: (facts: {
+    readonly sub: string
+    readonly sid: string
+    readonly jti: string
+    readonly kid: string
+    readonly aep: readonly [number, number, number]
+  }) => string | undefined
+}
+
+export type CheckCookieSessionDeps = {
+  readonly clock: Clock
+  readonly codec: Pick<HandleCodec, 'read'>
+  readonly replica: KnownRevocations
+  readonly sessions: Pick<CookieSessionStore, 'look'>
+  readonly copies: SessionCopies | undefined
+  /** Told of every look-up that found a session. */
+  readonly onUse: (session: CookieSession) => void
+  /** Told of copies that could not be kept. */
+  readonly onError: (error: unknown) => void
+}
+
+/** Undefined: made up, ended, expired, revoked, of another generation, or of an account that is not active. */
+export type CheckCookieSession = (handle: string) => Promise<CookieSession | undefined>
+
+/** How often a row is read again whose roles changed in between: a race can do that once. */
+const attempts = 3
+
+/** A session has no token and no key: only its id, its account and its epochs can be revoked. */
+const noToken = { jti: '', kid: '' }
+
+const never = Number.MAX_SAFE_INTEGER
+
+/** All that a copy must be to stand for the row. */
+const fits = (
+  { session, secretDigest: digest, copiedAtMs }: SessionCopy,
+  presented: PresentedCookie,
+  nowMs: number,
+): boolean => {
+  const known = Buffer.from(digest, 'base64url')
+  return (
+    known.length === presented.secretDigest.length &&
+    timingSafeEqual(known, presented.secretDigest) &&
+    session.sessionId === presented.sessionId &&
+    session.generation === presented.generation &&
+    Math.abs(nowMs - copiedAtMs) < copyLifetimeMs &&
+    session.idleExpiresAtMs > nowMs &&
+    session.absoluteExpiresAtMs > nowMs
+  )
+}
+
+/**
+ * Whose session the handle of a session cookie opens. What is revoked is asked first and last, so that neither an old copy nor a read
+ * that began before the revocation lets anybody in; one read of the cache answers most look-ups, and whatever does not fit exactly is
+ * decided by one statement in Postgres.
+ * @throws store_unavailable when it cannot be known; session_contended
+ */
+export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSession => {
+  const { clock, codec, replica, sessions, copies } = deps
+
+  const coveredBy = ({ accountId, sessionId, epochs }: CookieSession): string | undefined =>
+    replica.covers({ ...noToken, sub: accountId, sid: sessionId, aep: epochs })
+
+  const fromCopy = async (presented: PresentedCookie): Promise<CookieSession | undefined> => {
+    if (!copies || replica.state() !== 'FRESH') return undefined
+    const copy = await copies.read(presented.sessionId)
+    if (!copy || !fits(copy, presented, clock.nowMs())) return undefined
+    // Asked now and not before the read: what was revoked meanwhile counts.
+    const stands = replica.state() === 'FRESH' && coveredBy(copy.session) === undefined
+    return stands ? copy.session : undefined
+  }
+
+  const keepCopy = (session: CookieSession, digest: Buffer, copiedAtMs: number): void => {
+    if (!copies?.isReady()) return
+    const copy = { session, secretDigest: digest.toString('base64url'), copiedAtMs }
+    copies.write(copy).catch(deps.onError)
+  }
+
+  const fromStore = async (presented: PresentedCookie): Promise<CookieSession | undefined> => {
+    for (let attempt = 0; attempt < attempts; attempt += 1) {
+      const nowMs = clock.nowMs()
+      const session = await sessions.look(presented, nowMs)
+      const kind = session && coveredBy(session)
+      if (session && kind === undefined) {
+        keepCopy(session, presented.secretDigest, nowMs)
+        return session
+      }
+      // Roles that changed since the row was read end nothing: they are read again.
+      if (kind !== 'claims') return undefined
+    }
+    throw sessionErrors.error('session_contended', { retryAfterSeconds: 1 })
+  }
+
+  return async (text) => {
+    const presented = readPresentedCookie(codec, text)
+    if (!presented) return undefined
+    const { sessionId } = presented
+    const aep = [never, never, never] as const
+    if (replica.covers({ ...noToken, sub: '', sid: sessionId, aep })) return undefined
+    const session = (await fromCopy(presented)) ?? (await fromStore(presented))
+    if (session) deps.onUse(session)
+    return session
+  }
+}

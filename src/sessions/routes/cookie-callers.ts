@@ -1,0 +1,38 @@
+import type { FastifyRequest } from 'fastify'
+import type { Caller } from '../../http/access.ts'
+import type { CheckCookieSession } from '../check-cookie-session.ts'
+import type { CookieSession } from '../cookie-session.ts'
+import { sessionErrors } from '../errors.ts'
+import { presentedSessionCookie } from './session-cookie.ts'
+
+const found = new WeakMap<FastifyRequest, CookieSession>()
+
+/** The session of a caller on a route whose access is `cookie`. Anywhere else asking is a mistake, and throws. */
+export const cookieSessionOf = (request: FastifyRequest): CookieSession => {
+  const session = found.get(request)
+  if (!session) throw new TypeError('no session cookie opened this route')
+  return session
+}
+
+/**
+ * Who calls, by the session cookie of the request; nothing when there is none.
+ * @throws duplicate_cookie, invalid_session, or 503 when it cannot be known
+ */
+export const cookieAuthentication =
+  (check: CheckCookieSession) =>
+  async (request: FastifyRequest): Promise<Caller | undefined> => {
+    const handle = presentedSessionCookie(request)
+    if (handle === undefined) return undefined
+    const session = await check(handle)
+    // The cookie stays: an answer to an older one must not clear the one that a step-up has just set.
+    if (!session) throw sessionErrors.error('invalid_session')
+    found.set(request, session)
+    return {
+      accountId: session.accountId,
+      sessionId: session.sessionId,
+      tokenId: undefined,
+      roles: session.roles,
+      scopes: session.scope.split(' '),
+      audience: [session.audience],
+    }
+  }

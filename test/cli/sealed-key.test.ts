@@ -1,0 +1,64 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { secretRing } from '../../src/keys/index.ts'
+import { sealingKeys } from '../../src/tokens/index.ts'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+import { type CliSettings, runCli } from './run-cli.ts'
+
+// Every step is a process of its own; on a busy machine each start takes a second or more.
+vi.setConfig({ testTimeout: 90_000 })
+
+const secrets = ['the-first-secret-which-is-long-enough', 'the-second-secret-which-is-long-enough']
+const shop = 'https://shop.example.com'
+const keysOf = (audience: string) =>
+  sealingKeys(secretRing(secrets), audience).map(({ key }) => key.toString('base64url'))
+
+let cardea: Cardea
+let folder: ScratchFolder
+let settings: CliSettings
+
+beforeAll(async () => {
+  cardea = await startCardea({ redisUrl: null })
+  folder = await scratchFolder('sealed-key')
+  settings = {
+    DATA_DIR: join(folder.path, 'data'),
+    DATABASE_URL: cardea.stores.databaseUrl,
+    CARDEA_SECRET: secrets.join(','),
+    AUDIENCE: `${shop},https://api.example.com`,
+    ISSUER: cardea.config.issuer,
+  }
+})
+afterAll(async () => {
+  await cardea.stop()
+  await folder.remove()
+})
+
+test('prints the keys of an audience, the one that seals first, and warns where no pipe takes it along', async () => {
+  const ran = await runCli(['sealed-key', '--audience', shop], settings)
+  expect([ran.code, ran.stdout]).toEqual([0, `${keysOf(shop).join('\n')}\n`])
+  expect(ran.stderr).toMatch(/^warning: .*keep them as secrets\n$/)
+})
+
+test('prints them as JWKs for other libraries, and nothing else', async () => {
+  const { issuer } = cardea.config
+  const ran = await runCli(['sealed-key', '--audience', issuer, '--json'], settings)
+  expect([ran.code, ran.stderr]).toEqual([0, ''])
+  expect(ran.json()).toEqual({
+    audience: issuer,
+    keys: keysOf(issuer).map((k) => ({
+      kty: 'oct',
+      k,
+      kid: expect.stringMatching(/^[\w-]{43}$/),
+      use: 'enc',
+      alg: 'A256GCM',
+    })),
+  })
+})
+
+test('refuses an audience that gets no tokens, and prints no key', async () => {
+  const ran = await runCli(['sealed-key', '--audience', `${shop}/`], settings)
+  expect([ran.code, ran.stdout]).toEqual([1, ''])
+  expect(ran.stderr).toContain('issues no tokens for that audience')
+  expect((await runCli(['sealed-key'], settings)).code).toBe(2)
+})

@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+
+/** The bound within which a revocation holds everywhere, and some time for a slow machine to notice. */
+const boundMs = 5_000
+
+let database: FreshDatabase
+let proxy: TcpProxy
+let cardea: Cardea
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  proxy = await startTcpProxy(database.appUrl)
+  cardea = await startCardea({
+    instances: 2,
+    database: { ownerUrl: database.ownerUrl, appUrl: proxy.through(database.appUrl) },
+  })
+})
+afterAll(async () => {
+  await cardea.stop()
+  await proxy.stop()
+  await database.drop()
+})
+
+const statusOn = async (instance: number, session: string) =>
+  (await cardea.clientOf(instance).get('/session', { session })).status
+
+test('the 200 requests of one page load are all let in, with one id and no cookie set', async () => {
+  const session = await cardea.client.logInForCookie(await cardea.createAccount())
+  const answers = await Promise.all(
+    Array.from({ length: 200 }, (_, index) =>
+      cardea.clientOf(index % 2).get('/session', { session }),
+    ),
+  )
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
+  expect(new Set(answers.map(({ body }) => body.session.id)).size).toBe(1)
+  expect(answers.flatMap(({ headers }) => headers.getSetCookie())).toEqual([])
+})
+
+/** Looks up without a pause on both instances until the end has been answered, and then notes how every later look-up is answered. */
+const lookAround = async (session: string, end: () => Promise<number>) => {
+  let endedAt: number | undefined
+  const late: { instance: number; status: number; sinceMs: number }[] = []
+  const keepLooking = async (instance: number): Promise<void> => {
+    for (let refused = 0; refused < 5; ) {
+      const began = endedAt
+      const status = await statusOn(instance, session)
+      if (began === undefined) continue
+      late.push({ instance, status, sinceMs: performance.now() - began })
+      if (status === 401) refused += 1
+    }
+  }
+  const looking = [0, 1, 0, 1, 0, 1].map(keepLooking)
+  const status = await end()
+  endedAt = performance.now()
+  await Promise.all(looking)
+  return { status, late }
+}
+
+const ends = {
+  'a logout': (session: string) => async () =>
+    (await cardea.client.post('/logout', { session })).status,
+  'disabling the account': (_session: string, accountId: string, token: string) => async () => {
+    const options = { token, body: { status: 'disabled' } }
+    return (await cardea.client.send('PATCH', `/admin/accounts/${accountId}`, options)).status
+  },
+}
+
+test.each(['a logout', 'disabling the account'] as const)(
+  'R53 R55: no look-up that begins after %s was answered is let in there, nor elsewhere after the bound',
+  async (how) => {
+    const account = await cardea.createAccount()
+    const token = await cardea.operatorToken()
+    const session = await cardea.client.logInForCookie(account)
+    const { status, late } = await lookAround(session, ends[how](session, account.id, token))
+    expect([200, 204]).toContain(status)
+    const here = late.filter(({ instance }) => instance === 0)
+    expect(new Set(here.map((entry) => entry.status))).toEqual(new Set([401]))
+    const afterBound = late.filter(({ sinceMs }) => sinceMs > boundMs)
+    expect(afterBound.filter((entry) => entry.status !== 401)).toEqual([])
+  },
+)
+
+test('a look-up that read the row before the end, and writes its copy after it, lets nobody in', async () => {
+  const session = await cardea.client.logInForCookie(await cardea.createAccount())
+  // Answers of Postgres to instance 1 come late; what they say was true when they were sent.
+  proxy.slowDown({ toClientMs: 300 })
+  const slow = cardea.clientOf(1).get('/session', { session })
+  const ended = cardea.client.post('/logout', { session })
+  expect((await ended).status).toBe(204)
+  await slow
+  proxy.slowDown({})
+  expect(await statusOn(0, session)).toBe(401)
+  await expect.poll(() => statusOn(1, session), { timeout: boundMs }).toBe(401)
+  for (let round = 0; round < 20; round += 1) expect(await statusOn(round % 2, session)).toBe(401)
+})

@@ -1,0 +1,264 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { findRunningEmbeddedPostgres } from '../../src/infra/embedded-postgres/index.ts'
+import { type Client, httpClient } from '../support/client.ts'
+import { type ExampleBrowser, exampleBrowser } from '../support/example-browser.ts'
+import { type ExampleProgram, type Examples, startExamples } from '../support/example-programs.ts'
+import { freePort } from '../support/free-port.ts'
+import { sqlAs } from '../support/sql.ts'
+
+const ada = { email: 'ada@example.com', password: 'correct horse battery staple 7' }
+
+/** The bound of a revocation, and time for a slow machine to notice that it has passed. */
+const withinBound = { timeout: 15_000, interval: 100 }
+
+const signInPage = '<h1>Sign in</h1>'
+
+let examples: Examples
+let cardea: Client
+let operator: string
+
+const pages = new Map<string, Promise<ExampleProgram>>()
+
+/** The program of an example, once all that its page says has been done and was as shown. */
+const followed = (name: string): Promise<ExampleProgram> => {
+  const found = pages.get(name) ?? examples.follow(name)
+  pages.set(name, found)
+  return found
+}
+
+const readJson = (file: string) =>
+  JSON.parse(readFileSync(join(examples.clone.path, '.data', file), 'utf8'))
+
+const claimsOf = (token: string) =>
+  JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+
+const asOperator = async (method: string, path: string, body: unknown): Promise<void> => {
+  const { status, text } = await cardea.send(method, path, { token: operator, body })
+  if (status !== 200) throw new Error(`${method} ${path} answered ${status}: ${text}`)
+}
+
+const askApi = async (method: string, path: string, token: string) => {
+  const headers = { authorization: `Bearer ${token}` }
+  const answer = await fetch(examples.apiAddress + path, { method, headers })
+  return { status: answer.status, text: await answer.text() }
+}
+
+/** As if everybody had signed in an hour ago. */
+const ageSignIns = async (): Promise<void> => {
+  const folder = join(examples.clone.path, '.data', 'postgres')
+  const postgres = await findRunningEmbeddedPostgres(folder)
+  if (!postgres) throw new Error('no Postgres runs in the clone')
+  await sqlAs(postgres.ownerUrl)(
+    `UPDATE sessions SET authenticated_at = authenticated_at - interval '1 hour',
+      created_at = created_at - interval '1 hour'`,
+  )
+}
+
+const signOperatorIn = async (): Promise<string> => {
+  const password = /password {2}(\S+)/.exec(examples.clone.started)?.[1] ?? ''
+  return (await cardea.logIn({ email: 'operator@cardea.localhost', password })).accessToken
+}
+
+beforeAll(async () => {
+  examples = await startExamples()
+  cardea = httpClient(`http://127.0.0.1:${examples.clone.port}`)
+  operator = await signOperatorIn()
+})
+afterAll(() => examples.stop())
+
+describe('the web app', () => {
+  beforeAll(() => followed('web-app'))
+
+  const signedIn = async (): Promise<ExampleBrowser> => {
+    const browser = exampleBrowser(examples.webAddress)
+    expect((await browser.submit('/sign-in', ada)).text).toContain('Signed in as ada@example.com.')
+    return browser
+  }
+
+  test('shows a stranger the sign-in on every page, and lets nobody keep a page', async () => {
+    const stranger = exampleBrowser(examples.webAddress)
+    for (const path of ['/', '/checkout']) {
+      const page = await stranger.open(path)
+      expect(page.text).toContain(signInPage)
+      expect(page.headers.get('cache-control')).toBe('no-store')
+    }
+    for (const path of ['/cart', '/confirm', '/checkout', '/sign-out']) {
+      expect((await stranger.submit(path)).text, path).toContain(signInPage)
+    }
+  })
+
+  test('signs in with a cookie of its own host, and says no more of a wrong password than that', async () => {
+    const browser = exampleBrowser(examples.webAddress)
+    const wrong = await browser.submit('/sign-in', { ...ada, password: 'not the password at all' })
+    expect([wrong.status, wrong.text]).toEqual([401, expect.stringContaining('That is wrong.')])
+    expect(browser.cookieNames()).not.toContain('__Host-cardea-session')
+
+    const held = (await signedIn()).cookieNames().toSorted()
+    expect(held).toEqual(['__Host-cardea-device', '__Host-cardea-session'])
+  })
+
+  test('takes no form of another site, also not one that signs somebody in', async () => {
+    const post = (headers: Record<string, string>) =>
+      fetch(`${examples.webAddress}/sign-in`, {
+        method: 'POST',
+        redirect: 'manual',
+        headers,
+        body: new URLSearchParams(ada),
+      })
+    for (const headers of [
+      {},
+      { origin: 'http://evil.example' },
+      { 'sec-fetch-site': 'same-site', origin: examples.webAddress },
+      { 'sec-fetch-site': 'cross-site' },
+    ]) {
+      const answer = await post(headers)
+      expect(answer.status, JSON.stringify(headers)).toBe(403)
+      expect(answer.headers.getSetCookie()).toEqual([])
+    }
+    expect((await post({ origin: examples.webAddress })).status).toBe(303)
+  })
+
+  test('loses no item when five tabs fill the cart at once, and escapes what they bring', async () => {
+    const browser = await signedIn()
+    const adds = Array.from({ length: 5 }, () => browser.submit('/cart', { item: 'tea' }))
+    expect((await Promise.all(adds)).map(({ status }) => status)).toEqual([200, 200, 200, 200, 200])
+    const page = await browser.submit('/cart', { item: '<b>&"cups"' })
+    expect(page.text).toContain('<li>5 × tea</li>')
+    expect(page.text).toContain('<li>1 × &lt;b&gt;&amp;&quot;cups&quot;</li>')
+  })
+
+  test('says so when the cart has no room, and keeps what is in it', async () => {
+    const browser = await signedIn()
+    await browser.submit('/cart', { item: 'tea' })
+    const full = await browser.submit('/cart', { item: 'x'.repeat(4096) })
+    expect([full.status, full.text]).toEqual([413, expect.stringContaining('The cart is full.')])
+    expect((await browser.open('/')).text).toContain('<ul><li>1 × tea</li></ul>')
+  })
+
+  test('asks for the password again before paying, once the sign-in is old', async () => {
+    const browser = await signedIn()
+    await browser.submit('/cart', { item: 'tea' })
+    expect((await browser.open('/checkout')).text).toContain('<h1>Check out</h1>')
+    await ageSignIns()
+    expect((await browser.open('/checkout')).text).toContain('<h1>Is it you?</h1>')
+    expect((await browser.submit('/checkout')).text).toContain('<h1>Is it you?</h1>')
+
+    const wrong = await browser.submit('/confirm', { password: 'not the password at all' })
+    expect([wrong.status, wrong.text]).toEqual([401, expect.stringContaining('That is wrong.')])
+    const before = browser.copy()
+    const confirmed = await browser.submit('/confirm', { password: ada.password })
+    expect(confirmed.text).toContain('<h1>Check out</h1>')
+    expect((await before.open('/')).text).toContain(signInPage)
+
+    expect((await browser.open('/')).text).toContain('1 × tea')
+    expect((await browser.submit('/checkout')).text).toContain('Thank you.')
+    expect((await browser.open('/')).text).toContain('<ul></ul>')
+  })
+
+  test('signing out ends the session, takes its cookie away, and leaves other browsers alone', async () => {
+    const [browser, other] = [await signedIn(), await signedIn()]
+    const before = browser.copy()
+    expect((await browser.submit('/sign-out')).text).toContain(signInPage)
+    expect(browser.cookieNames()).toEqual(['__Host-cardea-device'])
+    expect((await before.open('/')).text).toContain(signInPage)
+    expect((await other.open('/')).text).toContain('Signed in as')
+  })
+
+  test('says "try again" while Cardea is away, and leaves the cookie alone', async () => {
+    const browser = await signedIn()
+    const [nobody, port] = [await freePort(), await freePort()]
+    const folder = 'examples/web-app-alone'
+    await examples.run(`cp -r examples/web-app ${folder} &&
+      sed -i 's/127.0.0.1:${examples.clone.port}/127.0.0.1:${nobody}/' ${folder}/cardea.js &&
+      sed -i 's/port: [0-9]*/port: ${port}/' ${folder}/server.js`)
+    examples.start(`node ${folder}/server.js`)
+    const alone = browser.copy(`http://127.0.0.1:${port}`)
+    const page = await vi.waitFor(() => alone.open('/'), withinBound)
+    expect([page.status, page.text]).toEqual([503, expect.stringContaining('Try again')])
+    expect(page.headers.get('retry-after')).toBe('2')
+    expect(page.headers.getSetCookie()).toEqual([])
+    expect((await browser.open('/')).text).toContain('Signed in as')
+  })
+
+  test('one revocation of the account ends it here and at the API, and the service goes on', async () => {
+    await followed('api')
+    const service = await followed('service')
+    const browser = await signedIn()
+    const askAgain = 'node examples/api/client.js /orders || echo "exit $?"'
+    await examples.run(`echo '${ada.password}' | node examples/api/client.js sign-in ${ada.email}`)
+    expect(await examples.run(askAgain)).toMatch(/^200 /)
+
+    const { access_token: token } = readJson('ada-tokens.json')
+    await asOperator('POST', '/admin/revoke', { sub: claimsOf(token).sub })
+
+    expect((await browser.open('/')).text).toContain(signInPage)
+    await vi.waitFor(
+      async () => expect((await askApi('GET', '/orders', token)).text).toContain('token_revoked'),
+      withinBound,
+    )
+    expect(await examples.run(askAgain)).toBe('sign in again: revoked\nexit 1')
+
+    const wanted = service.lines().length + 2
+    await vi.waitFor(() => expect(service.lines().length).toBeGreaterThan(wanted), withinBound)
+    expect(new Set(service.lines())).toEqual(new Set(['200 {"count":2}']))
+  }, 120_000)
+})
+
+describe('the API', () => {
+  beforeAll(async () => {
+    await followed('web-app')
+    await followed('api')
+  }, 120_000)
+
+  /** The client's tokens after a new sign-in of it. */
+  const signedIn = async (): Promise<{ readonly access_token: string }> => {
+    await examples.run(`echo '${ada.password}' | node examples/api/client.js sign-in ${ada.email}`)
+    return readJson('ada-tokens.json')
+  }
+
+  const refusedWithin = (method: string, path: string, token: string) =>
+    vi.waitFor(
+      async () => expect((await askApi(method, path, token)).status).toBe(401),
+      withinBound,
+    )
+
+  test('has a client that refreshes by itself when its token is refused', async () => {
+    const { access_token: first } = await signedIn()
+    await asOperator('POST', '/admin/revoke', { jti: claimsOf(first).jti })
+    await refusedWithin('GET', '/orders', first)
+    expect(await examples.run('node examples/api/client.js /orders')).toMatch(/^200 /)
+    expect(readJson('ada-tokens.json').access_token).not.toBe(first)
+  })
+
+  test('lets only managers delete, and a new role counts from the next token on', async () => {
+    const { access_token: plain } = await signedIn()
+    expect((await askApi('DELETE', '/orders/7', plain)).status).toBe(403)
+    await asOperator('PATCH', `/admin/accounts/${claimsOf(plain).sub}`, { roles: ['manager'] })
+    await refusedWithin('DELETE', '/orders/7', plain)
+    await examples.run('node examples/api/client.js /orders')
+    const { access_token: manager } = readJson('ada-tokens.json')
+    expect((await askApi('DELETE', '/orders/7', manager)).status).toBe(404)
+  })
+})
+
+test('a service whose client is disabled is refused by the API before its token expires, and gets no other', async () => {
+  await followed('web-app')
+  await followed('api')
+  const program = 'examples/service/report.js'
+  const file = join(examples.clone.path, '.data', 'other.json')
+  await examples.run(`npx cardea client create --name other --scope orders:read --json > ${file}`)
+  await examples.run(`sed s/report.json/other.json/ ${program} > examples/service/other.js`)
+  const service = examples.start('node examples/service/other.js')
+  await vi.waitFor(
+    () => expect(service.lines().length, 'has asked').toBeGreaterThan(0),
+    withinBound,
+  )
+  await examples.run(`npx cardea client disable ${readJson('other.json').client_id}`)
+  expect(await service.ended, service.lines().join('\n')).toBe(1)
+  const statuses = service.lines().map((line) => line.slice(0, 4))
+  expect(statuses[0]).toBe('200 ')
+  expect(statuses.at(-2)).toBe('401 ')
+  expect(service.lines().at(-1)).toBe('Cardea lets this client in no more')
+}, 60_000)

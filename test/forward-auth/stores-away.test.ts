@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
+import { formBrowser } from '../support/form-browser.ts'
+import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
+
+let postgres: PostgresServer
+let cardea: Cardea
+let account: TestAccount
+
+beforeAll(async () => {
+  postgres = await startPostgres()
+  const config = { databaseConnectTimeoutMs: 1_000, databaseStatementTimeoutMs: 1_000 }
+  cardea = await startCardea({ database: postgres, redisUrl: null, config })
+  account = await cardea.createAccount(['editor'])
+})
+afterAll(async () => {
+  await cardea.stop()
+  await postgres.stop()
+})
+
+test('R58: with Postgres away forward-auth is 503, never a pass and never a way to the login page, and afterwards as before', async () => {
+  const session = await cardea.client.logInForCookie(account)
+  await postgres.kill()
+  try {
+    for (const query of ['', '?role=editor', '?token=1', '?login=redirect']) {
+      const headers = { accept: 'text/html' }
+      const answer = await cardea.client.get(`/forward-auth${query}`, { session, headers })
+      expect(answer.status, query).toBe(503)
+      expect(answer.body).toMatchObject({ code: 'store_unavailable' })
+      expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+      expect(answer.headers.get('cache-control')).toBe('no-store')
+      for (const name of ['location', 'set-cookie', 'x-auth-account', 'www-authenticate']) {
+        expect(answer.headers.has(name), name).toBe(false)
+      }
+    }
+  } finally {
+    await postgres.restart()
+  }
+  await vi.waitFor(
+    async () => {
+      const answer = await cardea.client.get('/forward-auth', { session })
+      expect(answer.status).toBe(200)
+      expect(answer.headers.get('x-auth-account')).toBe(account.id)
+    },
+    { timeout: 10_000 },
+  )
+})
+
+test('with Postgres away the login page is there for strangers, and its form and signed-in people get it with 503', async () => {
+  const stranger = formBrowser(cardea.client.address)
+  const owner = formBrowser(cardea.client.address)
+  owner.cookies.set('__Host-cardea-session', await cardea.client.logInForCookie(account))
+  await postgres.kill()
+  try {
+    const opened = await stranger.open('/login')
+    expect(opened.status).toBe(200)
+    const { email, password } = account
+    const sent = await stranger.submit(opened.page(), { email, password })
+    for (const answer of [sent, await owner.open('/login')]) {
+      expect(answer.status).toBe(503)
+      expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+      const alert = 'You cannot be signed in just now. Try again in a moment.'
+      expect(answer.page().all('p').at(-1)?.text).toBe(alert)
+      expect(answer.headers.getSetCookie().map((line) => line.split('=')[0])).toEqual([
+        '__Host-cardea-form',
+      ])
+    }
+    const failures = cardea.log.filter((line) => line.includes('"code":"store_unavailable"'))
+    expect(failures.length).toBeGreaterThan(0)
+  } finally {
+    await postgres.restart()
+  }
+})

@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import {
+  introspect,
+  newServiceClient,
+  postForm,
+  type TestServiceClient,
+} from '../support/service-client.ts'
+
+const rounds = 500
+const together = 10
+
+let cardea: Cardea
+let asker: TestServiceClient
+
+beforeAll(async () => {
+  cardea = await startCardea({ instances: 2 })
+  asker = await newServiceClient(cardea)
+})
+afterAll(() => cardea.stop())
+
+const actor = { kind: 'command-line' } as const
+
+const turns = async (count: number): Promise<void> => {
+  for (let turn = 0; turn < count; turn += 1) {
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+/** A client asks both instances for tokens while one of them disables it. Returns the tokens that it got. */
+const race = async (round: number): Promise<string[]> => {
+  const client = await newServiceClient(cardea)
+  const ask = async (instance: number) => {
+    await turns((round * 3) % 11)
+    return postForm(cardea.clientOf(instance), '/oauth/token', client.authorization, {
+      grant_type: 'client_credentials',
+    })
+  }
+  const disable = async () => {
+    await turns((round * 5) % 16)
+    await cardea.instances[round % 2]?.core.serviceClients.disable({
+      clientId: client.clientId,
+      actor,
+    })
+  }
+  const [first, second] = await Promise.all([ask(0), ask(1), disable()])
+  for (const { status } of [first, second]) expect([200, 401]).toContain(status)
+  const late = await Promise.all([ask(0), ask(1)])
+  expect(late.map(({ status }) => status)).toEqual([401, 401])
+  return [first, second].flatMap(({ status, body }) => (status === 200 ? [body.access_token] : []))
+}
+
+const isActive = async (token: string, instance: number): Promise<boolean> =>
+  (await introspect(cardea.clientOf(instance), asker.authorization, { token })).body.active
+
+test(`R77: ${rounds} clients are disabled while they ask for tokens: none gets one afterwards, and those they got are dead on every instance`, async () => {
+  const tokens: string[] = []
+  for (let round = 0; round < rounds; round += together) {
+    const batch = Array.from({ length: together }, (_, one) => race(round + one))
+    tokens.push(...(await Promise.all(batch)).flat())
+  }
+  // Both orders happened, or this would prove nothing.
+  expect(tokens.length).toBeGreaterThan(0)
+  expect(tokens.length).toBeLessThan(2 * rounds)
+  for (const instance of [0, 1]) {
+    await vi.waitFor(
+      async () => {
+        const alive = await Promise.all(tokens.map((token) => isActive(token, instance)))
+        expect(alive.filter(Boolean)).toEqual([])
+      },
+      { timeout: 10_000, interval: 500 },
+    )
+  }
+}, 60_000)
