@@ -12,6 +12,12 @@ type CredentialCookieOptions = {
 }
 
 /**
+ * What separates pairs (RFC 9110 section 5.6.3). `trim()` would take off more: a sibling domain may set a cookie whose name is ours after
+ * a no-break space, which browsers do not hold to the rules of `__Host-`.
+ */
+const outerBlanks = /^[ \t]+|[ \t]+$/g
+
+/**
  * The value of the one cookie of exactly this name; `undefined` when there is none.
  *
  * Written by hand because parsers keep one of several: a second cookie of our name was planted by someone (another
@@ -25,7 +31,7 @@ export const readSingleCookie = (header: string | undefined, name: string): stri
   const start = `${name}=`
   const values = header
     .split(';')
-    .map((pair) => pair.trim())
+    .map((pair) => pair.replace(outerBlanks, ''))
     .filter((pair) => pair.startsWith(start))
     .map((pair) => pair.slice(start.length))
   if (values.length > 1) {

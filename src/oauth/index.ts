@@ -4,8 +4,8 @@
  * It never signs people in, and keeps no secret of a client: what it prints once is stored as a digest.
  */
 export { authenticateServiceClient } from './authenticate-service-client.ts'
-export { type AddedSecret, addClientSecret, revokeClientSecret } from './client-secrets.ts'
-export { type CreatedServiceClient, createServiceClient } from './create-service-client.ts'
+export { addClientSecret, revokeClientSecret } from './client-secrets.ts'
+export { createServiceClient } from './create-service-client.ts'
 export { disableServiceClient } from './disable-service-client.ts'
 export { oauthErrors } from './errors.ts'
 export { grantClientCredentials } from './grant-client-credentials.ts'

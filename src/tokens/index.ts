@@ -6,4 +6,4 @@ export { type AccessTokenClaims, isServiceToken, type TokenSubject } from './cla
 export { tokenErrors } from './errors.ts'
 export { type MintAccessToken, type MintedToken, mintAccessToken } from './mint-access-token.ts'
 export { type SealAccessToken, sealAccessToken, sealedLength } from './seal-access-token.ts'
-export { type SealingKey, sealingKeys } from './sealing-keys.ts'
+export { sealingKeys } from './sealing-keys.ts'

@@ -59,3 +59,11 @@ test('R49 R57: two cookies of our name are refused, also when they are equal', (
     )
   }
 })
+
+test.each(['\u00a0', '\u0085', '\ufeff', '\u2003', '\v', '\f'])(
+  'R57: a cookie whose name is ours after %j is another one, as it is for browsers',
+  (blank) => {
+    expect(readSingleCookie(`a=b; ${blank}${name}=planted`, name)).toBeUndefined()
+    expect(readSingleCookie(`${blank}${name}=planted;\t ${name}=ours \t`, name)).toBe('ours')
+  },
+)

@@ -24,10 +24,13 @@ describe('the secret ring', () => {
     expect(Object.values(keyLabels)).toEqual([
       'cardea handle refresh',
       'cardea handle session',
+      'cardea session copy',
       'cardea key seal',
       'cardea device',
       'cardea audit reference',
       'cardea limit identifier',
+      'cardea return address',
+      'cardea login form',
     ])
   })
 

@@ -5,6 +5,13 @@ import type { Presented } from './presented.ts'
 const start = '__Host-cardea-sealed='
 
 /**
+ * What separates pairs (RFC 9110 section 5.6.3). `trim()` would take off more: a sibling domain may
+ * set a cookie whose name is ours after a no-break space, which browsers do not hold to the rules
+ * of `__Host-`.
+ */
+const outerBlanks = /^[ \t]+|[ \t]+$/g
+
+/**
  * The sealed token of a request: the value of the one cookie of exactly this name.
  *
  * @throws {VerifierError} `token_missing`, or `token_invalid` for two: somebody planted one of them, and taking either could sign the
@@ -13,7 +20,7 @@ const start = '__Host-cardea-sealed='
 export const sealedCookie = (header: string | undefined): string => {
   const values = (header ?? '')
     .split(';')
-    .map((pair) => pair.trim())
+    .map((pair) => pair.replace(outerBlanks, ''))
     .filter((pair) => pair.startsWith(start))
     .map((pair) => pair.slice(start.length))
   const [value, second] = values
