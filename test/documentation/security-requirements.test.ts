@@ -31,7 +31,7 @@ const refreshed = page
   .join('\n')
 
 describe('the page of security requirements', () => {
-  test('names for each row the files with tests of it (`vitest run -u` on this file writes them)', async () => {
+  test('names for each row the files with tests of it (`vitest run` on this file with `-u` behind it writes them)', async () => {
     await expect(refreshed).toMatchFileSnapshot(`../../${path}`)
   })
 

@@ -2,7 +2,7 @@
 
 const refreshCookieName = '__Host-cardea-refresh'
 
-export const sessionCookieName = '__Host-cardea-session'
+const sessionCookieName = '__Host-cardea-session'
 
 export type Answer = {
   readonly status: number
