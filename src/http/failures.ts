@@ -1,17 +1,19 @@
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../lib/app-error.ts'
 import { httpErrors } from './errors.ts'
 import type { Log } from './log.ts'
 import { oauthErrorOf, speaksOauth } from './oauth-errors.ts'
 import { problemMediaType, problemOf } from './problem.ts'
 
+/**
+ * Sends a person who used a page of ours a page again, whatever refused the request, also before the handler. False: it is not for
+ * a person, and nothing was sent. The status and `Retry-After` are set already. Must not throw.
+ */
+type RefusalPage = (refusal: AppError, request: FastifyRequest, reply: FastifyReply) => boolean
+
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /**
-     * Sends a person who used a page of ours a page again, whatever refused the request, also before the handler. False: it is not for
-     * a person, and nothing was sent. The status and `Retry-After` are set already. Must not throw.
-     */
-    refusalPage?: (refusal: AppError, request: FastifyRequest, reply: FastifyReply) => boolean
+    refusalPage?: RefusalPage
   }
 }
 
