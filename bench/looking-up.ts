@@ -1,4 +1,4 @@
-import { requestText } from './http-connection.ts'
+import { expectOk, requestText } from './http-connection.ts'
 import { cookieIn, deal, getLane, withConnections } from './http-lanes.ts'
 import { type Extent, runLanes, type Sample } from './sample.ts'
 
@@ -12,7 +12,9 @@ export const cookiesFromLogin = async (
     const cookies: string[] = []
     for (const body of bodies) {
       const answer = await connection?.exchange(requestText('POST', '/login', [], body))
-      if (answer) cookies.push(`${cookieName}=${cookieIn(answer.head, cookieName)}`)
+      if (!answer) continue
+      expectOk(answer)
+      cookies.push(`${cookieName}=${cookieIn(answer.head, cookieName)}`)
     }
     return cookies
   })

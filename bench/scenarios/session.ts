@@ -46,7 +46,7 @@ const prepare = async (stage: Stage, redisUrl: string) => {
   const cookies = await cookiesFromLogin(server.address, '__Host-cardea-session', bodies)
   const peer = stage.child<PeerSessionCalls>('peer-session')
   const peerAddress = await peer.call('start', redisUrl)
-  const nobody = Array<string>(sessions).fill('')
+  const nobody = Array<string>(sessions).fill('{}')
   const peerCookies = await cookiesFromLogin(peerAddress, 'sessionId', nobody)
   const limit = async (seconds: number): Promise<Sample> =>
     await lookUps('/session', peerCookies)(peerAddress, atOnce, { seconds })

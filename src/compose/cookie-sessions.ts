@@ -23,6 +23,7 @@ export const composeCookieSessions = (core: Core) => {
     clock,
     codec,
     replica: revocations.replica,
+    isStoreThere: revocations.isLogReadable,
     sessions: store,
     copies,
     onUse: uses.note,
@@ -38,8 +39,7 @@ export const composeCookieSessions = (core: Core) => {
       issueCookie(acts, { ...facts, absoluteExpiresAtMs }, secret),
     /** After a step-up. */
     issueRenewed: issueRenewedCookie({ ...acts, keeper }),
-    logOut: endCookieSession(acts, 'logout'),
-    endReplaced: endCookieSession(acts, 'replaced'),
+    logOut: endCookieSession(acts),
     routes: [
       cookieSessionRoutes({
         codec,

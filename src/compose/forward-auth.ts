@@ -19,7 +19,7 @@ export type ForwardAuthParts = {
   readonly checkCookieSession: CheckCookieSession
   readonly mint: ReturnType<typeof mintAccessToken>
   /** What `POST /login` signs in with. */
-  readonly signIn: Pick<LoginRouteDeps, 'logIn' | 'issueCookie' | 'endReplaced'>
+  readonly signIn: Pick<LoginRouteDeps, 'logIn' | 'issueCookie'>
 }
 
 /** What a reverse proxy asks, and the page that it sends people to. */

@@ -11,7 +11,7 @@ import {
   reauthenticateRoutes,
   redisLoginLimits,
 } from '../login/index.ts'
-import { openSession } from '../sessions/index.ts'
+import { openSession, type supersedeSessions } from '../sessions/index.ts'
 import type { composeCookieSessions } from './cookie-sessions.ts'
 import type { Core } from './core.ts'
 import type { composeSealed } from './sealed.ts'
@@ -20,6 +20,7 @@ export type LoginParts = {
   readonly cookies: ReturnType<typeof composeCookieSessions>
   readonly sealed: ReturnType<typeof composeSealed>
   readonly issue: LoginRouteDeps['issue']
+  readonly supersede: ReturnType<typeof supersedeSessions>
 }
 
 const limitsFor = ({ config, machine, redis, ring }: Core) => {
@@ -38,7 +39,7 @@ const limitsFor = ({ config, machine, redis, ring }: Core) => {
 }
 
 /** Signing in, for sessions of all kinds, and proving again who one is. */
-export const composeLogin = (core: Core, { cookies, sealed, issue }: LoginParts) => {
+export const composeLogin = (core: Core, { cookies, sealed, issue, supersede }: LoginParts) => {
   const { config, machine, ring, stores, inTransaction, hasher, keys } = core
   const { clock, random } = machine
   const acts = {
@@ -56,8 +57,8 @@ export const composeLogin = (core: Core, { cookies, sealed, issue }: LoginParts)
     absoluteSeconds: config.sessionAbsoluteSeconds,
     perAccount: config.sessionsPerAccount,
   })
-  const signIn = logIn({ ...acts, open: sealed.openOnlySealable(open) })
-  const { issueCookie, endReplaced, issueRenewed } = cookies
+  const signIn = logIn({ ...acts, supersede, open: sealed.openOnlySealable(open) })
+  const { issueCookie, issueRenewed } = cookies
   const signInParts = {
     logIn: async (input: LogInInput) => {
       // A session that is kept by a cookie needs no key to sign with.
@@ -65,7 +66,6 @@ export const composeLogin = (core: Core, { cookies, sealed, issue }: LoginParts)
       return signIn(input)
     },
     issueCookie,
-    endReplaced,
   }
   return {
     /** What the login page signs in with. */

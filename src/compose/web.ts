@@ -18,6 +18,7 @@ import {
   ownSessionRoutes,
   refreshRoutes,
   refreshSession,
+  supersedeSessions,
 } from '../sessions/index.ts'
 import { type AccessTokenClaims, mintAccessToken } from '../tokens/index.ts'
 import { anyBearerCheck, personBearerCheck } from './bearer.ts'
@@ -84,6 +85,7 @@ export const composeService = async (core: Core, log: Log) => {
     cookies,
     sealed,
     issue: (facts, secret) => issueTokens(acts, facts, secret),
+    supersede: supersedeSessions({ clock, sessionCodec: cookies.codec, refreshCodec: codec }),
   })
   return {
     authenticate,

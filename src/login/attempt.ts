@@ -1,6 +1,6 @@
 import type { EmailAddress } from '../accounts/index.ts'
 import type { RequestFacts } from '../audit/index.ts'
-import type { Delivery, SessionKind } from '../sessions/index.ts'
+import type { Delivery, PresentedCookies, SessionKind } from '../sessions/index.ts'
 
 export type LogInInput = {
   readonly email: string
@@ -9,6 +9,8 @@ export type LogInInput = {
   readonly delivery: Delivery
   readonly audience: string | undefined
   readonly deviceToken: string | undefined
+  /** Of the browser that is signed in with. */
+  readonly presented: PresentedCookies
   readonly client: RequestFacts
 }
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../lib/clock.ts'
-import { type openSession, scopeAtSignIn } from '../sessions/index.ts'
+import { type openSession, scopeAtSignIn, type supersedeSessions } from '../sessions/index.ts'
 import type { Attempt, LogInInput } from './attempt.ts'
 import { attemptOf } from './attempt-of.ts'
 import type { DeviceTokens } from './device-token.ts'
@@ -11,6 +11,7 @@ export type LogInDeps = ProveDeps & {
   readonly clock: Clock
   readonly devices: DeviceTokens
   readonly open: ReturnType<typeof openSession>
+  readonly supersede: ReturnType<typeof supersedeSessions>
   readonly issuer: string
   /** The first is what a log-in that names none gets; the issuer itself may always be named. */
   readonly audiences: readonly string[]
@@ -25,17 +26,27 @@ const audienceOf = ({ audiences, issuer }: LogInDeps, wanted: string | undefined
   throw loginErrors.error('unknown_audience')
 }
 
-/** Session, count and entry in one transaction. Nothing when the account has changed since its password was judged. */
+/**
+ * Session, count and entry in one transaction, and the end of the sessions that the browser had. Nothing when the account has changed
+ * since its password was judged.
+ */
 const openFor = (
-  { clock, open, inTransaction, issuer }: LogInDeps,
+  { clock, open, supersede, inTransaction, issuer }: LogInDeps,
   { account, rehashed }: RightPassword,
   { client, deviceId }: Attempt,
-  wanted: Pick<LogInInput, 'kind' | 'delivery'> & { readonly audience: string },
+  {
+    presented,
+    ...wanted
+  }: Pick<LogInInput, 'kind' | 'delivery' | 'presented'> & { readonly audience: string },
 ) =>
   inTransaction(async (stores) => {
     const { accountId } = account
     const locked = await stores.accounts.lock(accountId)
-    if (locked?.password.phc !== account.password.phc) return undefined
+    if (locked?.password.phc !== account.password.phc || locked.status !== 'active') {
+      return undefined
+    }
+    // First, so that what ends anyway takes no place among the sessions that an account may have.
+    const superseded = await supersede(stores, presented, { ...wanted, accountId }, client)
     const opened = await open(stores, {
       accountId,
       ...wanted,
@@ -57,7 +68,7 @@ const openFor = (
       client,
       details: { factor: 'password', knownDevice: deviceId !== undefined },
     })
-    return opened
+    return { ...opened, superseded }
   })
 
 /**
@@ -69,7 +80,8 @@ export const logIn = (deps: LogInDeps) => {
   return async (input: LogInInput) => {
     const audience = audienceOf(deps, input.audience)
     const attempt = attemptOf(deps.devices, input)
-    const wanted = { kind: input.kind, delivery: input.delivery, audience }
+    const { kind, delivery, presented } = input
+    const wanted = { kind, delivery, presented, audience }
     const opened = await prove(attempt, (right) => openFor(deps, right, attempt, wanted))
     const deviceToken = deps.devices.issue(attempt.identity.canonical, attempt.deviceId)
     return { ...opened, deviceToken }

@@ -5,7 +5,7 @@ import type { Attempt, Refusal } from './attempt.ts'
 import { loginErrors, TooManyAttempts } from './errors.ts'
 import { type JudgeDeps, judgePassword, type RightPassword } from './judge-password.ts'
 import type { AdmittedAttempt, LoginLimits } from './login-limits.ts'
-import { recordLimit, recordRefusal } from './record-refusal.ts'
+import { recordLimit, recordRefusal, recordUnserved } from './record-refusal.ts'
 
 export type ProveDeps = JudgeDeps & {
   readonly limits: LoginLimits
@@ -32,11 +32,21 @@ const withdrawUnjudged = async (admitted: AdmittedAttempt, error: unknown): Prom
   throw error
 }
 
-/** Nor is a right one whose owner cannot be given what was asked for: their roles may not fit into that kind of session. */
-const withdrawRefused = async (admitted: AdmittedAttempt, error: unknown): Promise<never> => {
-  if (error instanceof AppError) await admitted.withdrawn()
-  throw error
-}
+/**
+ * Nor is a right one whose owner cannot be given what was asked for: their roles may not fit into that kind of session. What was begun
+ * for them is undone by now, its entry too; so there is one of its own, unless the store is away.
+ */
+const withdrawUnserved =
+  ({ inTransaction }: ProveDeps, admitted: AdmittedAttempt) =>
+  async (attempt: Attempt, { account }: RightPassword, error: unknown): Promise<never> => {
+    if (!(error instanceof AppError)) throw error
+    await admitted.withdrawn()
+    if (error.status < 500) {
+      const { accountId } = account
+      await inTransaction((stores) => recordUnserved(stores, error.code, accountId, attempt))
+    }
+    throw error
+  }
 
 /**
  * Takes an attempt through limits, hashing and one answer for every refusal, and acts for whoever has the right password; `act` gives
@@ -52,6 +62,7 @@ export const provePassword = (deps: ProveDeps) => {
     act: (right: RightPassword) => Promise<Outcome | undefined>,
   ): Promise<Outcome> => {
     const admitted = await admit(deps, attempt)
+    const unserved = withdrawUnserved(deps, admitted)
     let refusal: Refusal = 'account_disabled'
     for (let turn = 0; turn < mostJudgements; turn += 1) {
       const verdict = await judge(attempt).catch((error) => withdrawUnjudged(admitted, error))
@@ -59,7 +70,7 @@ export const provePassword = (deps: ProveDeps) => {
         refusal = verdict.refusal
         break
       }
-      const outcome = await act(verdict).catch((error) => withdrawRefused(admitted, error))
+      const outcome = await act(verdict).catch((error) => unserved(attempt, verdict, error))
       if (outcome !== undefined) {
         await admitted.succeeded()
         return outcome

@@ -13,6 +13,7 @@ import { attemptOf } from './attempt-of.ts'
 import type { DeviceTokens } from './device-token.ts'
 import type { RightPassword } from './judge-password.ts'
 import { type ProveDeps, provePassword } from './prove-password.ts'
+import { recordUnserved } from './record-refusal.ts'
 
 type RenewalStores = AccountStores & {
   readonly cookieSessions: Pick<CookieSessionStore, 'renew'>
@@ -44,17 +45,21 @@ const renewFor = (
   { clock, inTransaction, idleSeconds }: ReauthenticateDeps,
   { sessionId, accountId, generation }: CookieSession,
   { account, rehashed }: RightPassword,
-  { client, deviceId }: Attempt,
+  attempt: Attempt,
 ): Promise<{ readonly renewed: CookieSession | undefined } | undefined> =>
   inTransaction(async ({ accounts, cookieSessions, audit }) => {
     const locked = await accounts.lock(accountId)
     if (account.accountId !== accountId || locked?.password.phc !== account.password.phc) {
       return undefined
     }
+    const { client, deviceId } = attempt
     const nowMs = clock.nowMs()
     const idleExpiresAtMs = nowMs + idleSeconds * 1000
     const renewed = await cookieSessions.renew({ sessionId, generation, nowMs, idleExpiresAtMs })
-    if (!renewed) return { renewed }
+    if (!renewed) {
+      await recordUnserved({ audit }, 'invalid_session', accountId, attempt)
+      return { renewed }
+    }
     await accounts.recordLogin(accountId, rehashed)
     await audit.record({
       event: 'session_reauthenticated',

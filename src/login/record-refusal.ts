@@ -24,6 +24,27 @@ export const recordRefusal =
     })
   }
 
+/**
+ * Records that the password was right, and yet nobody was signed in. It counts as no failure, but must not go unseen: somebody knows that
+ * password. Inside a transaction of the caller's.
+ * @param reason the code of the error that the caller of the API gets
+ */
+export const recordUnserved = (
+  { audit }: Pick<AccountStores, 'audit'>,
+  reason: string,
+  accountId: string,
+  { identity, client }: Pick<Attempt, 'identity' | 'client'>,
+): Promise<void> =>
+  audit.record({
+    event: 'login_failed',
+    outcome: 'failure',
+    reason,
+    actor: { kind: 'account', accountId },
+    accountId,
+    identifier: identity.canonical,
+    client,
+  })
+
 /** A flood is refused thousands of times; one entry a window tells of it without filling the disk. */
 export const recordLimit =
   (inTransaction: Unit) =>

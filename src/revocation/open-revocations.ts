@@ -9,6 +9,7 @@ import type { RevocationMirror } from './revocation-mirror.ts'
 import type { RevocationNotices } from './revocation-notices.ts'
 import { spreadRevocations } from './spread-revocations.ts'
 import { createWakeUps } from './wake-ups.ts'
+import { watchedLog } from './watched-log.ts'
 
 export type OpenRevocationsDeps = {
   readonly log: ReadLog
@@ -24,6 +25,8 @@ export type Revocations = {
   readonly feed: RevocationFeed
   /** What is revoked, in this process. LOADING until `start`. */
   readonly replica: Replica
+  /** Whether Postgres answered when the log was read last. False soon after it is away, while the replica is still FRESH. */
+  readonly isLogReadable: () => boolean
   /** For what a transaction revoked, after its commit. */
   readonly spread: (entries: readonly RevocationEntry[]) => Promise<void>
   /**
@@ -39,7 +42,8 @@ export type Revocations = {
 
 /** Puts the parts together; nothing runs before `start`. */
 export const openRevocations = (deps: OpenRevocationsDeps): Revocations => {
-  const { log, notices, random } = deps
+  const { notices, random } = deps
+  const log = watchedLog(deps.log)
   const wakeUps = createWakeUps()
   const feed = revocationFeed({ log, wakeUps })
   const replica = ownReplica({ ...deps, feed, fraction: () => random(1).readUInt8() / 256 })
@@ -50,6 +54,7 @@ export const openRevocations = (deps: OpenRevocationsDeps): Revocations => {
   return {
     feed,
     replica,
+    isLogReadable: log.isReadable,
     spread: spreadRevocations({ ...deps, replica, wake }),
     start: (patience) => {
       notices.listen(wake)

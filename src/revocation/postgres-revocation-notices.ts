@@ -52,7 +52,10 @@ export const postgresRevocationNotices = (options: NoticesOptions): RevocationNo
           if (payload !== self) onNotice()
         },
         onConnect: onNotice,
-        onError: (error) => report(error, 'revocations of other instances are noticed later'),
+        onError: (error) => {
+          onNotice()
+          report(error, 'revocations of other instances are noticed later')
+        },
         fraction: () => random(1).readUInt8() / 256,
       })
     },

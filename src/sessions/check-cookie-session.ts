@@ -25,6 +25,8 @@ export type CheckCookieSessionDeps = {
   readonly clock: Clock
   readonly codec: Pick<HandleCodec, 'read'>
   readonly replica: KnownRevocations
+  /** Whether Postgres is there, as far as this process knows: without it nobody passes. */
+  readonly isStoreThere: () => boolean
   readonly sessions: Pick<CookieSessionStore, 'look'>
   readonly copies: SessionCopies | undefined
   /** Told of every look-up that found a session. */
@@ -69,17 +71,19 @@ const fits = (
  * @throws store_unavailable when it cannot be known; session_contended
  */
 export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSession => {
-  const { clock, codec, replica, sessions, copies } = deps
+  const { clock, codec, replica, isStoreThere, sessions, copies } = deps
+
+  const mayTrustCopies = (): boolean => isStoreThere() && replica.state() === 'FRESH'
 
   const coveredBy = ({ accountId, sessionId, epochs }: CookieSession): string | undefined =>
     replica.covers({ ...noToken, sub: accountId, sid: sessionId, aep: epochs })
 
   const fromCopy = async (presented: PresentedCookie): Promise<CookieSession | undefined> => {
-    if (!copies || replica.state() !== 'FRESH') return undefined
+    if (!copies || !mayTrustCopies()) return undefined
     const copy = await copies.read(presented.sessionId)
     if (!copy || !fits(copy, presented, clock.nowMs())) return undefined
     // Asked now and not before the read: what was revoked meanwhile counts.
-    const stands = replica.state() === 'FRESH' && coveredBy(copy.session) === undefined
+    const stands = mayTrustCopies() && coveredBy(copy.session) === undefined
     return stands ? copy.session : undefined
   }
 

@@ -12,20 +12,21 @@ export type EndPresentedDeps = {
 }
 
 /**
- * Ends the session of a session cookie: because its owner logs out, or signs in anew over it. As everywhere, only the handle of the
- * present generation counts; any other changes nothing and is no error.
+ * Logs out by session cookie: the session of any handle we made ends, of whatever generation. One from before a step-up opens nothing any
+ * more, but whoever holds it was told that they are logged out, and must not be wrong. A handle that is made up changes nothing and is no
+ * error.
  */
 export const endCookieSession =
-  ({ clock, codec, inTransaction }: EndPresentedDeps, reason: 'logout' | 'replaced') =>
+  ({ clock, codec, inTransaction }: EndPresentedDeps) =>
   async (presented: string, client: RequestFacts): Promise<void> => {
     const handle = codec.read(presented)
     if (!handle) return
     const { sessionId } = handle
     await inTransaction(async (stores) => {
       const state = await stores.sessions.find(sessionId, secretDigest(handle.secret))
-      if (state?.generation !== handle.generation) return
+      if (!state) return
       const actor = { kind: 'account', accountId: state.accountId } as const
-      await endSession(stores, { sessionId, reason, nowMs: clock.nowMs(), actor, client })
+      await endSession(stores, { sessionId, reason: 'logout', nowMs: clock.nowMs(), actor, client })
     })
   }
 

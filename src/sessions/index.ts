@@ -26,8 +26,8 @@ export { logoutRoutes } from './routes/logout.ts'
 export { describeSession, ownSessionRoutes } from './routes/own-sessions.ts'
 export { refreshRoutes } from './routes/refresh.ts'
 export { type SealedAnswer, sealedAnswer } from './routes/sealed-answer.ts'
-export { expiredSealedCookies } from './routes/sealed-cookie.ts'
 export { cookieAnswer, presentedSessionCookie } from './routes/session-cookie.ts'
+export { expiredAtSignIn, presentedCookies } from './routes/sign-in-cookies.ts'
 export { tokenAnswer } from './routes/token-answer.ts'
 export {
   type CookieAnswer,
@@ -43,3 +43,9 @@ export type { SessionCopies } from './session-copies.ts'
 export type { SessionStore } from './session-store.ts'
 export { type SessionUses, sessionUses } from './session-uses.ts'
 export type { InTransaction, SessionStores } from './session-work.ts'
+export {
+  noCookies,
+  type PresentedCookies,
+  type Superseded,
+  supersedeSessions,
+} from './supersede-sessions.ts'

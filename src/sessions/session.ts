@@ -71,7 +71,8 @@ export type RefreshDecision =
   /** A handle that was delivered the other way: as good as made up, and no sign of theft. */
   | { readonly kind: 'unknown' }
 
-const whyDead = (state: SessionState, nowMs: number): EndReason | undefined => {
+/** Why a session is over, whether or not anything has ended it yet; undefined while it is alive. */
+export const whyDead = (state: SessionState, nowMs: number): EndReason | undefined => {
   if (state.ended) return state.ended
   if (state.absoluteExpiresAtMs <= nowMs) return 'absolute_expired'
   if (state.idleExpiresAtMs <= nowMs) return 'idle_expired'

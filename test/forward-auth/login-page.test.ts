@@ -26,6 +26,8 @@ const returnTo = (path: string, reauthenticates = false): string =>
   returnsOf(cardea, clock).write(path, reauthenticates)
 
 const sessionCookie = '__Host-cardea-session'
+const refreshCookie = '__Host-cardea-refresh'
+const sealedCookie = '__Host-cardea-sealed'
 const formCookie = '__Host-cardea-form'
 const wrong = 'not the password of anybody'
 const sameForAll = 'The e-mail address or the password is wrong.'
@@ -358,6 +360,37 @@ describe('who is signed in already', () => {
     expect(await statusOf(before)).toBe(401)
     // Once done, the same address asks no more.
     expect((await someone.open(address)).status).toBe(303)
+  })
+
+  test.each([
+    ['sealed', true],
+    ['token', false],
+  ])('R52: with a session of kind %s as well: %j that it ends', async (session, ends) => {
+    const { account, someone } = await signedIn()
+    const before = await cardea.client.logIn(account, { session })
+    someone.cookies.set(refreshCookie, before.refreshToken)
+    if (session === 'sealed') someone.cookies.set(sealedCookie, 'of that session')
+    clock.advance(10_000)
+    const { page } = await someone.open(`/login?return=${returnTo('/a', true)}`)
+    expect((await someone.submit(page(), credentialsOf(account))).status).toBe(303)
+    expect(someone.cookies.has(refreshCookie)).toBe(!ends)
+    expect(someone.cookies.has(sealedCookie)).toBe(false)
+    expect((await cardea.client.refresh(before.refreshToken)).status).toBe(ends ? 401 : 200)
+  })
+
+  test('R57: two refresh cookies are refused before the password is looked at, and nothing has changed', async () => {
+    const { account, someone } = await signedIn()
+    const { refreshToken } = await cardea.client.logIn(account)
+    clock.advance(10_000)
+    const { page } = await someone.open(`/login?return=${returnTo('/a', true)}`)
+    someone.cookies.set(refreshCookie, `${refreshToken}; ${refreshCookie}=x`)
+    await trail()
+    const answer = await someone.submit(page(), credentialsOf(account))
+    expectRefused(answer, { status: 400, problem: /sent more than once/ })
+    expect(await trail()).toEqual([])
+    const session = someone.cookies.get(sessionCookie) ?? ''
+    expect((await cardea.client.get('/forward-auth', { session })).status).toBe(200)
+    expect((await cardea.client.refresh(refreshToken)).status).toBe(200)
   })
 
   test('a wrong password there leaves the session as it was', async () => {

@@ -3,6 +3,7 @@ import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, testPassword } from '../support/cardea.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { handleFields } from '../support/handles.ts'
+import { holdSessions } from '../support/hold-sessions.ts'
 
 let clock: FakeClock
 let cardea: Cardea
@@ -103,6 +104,27 @@ test('R52: of step-ups at once over two instances one renews the session, and on
     expect((await read(next, instance)).status).toBe(200)
     expect((await read(session, instance)).status).toBe(401)
   }
+})
+
+test('R112: a right password for a session that has ended meanwhile is recorded, with a reason of its own', async () => {
+  const { account, session } = await signIn()
+  await trail()
+  const held = await holdSessions(cardea.stores.migrateUrl)
+  // Both have found the session alive; the first to wait for the row is the first to change it.
+  const loggingOut = cardea.client.post('/logout', { session })
+  await held.whenWaiting(1)
+  const proving = prove(session, testPassword)
+  await held.whenWaiting(2)
+  await held.release()
+  expect((await loggingOut).status).toBe(204)
+  const answer = await proving
+  expect(answer).toMatchObject({ status: 401, body: { code: 'invalid_session' } })
+  expect(answer.headers.getSetCookie()).toEqual([])
+  const actor = `account:${account.id}`
+  expect(await trail()).toMatchObject([
+    { event: 'logout', account: account.id },
+    { event: 'login_failed', outcome: 'failure', reason: 'invalid_session', actor },
+  ])
 })
 
 test('look-ups that race with a step-up never open the session by its old handle once it was answered', async () => {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
+import { connect } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import type { Received } from '../support/echo-backend.ts'
 
@@ -48,6 +49,18 @@ export const ask = async (port: number, path: string, question: Question = {}): 
   }
   const text = (await buffer(response)).toString()
   return { status: response.statusCode ?? 0, location: header('location'), header, text }
+}
+
+/** The status that the first line of a request gets, whatever stands in it, also what no client would send. */
+export const statusOf = async (
+  port: number,
+  requestLine: string,
+  headers: readonly string[],
+): Promise<number> => {
+  const socket = connect(port, '127.0.0.1')
+  socket.write([requestLine, ...headers, 'Connection: close', '', ''].join('\r\n'), 'latin1')
+  const answer = (await buffer(socket)).toString()
+  return Number(/^HTTP\/1\.[01] (\d{3}) /.exec(answer)?.[1])
 }
 
 /** What came to the app: the proxy let the request pass. Fails the test when something else answered. */

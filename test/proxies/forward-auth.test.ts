@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { decodeJwt } from 'jose'
@@ -17,7 +17,8 @@ let clock: FakeClock
 
 beforeAll(async () => {
   clock = fakeClock()
-  cardea = await startCardea({ clock, config: { trustedProxies: ['127.0.0.1/32'] } })
+  const audiences = [otherService, appName]
+  cardea = await startCardea({ clock, config: { trustedProxies: ['127.0.0.1/32'], audiences } })
   app = await startEchoBackend()
 })
 
@@ -27,6 +28,15 @@ afterAll(async () => {
 })
 
 const sessionCookie = '__Host-cardea-session'
+/** What the configurations call the app, and another service that tokens are made for. */
+const appName = 'https://www.example.com'
+const otherService = 'https://other.example.com'
+
+/** What a browser adds to the request for a WebSocket. */
+const webSocket = [
+  ['Sec-WebSocket-Version', '13'],
+  ['Sec-WebSocket-Key', randomBytes(16).toString('base64')],
+] as const
 
 describe.each(proxyNames)('%s', (name) => {
   let proxy: RunningProxy
@@ -82,9 +92,11 @@ describe.each(proxyNames)('%s', (name) => {
       [['Authorization', 'Basic dXNlcjpwYXNz']],
     ] as const
     for (const headers of credentials) {
-      const answer = await ask(proxy.port, '/data', { headers })
-      expect(answer.status).toBe(401)
-      expect(answer.location).toBeUndefined()
+      for (const path of ['/data', '/api/data']) {
+        const answer = await ask(proxy.port, path, { headers })
+        expect([path, answer.status]).toEqual([path, 401])
+        expect(answer.location).toBeUndefined()
+      }
     }
     // Posting a form while signed out would lose it: that is for the app's page to handle.
     const posted = await startBrowser(proxy.port).open('/data', { method: 'POST', body: 'a=b' })
@@ -92,39 +104,43 @@ describe.each(proxyNames)('%s', (name) => {
     expect(app.count()).toBe(count)
   })
 
-  test('R58: a bearer token opens what a session opens, and is not passed on unless the rule says so', async () => {
-    const account = await cardea.createAccount()
-    const { accessToken } = await cardea.client.logIn(account)
-    const headers = [['Authorization', `Bearer ${accessToken}`]] as const
-    const plain = receivedIn(await ask(proxy.port, '/data', { headers }))
-    expect(valuesOf(plain, 'X-Auth-Account')).toEqual([account.id])
-    expect(valuesOf(plain, 'Authorization')).toEqual([])
-    const api = receivedIn(await ask(proxy.port, '/api/data', { headers }))
-    expect(valuesOf(api, 'Authorization')).toEqual([`Bearer ${accessToken}`])
+  test('R58: a bearer token opens the path where programs send tokens, if it is for this app, and no other path', async () => {
+    const account = await cardea.createAccount(['staff'])
+    const tokenFor = async (audience: string) => {
+      const { accessToken } = await cardea.client.logIn(account, { audience })
+      return [['Authorization', `Bearer ${accessToken}`]] as const
+    }
+    const headers = await tokenFor(appName)
+    const received = receivedIn(await ask(proxy.port, '/api/data', { headers }))
+    expect(valuesOf(received, 'X-Auth-Account')).toEqual([account.id])
+    expect(valuesOf(received, 'Authorization')).toEqual([headers[0][1]])
+    const count = app.count()
+    for (const path of ['/data', '/staff/plan', '/billing/card', '/x/api', '/data?token=1']) {
+      const answer = await ask(proxy.port, path, { headers })
+      expect([path, answer.status, answer.location]).toEqual([path, 401, undefined])
+    }
+    const foreign = await tokenFor(otherService)
+    expect((await ask(proxy.port, '/api/data', { headers: foreign })).status).toBe(403)
+    const operator = [['Authorization', `Bearer ${await cardea.operatorToken()}`]] as const
+    expect((await ask(proxy.port, '/api/data', { headers: operator })).status).toBe(403)
+    expect(app.count()).toBe(count)
   })
 
-  test('a path that wants a role is 403 without it, also for a person, in whatever spelling', async () => {
-    const { browser } = await signedIn(['reader'])
+  test('R58: a token that the app got opens nothing that the app is not asked for with it', async () => {
+    const { account, browser } = await signedIn(['staff'])
+    const got = valuesOf(receivedIn(await browser.fetch('/api/data')), 'Authorization')
+    const headers = [['Authorization', got[0] ?? '']] as const
     const count = app.count()
-    const plain = ['/staff', '/staff/plan', '/%73taff/plan', '/STAFF/plan', '/staff;v=1/plan']
-    for (const path of [...plain, '/staff.json', '/staff/plan?role=reader']) {
-      const answer = await browser.open(path)
-      expect([path, answer.status]).toEqual([path, 403])
-      expect(answer.location).toBeUndefined()
-    }
-    const dotted = [
-      '/x/../staff/plan',
-      '/./staff/plan',
-      '/x/..%2Fstaff/plan',
-      '/x/%2e%2e/staff/plan',
-    ]
-    const disguised = ['//staff/plan', '/;/staff/plan', '/x/..;/staff/plan', '/x/..%3b/staff/plan']
-    for (const path of [...dotted, ...disguised]) {
-      expect([400, 403], path).toContain((await browser.open(path)).status)
+    for (const path of ['/data', '/staff/plan', '/billing/card']) {
+      expect([path, (await ask(proxy.port, path, { headers })).status]).toEqual([path, 401])
     }
     expect(app.count()).toBe(count)
-    const { browser: colleague } = await signedIn(['staff'])
-    expect((await colleague.open('/staff/plan')).status).toBe(200)
+    // Beside a session it is nothing there: neither looked at nor passed on.
+    const { account: other, browser: second } = await signedIn()
+    const received = receivedIn(await second.fetch('/data', { headers }))
+    expect(other.id).not.toBe(account.id)
+    expect(valuesOf(received, 'X-Auth-Account')).toEqual([other.id])
+    expect(valuesOf(received, 'Authorization')).toEqual([])
   })
 
   test('a path that wants a recent sign-in leads to the login page once more, and back', async () => {
@@ -148,6 +164,7 @@ describe.each(proxyNames)('%s', (name) => {
     expect(more).toEqual([])
     const claims = decodeJwt(authorization.replace(/^Bearer /, ''))
     expect(claims.sub).toBe(account.id)
+    expect(claims.aud).toBe(appName)
     expect(claims['sid']).toBe(valuesOf(received, 'X-Auth-Session')[0])
     const elsewhere = receivedIn(await browser.fetch('/data?token=1&max_age=x&role=none'))
     expect(elsewhere.url).toBe('/data?token=1&max_age=x&role=none')
@@ -239,11 +256,13 @@ describe.each(proxyNames)('%s', (name) => {
     expect((await ask(proxy.port, '/reports', { headers: [before] })).status).toBe(401)
   })
 
-  test('the cookies that open the session do not reach the app, and its own do', async () => {
+  test("Cardea's own cookies do not reach the app; its own do, and the one that is sealed for it", async () => {
     const { browser } = await signedIn()
     const [, session] = cookieOf(browser)
     const cookies = [
       `theme=dark; ${session}; __Host-cardea-refresh=made-up; cart=3`,
+      `__Host-cardea-form=a; theme=dark; ${session}; cart=3; __Host-cardea-device=b`,
+      `__Host-cardea-device=a; ${session}; __Host-cardea-form=b; theme=dark; cart=3`,
       `${session}; theme=dark; cart=3`,
       `theme=dark; cart=3; ${session}`,
       session,
@@ -258,6 +277,11 @@ describe.each(proxyNames)('%s', (name) => {
         cookie === session ? [] : ['theme=dark', 'cart=3'],
       )
     }
+    const sealed = [['Cookie', `${session}; __Host-cardea-sealed=c`]] as const
+    const received = receivedIn(await ask(proxy.port, '/reports', { headers: sealed }))
+    expect(valuesOf(received, 'Cookie').map((left) => left.trim())).toEqual([
+      '__Host-cardea-sealed=c',
+    ])
   })
 
   test("only Cardea's own paths are open, and what it keeps to itself is not among them", async () => {
@@ -303,12 +327,9 @@ describe.each(proxyNames)('%s', (name) => {
     expect((await browser.fetch('/broken')).status).toBe(500)
   })
 
-  test('a switch of protocols passes for who is signed in, and for nobody else', async () => {
+  test('a WebSocket passes for who is signed in, and for nobody else', async () => {
     const { account, browser } = await signedIn()
-    const upgrade = [
-      ['Connection', 'Upgrade'],
-      ['Upgrade', 'echo'],
-    ] as const
+    const upgrade = [['Connection', 'Upgrade'], ['Upgrade', 'WebSocket'], ...webSocket] as const
     expect((await ask(proxy.port, '/socket', { headers: upgrade })).status).toBe(401)
     const lines = [...upgrade, cookieOf(browser)].map(([key, value]) => `${key}: ${value}\r\n`)
     const socket = connect(proxy.port, '127.0.0.1')
@@ -324,5 +345,19 @@ describe.each(proxyNames)('%s', (name) => {
     const closed = once(socket, 'close')
     socket.destroy()
     await closed
+  })
+
+  test('a connection to the app never becomes another protocol, in which no request would be checked', async () => {
+    const { browser } = await signedIn()
+    for (const protocol of ['h2c', 'websocket, h2c', 'echo']) {
+      const headers = [
+        ['Connection', 'Upgrade, HTTP2-Settings'],
+        ['HTTP2-Settings', 'AAMAAABkAAQAAP__'],
+        ['Upgrade', protocol],
+        ...webSocket,
+      ] as const
+      const received = receivedIn(await browser.fetch('/socket', { headers }))
+      expect(valuesOf(received, 'Upgrade')).toEqual([])
+    }
   })
 })

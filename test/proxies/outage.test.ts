@@ -83,6 +83,16 @@ const whenAllWorks = async () =>
     { timeout: 20_000, interval: 100 },
   )
 
+test('R58: a rule that names an audience which Cardea does not know lets nobody pass, and no other rule minds', async () => {
+  await whenAllWorks()
+  const count = app.count()
+  for (const browser of browsers) {
+    const answer = await browser.open('/api/data')
+    expect([answer.status, answer.location]).toEqual([503, undefined])
+  }
+  expect(app.count()).toBe(count)
+})
+
 test('R58: while Cardea is away every proxy says 503, lets nobody pass and sends nobody to sign in; then all works again', async () => {
   await whenAllWorks()
   service.signal('SIGTERM')
@@ -120,7 +130,7 @@ test('R58: while Postgres is away nobody is taken for signed out: 503, and then 
   const noneOfThem = proxyNames.map(() => 503)
   await postgres.kill()
   try {
-    // What is known to be good stays so for as long as the memory of what was ended is fresh, and not longer.
+    // Until the service has noticed, what it knows to be good stays so.
     await vi.waitFor(async () => expect(await withSession()).toEqual(noneOfThem), {
       timeout: 15_000,
       interval: 200,

@@ -33,7 +33,7 @@ test('R58: every way to the app passes exactly one check, and no other way has o
 })
 
 test('R59: every check replaces what the client wrote, and sends no more along than can be a credential', () => {
-  for (const [, check] of checks) {
+  for (const [name, check] of checks) {
     expect(Object.keys(check).toSorted()).toEqual([
       'address',
       'authRequestHeaders',
@@ -43,8 +43,39 @@ test('R59: every check replaces what the client wrote, and sends no more along t
     ])
     expect(check['trustForwardHeader']).toBe(false)
     expect(check['preserveLocationHeader']).toBe(true)
-    expect(check['authRequestHeaders']).toEqual(['Accept', 'Authorization', 'Cookie'])
-    expect(new URL(`${check['address']}`).pathname).toBe('/forward-auth')
+    const { pathname, searchParams } = new URL(`${check['address']}`)
+    expect(pathname).toBe('/forward-auth')
+    // A token opens only what names the service that it must be made for.
+    const takesTokens = name === 'api'
+    expect(check['authRequestHeaders']).toEqual([
+      'Accept',
+      ...(takesTokens ? ['Authorization'] : []),
+      'Cookie',
+    ])
+    expect(searchParams.has('audience')).toBe(takesTokens)
+  }
+})
+
+test('a path that apps could read in other ways than Traefik goes nowhere, and no other path', () => {
+  const pattern = /PathRegexp\(`\(\?i\)([^`]+)`\)/.exec(routers['disguised']?.rule ?? '')?.[1]
+  const disguised = new RegExp(pattern ?? '(?!)', 'i')
+  for (const path of [
+    '/staff/..%2Fx',
+    '/staff%2F..%2Fx',
+    '/staff%2f..',
+    '/x/..;/staff',
+    '/x%2F..%3Bstaff',
+    '/;/staff',
+    '/%2Fstaff',
+    '/x\\..\\staff',
+    '/x%5C..%5Cstaff',
+    '/st%09aff',
+    '/x%00',
+  ]) {
+    expect(path).toMatch(disguised)
+  }
+  for (const path of ['/', '/x/', '/staff;v=1', '/a%2Fb', '/x..y', '/.hidden', '/100%25']) {
+    expect(path).not.toMatch(disguised)
   }
 })
 

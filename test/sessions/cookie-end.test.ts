@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { handleFields } from '../support/handles.ts'
+import { keyLabels } from '../../src/keys/index.ts'
+import { type Cardea, startCardea, type TestAccount, testPassword } from '../support/cardea.ts'
+import { codecOf, handleFields } from '../support/handles.ts'
 
 let cardea: Cardea
 
@@ -66,6 +67,38 @@ test('R53: logging out clears the session cookie with its own attributes, and no
     '__Host-cardea-session=; Max-Age=0; Path=/; HttpOnly; Secure; SameSite=Lax',
   ])
   expect(answer.headers.get('clear-site-data')).toBe('"cache", "storage"')
+})
+
+test('R53: logging out by the cookie of before a step-up ends the session, too', async () => {
+  const { session } = await signIn()
+  const body = { password: testPassword }
+  const renewed = await cardea.client.post('/session/reauthenticate', { session, body })
+  const newest = renewed.sessionCookie ?? ''
+  expect(await statusOn(0, newest)).toBe(200)
+  const answer = await cardea.client.post('/logout', { session })
+  expect(answer).toMatchObject({ status: 204, sessionCookie: '' })
+  expect(await statusOn(0, newest)).toBe(401)
+  await expect.poll(() => statusOn(1, newest), { timeout: 5_000 }).toBe(401)
+})
+
+test('R53: logging out by a cookie that is newer than the database ends the session that is left of it', async () => {
+  const { session } = await signIn()
+  const fields = handleFields(session)
+  const codec = codecOf(cardea.stores.secrets, keyLabels.sessionHandle)
+  // As after a fail-over that lost the commit of a step-up.
+  const newer = codec.write({ ...fields, generation: fields.generation + 1 })
+  expect(await statusOn(0, newer)).toBe(401)
+  const answer = await cardea.client.post('/logout', { session: newer })
+  expect(answer).toMatchObject({ status: 204, sessionCookie: '' })
+  expect(await statusOn(0, session)).toBe(401)
+})
+
+test('R53: a cookie that was made without the secret of its session logs nobody out', async () => {
+  const { session } = await signIn()
+  const codec = codecOf(cardea.stores.secrets, keyLabels.sessionHandle)
+  const forged = codec.write({ ...handleFields(session), secret: Buffer.alloc(32) })
+  expect((await cardea.client.post('/logout', { session: forged })).status).toBe(204)
+  expect(await statusOn(0, session)).toBe(200)
 })
 
 test('logging out with both cookies ends both sessions and clears both', async () => {

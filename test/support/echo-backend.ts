@@ -41,12 +41,24 @@ const received = async (request: IncomingMessage): Promise<Received> => {
   }
 }
 
-/** Speaks whatever it hears, after the switch. */
+/** The answer to a key (RFC 6455 section 4.2.2): HAProxy looks whether it is there. */
+const acceptOf = (key: string): string =>
+  createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+
+/** Says whatever it hears after the switch, without the frames of a WebSocket. */
 const upgrade = (request: IncomingMessage, socket: Duplex): void => {
   const account = request.headers['x-auth-account'] ?? 'nobody'
+  const accept = acceptOf(request.headers['sec-websocket-key'] ?? '')
   socket.on('error', () => socket.destroy())
   socket.write(
-    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello ${account}\n`,
+    [
+      'HTTP/1.1 101 Switching Protocols',
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      `Sec-WebSocket-Accept: ${accept}`,
+      '',
+      `hello ${account}\n`,
+    ].join('\r\n'),
   )
   socket.pipe(socket)
 }

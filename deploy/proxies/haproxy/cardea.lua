@@ -3,7 +3,8 @@
 --   txn.cardea_login          with 401: the path of the login page, that knows the way back; only ever a path of this host
 --   txn.cardea_challenge      with 401: what WWW-Authenticate says
 --   txn.cardea_account, txn.cardea_roles, txn.cardea_session, and txn.cardea_authorization with `token=1`: with 200
--- The query of the question (`role=staff`) is read from txn.cardea_query.
+-- The query of the question (`role=staff`) is read from txn.cardea_query. With txn.cardea_bearer the client's own
+-- Authorization goes along.
 
 -- A listener of the same HAProxy, so that time limits, retries and health checks of the question are those of a backend.
 local listener = "abns@cardea-check"
@@ -33,7 +34,7 @@ local function question(txn)
   end
   local sent = txn.http:req_get_headers()
   add("cookie", joined(sent["cookie"], "; "))
-  add("authorization", joined(sent["authorization"], ", "))
+  if txn:get_var("txn.cardea_bearer") then add("authorization", joined(sent["authorization"], ", ")) end
   add("x-forwarded-method", txn.f:method())
   add("x-forwarded-proto", txn.f:ssl_fc() == 1 and "https" or "http")
   add("x-forwarded-host", joined(sent["host"], ","))

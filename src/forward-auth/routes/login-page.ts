@@ -9,7 +9,8 @@ import { deviceCookie, type LoginRouteDeps, presentedDeviceToken } from '../../l
 import {
   type CheckCookieSession,
   cookieAnswer,
-  expiredSealedCookies,
+  expiredAtSignIn,
+  presentedCookies,
   presentedSessionCookie,
 } from '../../sessions/index.ts'
 import { forwardAuthErrors } from '../errors.ts'
@@ -18,7 +19,7 @@ import { type LoginForm, loginFormSchema, loginPageSchema } from '../schemas.ts'
 import { type LoginFormDeps, presentedFormCookie, sendForm } from './login-form.ts'
 
 export type LoginPageDeps = LoginFormDeps &
-  Pick<LoginRouteDeps, 'logIn' | 'issueCookie' | 'endReplaced'> & {
+  Pick<LoginRouteDeps, 'logIn' | 'issueCookie'> & {
     readonly returns: ReturnTokens
     readonly checkCookieSession: CheckCookieSession
   }
@@ -110,7 +111,7 @@ const mountPage = (
 
 const mountForm = (
   app: HttpServer,
-  { returns, forms, logIn, endReplaced, issueCookie }: LoginPageDeps,
+  { returns, forms, logIn, issueCookie }: LoginPageDeps,
   { refusalPage }: Page,
 ): void => {
   /** Before anything is looked at: a page of somebody else could have sent this. */
@@ -130,14 +131,13 @@ const mountForm = (
       const { email, password, return: token } = request.body
       if (email === undefined || password === undefined) throw httpErrors.error('invalid_request')
       const deviceToken = presentedDeviceToken(request)
-      const replaced = presentedSessionCookie(request)
+      const presented = presentedCookies(request)
       const client = clientFacts(request)
-      const who = { email, password, audience: undefined, deviceToken, client }
+      const who = { email, password, audience: undefined, deviceToken, presented, client }
       const opened = await logIn({ ...who, kind: 'cookie', delivery: 'cookie' })
-      // A new id at every sign-in, and the old one dead.
-      if (replaced !== undefined) await endReplaced(replaced, client)
-      // Else a web app on this host would go on seeing who signed in before.
-      for (const expired of expiredSealedCookies(request)) reply.header('set-cookie', expired)
+      for (const expired of expiredAtSignIn(request, 'cookie', opened.superseded)) {
+        reply.header('set-cookie', expired)
+      }
       cookieAnswer(reply, issueCookie(opened))
       reply.header('set-cookie', deviceCookie(opened.deviceToken))
       return reply.redirect(returns.read(token)?.path ?? '/', 303)

@@ -1,6 +1,5 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { RequestFacts } from '../../audit/index.ts'
 import { clientFacts } from '../../http/client-facts.ts'
 import { credentialCookie, readSingleCookie } from '../../http/cookies.ts'
 import { httpErrors } from '../../http/errors.ts'
@@ -8,11 +7,12 @@ import {
   type CookieAnswer,
   cookieAnswer,
   type Delivery,
-  expiredSealedCookies,
+  expiredAtSignIn,
   type IssuedCookie,
   type issueTokens,
+  noCookies,
   type OpenedSession,
-  presentedSessionCookie,
+  presentedCookies,
   type SealedAnswer,
   type SessionKind,
   type TokenAnswer,
@@ -29,8 +29,6 @@ export type LoginRouteDeps = {
   ) => ReturnType<typeof issueTokens>
   readonly answerSealed: SealedAnswer
   readonly issueCookie: (opened: OpenedSession) => IssuedCookie
-  /** Ends the session of a session cookie that is about to be overwritten. */
-  readonly endReplaced: (handle: string, client: RequestFacts) => Promise<void>
 }
 
 /** Says that this device signed in before. It opens nothing: it only spares its owner the limits that strangers fill up. */
@@ -57,26 +55,20 @@ const refuseMixed = (kind: SessionKind, delivery: Delivery | undefined): void =>
 }
 
 export const loginRoutes =
-  ({ logIn: signIn, issue, answerSealed, issueCookie, endReplaced }: LoginRouteDeps) =>
+  ({ logIn: signIn, issue, answerSealed, issueCookie }: LoginRouteDeps) =>
   (instance: FastifyInstance): void => {
     const app = instance.withTypeProvider<TypeBoxTypeProvider>()
 
     const answerWith = async (
-      request: FastifyRequest,
       reply: FastifyReply,
       opened: OpenedSession,
       delivery: Delivery,
     ): Promise<TokenAnswer | CookieAnswer> => {
       const { kind } = opened.facts
       if (kind === 'sealed') return answerSealed(reply, issue(opened.facts, opened.secret))
-      // Else a web app would go on seeing who signed in before.
-      for (const expired of expiredSealedCookies(request)) reply.header('set-cookie', expired)
       if (kind === 'token') {
         return tokenAnswer(reply, issue(opened.facts, opened.secret), delivery)
       }
-      // A new id at every sign-in, and the old one dead: whoever planted or copied that cookie holds nothing.
-      const replaced = presentedSessionCookie(request)
-      if (replaced !== undefined) await endReplaced(replaced, clientFacts(request))
       return cookieAnswer(reply, issueCookie(opened))
     }
 
@@ -87,13 +79,19 @@ export const loginRoutes =
         const { email, password, audience, session: kind = 'token' } = request.body
         refuseMixed(kind, request.body.delivery)
         const { delivery = 'cookie' } = request.body
-        const deviceToken =
-          delivery === 'cookie' ? presentedDeviceToken(request) : request.body.device_token
-        const client = clientFacts(request)
-        const who = { email, password, audience, deviceToken, client }
-        const signedIn = await signIn({ ...who, kind, delivery })
-        const answer = await answerWith(request, reply, signedIn, delivery)
-        if (delivery === 'body') return { ...answer, device_token: signedIn.deviceToken }
+        const who = { email, password, audience, client: clientFacts(request), kind, delivery }
+        if (delivery === 'body') {
+          const deviceToken = request.body.device_token
+          const signedIn = await signIn({ ...who, deviceToken, presented: noCookies })
+          const answer = await answerWith(reply, signedIn, delivery)
+          return { ...answer, device_token: signedIn.deviceToken }
+        }
+        const deviceToken = presentedDeviceToken(request)
+        const signedIn = await signIn({ ...who, deviceToken, presented: presentedCookies(request) })
+        for (const expired of expiredAtSignIn(request, kind, signedIn.superseded)) {
+          reply.header('set-cookie', expired)
+        }
+        const answer = await answerWith(reply, signedIn, delivery)
         reply.header('set-cookie', deviceCookie(signedIn.deviceToken))
         return answer
       },

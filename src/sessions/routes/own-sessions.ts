@@ -2,13 +2,12 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { callerOf } from '../../http/access.ts'
 import { clientFacts } from '../../http/client-facts.ts'
-import { readSingleCookie } from '../../http/cookies.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { endOwnSession, endOwnSessions, Owner } from '../end-own-sessions.ts'
 import type { HandleCodec } from '../handle.ts'
 import { endAllSchema, endOneSchema, listSchema, type SessionList } from '../schemas.ts'
 import type { SessionStore, SessionSummary } from '../session-store.ts'
-import { expiredRefreshCookie, refreshCookieName } from './refresh-cookie.ts'
+import { expiredRefreshCookie, presentedRefreshCookie } from './refresh-cookie.ts'
 import { expiredSealedCookies } from './sealed-cookie.ts'
 import { expiredSessionCookie } from './session-cookie.ts'
 
@@ -49,7 +48,7 @@ const ownerOf = (request: FastifyRequest): Owner => {
  * @throws duplicate_cookie
  */
 const holdsOwnCookie = (codec: OwnSessionRouteDeps['codec'], request: FastifyRequest): boolean => {
-  const cookie = readSingleCookie(request.headers.cookie, refreshCookieName)
+  const cookie = presentedRefreshCookie(request)
   const presented = cookie === undefined ? undefined : codec.read(cookie)
   return presented === undefined || presented.sessionId === callerOf(request).sessionId
 }

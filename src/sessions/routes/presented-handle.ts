@@ -1,8 +1,7 @@
 import type { FastifyRequest } from 'fastify'
-import { readSingleCookie } from '../../http/cookies.ts'
 import { httpErrors } from '../../http/errors.ts'
 import type { Delivery } from '../session.ts'
-import { refreshCookieName } from './refresh-cookie.ts'
+import { presentedRefreshCookie } from './refresh-cookie.ts'
 
 export type Presented = { readonly presented: string; readonly delivery: Delivery }
 
@@ -14,7 +13,7 @@ export type Presented = { readonly presented: string; readonly delivery: Deliver
 export const presentedHandle = (
   request: FastifyRequest<{ Body: { refresh_token?: string } | undefined }>,
 ): Presented | undefined => {
-  const inCookie = readSingleCookie(request.headers.cookie, refreshCookieName)
+  const inCookie = presentedRefreshCookie(request)
   const inBody = request.body?.refresh_token
   if (inCookie !== undefined && inBody !== undefined) {
     throw httpErrors.error('invalid_request', {

@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import { fakeClock } from '../support/fake-clock.ts'
+import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
+
+let postgres: PostgresServer
+let cardea: Cardea
+
+beforeAll(async () => {
+  postgres = await startPostgres()
+  const config = { databaseConnectTimeoutMs: 500, databaseStatementTimeoutMs: 500 }
+  // It stands still, so that no lease ends by itself.
+  const clock = fakeClock()
+  cardea = await startCardea({ clock, database: postgres, redisUrl: inject('redisUrl'), config })
+})
+afterAll(async () => {
+  await cardea.stop()
+  await postgres.stop()
+})
+
+test('R58: Postgres away is noticed long before what is known of revocations is stale, and then no copy opens anything', async () => {
+  const session = await cardea.client.logInForCookie(await cardea.createAccount())
+  const answers = async () => {
+    const asked = ['/session', '/forward-auth'].map((path) => cardea.client.get(path, { session }))
+    return (await Promise.all(asked)).map(({ status }) => status)
+  }
+  const { replica } = cardea.instances[0]?.core.revocations ?? {}
+  await expect.poll(answers, { timeout: 10_000 }).toEqual([200, 200])
+  await postgres.kill()
+  try {
+    await expect.poll(answers, { timeout: 10_000 }).toEqual([503, 503])
+    expect(replica?.state()).toBe('FRESH')
+  } finally {
+    await postgres.restart()
+  }
+  await expect.poll(answers, { timeout: 20_000 }).toEqual([200, 200])
+})
