@@ -46,6 +46,5 @@ export type { InTransaction, SessionStores } from './session-work.ts'
 export {
   noCookies,
   type PresentedCookies,
-  type Superseded,
   supersedeSessions,
 } from './supersede-sessions.ts'

@@ -1,17 +1,24 @@
 import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import { describe, expect, test } from 'vitest'
+import {
+  audience,
+  issuer,
+  startMs,
+  startSeconds,
+} from '../../packages/verifier/test/tokens/signed-tokens.ts'
 import { isId } from '../../src/lib/id.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import { mintAccessToken } from '../../src/tokens/index.ts'
 import { everyAlgorithm, newSigningKey } from '../keys/new-signing-key.ts'
-import { clockAt, issuer, nowMs, nowSeconds, subject } from './forged-token.ts'
+import { fakeClock } from '../support/fake-clock.ts'
+import { subject } from './token-subject.ts'
 
 const key = await newSigningKey('ES256')
 const dependencies = {
   signer: () => key.signer,
   issuer,
   accessTokenSeconds: 900,
-  clock: clockAt(nowMs),
+  clock: fakeClock(startMs),
   random: systemRandom,
 }
 const mint = mintAccessToken(dependencies)
@@ -28,14 +35,14 @@ describe('a minted access token', () => {
     expect(decodeJwt(token)).toEqual({
       iss: issuer,
       sub: session.accountId,
-      aud: 'https://api.example',
+      aud: audience,
       client_id: 'first-party',
-      iat: nowSeconds,
-      exp: nowSeconds + 900,
+      iat: startSeconds,
+      exp: startSeconds + 900,
       jti: tokenId,
       sid: session.sessionId,
       aep: [1_893_000_000, 3, 7],
-      auth_time: nowSeconds - 61,
+      auth_time: startSeconds - 61,
       amr: ['pwd'],
       acr: 'aal1',
       scope: 'openid',
@@ -68,10 +75,10 @@ describe('a minted access token', () => {
   })
 
   test('keeps whole seconds when the clock stands between two', () => {
-    const late = mintAccessToken({ ...dependencies, clock: clockAt(nowMs + 999) })
+    const late = mintAccessToken({ ...dependencies, clock: fakeClock(startMs + 999) })
     expect(decodeJwt(late(subject()).token)).toMatchObject({
-      iat: nowSeconds,
-      exp: nowSeconds + 900,
+      iat: startSeconds,
+      exp: startSeconds + 900,
     })
   })
 
@@ -83,9 +90,9 @@ describe('a minted access token', () => {
       current = next
       const { token } = mintNow(subject())
       const verified = await jwtVerify(token, next.verificationKey.key, {
-        currentDate: new Date(nowMs),
+        currentDate: new Date(startMs),
         issuer,
-        audience: 'https://api.example',
+        audience,
         typ: 'at+jwt',
       })
       expect(verified.protectedHeader.kid).toBe(next.signer.kid)
@@ -103,6 +110,6 @@ describe('a minted access token', () => {
     const short = mintAccessToken({ ...dependencies, accessTokenSeconds: 60 })
     const { token, expiresInSeconds } = short(subject())
     expect(expiresInSeconds).toBe(60)
-    expect(decodeJwt(token).exp).toBe(nowSeconds + 60)
+    expect(decodeJwt(token).exp).toBe(startSeconds + 60)
   })
 })

@@ -6,6 +6,7 @@ import {
   VerifierError,
   type VerifierErrorCode,
 } from '../../src/index.ts'
+import type { HostileTokens } from './hostile-tokens.ts'
 import { audience, issuer, startMs, type TestKey } from './signed-tokens.ts'
 
 /** A check that knows `keys`; `asked` lists the kids it looked up, `clock.now` is what it takes for the time. */
@@ -41,4 +42,15 @@ export const refusalOf = async (
   expect(error).toBeInstanceOf(VerifierError)
   expect(error).toMatchObject({ code, status: 401, retryAfterSeconds: undefined })
   return error instanceof VerifierError && error.cause instanceof Error ? error.cause.message : ''
+}
+
+/** Fails unless each of the tokens is refused, and for a reason that fits. */
+export const expectRefused = async (
+  check: (token: string) => Promise<CheckedToken>,
+  { reason, tokens }: HostileTokens,
+): Promise<void> => {
+  expect(tokens).not.toHaveLength(0)
+  for (const token of tokens) {
+    expect(await refusalOf(check(token)), token.slice(0, 1000)).toMatch(reason)
+  }
 }

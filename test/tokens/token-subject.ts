@@ -1,0 +1,18 @@
+import { audience, startMs } from '../../packages/verifier/test/tokens/signed-tokens.ts'
+import { newId } from '../../src/lib/id.ts'
+import { systemRandom } from '../../src/lib/random.ts'
+import type { TokenSubject } from '../../src/tokens/index.ts'
+
+/** What a token is minted for: a person who signed in a minute before. */
+export const subject = (): TokenSubject => ({
+  accountId: newId(systemRandom),
+  sessionId: newId(systemRandom),
+  clientId: 'first-party',
+  audience,
+  scope: 'openid',
+  roles: ['reader'],
+  authenticatedAtMs: startMs - 60_500,
+  amr: ['pwd'],
+  acr: 'aal1',
+  epochs: [1_893_000_000, 3, 7],
+})
