@@ -14,17 +14,22 @@ declare module 'fastify' {
 const app = fastify()
 let redis: Redis | undefined
 
+type PeerSettings = {
+  readonly redisUrl: string
+  /** Whether its expiry slides, as it does by default and as ours does: then it writes to Redis at every request. */
+  readonly slides: boolean
+}
+
 /** What most Fastify applications do for sessions: the whole session as JSON in Redis, its id in a signed cookie. */
 const calls = {
-  start: async (redisUrl: string): Promise<string> => {
+  start: async ({ redisUrl, slides }: PeerSettings): Promise<string> => {
     redis = new Redis(redisUrl)
     await app.register(fastifyCookie)
     await app.register(fastifySession, {
       secret: 'a secret of the bench that is long enough',
       cookie: { secure: false },
       saveUninitialized: false,
-      // Saving at each request would cost a second command: without it the peer is at its fastest.
-      rolling: false,
+      rolling: slides,
       store: new RedisStore({ client: redis }),
     })
     app.post('/login', async (request) => {

@@ -6,7 +6,7 @@ import { cookiesFromLogin, lookUps } from '../looking-up.ts'
 import { detailOf, type Measured, measure } from '../measured.ts'
 import { addAccounts, emailOf, hashOfPassword, password } from '../people.ts'
 import { range } from '../refreshing.ts'
-import { alternate } from '../rounds.ts'
+import { alternate, type Side } from '../rounds.ts'
 import { comparison, type Findings, figure, p99Ms, perSecond } from '../row.ts'
 import type { Sample } from '../sample.ts'
 import type { Scenario } from '../scenario.ts'
@@ -44,35 +44,44 @@ const prepare = async (stage: Stage, redisUrl: string) => {
     JSON.stringify({ email: emailOf(account), password, session: 'cookie' }),
   )
   const cookies = await cookiesFromLogin(server.address, '__Host-cardea-session', bodies)
-  const peer = stage.child<PeerSessionCalls>('peer-session')
-  const peerAddress = await peer.call('start', redisUrl)
-  const nobody = Array<string>(sessions).fill('{}')
-  const peerCookies = await cookiesFromLogin(peerAddress, 'sessionId', nobody)
-  const limit = async (seconds: number): Promise<Sample> =>
-    await lookUps('/session', peerCookies)(peerAddress, atOnce, { seconds })
+  const peer = async (slides: boolean) => {
+    const { call, end } = stage.child<PeerSessionCalls>('peer-session')
+    const address = await call('start', { redisUrl, slides })
+    const nobody = Array<string>(sessions).fill('{}')
+    const peerCookies = await cookiesFromLogin(address, 'sessionId', nobody)
+    const side: Side = async (seconds) =>
+      await lookUps('/session', peerCookies)(address, atOnce, { seconds })
+    return { side, end }
+  }
   const ours =
     (path: string) =>
     async (seconds: number): Promise<Measured> =>
       await measure(stage, [server], () =>
         lookUps(path, cookies)(server.address, atOnce, { seconds }),
       )
-  return { database, server, peer, limit, ours }
+  return { database, server, ours, sliding: await peer(true), fixed: await peer(false) }
 }
 
 const contest = async (stage: Stage, redisUrl: string, redis: Redis): Promise<Findings> => {
-  const { database, server, peer, limit, ours } = await prepare(stage, redisUrl)
-  const session = await alternate({ ours: ours('/session'), limit }, stage.seconds)
-  const forwardAuth = await alternate({ ours: ours('/forward-auth'), limit }, stage.seconds)
+  const { database, server, ours, sliding, fixed } = await prepare(stage, redisUrl)
+  const { seconds } = stage
+  const session = await alternate({ ours: ours('/session'), limit: sliding.side }, seconds)
+  const forwardAuth = await alternate({ ours: ours('/forward-auth'), limit: sliding.side }, seconds)
+  const leanest = await alternate({ ours: ours('/session'), limit: fixed.side }, seconds)
   const before = await storesAskedUntilNow(redis, database)
-  const counted = await ours('/session')(stage.seconds)
+  const counted = await ours('/session')(seconds)
   const after = await storesAskedUntilNow(redis, database)
-  await server.end()
-  await peer.end()
+  for (const { end } of [server, sliding, fixed]) await end()
   const share = (asked: number): number => (100 * asked) / counted.count
   return {
     rows: [
       ...rowsOf('GET /session', session),
       ...rowsOf('GET /forward-auth', forwardAuth),
+      comparison(
+        { what: 'GET /session / the same without sliding expiry', unit: '/s' },
+        perSecond,
+        leanest,
+      ),
       figure(
         { what: 'look-ups that reached Redis', unit: '%' },
         share(after.commands - before.commands),
@@ -86,6 +95,7 @@ const contest = async (stage: Stage, redisUrl: string, redis: Redis): Promise<Fi
       detailOf(`GET /session, ${atOnce} at once`, session.ours),
       detailOf(`GET /forward-auth, ${atOnce} at once`, forwardAuth.ours),
       detailOf(`@fastify/session, ${atOnce} at once`, session.limit),
+      detailOf('the same without sliding expiry', leanest.limit),
     ],
   }
 }

@@ -13,6 +13,10 @@ declare module 'fastify' {
     /** A document for anyone, in any browser page: JWKS, metadata. */
     publicDocument?: boolean
   }
+  interface FastifyRequest {
+    /** Set by the check of callers; read it with `callerOf`. */
+    caller: Caller | undefined
+  }
 }
 
 /** The verified claims of an access token, or the same facts of a session cookie, as far as routes need them. */
@@ -39,11 +43,9 @@ export type AccessOptions = {
   readonly authenticateService: AuthenticateService
 }
 
-const callers = new WeakMap<FastifyRequest, Caller>()
-
 /** Who calls, on a route whose access is `session`, `cookie` or `operator`. Anywhere else asking is a mistake, and throws. */
 export const callerOf = (request: FastifyRequest): Caller => {
-  const caller = callers.get(request)
+  const { caller } = request
   if (caller === undefined) throw new TypeError('this route does not authenticate its callers')
   return caller
 }
@@ -109,6 +111,7 @@ const requireAccess = (access: Access | undefined, route: string): void => {
  * @throws {TypeError} later, from the registration of a route without `config.access`
  */
 export const guardAccess = (app: FastifyInstance, options: AccessOptions): void => {
+  app.decorateRequest('caller')
   app.addHook('onRoute', (route) =>
     requireAccess(route.config?.access, `${route.method} ${route.url}`),
   )
@@ -128,7 +131,7 @@ export const guardAccess = (app: FastifyInstance, options: AccessOptions): void 
     if (access === 'service') return demandService(request, reply, options.authenticateService)
     const byCookie = await demandCookie(request, options)
     if (byCookie !== undefined) {
-      callers.set(request, byCookie)
+      request.caller = byCookie
       return
     }
     const caller = await authenticate(bearerToken(request, reply), reply)
@@ -136,7 +139,7 @@ export const guardAccess = (app: FastifyInstance, options: AccessOptions): void 
       challenge(reply, 'insufficient_scope')
       throw httpErrors.error('insufficient_scope')
     }
-    callers.set(request, caller)
+    request.caller = caller
   }
 
   app.addHook('onRequest', (request, reply, done) => {

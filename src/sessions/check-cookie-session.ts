@@ -4,7 +4,7 @@ import type { CookieSession } from './cookie-session.ts'
 import type { CookieSessionStore, PresentedCookie } from './cookie-session-store.ts'
 import { sessionErrors } from './errors.ts'
 import type { HandleCodec } from './handle.ts'
-import { readPresentedCookie } from './read-presented-cookie.ts'
+import { rememberedCookies } from './remembered-cookies.ts'
 import { copyLifetimeMs, type SessionCopies, type SessionCopy } from './session-copies.ts'
 
 /** What this process knows of what was revoked. */
@@ -71,7 +71,8 @@ const fits = (
  * @throws store_unavailable when it cannot be known; session_contended
  */
 export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSession => {
-  const { clock, codec, replica, isStoreThere, sessions, copies } = deps
+  const { clock, replica, isStoreThere, sessions, copies } = deps
+  const read = rememberedCookies(deps.codec)
 
   const mayTrustCopies = (): boolean => isStoreThere() && replica.state() === 'FRESH'
 
@@ -109,7 +110,7 @@ export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSes
   }
 
   return async (text) => {
-    const presented = readPresentedCookie(codec, text)
+    const presented = read(text)
     if (!presented) return undefined
     const { sessionId } = presented
     const aep = [never, never, never] as const

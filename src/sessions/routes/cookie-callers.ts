@@ -5,11 +5,16 @@ import type { CookieSession } from '../cookie-session.ts'
 import { sessionErrors } from '../errors.ts'
 import { presentedSessionCookie } from './session-cookie.ts'
 
-const found = new WeakMap<FastifyRequest, CookieSession>()
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set by the check of callers, where a session cookie opened the route; read it with `cookieSessionOf`. */
+    cookieSession: CookieSession | undefined
+  }
+}
 
 /** The session of a caller on a route whose access is `cookie`. Anywhere else asking is a mistake, and throws. */
 export const cookieSessionOf = (request: FastifyRequest): CookieSession => {
-  const session = found.get(request)
+  const { cookieSession: session } = request
   if (!session) throw new TypeError('no session cookie opened this route')
   return session
 }
@@ -26,7 +31,7 @@ export const cookieAuthentication =
     const session = await check(handle)
     // The cookie stays: an answer to an older one must not clear the one that a step-up has just set.
     if (!session) throw sessionErrors.error('invalid_session')
-    found.set(request, session)
+    request.cookieSession = session
     return {
       accountId: session.accountId,
       sessionId: session.sessionId,

@@ -46,6 +46,7 @@ export const cookieSessionRoutes =
   ({ codec, replaceData }: CookieSessionRouteDeps) =>
   (instance: FastifyInstance): void => {
     const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+    app.decorateRequest('cookieSession')
 
     const reading = { schema: sessionSchema, config: { access: 'cookie' } } as const
     app.get('/session', reading, async (request, reply) => {
