@@ -3,14 +3,15 @@ import type { PublicJwk } from './signing-key.ts'
 
 /** The published key set, serialised once: it is asked for far more often than it changes. */
 export type JwksDocument = {
-  readonly body: Buffer
+  /** Text, which goes out with the headers in one piece; bytes would be a second one. */
+  readonly body: string
   /** Strong (RFC 9110 section 8.8.3): equal on all instances that publish the same bytes. */
   readonly etag: string
 }
 
 /** The order of `keys` is kept. */
 export const jwksDocument = (keys: readonly PublicJwk[]): JwksDocument => {
-  const body = Buffer.from(JSON.stringify({ keys }))
+  const body = JSON.stringify({ keys })
   return { body, etag: `"${createHash('sha256').update(body).digest('base64url')}"` }
 }
 
