@@ -8,6 +8,9 @@ import { jwksSchema } from './schemas.ts'
  */
 const cacheControl = 'public, max-age=300, stale-while-revalidate=60, stale-if-error=3600'
 
+/** Else the framework adds a charset, which JSON does not have (RFC 8259 section 11). */
+const asItIs = (body: string): string => body
+
 const answer = (
   request: FastifyRequest,
   reply: FastifyReply,
@@ -15,7 +18,7 @@ const answer = (
 ): FastifyReply => {
   reply.header('cache-control', cacheControl).header('etag', etag)
   if (isNotModified(request.headers['if-none-match'], etag)) return reply.code(304).send()
-  return reply.type('application/jwk-set+json').send(body)
+  return reply.type('application/jwk-set+json').serializer(asItIs).send(body)
 }
 
 /** `currentJwks` gives a promise only when the keys must be read first: a promise for each answer would cost more than the answer. */
