@@ -35,6 +35,8 @@ export type StageOptions = {
   readonly profileFolder: string | undefined
 }
 
+const compiledServer = '../dist/bench/children/server.js'
+
 /** How the image starts Node: what is measured is what is shipped. */
 const asShipped = async (): Promise<NodeSettings> => {
   const dockerfile = await readFile(new URL('../Dockerfile', import.meta.url), 'utf8')
@@ -60,11 +62,12 @@ export const openStage = async ({
   const databases: BenchDatabase[] = []
 
   const child = <Offered extends Calls>(name: string): Child<Offered> => {
-    const program = new URL(`children/${name}.ts`, import.meta.url)
+    const isService = name === 'server'
+    const program = new URL(isService ? compiledServer : `children/${name}.ts`, import.meta.url)
     const started = startChild<Offered>(program, {
       core: pinned ? 0 : undefined,
       profileFolder,
-      node: name === 'server' ? shipped : { flags: [], environment: {} },
+      node: isService ? shipped : { flags: [], environment: {} },
     })
     children.push(started)
     return started

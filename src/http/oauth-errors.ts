@@ -1,7 +1,7 @@
-import { STATUS_CODES } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import type { AppError } from '../lib/app-error.ts'
+import { statusText } from './status-text.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -74,7 +74,7 @@ export const oauthErrorResponses = <Status extends number>(
   const responses = statuses.map((status) => [
     status,
     {
-      description: STATUS_CODES[status] ?? 'Refused',
+      description: statusText(status) ?? 'Refused',
       content: { 'application/json': { schema: Type.Ref('OAuthError') } },
     },
   ])

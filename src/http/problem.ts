@@ -1,6 +1,6 @@
-import { STATUS_CODES } from 'node:http'
 import { type Static, Type } from 'typebox'
 import type { AppError } from '../lib/app-error.ts'
+import { statusText } from './status-text.ts'
 
 export const problemMediaType = 'application/problem+json'
 
@@ -45,7 +45,7 @@ export const problemResponses = <Status extends number>(
   const responses = statuses.map((status) => [
     status,
     {
-      description: STATUS_CODES[status] ?? 'Refused',
+      description: statusText(status) ?? 'Refused',
       content: { [problemMediaType]: { schema: Type.Ref('Problem') } },
     },
   ])

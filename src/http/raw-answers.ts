@@ -1,4 +1,4 @@
-import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { AppError } from '../lib/app-error.ts'
 import type { Random } from '../lib/random.ts'
@@ -6,6 +6,7 @@ import { httpErrors } from './errors.ts'
 import { problemMediaType, problemOf } from './problem.ts'
 import { newRequestId, requestIdHeader } from './request-id.ts'
 import { securityHeaders } from './security-headers.ts'
+import { statusText } from './status-text.ts'
 import { type Exchange, isOwed, type Traffic } from './traffic.ts'
 
 /** What the parser found wrong, as an answer; anything else is a malformed request. */
@@ -37,7 +38,7 @@ const render = (error: AppError, requestId: string) => {
 const rawResponse = (error: AppError, requestId: string): string => {
   const { body, headers } = render(error, requestId)
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
-  return `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\n${lines.join('')}\r\n${body}`
+  return `HTTP/1.1 ${error.status} ${statusText(error.status)}\r\n${lines.join('')}\r\n${body}`
 }
 
 /**
