@@ -12,17 +12,22 @@ const facts = `json_build_array(translate(encode(s.account_id, 'base64'), '+/=',
   s.scope, s.amr, s.acr, ${inMs('s.authenticated_at')}, ${inMs('s.idle_expires_at')}, s.global_epoch, s.account_epoch, a.roles,
   a.claims_epoch, s.kind) AS facts`
 
-/** Takes the epochs in the same statement that checks the account: there is no moment in between. */
+/**
+ * Takes the epochs in the same statement that checks the account: there is no moment in between. The account is read once and not
+ * joined again: Postgres takes `instance` for a table of thousands, as it does with every one it has never analysed, and would read
+ * all accounts to join so many sessions.
+ */
 export const add = {
   name: 'session_add',
-  text: `WITH s AS (
+  text: `WITH a AS (
+      SELECT id, epoch, roles, claims_epoch, global_epoch FROM accounts, instance WHERE id = $2 AND status = 'active'),
+    s AS (
       INSERT INTO sessions (id, account_id, kind, delivery, secret_digest, client_id, audience, scope, amr, acr,
         user_agent, address, authenticated_at, last_used_at, idle_expires_at, absolute_expires_at,
         created_at, global_epoch, account_epoch)
-      SELECT $1, a.id, $15, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $12, i.global_epoch, a.epoch
-        FROM accounts a, instance i WHERE a.id = $2 AND a.status = 'active'
+      SELECT $1, id, $15, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $12, global_epoch, epoch FROM a
       RETURNING *)
-    SELECT ${facts} FROM s JOIN accounts a ON a.id = s.account_id`,
+    SELECT ${facts} FROM s, a`,
 }
 
 const guarded = `FROM accounts a, instance i

@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Cardea, startCardea, type TestAccount, testPassword } from '../support/cardea.ts'
+import { handleFields } from '../support/handles.ts'
+import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { sqlAs } from '../support/sql.ts'
+
+let database: FreshDatabase
+let cardea: Cardea
+let account: TestAccount
+let operator: string
+
+/** So many that reading them all is never the quickest way, whatever is believed of the other tables. Nothing analyses them here. */
+const others = 5_000
+
+const fillAccounts = `INSERT INTO accounts (id, email, email_canonical, status, roles, password_phc, created_at, updated_at)
+  SELECT decode(md5('account' || n), 'hex'), n || '@example.com', n || '@example.com', 'active', '{}', 'none', now(), now()
+  FROM generate_series(1, ${others}) n`
+
+const fillSessions = `INSERT INTO sessions (id, account_id, kind, delivery, secret_digest, client_id, audience, scope, amr, acr, user_agent,
+    address, authenticated_at, last_used_at, idle_expires_at, absolute_expires_at, created_at, global_epoch, account_epoch)
+  SELECT decode(md5('session' || n), 'hex'), decode(md5('account' || n), 'hex'), 'token', 'cookie', $1, 'first-party', 'none', '', '{pwd}', 'aal1', '',
+    '', now(), now(), now() + interval '1 day', now() + interval '1 day', now(), i.global_epoch, 0
+  FROM generate_series(1, ${others}) n, instance i`
+
+const secrets = ['the secret of a service whose tables are large']
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  const first = await startCardea({ database, secrets })
+  account = await first.createAccount()
+  operator = await first.operatorToken()
+  await first.stop()
+  const asOwner = sqlAs(database.ownerUrl)
+  await asOwner(fillAccounts)
+  await asOwner(fillSessions, [randomBytes(32)])
+})
+afterAll(() => database.drop())
+
+/** Each backend tells of what it did when it ends, at the latest. */
+const whenNobodyIsConnected = async (): Promise<void> => {
+  const others = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
+  await expect.poll(async () => (await sqlAs(database.ownerUrl)(others)).length).toBe(0)
+}
+
+/** How often a table was read from the first row to the last. */
+const wholeReads = async (): Promise<Record<string, number>> => {
+  await whenNobodyIsConnected()
+  const rows = await sqlAs(database.ownerUrl)<{ relname: string; seq_scan: string }>(
+    `SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN ('accounts', 'sessions')`,
+  )
+  return Object.fromEntries(rows.map(({ relname, seq_scan: count }) => [relname, Number(count)]))
+}
+
+const expectOk = (status: number, path: string): void =>
+  expect([200, 204], `${path}: ${status}`).toContain(status)
+
+/** What people do all day, and what operators do about it. */
+const useEverything = async (): Promise<void> => {
+  const { client } = cardea
+  const body = { email: account.email, password: testPassword }
+  for (let round = 0; round < 5; round += 1) {
+    const { accessToken: token, refreshToken } = await client.logIn(account)
+    expectOk((await client.refresh(refreshToken)).status, '/refresh')
+    expectOk(
+      (await client.post('/login', { body: { ...body, session: 'sealed' } })).status,
+      'sealed',
+    )
+    const session = await client.logInForCookie(account)
+    for (const path of ['/session', '/forward-auth', '/account', '/sessions']) {
+      expectOk((await client.get(path, { session })).status, path)
+    }
+    const headers = { 'if-match': '*' }
+    const data = await client.send('PUT', '/session/data', { session, headers, body: { cart: 1 } })
+    expectOk(data.status, '/session/data')
+    const renewed = await client.post('/session/reauthenticate', {
+      session,
+      body: { password: testPassword },
+    })
+    expectOk(renewed.status, '/session/reauthenticate')
+    expectOk((await client.post('/logout', { session })).status, '/logout')
+    expect((await client.post('/login', { body: { ...body, password: 'wrong' } })).status).toBe(401)
+    expectOk((await client.get('/account', { token })).status, '/account')
+    const other = await client.logInForCookie(account)
+    const { sessionId: sid } = handleFields(other)
+    for (const target of [{ sid }, { sub: account.id }]) {
+      const revoked = await client.post('/admin/revoke', { token: operator, body: target })
+      expectOk(revoked.status, '/admin/revoke')
+    }
+    const found = await client.get(`/admin/accounts?email=${account.email}`, { token: operator })
+    expectOk(found.status, '/admin/accounts')
+  }
+}
+
+test('no act reads all accounts or all sessions, with tables that Postgres has never analysed', async () => {
+  const before = await wholeReads()
+  cardea = await startCardea({ database, secrets, config: { sessionsPerAccount: 3 } })
+  try {
+    await useEverything()
+  } finally {
+    await cardea.stop()
+  }
+  expect(await wholeReads()).toEqual(before)
+})
