@@ -6,6 +6,7 @@ import type { DeviceTokens } from './device-token.ts'
 import { loginErrors } from './errors.ts'
 import type { RightPassword } from './judge-password.ts'
 import { type ProveDeps, provePassword } from './prove-password.ts'
+import { recordSuccess } from './record-success.ts'
 
 export type LogInDeps = ProveDeps & {
   readonly clock: Clock
@@ -58,7 +59,7 @@ const openFor = (
       nowMs: clock.nowMs(),
     })
     if (!opened) return undefined
-    await stores.accounts.recordLogin(accountId, rehashed)
+    await recordSuccess(stores.accounts, locked, rehashed)
     await stores.audit.record({
       event: 'login_succeeded',
       outcome: 'success',

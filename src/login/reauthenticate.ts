@@ -14,6 +14,7 @@ import type { DeviceTokens } from './device-token.ts'
 import type { RightPassword } from './judge-password.ts'
 import { type ProveDeps, provePassword } from './prove-password.ts'
 import { recordUnserved } from './record-refusal.ts'
+import { recordSuccess } from './record-success.ts'
 
 type RenewalStores = AccountStores & {
   readonly cookieSessions: Pick<CookieSessionStore, 'renew'>
@@ -60,7 +61,7 @@ const renewFor = (
       await recordUnserved({ audit }, 'invalid_session', accountId, attempt)
       return { renewed }
     }
-    await accounts.recordLogin(accountId, rehashed)
+    await recordSuccess(accounts, locked, rehashed)
     await audit.record({
       event: 'session_reauthenticated',
       outcome: 'success',

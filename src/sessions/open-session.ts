@@ -68,7 +68,7 @@ export const openSession =
     const { nowMs, client, ...rest } = signIn
     const secret = random(secretBytes)
     const absoluteExpiresAtMs = nowMs + limits.absoluteSeconds * 1000
-    const facts = await stores.sessions.add({
+    const added = await stores.sessions.add({
       ...rest,
       sessionId: newId(random),
       secretDigest: secretDigest(secret),
@@ -78,7 +78,9 @@ export const openSession =
       idleExpiresAtMs: Math.min(nowMs + limits.idleSeconds * 1000, absoluteExpiresAtMs),
       absoluteExpiresAtMs,
     })
-    if (!facts) return undefined
-    await evict(stores, signIn, { most: limits.perAccount, openedId: facts.sessionId })
+    if (!added) return undefined
+    const { facts, others } = added
+    const most = limits.perAccount
+    if (others >= most) await evict(stores, signIn, { most, openedId: facts.sessionId })
     return { facts, secret, absoluteExpiresAtMs }
   }

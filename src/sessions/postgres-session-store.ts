@@ -121,7 +121,7 @@ const handleMethods = (
   sql: Sql,
 ): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'find' | 'stands'> => ({
   add: async (session) => {
-    const [row] = await sql.query<FactsRow>(statements.add, [
+    const [row] = await sql.query<FactsRow & { others: number }>(statements.add, [
       idToBytes(session.sessionId),
       idToBytes(session.accountId),
       session.delivery,
@@ -138,7 +138,7 @@ const handleMethods = (
       new Date(session.absoluteExpiresAtMs),
       session.kind,
     ])
-    return row && factsOf(session.sessionId, row)
+    return row && { facts: factsOf(session.sessionId, row), others: row.others }
   },
   rotate: async (rotation) => {
     const [row] = await sql.query<FactsRow>(statements.rotate, rotationValues(rotation))

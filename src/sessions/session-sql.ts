@@ -27,7 +27,8 @@ export const add = {
         created_at, global_epoch, account_epoch)
       SELECT $1, id, $15, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $12, global_epoch, epoch FROM a
       RETURNING *)
-    SELECT ${facts} FROM s, a`,
+    SELECT ${facts}, (SELECT count(*)::integer FROM sessions o WHERE o.account_id = $2 AND o.ended_at IS NULL) AS others
+      FROM s, a`,
 }
 
 const guarded = `FROM accounts a, instance i

@@ -42,12 +42,18 @@ export type SessionSummary = {
   readonly expiresAtMs: number
 }
 
+export type AddedSession = {
+  readonly facts: SessionFacts
+  /** Sessions of the account that have not been ended, without this one: at least as many as those that are live. */
+  readonly others: number
+}
+
 export type SessionStore = {
   /**
    * Adds the session with the epochs that its account and the instance have at this moment. None when the account is not active.
    * The caller holds the lock of the account (see `AccountStore.lock`).
    */
-  readonly add: (session: NewSession) => Promise<SessionFacts | undefined>
+  readonly add: (session: NewSession) => Promise<AddedSession | undefined>
   /**
    * The happy path of a refresh: one guarded statement that moves the session on by one generation. None when any guard fails;
    * `find` then tells which.

@@ -106,7 +106,11 @@ const handles = (within: Within): Pick<SessionStore, 'add' | 'rotate' | 'recover
       endReason: undefined,
     }
     held.value = row
-    return factsOf(sessionId, row, account)
+    const cells = postgres
+      .sessionsOf(session.accountId)
+      .map(([, cell]) => seenBy(transaction, cell))
+    const others = cells.filter((seen) => seen && seen !== row && !seen.endReason).length
+    return { facts: factsOf(sessionId, row, account), others }
   },
   rotate: (rotation) =>
     moveOn(within, rotation, ({ generation }) => generation === rotation.generation),

@@ -174,9 +174,9 @@ const sessionActs = (walk: Walk, stores: AccountStores, known: Known[]) => {
   return [
     async () => {
       const session = newSession(walk, accountId)
-      const facts = await sessions.add(session)
-      if (facts) known.push({ ...facts })
-      return told(facts)
+      const added = await sessions.add(session)
+      if (added) known.push({ ...added.facts })
+      return `${told(added?.facts)} ${added?.others}`
     },
     () => move('rotate'),
     () => move('rotate'),
