@@ -4,6 +4,7 @@ import { type Cardea, startCardea, type TestAccount, testPassword } from '../sup
 import { handleFields } from '../support/handles.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { sqlAs } from '../support/sql.ts'
+import { whenDisconnected } from '../support/when-disconnected.ts'
 
 let database: FreshDatabase
 let cardea: Cardea
@@ -37,15 +38,9 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-/** Each backend tells of what it did when it ends, at the latest. */
-const whenNobodyIsConnected = async (): Promise<void> => {
-  const others = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
-  await expect.poll(async () => (await sqlAs(database.ownerUrl)(others)).length).toBe(0)
-}
-
 /** How often a table was read from the first row to the last. */
 const wholeReads = async (): Promise<Record<string, number>> => {
-  await whenNobodyIsConnected()
+  await whenDisconnected(database.ownerUrl)
   const rows = await sqlAs(database.ownerUrl)<{ relname: string; seq_scan: string }>(
     `SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN ('accounts', 'sessions')`,
   )
