@@ -19,7 +19,7 @@ const isOfRequests = (statement: string): boolean =>
 
 beforeAll(async () => {
   // Nobody but the tests takes a snapshot: while one of autovacuum's lasts, full pages are not cleaned.
-  database = await startPostgres({ autovacuum: 'off' })
+  database = await startPostgres({ autovacuum: 'off', max_connections: '150' })
   counter = statementCounter(isOfRequests)
   proxy = await startTcpProxy(database.appUrl, counter.observe)
 })
