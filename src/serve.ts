@@ -1,4 +1,4 @@
-import { type Config, configWarnings, loadConfig } from './config/index.ts'
+import { type Config, configWarnings, loadConfig, sizeThreadPool } from './config/index.ts'
 import { createFirstOperator } from './first-operator.ts'
 import { type Instance, startInstance } from './instance.ts'
 import { systemClock } from './lib/clock.ts'
@@ -40,6 +40,7 @@ const askedToStop = (): Promise<void> =>
 export const serve = async (): Promise<void> => {
   const stop = askedToStop()
   const config = loadConfig()
+  sizeThreadPool(config)
   const stores = await openStores(config, { joinsRunning: false })
   try {
     const service = await start(config, stores)

@@ -1,7 +1,9 @@
 import { loadArgon2 } from '../../src/accounts/index.ts'
+import { loadConfig, sizeThreadPool } from '../../src/config/index.ts'
 import { answerCalls } from '../calls.ts'
 import { type Extent, type Lane, runLanes, type Sample } from '../sample.ts'
 
+sizeThreadPool(loadConfig({}))
 const engine = await loadArgon2()
 
 type Hashing = {

@@ -1,4 +1,4 @@
-import { loadConfig } from '../../src/config/index.ts'
+import { loadConfig, sizeThreadPool } from '../../src/config/index.ts'
 import { type Instance, startInstance } from '../../src/instance.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
@@ -30,6 +30,7 @@ const calls = {
   /** `settings` are environment variables; the database is there and migrated. */
   start: async (settings: Readonly<Record<string, string>>): Promise<string> => {
     const config = loadConfig(settings)
+    sizeThreadPool(config)
     const stores = await openStores(config, { joinsRunning: false })
     const machine = { clock: systemClock, random: systemRandom }
     instance = await startInstance(config, stores, { machine })

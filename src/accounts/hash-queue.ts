@@ -4,8 +4,8 @@ import type { PasswordHasher } from './password-hasher.ts'
 
 export type HashQueueOptions = {
   /**
-   * Hashes that run at once, 1 or more. Each takes a core, 19 MiB and one of libuv's 4 threads, which DNS and
-   * files need too: `max(1, cores - 1)` leaves the event loop a core.
+   * Hashes that run at once, 1 or more. Each takes a core, 19 MiB and a thread of libuv's pool, which DNS and files need too (see
+   * `sizeThreadPool`): `max(1, cores - 1)` leaves the event loop a core.
    */
   readonly concurrency: number
   /** Hashes that may wait behind those, 0 or more. Each adds one hash's time, divided by `concurrency`, to the wait. */

@@ -14,6 +14,7 @@ import { settings } from './settings.ts'
 export type { Config } from './config.ts'
 export { ConfigError } from './config-error.ts'
 export type { Environment } from './environment.ts'
+export { sizeThreadPool } from './thread-pool.ts'
 export { configWarnings } from './warnings.ts'
 
 const secondsPerDay = 86_400

@@ -26,10 +26,9 @@ const hashConcurrency: Setting<number> = {
   name: 'HASH_CONCURRENCY',
   meaning: 'How many passwords are hashed at once; each takes one core and 19 MiB meanwhile.',
   format: wholeNumber(1, 256),
-  fallback: Math.max(1, Math.min(3, availableParallelism() - 1)),
-  defaultText: 'cores - 1, at least 1, at most 3',
-  whyThisDefault:
-    'A storm of logins leaves one core to refreshes, and one of the four threads of libuv to the checks of tokens.',
+  fallback: Math.min(256, Math.max(1, availableParallelism() - 1)),
+  defaultText: 'cores - 1, at least 1',
+  whyThisDefault: 'A storm of logins leaves one core to refreshes.',
 }
 
 const hashQueue: Setting<number> = {
