@@ -22,15 +22,29 @@ const start = async (config: Config, stores: Stores): Promise<Instance> => {
   await prepareSchema(config, stores)
   const service = await startInstance(config, stores, { machine })
   for (const warning of configWarnings(config)) print(`warning: ${warning}\n`)
-  // In production an operator is made on the command line: there a password on standard output ends in a log.
-  if (!config.production) print(welcome(service.address, await createFirstOperator(service.core)))
-  return service
+  try {
+    // In production an operator is made on the command line: there a password on standard output ends in a log.
+    if (!config.production) print(welcome(service.address, await createFirstOperator(service.core)))
+    return service
+  } catch (error) {
+    // It listens already: left alone it would keep the process and its port.
+    await service.stop()
+    throw error
+  }
 }
 
-/** A second signal ends the process at once, for whoever cannot wait. */
+/**
+ * Resolves at the first signal; one that comes during the start is heeded when the start is over. Nobody listens for a second one,
+ * whichever it is, so that it ends the process at once, for whoever cannot wait.
+ */
 const askedToStop = (): Promise<void> =>
   new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+    const signals = ['SIGINT', 'SIGTERM'] as const
+    const hear = () => {
+      for (const signal of signals) process.off(signal, hear)
+      resolve()
+    }
+    for (const signal of signals) process.on(signal, hear)
   })
 
 /**

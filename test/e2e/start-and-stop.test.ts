@@ -1,0 +1,104 @@
+import pg from 'pg'
+import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
+import { createFirstOperator } from '../../src/first-operator.ts'
+import { startCardea } from '../support/cardea.ts'
+import {
+  firstOperatorEmail,
+  printedPassword,
+  type ServiceHome,
+  serviceHome,
+} from '../support/child-service.ts'
+import { type Client, httpClient } from '../support/client.ts'
+import { holdSessions } from '../support/hold-sessions.ts'
+import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { sqlAs } from '../support/sql.ts'
+
+let database: FreshDatabase
+let home: ServiceHome
+let client: Client
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  home = await serviceHome({
+    DATABASE_URL: database.appUrl,
+    MIGRATE_DATABASE_URL: database.ownerUrl,
+    REDIS_URL: inject('redisUrl'),
+    CARDEA_SECRET: 'a-secret-of-the-starts-and-stops-of-the-tests',
+    // Longer than the password that is made up when the policy asks for no more.
+    PASSWORD_MIN_LENGTH: '64',
+    DATABASE_CONNECT_TIMEOUT_MS: '4000',
+    // Requests and starts are held up on purpose.
+    DATABASE_STATEMENT_TIMEOUT_MS: '20000',
+    REFRESH_GRACE_SECONDS: '60',
+    LOG_LEVEL: 'warn',
+  })
+  client = httpClient(home.address)
+})
+afterAll(async () => {
+  await home.remove()
+  await database.drop()
+})
+
+/** Statements of the service that wait for a lock. */
+const waiting = `SELECT 1 FROM pg_stat_activity
+  WHERE datname = current_database() AND wait_event_type = 'Lock'`
+
+// In order: the first start migrates the database.
+test('a signal during the start is heeded when the start is over', async () => {
+  const holder = new pg.Client(database.ownerUrl)
+  await holder.connect()
+  // The lock of the migrations: the start waits for it.
+  await holder.query('SELECT pg_advisory_lock(109252285588833)')
+  const service = home.spawn()
+  await vi.waitFor(
+    async () => expect(await sqlAs(database.ownerUrl)(waiting)).toHaveLength(1),
+    20_000,
+  )
+  service.signal('SIGTERM')
+  await holder.end()
+  expect(await service.ended).toEqual({ code: 0, signal: null })
+  expect(service.stderr()).toBe('')
+  await sqlAs(database.ownerUrl)('TRUNCATE accounts CASCADE')
+}, 60_000)
+
+test('a start that fails after the service listens ends the process, and frees the port', async () => {
+  const { username } = new URL(database.appUrl)
+  await sqlAs(database.ownerUrl)(`REVOKE INSERT ON accounts FROM "${username}"`)
+  const service = home.spawn()
+  expect(await service.ended).toEqual({ code: 1, signal: null })
+  expect(service.stderr()).toMatch(/^error: .*accounts.*\nhint: .+\n$/)
+  await sqlAs(database.ownerUrl)(`GRANT INSERT ON accounts TO "${username}"`)
+}, 60_000)
+
+test('the first operator has a password that PASSWORD_MIN_LENGTH allows, and a second signal of another kind ends the service at once', async () => {
+  const service = await home.start()
+  const { refreshToken } = await client.logIn({
+    email: firstOperatorEmail,
+    password: printedPassword(service),
+  })
+  const held = await holdSessions(database.ownerUrl)
+  const underWay = client.refresh(refreshToken).catch(() => 'no answer')
+  await held.whenWaiting(1)
+  service.signal('SIGTERM')
+  await vi.waitFor(async () => {
+    const answer = await client.get('/health/live').catch(() => undefined)
+    expect(answer?.status).not.toBe(200)
+  }, 5_000)
+  service.signal('SIGINT')
+  expect(await service.ended).toEqual({ code: null, signal: 'SIGINT' })
+  expect(await underWay).toBe('no answer')
+  await held.release()
+}, 60_000)
+
+test('of several instances that start at once on an empty database one makes the first operator, and all of them start', async () => {
+  const cardea = await startCardea({ instances: 3 })
+  try {
+    const made = await Promise.all(cardea.instances.map(({ core }) => createFirstOperator(core)))
+    const operators = made.filter((operator) => operator !== undefined)
+    expect(operators).toHaveLength(1)
+    const [{ email, password } = { email: '', password: '' }] = operators
+    expect((await cardea.client.logIn({ email, password })).status).toBe(200)
+  } finally {
+    await cardea.stop()
+  }
+})
