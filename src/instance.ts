@@ -1,10 +1,11 @@
 import { type AppOptions, createApp } from './app.ts'
 import { startBackground } from './background.ts'
 import { type Core, composeCore, type Machine } from './compose/core.ts'
-import type { Config } from './config/index.ts'
+import { type Config, configWarnings } from './config/index.ts'
 import { type LogOptions, openLog } from './http/log.ts'
 import type { HttpServer } from './http/server.ts'
 import type { Stores } from './stores.ts'
+import { version } from './version.ts'
 
 export type Instance = {
   readonly core: Core
@@ -30,6 +31,7 @@ export const startInstance = async (
   { machine, app: appOptions, logStream }: InstanceOptions,
 ): Promise<Instance> => {
   const log = openLog({ ...config, ...(logStream && { logStream }) })
+  for (const warning of configWarnings(config)) log.warn(warning)
   const report: Machine['report'] = (error, what) => log.warn({ err: error }, what)
   const core = await composeCore(config, stores, { ...machine, report })
   let app: HttpServer | undefined
@@ -39,6 +41,7 @@ export const startInstance = async (
       .start(AbortSignal.timeout(firstReadMs))
       .catch((error: unknown) => report(error, 'what is revoked is not known yet'))
     const address = await app.listen({ host: config.host, port: config.port })
+    log.info({ address, version, argon2: core.hashedBy }, 'listening')
     const background = startBackground(core)
     const { close } = app
     return {
@@ -49,6 +52,7 @@ export const startInstance = async (
         await close()
         await background.stop()
         await core.close()
+        log.info('stopped')
       },
     }
   } catch (error) {

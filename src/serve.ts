@@ -1,4 +1,4 @@
-import { type Config, configWarnings, loadConfig, sizeThreadPool } from './config/index.ts'
+import { type Config, loadConfig, sizeThreadPool } from './config/index.ts'
 import { createFirstOperator } from './first-operator.ts'
 import { type Instance, startInstance } from './instance.ts'
 import { systemClock } from './lib/clock.ts'
@@ -21,7 +21,6 @@ const print = (text: string): void => {
 const start = async (config: Config, stores: Stores): Promise<Instance> => {
   await prepareSchema(config, stores)
   const service = await startInstance(config, stores, { machine })
-  for (const warning of configWarnings(config)) print(`warning: ${warning}\n`)
   try {
     // In production an operator is made on the command line: there a password on standard output ends in a log.
     if (!config.production) print(welcome(service.address, await createFirstOperator(service.core)))

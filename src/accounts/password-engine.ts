@@ -2,7 +2,7 @@ import type { Argon2Parameters } from './phc-string.ts'
 
 /** One library that computes argon2id. All of them give the same bytes; they differ in CPU time. */
 export type Argon2Engine = {
-  /** The package, for the log line that says which one runs. */
+  /** The package: the log line of the start and `cardea doctor` say which one runs. */
   readonly name: string
   /**
    * Gives the tag, 32 bytes of argon2id version 19. Not a PHC string: the libraries order its parameters

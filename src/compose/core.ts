@@ -83,6 +83,8 @@ export type Core = {
   readonly revocations: Revocations
   readonly reference: Reference
   readonly hasher: PasswordHasher
+  /** The package that computes argon2: they differ in CPU time. */
+  readonly hashedBy: string
   readonly stores: AccountStores
   readonly inTransaction: InTransaction<CoreStores>
   readonly cookieSessions: SessionUpkeep
@@ -121,11 +123,15 @@ const openRedis = async (
   return connectRedis(redisUrl, { random, onError: (error) => report(error, 'redis is away') })
 }
 
-const openHasher = async (config: Config, peppers: readonly string[], { random }: Machine) =>
-  boundedPasswordHasher(argon2PasswordHasher({ engine: await loadArgon2(), random, peppers }), {
-    concurrency: config.hashConcurrency,
-    queue: config.hashQueue,
-  })
+const openHasher = async (config: Config, peppers: readonly string[], { random }: Machine) => {
+  const engine = await loadArgon2()
+  const { hashConcurrency: concurrency, hashQueue: queue } = config
+  const unbounded = argon2PasswordHasher({ engine, random, peppers })
+  return {
+    hasher: boundedPasswordHasher(unbounded, { concurrency, queue }),
+    hashedBy: engine.name,
+  }
+}
 
 /** The stores on one connection, or on the pool; `onAppend` learns what was revoked. */
 const storesOn =
@@ -197,7 +203,7 @@ export const composeCore = async (
   const ring = secretRing(opened.secrets)
   const [auditKey] = ring.derive(keyLabels.auditReference)
   const reference = keyedReference(auditKey.key)
-  const hasher = await openHasher(config, opened.peppers, machine)
+  const { hasher, hashedBy } = await openHasher(config, opened.peppers, machine)
   const database = openPool(config, opened.databaseUrl, machine)
   const redis = await openRedis(config, machine)
   const mirror = redis && redisRevocationMirror(redis, machine.clock)
@@ -244,6 +250,7 @@ export const composeCore = async (
     revocations,
     reference,
     hasher,
+    hashedBy,
     stores: storesFor(database, () => undefined),
     inTransaction,
     cookieSessions,

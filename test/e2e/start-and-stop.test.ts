@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
 import { createFirstOperator } from '../../src/first-operator.ts'
@@ -23,7 +24,7 @@ beforeAll(async () => {
     DATABASE_URL: database.appUrl,
     MIGRATE_DATABASE_URL: database.ownerUrl,
     REDIS_URL: inject('redisUrl'),
-    CARDEA_SECRET: 'a-secret-of-the-starts-and-stops-of-the-tests',
+    CARDEA_SECRET: randomBytes(32).toString('base64url'),
     // Longer than the password that is made up when the policy asks for no more.
     PASSWORD_MIN_LENGTH: '64',
     DATABASE_CONNECT_TIMEOUT_MS: '4000',
@@ -88,6 +89,34 @@ test('the first operator has a password that PASSWORD_MIN_LENGTH allows, and a s
   expect(await service.ended).toEqual({ code: null, signal: 'SIGINT' })
   expect(await underWay).toBe('no answer')
   await held.release()
+}, 60_000)
+
+test('in production a start prints lines of JSON only: what should be known of the settings, where it listens, that it stopped', async () => {
+  const service = home.spawn({
+    NODE_ENV: 'production',
+    ALLOW_PLAINTEXT_STORES: 'true',
+    ISSUER: 'https://auth.example.com',
+    LOG_LEVEL: 'info',
+  })
+  await vi.waitFor(() => expect(service.stdout()).toContain('"listening"'), 20_000)
+  service.signal('SIGTERM')
+  expect(await service.ended).toEqual({ code: 0, signal: null })
+  const lines = service
+    .stdout()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  expect(lines).toMatchObject([
+    { level: 40, msg: expect.stringMatching(/^ALLOW_PLAINTEXT_STORES is true/) },
+    {
+      level: 30,
+      msg: 'listening',
+      address: home.address,
+      version: expect.stringMatching(/^\d+\./),
+      argon2: '@node-rs/argon2',
+    },
+    { level: 30, msg: 'stopped' },
+  ])
 }, 60_000)
 
 test('of several instances that start at once on an empty database one makes the first operator, and all of them start', async () => {
