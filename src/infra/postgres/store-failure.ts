@@ -17,23 +17,24 @@ const passing = /^(08|40|53|57|58)|^25006$/
 const fromTheWire =
   /timeout|terminated|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|not queryable|Client was closed|Connection ended/i
 
-const sqlState = (error: unknown): string | undefined =>
+/** Every SQLSTATE holds a digit; an errno of five letters, `EPIPE` above all, is none. */
+const sqlStateShape = /^(?=.*[0-9])[0-9A-Z]{5}$/
+
+const codeOf = (error: unknown): string | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'string'
     ? error.code
     : undefined
 
 const describesTheWire = (error: unknown): boolean => {
   if (error instanceof AggregateError) return error.errors.some(describesTheWire)
-  return error instanceof Error && fromTheWire.test(`${sqlState(error) ?? ''} ${error.message}`)
+  return error instanceof Error && fromTheWire.test(`${codeOf(error) ?? ''} ${error.message}`)
 }
 
 /** Tells a store that is away (503: the client may try again) from a statement that is wrong (500: ours to mend). */
 export const storeFailure = (error: unknown): unknown => {
-  const state = sqlState(error)
+  const code = codeOf(error)
   const away =
-    state !== undefined && /^[0-9A-Z]{5}$/.test(state)
-      ? passing.test(state)
-      : describesTheWire(error)
+    code !== undefined && sqlStateShape.test(code) ? passing.test(code) : describesTheWire(error)
   if (!away) return error
   return storeErrors.error('store_unavailable', { retryAfterSeconds: 1, cause: error })
 }

@@ -1,0 +1,66 @@
+import { existsSync } from 'node:fs'
+import { afterEach, expect, test } from 'vitest'
+import { openDatabase } from '../../src/infra/postgres/database.ts'
+import { isStoreAway, storeFailure } from '../../src/infra/postgres/store-failure.ts'
+import { startPostgres } from '../support/postgres-server.ts'
+import { scratchFolder } from '../support/scratch-folder.ts'
+
+const atEnd: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const end of atEnd.splice(0).reverse()) await end()
+})
+
+const errorWith = (code: string, message = 'of the driver'): Error =>
+  Object.assign(new Error(message), { code })
+
+test.each(['EPIPE', 'ECONNREFUSED', 'ECONNRESET', '57P01', '08006', '53300', '25006'])(
+  'R104: an error with the code %s is a store that is away',
+  (code) => {
+    const error = errorWith(code)
+    const failure = storeFailure(error)
+    expect(isStoreAway(failure)).toBe(true)
+    expect(failure).toMatchObject({ status: 503, retryAfterSeconds: 1, cause: error })
+  },
+)
+
+test.each(['23505', '42P01', '25001', 'P0001', 'XX000', 'EPERM'])(
+  'an error with the code %s stays what it is',
+  (code) => {
+    const error = errorWith(code)
+    expect(storeFailure(error)).toBe(error)
+  },
+)
+
+test('what a statement says of itself is not read as a failure of the wire', () => {
+  const error = errorWith('23505', 'duplicate key value: "connection timeout"')
+  expect(storeFailure(error)).toBe(error)
+})
+
+test('R104: writing to a Unix socket that Postgres has just closed is a store that is away, and the next statement works', async () => {
+  const sockets = await scratchFolder('sockets')
+  atEnd.push(sockets.remove)
+  const server = await startPostgres({ unix_socket_directories: sockets.path })
+  atEnd.push(server.stop)
+  const { username, password, pathname, port } = new URL(server.appUrl)
+  const database = openDatabase({
+    url: `postgres://${username}:${password}@${pathname}?host=${sockets.path}&port=${port}`,
+    poolSize: 1,
+    connectTimeoutMs: 10_000,
+    statementTimeoutMs: 10_000,
+    preparedStatements: true,
+    onIdleError: () => undefined,
+  })
+  atEnd.push(database.close)
+  const ask = () =>
+    database.query<{ pid: number }>({ name: 'own_pid', text: 'SELECT pg_backend_pid() AS pid' })
+  const [{ pid } = { pid: 0 }] = await ask()
+  process.kill(pid, 'SIGTERM')
+  // Without giving the event loop a turn, in which the driver would learn of the end and take another connection.
+  while (existsSync(`/proc/${pid}`)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+  const failure = await ask().catch((error: unknown) => error)
+  expect(failure).toMatchObject({
+    code: 'store_unavailable',
+    cause: expect.objectContaining({ code: 'EPIPE' }),
+  })
+  expect(await ask()).toHaveLength(1)
+})
