@@ -34,7 +34,6 @@ import {
   type ServiceClientStore,
 } from '../oauth/index.ts'
 import {
-  entryLifetimeMs,
   openRevocations,
   postgresReadLog,
   postgresRevocationLog,
@@ -135,17 +134,12 @@ const openHasher = async (config: Config, peppers: readonly string[], { random }
 
 /** The stores on one connection, or on the pool; `onAppend` learns what was revoked. */
 const storesOn =
-  (config: Config, { clock }: Machine, reference: Reference) =>
+  ({ clock }: Machine, reference: Reference) =>
   (sql: Sql, onAppend: (entry: RevocationEntry) => void): CoreStores => ({
     accounts: postgresAccountStore(sql),
     sessions: postgresSessionStore(sql),
     cookieSessions: postgresCookieSessionStore(sql),
-    revocations: postgresRevocationLog(
-      sql,
-      clock,
-      entryLifetimeMs(config.accessTokenSeconds),
-      onAppend,
-    ),
+    revocations: postgresRevocationLog(sql, clock, onAppend),
     audit: postgresAuditTrail(sql, clock, reference),
     signingKeys: postgresSigningKeyTransaction(sql),
     clients: postgresServiceClientStore(sql),
@@ -218,7 +212,7 @@ export const composeCore = async (
     }),
     mirror,
   })
-  const storesFor = storesOn(config, machine, reference)
+  const storesFor = storesOn(machine, reference)
   const cookieSessions = composeUpkeep({
     ...machine,
     store: postgresCookieSessionStore(database),

@@ -1,3 +1,4 @@
+import { longestTokenSeconds } from '../lib/token-times.ts'
 import { audienceName, listOf, oneOf, wholeNumber } from './formats.ts'
 import { secret } from './secret.ts'
 import type { Setting } from './setting.ts'
@@ -42,9 +43,10 @@ const secrets: Setting<readonly string[] | undefined> = {
 
 const accessTokenSeconds: Setting<number> = {
   name: 'ACCESS_TOKEN_SECONDS',
-  meaning: 'How long an access token is valid.',
-  format: wholeNumber(60, 900),
-  fallback: 900,
+  meaning:
+    'How long an access token is valid. Revocations are kept for the longest life, whatever is set here.',
+  format: wholeNumber(60, longestTokenSeconds),
+  fallback: longestTokenSeconds,
   whyThisDefault:
     'Revocation does not wait for it, so the longest that verifiers accept costs the fewest refreshes.',
 }

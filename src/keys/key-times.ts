@@ -1,3 +1,5 @@
+import { leewaySeconds, longestTokenSeconds, mintSlackSeconds } from '../lib/token-times.ts'
+
 /**
  * The times of the life of a signing key. They follow from each other: a key must be known to every verifier before it signs, and must
  * verify for as long as a token of it can be good.
@@ -31,16 +33,11 @@ export const signsUnreadSlackMs = minuteMs
  */
 export const servedUnreadMs = 30 * minuteMs
 
-/** The longest life of an access token (`src/tokens`), and by how much the clocks of verifiers may be behind. */
-const tokenMs = 15 * minuteMs
-const leewayMs = 30_000
-
-/** A mint that took its key before the rotation may be this late in signing. */
-const mintSlackMs = 40_000
-
 /**
  * How long a retired key verifies: until the last token of it has expired by anybody's clock, also one of an instance that
  * learned of the rotation as late as it may.
  */
 export const keptAfterRetirementMs =
-  tokenMs + leewayMs + mintSlackMs + signsUnreadMs + signsUnreadSlackMs
+  (longestTokenSeconds + leewaySeconds + mintSlackSeconds) * 1000 +
+  signsUnreadMs +
+  signsUnreadSlackMs

@@ -2,7 +2,7 @@ import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
 import type { Sql } from '../infra/postgres/database.ts'
 import type { Clock } from '../lib/clock.ts'
 import { ImpossibleRevocation } from './impossible-revocation.ts'
-import { keyEntryLifetimeMs, type NewRevocation } from './revocation.ts'
+import { entryLifetimeMs, keyEntryLifetimeMs, type NewRevocation } from './revocation.ts'
 import type { RevocationLog, RevocationPurge } from './revocation-log.ts'
 
 const insert = {
@@ -33,11 +33,12 @@ const drop = {
          RETURNING seq`,
 }
 
+/** `lifetimeMs` is for a simulation, whose tokens have short lives, and for nobody else: it must be the same in every process. */
 export const postgresRevocationLog = (
   sql: Sql,
   clock: Clock,
-  lifetimeMs: number,
   onAppend: (entry: RevocationEntry) => void,
+  lifetimeMs = entryLifetimeMs,
 ): RevocationLog => {
   const append = async ({ target, actor, reason }: NewRevocation): Promise<number> => {
     const { kind, key } = target

@@ -1,3 +1,5 @@
+import { leewaySeconds, longestTokenSeconds, mintSlackSeconds } from '../lib/token-times.ts'
+
 /** What can die before its time. */
 export type RevocationTarget =
   | { readonly kind: 'jti'; readonly key: string }
@@ -22,14 +24,8 @@ export type NewTokenRevocation = Omit<NewRevocation, 'target'> & { readonly toke
 /** S: a revocation holds on every verifier that calls itself fresh this long after its commit (design section 6). */
 export const boundSeconds = 5
 
-const leewaySeconds = 30
-
-/** A mint that read its facts before the revocation may be this late in signing. */
-const mintSlackSeconds = 40
-
-/** How long an entry must be kept: until the last token it can cover has expired by anybody's clock. */
-export const entryLifetimeMs = (accessTokenSeconds: number): number =>
-  (accessTokenSeconds + leewaySeconds + mintSlackSeconds) * 1000
+/** How long an entry must be kept: until the last token it can cover has expired by anybody's clock, whoever minted it. */
+export const entryLifetimeMs = (longestTokenSeconds + leewaySeconds + mintSlackSeconds) * 1000
 
 /**
  * How long the revocation of a signing key is kept. Not as long as a token lives, as for the others: whoever stole the key goes on

@@ -19,9 +19,6 @@ export type TokenSubject = {
   readonly epochs: Epochs
 }
 
-/** The longest life of an access token, whoever asks: revocations are kept only this long. */
-export const maximumLifetimeSeconds = 900
-
 /** RFC 9068 section 2.2, and our `sid` and `aep`. */
 export type AccessTokenClaims = {
   readonly iss: string

@@ -2,7 +2,8 @@ import type { Signer } from '../keys/index.ts'
 import type { Clock } from '../lib/clock.ts'
 import { newId } from '../lib/id.ts'
 import type { Random } from '../lib/random.ts'
-import { buildClaims, maximumLifetimeSeconds, type TokenSubject } from './claims.ts'
+import { longestTokenSeconds } from '../lib/token-times.ts'
+import { buildClaims, type TokenSubject } from './claims.ts'
 import { jwsHeader, signJws } from './sign-jws.ts'
 
 /** RFC 9068 section 2.1. Keeps a token of another kind from passing as one of these, and the other way round. */
@@ -11,7 +12,7 @@ const accessTokenType = 'at+jwt'
 type Dependencies = {
   readonly signer: () => Signer
   readonly issuer: string
-  /** 1 to 900. */
+  /** From 1 to `longestTokenSeconds`. */
   readonly accessTokenSeconds: number
   readonly clock: Clock
   readonly random: Random
@@ -33,8 +34,8 @@ export const mintAccessToken = (deps: Dependencies): MintAccessToken => {
   const isAllowed =
     Number.isInteger(lifetimeSeconds) &&
     lifetimeSeconds >= 1 &&
-    lifetimeSeconds <= maximumLifetimeSeconds
-  if (!isAllowed) throw new TypeError(`access tokens live 1 to ${maximumLifetimeSeconds} seconds`)
+    lifetimeSeconds <= longestTokenSeconds
+  if (!isAllowed) throw new TypeError(`access tokens live 1 to ${longestTokenSeconds} seconds`)
   let last: { readonly signer: Signer; readonly header: string } | undefined
   const headerOf = (signer: Signer): string => {
     if (last?.signer !== signer) last = { signer, header: jwsHeader(signer, accessTokenType) }

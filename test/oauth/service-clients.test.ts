@@ -29,7 +29,7 @@ beforeAll(async () => {
     migrated.database.transaction((sql) =>
       work({
         clients: postgresServiceClientStore(sql),
-        revocations: postgresRevocationLog(sql, clock, 970_000, () => undefined),
+        revocations: postgresRevocationLog(sql, clock, () => undefined),
         audit: postgresAuditTrail(sql, clock, keyedReference(Buffer.alloc(32))),
       }),
     )

@@ -59,7 +59,7 @@ const follower = () =>
   })
 
 const append = (key: string) =>
-  postgresRevocationLog(store.database, clock, lifetimeMs, () => undefined).append({
+  postgresRevocationLog(store.database, clock, () => undefined).append({
     target: { kind: 'sid', key: idNamed(key) },
     actor: 'system',
     reason: 'revoked',

@@ -34,7 +34,7 @@ describe('the log of revocations', () => {
   })
 
   const appendOn = (name: string, database = store.database) =>
-    postgresRevocationLog(database, clock, lifetimeMs, () => undefined).append({
+    postgresRevocationLog(database, clock, () => undefined).append({
       target: { kind: 'sid', key: idNamed(name) },
       actor: 'somebody',
       reason: 'their own',
@@ -110,7 +110,7 @@ describe('the log of revocations', () => {
 
   test('each kind of entry comes back as it was appended, its end rounded up to a whole second', async () => {
     const start = await cursorNow()
-    const { append } = postgresRevocationLog(store.database, clock, 900_500, () => undefined)
+    const { append } = postgresRevocationLog(store.database, clock, () => undefined, 900_500)
     const by = { actor: 'somebody', reason: 'their own' }
     const [id, kid] = [idNamed('it'), Buffer.alloc(32, 7).toString('base64url')]
     await append({ target: { kind: 'jti', key: id }, ...by })

@@ -12,8 +12,6 @@ import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
 import { seeded } from '../support/seeded.ts'
 
-const lifetimeMs = entryLifetimeMs(900)
-
 let server: RedisServer
 let look: Redis
 let connection: RedisConnection
@@ -54,7 +52,7 @@ const contents = async (): Promise<Record<string, string | null>> => {
 }
 
 test('each kind of entry has its own key, which ends when the entry does', async () => {
-  const notAfter = wholeSeconds(clock.nowMs() + lifetimeMs)
+  const notAfter = wholeSeconds(clock.nowMs() + entryLifetimeMs)
   const minEpoch = undefined
   await mirror.write([
     { kind: 'jti', key: 'a', minEpoch, notAfter },
@@ -74,7 +72,7 @@ test('each kind of entry has its own key, which ends when the entry does', async
   })
   for (const key of await look.keys('*')) {
     const leftMs = await look.pttl(key)
-    expect(leftMs).toBeGreaterThan(lifetimeMs - 60_000)
+    expect(leftMs).toBeGreaterThan(entryLifetimeMs - 60_000)
     // Whole seconds, rounded up.
     expect(leftMs).toBeLessThanOrEqual(971_000)
   }
@@ -97,7 +95,7 @@ test('R78: an entry that has ended is not written again', async () => {
 
 test('I7: neither order nor duplicates of entries change what Redis holds, and epochs only rise', async () => {
   const { seed, next, shuffle } = seeded()
-  const notAfterMs = clock.nowMs() + lifetimeMs
+  const notAfterMs = clock.nowMs() + entryLifetimeMs
   const entries: RevocationEntry[] = []
   const expected: Record<string, string> = {}
   for (let made = 0; made < 40; made += 1) {
@@ -127,7 +125,7 @@ test('I7: neither order nor duplicates of entries change what Redis holds, and e
 })
 
 test('more entries than go at once are all written', async () => {
-  const notAfterMs = clock.nowMs() + lifetimeMs
+  const notAfterMs = clock.nowMs() + entryLifetimeMs
   await mirror.write(Array.from({ length: 1_700 }, (_, place) => sid(`s${place}`, notAfterMs)))
   expect(await look.dbsize()).toBe(1_700)
 })

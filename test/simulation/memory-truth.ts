@@ -1,11 +1,12 @@
 import type { AccountStores } from '../../src/accounts/index.ts'
-import { entryLifetimeMs, keyEntryLifetimeMs } from '../../src/revocation/revocation.ts'
+import { keyEntryLifetimeMs } from '../../src/revocation/revocation.ts'
 import { entryOf, logOfMemory } from './log-of-memory.ts'
 import { away, memoryPostgres, type Transaction } from './memory-postgres.ts'
 import { memoryStores } from './memory-stores.ts'
 import {
   calledThrough,
   callOn,
+  entryLifetimeOf,
   type OperationStores,
   type Truth,
   type TruthOptions,
@@ -17,7 +18,7 @@ export type MemoryTruth = Truth & { readonly postgres: ReturnType<typeof memoryP
 export const memoryTruth = (options: TruthOptions): MemoryTruth => {
   const postgres = memoryPostgres(Math.floor(options.startMs / 1000))
   const lifetimeMs = (kind: string) =>
-    kind === 'kid' ? keyEntryLifetimeMs : entryLifetimeMs(options.accessTokenSeconds)
+    kind === 'kid' ? keyEntryLifetimeMs : entryLifetimeOf(options.accessTokenSeconds)
 
   const forOperation: Truth['forOperation'] = (line, clock, watcher): OperationStores => {
     const within = (transaction: Transaction) =>

@@ -3,7 +3,6 @@ import type { Database, Sql } from '../../src/infra/postgres/database.ts'
 import { isStoreAway } from '../../src/infra/postgres/store-failure.ts'
 import { idToBytes } from '../../src/lib/id.ts'
 import {
-  entryLifetimeMs,
   postgresReadLog,
   postgresRevocationLog,
   postgresRevocationPurge,
@@ -11,7 +10,14 @@ import {
 } from '../../src/revocation/index.ts'
 import { postgresSessionStore } from '../../src/sessions/index.ts'
 import type { Line } from './line.ts'
-import { calledThrough, callOn, type OperationStores, type Truth, type Watcher } from './truth.ts'
+import {
+  calledThrough,
+  callOn,
+  entryLifetimeOf,
+  type OperationStores,
+  type Truth,
+  type Watcher,
+} from './truth.ts'
 
 export type PostgresTruthOptions = {
   readonly database: Database
@@ -65,11 +71,11 @@ export const postgresTruth = ({ database, accessTokenSeconds }: PostgresTruthOpt
   const forOperation: Truth['forOperation'] = (line, clock, watcher): OperationStores => {
     const storesOn = (sql: Sql, onAppend: (entry: RevocationEntry) => void): AccountStores => {
       const far = travelling(sql, line, watcher)
-      const lifetimeMs = entryLifetimeMs(accessTokenSeconds)
+      const lifetimeMs = entryLifetimeOf(accessTokenSeconds)
       const stores: AccountStores = {
         accounts: postgresAccountStore(far),
         sessions: postgresSessionStore(far),
-        revocations: postgresRevocationLog(far, clock, lifetimeMs, onAppend),
+        revocations: postgresRevocationLog(far, clock, onAppend, lifetimeMs),
         audit: { record: async () => undefined },
       }
       return calledThrough(async (store, method, args) => {

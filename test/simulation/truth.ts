@@ -1,6 +1,8 @@
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
 import type { AccountStores } from '../../src/accounts/index.ts'
 import type { Clock } from '../../src/lib/clock.ts'
+import { longestTokenSeconds } from '../../src/lib/token-times.ts'
+import { entryLifetimeMs } from '../../src/revocation/revocation.ts'
 import type { ReadLog } from '../../src/revocation/revocation-log.ts'
 import type { InTransaction } from '../../src/sessions/index.ts'
 import type { Line } from './line.ts'
@@ -32,6 +34,10 @@ export type TruthOptions = {
   readonly accessTokenSeconds: number
   readonly isAway: () => boolean
 }
+
+/** How long an entry is kept where no token lives longer than that: less than in the service by as much as its tokens live longer. */
+export const entryLifetimeOf = (accessTokenSeconds: number): number =>
+  entryLifetimeMs - (longestTokenSeconds - accessTokenSeconds) * 1000
 
 /** The database: the model, or Postgres. */
 export type Truth = {

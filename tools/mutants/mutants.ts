@@ -187,8 +187,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/revocation/revocation.ts',
-        find: '(accessTokenSeconds + leewaySeconds + mintSlackSeconds) * 1000',
-        replace: 'accessTokenSeconds * 1000',
+        find: '(longestTokenSeconds + leewaySeconds + mintSlackSeconds) * 1000',
+        replace: 'longestTokenSeconds * 1000',
       },
     ],
     tests: inMemory,
