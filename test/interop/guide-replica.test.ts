@@ -189,13 +189,17 @@ describe("the guide's copy, when the log cannot be continued", () => {
     expect(await judge(inPage)).toEqual({ revoked: false })
   })
 
-  test('starts anew when a backup was put back, which a higher epoch of everything tells', async () => {
+  test('starts anew when a backup was put back, which a higher epoch of everything tells, but for keys', async () => {
+    const stolen = factsOf({ kid: newKid(), aep: [2000, 0, 0] })
+    feed.answer = () => page([entryOf('kid', { key: stolen.kid })])
+    await untilIt(stolen, true)
     const log = { feedId: 'log-2', cursor: '2' }
     const everything = entryOf('everyone', { minEpoch: 2000 })
     feed.answer = (cursor) => page(cursor === undefined ? [everything] : [], log)
     await untilIt(second, true)
     const signedInAnew = factsOf({ sid: first.claims.sid, aep: [2000, 0, 0] })
     expect(await judge(signedInAnew)).toEqual({ revoked: false })
+    expect(await judge(stolen)).toEqual({ revoked: true })
   })
 })
 

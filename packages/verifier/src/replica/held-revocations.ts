@@ -82,8 +82,9 @@ export class HeldRevocations {
    *
    * A backup that was put back is different: its epochs begin again below ours, and people who sign
    * in anew would be refused for what was revoked before. It is known by its higher global epoch.
-   * Every token from before is dead by that alone, so everything else that is held can go, in one
-   * step and only once the new set is complete.
+   * Every token from before is dead by that alone, so what else is held can go, in one step and
+   * only once the new set is complete. Revoked keys stay: whoever stole one goes on signing, with
+   * any epoch, and the backup may have brought the key back into use.
    */
   async takeOtherLog(entries: RevocationEntries, stop: AbortSignal): Promise<void> {
     if (globalEpochOf(entries) <= this.#followedEpoch) {
@@ -91,6 +92,7 @@ export class HeldRevocations {
       return
     }
     const replacement = createRevocationSet()
+    for (const entry of this.#set.revokedKeys()) replacement.add(entry)
     this.#replacement = replacement
     try {
       await this.#fill(replacement, entries, stop)

@@ -24,6 +24,8 @@ export type RevocationSet = {
    */
   covers(facts: RevocationFacts): RevocationKind | undefined
   isKeyRevoked(kid: string): boolean
+  /** The entries of kind `kid`. */
+  revokedKeys(): Iterable<RevocationEntry>
   /**
    * Forgets entries whose `notAfter` is before then, seconds since the Unix epoch, and gives memory
    * back.
@@ -110,6 +112,12 @@ class ExactRevocationSet implements RevocationSet {
 
   isKeyRevoked(kid: string): boolean {
     return this.#kids.size > 0 && this.#kids.has(kid)
+  }
+
+  *revokedKeys(): Iterable<RevocationEntry> {
+    for (const [key, notAfter] of this.#kids) {
+      yield { kind: 'kid', key, minEpoch: undefined, notAfter }
+    }
   }
 
   dropEnded(nowSeconds: number): void {

@@ -474,6 +474,20 @@ describe('R76: a log that cannot be continued', () => {
     await replica.close()
   })
 
+  test('after a restore with a higher global epoch a revoked key stays revoked: tokens made with it can look new', async () => {
+    const { clock, feed, replica } = await fresh()
+    feed.append(entry('kid', kidOf(1)))
+    await clock.advance(50)
+    feed.forget()
+    feed.append(entry('everyone', '', { minEpoch: 1_767_225_600 }))
+    feed.feedId = '7312-2'
+    await clock.advance(2500)
+    expect(replica.covers(session(1))).toBe('everyone')
+    expect(replica.isKeyRevoked(kidOf(1))).toBe(true)
+    expect(replica.covers(facts({ kid: kidOf(1), aep: [1_767_225_600, 1, 1] }))).toBe('kid')
+    await replica.close()
+  })
+
   test('what its owner applies while the new log is loaded is not lost', async () => {
     const { clock, feed, replica } = await fresh()
     const large = {
