@@ -132,12 +132,18 @@ const openHasher = async (config: Config, peppers: readonly string[], { random }
   }
 }
 
-/** The stores on one connection, or on the pool; `onAppend` learns what was revoked. */
+/** What a transaction tells of itself, to be made known after its commit. */
+type Heard = {
+  readonly onAppend: (entry: RevocationEntry) => void
+  readonly onEnd: (sessionIds: readonly string[]) => void
+}
+
+/** The stores on one connection, or on the pool. */
 const storesOn =
   ({ clock }: Machine, reference: Reference) =>
-  (sql: Sql, onAppend: (entry: RevocationEntry) => void): CoreStores => ({
+  (sql: Sql, { onAppend, onEnd }: Heard): CoreStores => ({
     accounts: postgresAccountStore(sql),
-    sessions: postgresSessionStore(sql),
+    sessions: postgresSessionStore(sql, onEnd),
     cookieSessions: postgresCookieSessionStore(sql),
     revocations: postgresRevocationLog(sql, clock, onAppend),
     audit: postgresAuditTrail(sql, clock, reference),
@@ -222,11 +228,13 @@ export const composeCore = async (
 
   const inTransaction: InTransaction<CoreStores> = async (work) => {
     const revoked: RevocationEntry[] = []
-    const result = await database.transaction((sql) =>
-      work(storesFor(sql, (entry) => revoked.push(entry))),
-    )
-    const ended = revoked.filter(({ kind }) => kind === 'sid').map(({ key }) => key)
-    // Of the other kinds copies need no deleting: they carry what the replica refuses them by.
+    const ended: string[] = []
+    const heard: Heard = {
+      onAppend: (entry) => revoked.push(entry),
+      onEnd: (sessionIds) => ended.push(...sessionIds),
+    }
+    const result = await database.transaction((sql) => work(storesFor(sql, heard)))
+    // Another instance may not have heard of the revocation yet; without the copy it asks Postgres.
     await Promise.all([revocations.spread(revoked), cookieSessions.keeper?.drop(ended)])
     return result
   }
@@ -245,7 +253,7 @@ export const composeCore = async (
     reference,
     hasher,
     hashedBy,
-    stores: storesFor(database, () => undefined),
+    stores: storesFor(database, { onAppend: () => undefined, onEnd: () => undefined }),
     inTransaction,
     cookieSessions,
     keys,

@@ -111,8 +111,6 @@ const rotationValues = (rotation: Rotation): readonly unknown[] => [
   new Date(rotation.idleExpiresAtMs),
 ]
 
-const idsOf = (rows: readonly { id: Buffer }[]): string[] => rows.map(({ id }) => idFromBytes(id))
-
 const optionalId = (id: string | undefined): Buffer | undefined =>
   id === undefined ? undefined : idToBytes(id)
 
@@ -165,35 +163,59 @@ const handleMethods = (
   },
 })
 
-/** How sessions are listed and end. */
+/** How sessions are listed and end; `onEnd` learns the ids of those that did. */
 const endMethods = (
   sql: Sql,
+  onEnd: (sessionIds: readonly string[]) => void,
 ): Pick<
   SessionStore,
   'listOfAccount' | 'end' | 'endAllOfAccount' | 'evictBeyond' | 'dropExpired'
-> => ({
-  listOfAccount: async (accountId, nowMs) => {
-    const values = [idToBytes(accountId), new Date(nowMs)]
-    return (await sql.query<SummaryRow>(statements.listOfAccount, values)).map(summaryOf)
-  },
-  end: async (sessionId, reason, nowMs, accountId) => {
-    const values = [idToBytes(sessionId), new Date(nowMs), reason, optionalId(accountId)]
-    const [row] = await sql.query<{ account_id: Buffer }>(statements.end, values)
-    return row && { accountId: idFromBytes(row.account_id) }
-  },
-  endAllOfAccount: async (accountId, reason, nowMs, exceptSessionId) => {
-    const values = [idToBytes(accountId), new Date(nowMs), reason, optionalId(exceptSessionId)]
-    return idsOf(await sql.query<{ id: Buffer }>(statements.endAllOfAccount, values))
-  },
-  evictBeyond: async (accountId, most, nowMs, keptSessionId) => {
-    const values = [idToBytes(accountId), new Date(nowMs), most, idToBytes(keptSessionId)]
-    return idsOf(await sql.query<{ id: Buffer }>(statements.evictBeyond, values))
-  },
-  dropExpired: async (beforeMs, limit) =>
-    (await sql.query(statements.dropExpired, [new Date(beforeMs), limit])).length,
-})
+> => {
+  const endEach = async (
+    statement: typeof statements.endAllOfAccount | typeof statements.evictBeyond,
+    values: readonly unknown[],
+  ): Promise<string[]> => {
+    const rows = await sql.query<{ id: Buffer }>(statement, values)
+    const ended = rows.map(({ id }) => idFromBytes(id))
+    onEnd(ended)
+    return ended
+  }
+  return {
+    listOfAccount: async (accountId, nowMs) => {
+      const values = [idToBytes(accountId), new Date(nowMs)]
+      return (await sql.query<SummaryRow>(statements.listOfAccount, values)).map(summaryOf)
+    },
+    end: async (sessionId, reason, nowMs, accountId) => {
+      const values = [idToBytes(sessionId), new Date(nowMs), reason, optionalId(accountId)]
+      const [row] = await sql.query<{ account_id: Buffer }>(statements.end, values)
+      if (!row) return undefined
+      onEnd([sessionId])
+      return { accountId: idFromBytes(row.account_id) }
+    },
+    endAllOfAccount: (accountId, reason, nowMs, exceptSessionId) =>
+      endEach(statements.endAllOfAccount, [
+        idToBytes(accountId),
+        new Date(nowMs),
+        reason,
+        optionalId(exceptSessionId),
+      ]),
+    evictBeyond: (accountId, most, nowMs, keptSessionId) =>
+      endEach(statements.evictBeyond, [
+        idToBytes(accountId),
+        new Date(nowMs),
+        most,
+        idToBytes(keptSessionId),
+      ]),
+    dropExpired: async (beforeMs, limit) =>
+      (await sql.query(statements.dropExpired, [new Date(beforeMs), limit])).length,
+  }
+}
 
-export const postgresSessionStore = (sql: Sql): SessionStore => ({
+/** `onEnd` learns which sessions a transaction ended, whoever asked for it. */
+export const postgresSessionStore = (
+  sql: Sql,
+  onEnd: (sessionIds: readonly string[]) => void,
+): SessionStore => ({
   ...handleMethods(sql),
-  ...endMethods(sql),
+  ...endMethods(sql, onEnd),
 })

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
+import { handleFields } from '../support/handles.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
@@ -96,3 +97,34 @@ test('a look-up that read the row before the end, and writes its copy after it, 
   await expect.poll(() => statusOn(1, session), { timeout: boundMs }).toBe(401)
   for (let round = 0; round < 20; round += 1) expect(await statusOn(round % 2, session)).toBe(401)
 })
+
+test.each([
+  ['revoking', 'POST', () => '/admin/revoke', (sub: string) => ({ sub })],
+  ['disabling', 'PATCH', (id: string) => `/admin/accounts/${id}`, () => ({ status: 'disabled' })],
+] as const)(
+  'R53 R55: %s an account takes its copies away: an instance that has not heard of it yet lets nobody in',
+  async (_how, method, path, body) => {
+    const near = await startCardea({ database })
+    try {
+      const account = await near.createAccount()
+      const token = await near.operatorToken()
+      const session = await near.client.logInForCookie(account)
+      const { sessionId } = handleFields(session)
+      const [copies] = near.instances.map(({ core }) => core.cookieSessions.copies)
+      const copied = async () => {
+        expect(await statusOn(0, session)).toBe(200)
+        return copies?.read(sessionId)
+      }
+      await expect.poll(copied).toBeDefined()
+      // The others hear of everything late, and go on calling themselves fresh until then.
+      proxy.slowDown({ toClientMs: 500 })
+      const options = { token, body: body(account.id) }
+      expect((await near.client.send(method, path(account.id), options)).status).toBe(200)
+      expect(await copies?.read(sessionId)).toBeUndefined()
+      expect(await statusOn(0, session)).toBe(401)
+    } finally {
+      proxy.slowDown({})
+      await near.stop()
+    }
+  },
+)

@@ -74,7 +74,7 @@ export const postgresTruth = ({ database, accessTokenSeconds }: PostgresTruthOpt
       const lifetimeMs = entryLifetimeOf(accessTokenSeconds)
       const stores: AccountStores = {
         accounts: postgresAccountStore(far),
-        sessions: postgresSessionStore(far),
+        sessions: postgresSessionStore(far, () => undefined),
         revocations: postgresRevocationLog(far, clock, onAppend, lifetimeMs),
         audit: { record: async () => undefined },
       }
