@@ -1,9 +1,10 @@
 import type { AccountStores } from '../accounts/index.ts'
-import type { RequestFacts } from '../audit/index.ts'
+import { actorText, type RequestFacts } from '../audit/index.ts'
 import type { Clock } from '../lib/clock.ts'
 import {
   type CookieSession,
   type CookieSessionStore,
+  handleId,
   type InTransaction,
   type IssuedCookie,
   sessionErrors,
@@ -39,7 +40,7 @@ export type ReauthenticateInput = {
 }
 
 /**
- * Renewal, count and entry in one transaction. Nothing when the account has changed since its password was judged; nothing in
+ * Renewal, revocation of the handle before, count and entry in one transaction. Nothing when the account has changed since its password was judged; nothing in
  * `renewed` when the session has.
  */
 const renewFor = (
@@ -48,7 +49,7 @@ const renewFor = (
   { account, rehashed }: RightPassword,
   attempt: Attempt,
 ): Promise<{ readonly renewed: CookieSession | undefined } | undefined> =>
-  inTransaction(async ({ accounts, cookieSessions, audit }) => {
+  inTransaction(async ({ accounts, cookieSessions, revocations, audit }) => {
     const locked = await accounts.lock(accountId)
     if (account.accountId !== accountId || locked?.password.phc !== account.password.phc) {
       return undefined
@@ -62,10 +63,17 @@ const renewFor = (
       return { renewed }
     }
     await recordSuccess(accounts, locked, rehashed)
+    const actor = { kind: 'account', accountId } as const
+    // An instance that holds an older copy of the session must not go by it: no other kind of entry leaves the session alive.
+    await revocations.append({
+      target: { kind: 'jti', key: handleId({ sessionId, generation }) },
+      actor: actorText(actor),
+      reason: 'replaced',
+    })
     await audit.record({
       event: 'session_reauthenticated',
       outcome: 'success',
-      actor: { kind: 'account', accountId },
+      actor,
       accountId,
       sessionId,
       client,

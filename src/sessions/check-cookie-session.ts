@@ -4,7 +4,7 @@ import type { CookieSession } from './cookie-session.ts'
 import type { CookieSessionStore, PresentedCookie } from './cookie-session-store.ts'
 import { sessionErrors } from './errors.ts'
 import type { HandleCodec } from './handle.ts'
-import { rememberedCookies } from './remembered-cookies.ts'
+import { type RememberedCookie, rememberedCookies } from './remembered-cookies.ts'
 import { copyLifetimeMs, type SessionCopies, type SessionCopy } from './session-copies.ts'
 
 /** What this process knows of what was revoked. */
@@ -41,8 +41,8 @@ export type CheckCookieSession = (handle: string) => Promise<CookieSession | und
 /** How often a row is read again whose roles changed in between: a race can do that once. */
 const attempts = 3
 
-/** A session has no token and no key: only its id, its account and its epochs can be revoked. */
-const noToken = { jti: '', kid: '' }
+/** A session cookie has no signing key. */
+const noKey = { kid: '' }
 
 const never = Number.MAX_SAFE_INTEGER
 
@@ -76,15 +76,18 @@ export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSes
 
   const mayTrustCopies = (): boolean => isStoreThere() && replica.state() === 'FRESH'
 
-  const coveredBy = ({ accountId, sessionId, epochs }: CookieSession): string | undefined =>
-    replica.covers({ ...noToken, sub: accountId, sid: sessionId, aep: epochs })
+  const coveredBy = (
+    { accountId, sessionId, epochs }: CookieSession,
+    { handleId: jti }: RememberedCookie,
+  ): string | undefined =>
+    replica.covers({ ...noKey, sub: accountId, sid: sessionId, jti, aep: epochs })
 
-  const fromCopy = async (presented: PresentedCookie): Promise<CookieSession | undefined> => {
+  const fromCopy = async (presented: RememberedCookie): Promise<CookieSession | undefined> => {
     if (!copies || !mayTrustCopies()) return undefined
     const copy = await copies.read(presented.sessionId)
     if (!copy || !fits(copy, presented, clock.nowMs())) return undefined
     // Asked now and not before the read: what was revoked meanwhile counts.
-    const stands = mayTrustCopies() && coveredBy(copy.session) === undefined
+    const stands = mayTrustCopies() && coveredBy(copy.session, presented) === undefined
     return stands ? copy.session : undefined
   }
 
@@ -94,11 +97,11 @@ export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSes
     copies.write(copy).catch(deps.onError)
   }
 
-  const fromStore = async (presented: PresentedCookie): Promise<CookieSession | undefined> => {
+  const fromStore = async (presented: RememberedCookie): Promise<CookieSession | undefined> => {
     for (let attempt = 0; attempt < attempts; attempt += 1) {
       const nowMs = clock.nowMs()
       const session = await sessions.look(presented, nowMs)
-      const kind = session && coveredBy(session)
+      const kind = session && coveredBy(session, presented)
       if (session && kind === undefined) {
         keepCopy(session, presented.secretDigest, nowMs)
         return session
@@ -112,9 +115,9 @@ export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSes
   return async (text) => {
     const presented = read(text)
     if (!presented) return undefined
-    const { sessionId } = presented
+    const { sessionId, handleId: jti } = presented
     const aep = [never, never, never] as const
-    if (replica.covers({ ...noToken, sub: '', sid: sessionId, aep })) return undefined
+    if (replica.covers({ ...noKey, sub: '', sid: sessionId, jti, aep })) return undefined
     const session = (await fromCopy(presented)) ?? (await fromStore(presented))
     if (session) deps.onUse(session)
     return session

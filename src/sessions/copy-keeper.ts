@@ -12,8 +12,8 @@ export type CopyKeeper = {
 }
 
 /**
- * A cache that is away for this process may be there for another one, which would then use the older copy for up to its lifetime:
- * with the data of before, and opened by the handle of before a step-up, which is worth as much as it was before it.
+ * A cache that is away for this process may be there for another one, which would then use the older copy, with the data of before, for
+ * up to its lifetime. A session that has ended or was renewed is refused sooner: the log of revocations says so.
  */
 export const copyKeeper = (
   clock: Clock,

@@ -82,5 +82,9 @@ export const handleCodec = (ring: readonly HandleKey[]): HandleCodec => {
   }
 }
 
+/** Names the handle of one generation where it is revoked; as long as the id of a token, and says nothing of the session. */
+export const handleId = ({ sessionId, generation }: Omit<Handle, 'secret'>): string =>
+  idFromBytes(hash('sha256', `session cookie ${sessionId}.${generation}`, 'buffer').subarray(0, 16))
+
 /** What the store keeps of a secret. A fast hash is right for 256 random bits. */
 export const secretDigest = (secret: Buffer): Buffer => hash('sha256', secret, 'buffer')

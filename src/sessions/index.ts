@@ -10,7 +10,12 @@ export { endOwnSession, endOwnSessions, logOut } from './end-own-sessions.ts'
 export { endCookieSession, endPresentedSession } from './end-presented-session.ts'
 export { endSession } from './end-session.ts'
 export { sessionErrors } from './errors.ts'
-export { type HandleCodec, handleCodec, secretDigest as sessionSecretDigest } from './handle.ts'
+export {
+  type HandleCodec,
+  handleCodec,
+  handleId,
+  secretDigest as sessionSecretDigest,
+} from './handle.ts'
 export { type IssuedCookie, issueCookie } from './issue-cookie.ts'
 export { issueRenewedCookie } from './issue-renewed-cookie.ts'
 export { type Issued, issueTokens } from './issue-tokens.ts'

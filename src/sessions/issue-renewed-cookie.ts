@@ -12,7 +12,7 @@ export type IssueRenewedDeps = IssueCookie & {
 
 /**
  * The new handle of a session that was renewed and committed, made from the one it was renewed by. Its copy is replaced first, so that
- * the old handle is dead everywhere by the time the new one is out.
+ * the old handle is dead everywhere by the time the new one is out; where the cache is away, when the other instances hear of it.
  * @throws invalid_session for a handle that we did not make
  */
 export const issueRenewedCookie =

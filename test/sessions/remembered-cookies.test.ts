@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { newId } from '../../src/lib/id.ts'
 import { systemRandom } from '../../src/lib/random.ts'
-import { secretDigest } from '../../src/sessions/handle.ts'
+import { handleId, secretDigest } from '../../src/sessions/handle.ts'
 import { rememberedCookies } from '../../src/sessions/remembered-cookies.ts'
 import { codecOf } from '../support/handles.ts'
 
@@ -30,7 +30,8 @@ test('a handle that comes again says the same, and its MAC is not computed again
   const handle = someHandle()
   const text = codec.write(handle)
   const { sessionId, generation, secret } = handle
-  const said = { sessionId, generation, secretDigest: secretDigest(secret) }
+  const digest = secretDigest(secret)
+  const said = { sessionId, generation, secretDigest: digest, handleId: handleId(handle) }
   for (let time = 0; time < 3; time += 1) expect(read(text)).toEqual(said)
   expect(watched.asked).toEqual([text])
 })
@@ -42,7 +43,12 @@ test('R51: what is remembered holds neither the handle nor its secret', () => {
   const shown = inspect(read(text), { depth: null, maxArrayLength: null })
   expect(shown).not.toContain(text)
   expect(shown).not.toContain(inspect(secret).slice('<Buffer '.length, -'>'.length))
-  expect(Object.keys(read(text) ?? {})).toEqual(['sessionId', 'generation', 'secretDigest'])
+  expect(Object.keys(read(text) ?? {})).toEqual([
+    'sessionId',
+    'generation',
+    'secretDigest',
+    'handleId',
+  ])
 })
 
 test('R51: what we did not make is nothing however often it comes, also when it is like what we made', () => {
