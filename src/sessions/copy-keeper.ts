@@ -23,34 +23,36 @@ export const copyKeeper = (
   /** Sessions whose copy may be old, and until when. */
   const owed = new Map<string, number>()
 
-  const owe = (sessionIds: readonly string[], error: unknown): void => {
+  /** Says whether it succeeded. What became owed after it began stays owed: of several nodes one may be slow. */
+  const tryTo = async (act: () => Promise<void>, sessionIds: readonly string[]) => {
+    const before = sessionIds.map((sessionId) => [sessionId, owed.get(sessionId)] as const)
+    try {
+      await act()
+    } catch (error) {
+      // That the cache is away is known already.
+      if (copies.isReady()) onError(error)
+      return false
+    }
+    for (const [sessionId, untilMs] of before) {
+      if (owed.get(sessionId) === untilMs) owed.delete(sessionId)
+    }
+    return true
+  }
+  /** Until a whole lifetime from now, also when older changes are owed: what they left may have been copied until this one. */
+  const change = async (act: () => Promise<void>, sessionIds: readonly string[]): Promise<void> => {
+    if (await tryTo(act, sessionIds)) return
     const untilMs = clock.nowMs() + copyLifetimeMs
-    for (const sessionId of sessionIds) if (!owed.has(sessionId)) owed.set(sessionId, untilMs)
-    // That the cache is away is known already.
-    if (copies.isReady()) onError(error)
-  }
-  const paid = (sessionIds: readonly string[]): void => {
-    for (const sessionId of sessionIds) owed.delete(sessionId)
-  }
-  const drop = async (sessionIds: readonly string[]): Promise<void> => {
-    await copies.drop(sessionIds).then(
-      () => paid(sessionIds),
-      (error: unknown) => owe(sessionIds, error),
-    )
+    for (const sessionId of sessionIds) owed.set(sessionId, untilMs)
   }
   return {
-    drop,
-    replace: async (copy) => {
-      const changed = [copy.session.sessionId]
-      await copies.write(copy).then(
-        () => paid(changed),
-        (error: unknown) => owe(changed, error),
-      )
-    },
+    drop: (sessionIds) => change(() => copies.drop(sessionIds), sessionIds),
+    replace: (copy) => change(() => copies.write(copy), [copy.session.sessionId]),
     settle: async () => {
       const nowMs = clock.nowMs()
       for (const [sessionId, untilMs] of owed) if (untilMs <= nowMs) owed.delete(sessionId)
-      if (owed.size > 0 && copies.isReady()) await drop([...owed.keys()])
+      if (owed.size === 0 || !copies.isReady()) return
+      const sessionIds = [...owed.keys()]
+      await tryTo(() => copies.drop(sessionIds), sessionIds)
     },
   }
 }
