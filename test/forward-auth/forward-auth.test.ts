@@ -35,13 +35,24 @@ const expectNobody = ({ headers }: Answer): void => {
   for (const name of identityHeaders) expect(headers.has(name), name).toBe(false)
 }
 
-const expectSignedOut = (answer: Answer, code = 'sign_in_required'): void => {
+const expectRefused = (answer: Answer, code: string): void => {
   expect(answer.status).toBe(401)
   expect(answer.body).toMatchObject({ code })
   expect(answer.headers.get('cache-control')).toBe('no-store')
   expect(answer.headers.get('set-cookie')).toBeNull()
-  expect(returnTokenIn(answer.headers)).toBeTruthy()
   expectNobody(answer)
+}
+
+/** Sent to the login page. */
+const expectSignedOut = (answer: Answer, code = 'sign_in_required'): void => {
+  expectRefused(answer, code)
+  expect(returnTokenIn(answer.headers)).toBeTruthy()
+}
+
+/** Of who sent an \`Authorization\` header: no way to the login page, which would look at the cookie and send back. */
+const expectTokenRefused = (answer: Answer, code = 'sign_in_required'): void => {
+  expectRefused(answer, code)
+  expect(answer.headers.has('location')).toBe(false)
 }
 
 const returnPathIn = ({ headers }: Answer) => returnsOf(cardea, clock).read(returnTokenIn(headers))
@@ -125,7 +136,7 @@ describe('who is not signed in', () => {
     expectSignedOut(await ask({ session: unused.session }))
   })
 
-  test('a bad Authorization header is 401 whatever the cookie says', async () => {
+  test('a bad Authorization header is 401 whatever the cookie says, without a way to the login page', async () => {
     const account = await cardea.createAccount()
     const { accessToken } = await cardea.client.logIn(account)
     const { session } = await signIn()
@@ -140,8 +151,8 @@ describe('who is not signed in', () => {
       session,
     ]
     for (const authorization of bad) {
-      const answer = await ask({ session, headers: { authorization } })
-      expectSignedOut(answer)
+      const answer = await ask({ session, headers: { authorization, accept: 'text/html' } })
+      expectTokenRefused(answer)
       const challenge = 'Bearer realm="cardea", error="invalid_token"'
       expect(answer.headers.get('www-authenticate'), authorization).toBe(challenge)
     }
@@ -175,7 +186,7 @@ describe('the login page', () => {
       expectSignedOut(await ask({ headers: { accept } }, '?login=redirect'))
     }
     const bad = { ...browser, authorization: 'Bearer x' }
-    expectSignedOut(await ask({ headers: bad }, '?login=redirect'))
+    expectTokenRefused(await ask({ headers: bad }, '?login=redirect'))
   })
 
   test('leads back where one was, by the word of a trusted proxy', async () => {
@@ -248,7 +259,7 @@ describe('the rules of a route', () => {
     expect((await ask({ token }, '?max_age=60')).status).toBe(200)
     clock.advance(61_001)
     const answer = await ask({ token }, '?max_age=60')
-    expectSignedOut(answer, 'sign_in_too_old')
+    expectTokenRefused(answer, 'sign_in_too_old')
     const challenge =
       'Bearer realm="cardea", error="insufficient_user_authentication", max_age="60"'
     expect(answer.headers.get('www-authenticate')).toBe(challenge)
@@ -323,7 +334,7 @@ describe('a token for the service behind the proxy', () => {
     const token = tokenIn(await ask({ session }, '?token=1'))
     expect((await ask({ token })).status).toBe(200)
     await cardea.client.post('/logout', { session })
-    expectSignedOut(await ask({ token }))
+    expectTokenRefused(await ask({ token }))
   })
 
   test('never has the scope of operators, and opens no operator route', async () => {

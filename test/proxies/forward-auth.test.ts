@@ -98,10 +98,26 @@ describe.each(proxyNames)('%s', (name) => {
         expect(answer.location).toBeUndefined()
       }
     }
+    const refused = await ask(proxy.port, '/api/data', { headers: [['Authorization', 'Bearer x']] })
+    expect(refused.header('www-authenticate')).toBe('Bearer realm="cardea", error="invalid_token"')
     // Posting a form while signed out would lose it: that is for the app's page to handle.
     const posted = await startBrowser(proxy.port).open('/data', { method: 'POST', body: 'a=b' })
     expect(posted.status).toBe(401)
     expect(app.count()).toBe(count)
+  })
+
+  test('R58: a browser that sends a password of its own along goes round in no circle, signed in or not', async () => {
+    const { browser } = await signedIn()
+    const count = app.count()
+    for (const authorization of ['Basic dXNlcjpwYXNz', 'Bearer made.up.token']) {
+      const headers = [['Authorization', authorization]] as const
+      for (const person of [browser, startBrowser(proxy.port)]) {
+        const answer = await person.open('/api/data', { headers })
+        expect([answer.status, answer.location]).toEqual([401, undefined])
+      }
+    }
+    expect(app.count()).toBe(count)
+    expect((await browser.open('/api/data')).status).toBe(200)
   })
 
   test('R58: a bearer token opens the path where programs send tokens, if it is for this app, and no other path', async () => {

@@ -83,7 +83,11 @@ export const forwardAuthRoutes =
       return (typeof uri === 'string' ? safeReturnPath(uri) : undefined) ?? '/'
     }
 
-    /** 401 with the way to the login page; nginx takes it from there, to others the redirect itself is sent when they ask for it. */
+    /**
+     * 401 with the way to the login page; nginx takes it from there, to others the redirect itself is sent when they ask for it. Whoever
+     * sent an `Authorization` header is shown no way: a program would take the page for the answer, and a browser that adds a password
+     * to every request would go round for ever, since the page looks at the cookie alone and sends who has a session back.
+     */
     const sendToLogin = (
       request: FastifyRequest<{ Querystring: ForwardAuthQuery }>,
       reply: FastifyReply,
@@ -91,11 +95,12 @@ export const forwardAuthRoutes =
       staleAfterSeconds: number | undefined,
     ): FastifyReply => {
       const isTooOld = staleAfterSeconds !== undefined
-      const location = `/login?return=${returns.write(returnPathOf(request), isTooOld)}`
-      // A program that sends a token, or wants data, would take the page for the answer.
-      const wantsPage = presented.kind !== 'bearer' && prefersHtml(request.headers.accept)
-      if (request.query.login === 'redirect' && wantsPage) return reply.redirect(location, 302)
-      reply.header('location', location)
+      if (presented.kind !== 'bearer') {
+        const location = `/login?return=${returns.write(returnPathOf(request), isTooOld)}`
+        const wantsPage = prefersHtml(request.headers.accept)
+        if (request.query.login === 'redirect' && wantsPage) return reply.redirect(location, 302)
+        reply.header('location', location)
+      }
       const challenge = challengeFor(presented, staleAfterSeconds)
       if (challenge !== undefined) reply.header('www-authenticate', challenge)
       throw forwardAuthErrors.error(isTooOld ? 'sign_in_too_old' : 'sign_in_required')
