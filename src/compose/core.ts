@@ -12,6 +12,7 @@ import { revoke } from '../admin/index.ts'
 import { keyedReference, postgresAuditTrail, type Reference } from '../audit/index.ts'
 import type { Config } from '../config/index.ts'
 import { type Database, openDatabase, type Sql } from '../infra/postgres/database.ts'
+import { storeErrors } from '../infra/postgres/store-failure.ts'
 import type { RedisConnection } from '../infra/redis/redis.ts'
 import {
   keyLabels,
@@ -80,6 +81,8 @@ export type Core = {
   readonly mirror: RevocationMirror | undefined
   /** Started by the service; commands only add to them. */
   readonly revocations: Revocations
+  /** Throws `store_unavailable` while Postgres is known to be away, by the reads of the log. Asks nobody, so it costs nothing. */
+  readonly demandPostgres: () => void
   readonly reference: Reference
   readonly hasher: PasswordHasher
   /** The package that computes argon2: they differ in CPU time. */
@@ -166,6 +169,12 @@ const openableKeys = (
     isRevoked,
   })
 
+const demandPostgres =
+  ({ isLogReadable }: Revocations) =>
+  (): void => {
+    if (!isLogReadable()) throw storeErrors.error('store_unavailable', { retryAfterSeconds: 1 })
+  }
+
 /** A key that was revoked here signs nothing more; the others learn of it by its entry in the log. */
 const revokeWith = (
   acts: Omit<Parameters<typeof revoke>[0], 'withdrawKey' | 'onKeyRevoked'>,
@@ -250,6 +259,7 @@ export const composeCore = async (
     redis,
     mirror,
     revocations,
+    demandPostgres: demandPostgres(revocations),
     reference,
     hasher,
     hashedBy,

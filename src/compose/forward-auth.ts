@@ -24,7 +24,7 @@ export type ForwardAuthParts = {
 
 /** What a reverse proxy asks, and the page that it sends people to. */
 export const composeForwardAuth = (
-  { config, machine, ring, keys }: Core,
+  { config, machine, ring, keys, demandPostgres }: Core,
   { checkBearer, checkCookieSession, mint, signIn }: ForwardAuthParts,
 ) => {
   const { clock, random } = machine
@@ -37,6 +37,7 @@ export const composeForwardAuth = (
         clock,
         checkBearer,
         checkCookieSession,
+        demandPostgres,
         mintForUpstream: mintForUpstream({ mint, readyToSign }),
       }),
       returns,

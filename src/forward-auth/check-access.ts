@@ -11,6 +11,8 @@ export type CheckAccessDeps = {
   readonly clock: Pick<Clock, 'nowMs'>
   readonly checkBearer: CheckBearer
   readonly checkCookieSession: CheckCookieSession
+  /** Throws `store_unavailable` while Postgres is known to be away. */
+  readonly demandPostgres: () => void
   readonly mintForUpstream: ReturnType<typeof mintForUpstream>
 }
 
@@ -61,13 +63,18 @@ const checkToken = async (
   }
 }
 
+/**
+ * Only a session that opens is looked up. What is decided without asking anybody holds while Postgres is there: without it strangers
+ * would be sent to sign in where nobody can, and tokens would pass for as long as what is known of revocations is fresh.
+ */
 const prove = async (deps: CheckAccessDeps, presented: Presented): Promise<Proof | undefined> => {
-  if (presented.kind === 'nothing') return undefined
-  if (presented.kind === 'bearer') {
-    return presented.token === undefined ? undefined : checkToken(deps, presented.token)
+  if (presented.kind === 'cookie') {
+    const session = await deps.checkCookieSession(presented.handle)
+    if (session) return { kind: 'cookie', session }
   }
-  const session = await deps.checkCookieSession(presented.handle)
-  return session && { kind: 'cookie', session }
+  deps.demandPostgres()
+  if (presented.kind !== 'bearer' || presented.token === undefined) return undefined
+  return checkToken(deps, presented.token)
 }
 
 /** A token made for one service must not open another: whoever holds that service could use it here. */

@@ -18,20 +18,26 @@ afterAll(async () => {
   await postgres.stop()
 })
 
-test('R58: Postgres away is noticed long before what is known of revocations is stale, and then no copy opens anything', async () => {
-  const session = await cardea.client.logInForCookie(await cardea.createAccount())
+test('R58: Postgres away is noticed long before what is known of revocations is stale, and then no copy and no token opens anything', async () => {
+  const account = await cardea.createAccount()
+  const session = await cardea.client.logInForCookie(account)
+  const { accessToken: token } = await cardea.client.logIn(account)
   const answers = async () => {
-    const asked = ['/session', '/forward-auth'].map((path) => cardea.client.get(path, { session }))
+    const asked = [
+      cardea.client.get('/session', { session }),
+      ...[{ session }, { token }, {}].map((who) => cardea.client.get('/forward-auth', who)),
+    ]
     return (await Promise.all(asked)).map(({ status }) => status)
   }
+  const whenAllWorks = [200, 200, 200, 401]
   const { replica } = cardea.instances[0]?.core.revocations ?? {}
-  await expect.poll(answers, { timeout: 10_000 }).toEqual([200, 200])
+  await expect.poll(answers, { timeout: 10_000 }).toEqual(whenAllWorks)
   await postgres.kill()
   try {
-    await expect.poll(answers, { timeout: 10_000 }).toEqual([503, 503])
+    await expect.poll(answers, { timeout: 10_000 }).toEqual([503, 503, 503, 503])
     expect(replica?.state()).toBe('FRESH')
   } finally {
     await postgres.restart()
   }
-  await expect.poll(answers, { timeout: 20_000 }).toEqual([200, 200])
+  await expect.poll(answers, { timeout: 20_000 }).toEqual(whenAllWorks)
 })

@@ -46,6 +46,39 @@ test('R58: with Postgres away forward-auth is 503, never a pass and never a way 
   )
 })
 
+test('R58: with Postgres known to be away strangers, tokens and what was made up get 503 too, and afterwards what they got before', async () => {
+  const { accessToken } = await cardea.client.logIn(account)
+  const headers = { accept: 'text/html' }
+  const basic = { ...headers, authorization: 'Basic dTpw' }
+  const everybody = [
+    { headers },
+    { headers, session: 'x' },
+    { headers, token: accessToken },
+    { headers, token: 'x' },
+    { headers: basic },
+  ]
+  const answers = () => Promise.all(everybody.map((who) => cardea.client.get('/forward-auth', who)))
+  const statuses = async () => (await answers()).map(({ status }) => status)
+  const before = [401, 401, 200, 401, 401]
+  await expect.poll(statuses, { timeout: 10_000 }).toEqual(before)
+  await postgres.kill()
+  try {
+    await expect.poll(statuses, { timeout: 10_000 }).toEqual(everybody.map(() => 503))
+    for (const { body, headers: said } of await answers()) {
+      expect(body).toMatchObject({ code: 'store_unavailable' })
+      expect(Number(said.get('retry-after'))).toBeGreaterThan(0)
+      for (const name of ['location', 'x-auth-account', 'www-authenticate']) {
+        expect(said.has(name), name).toBe(false)
+      }
+    }
+    const answer = await cardea.client.get('/forward-auth?login=redirect', { headers })
+    expect(answer.status).toBe(503)
+  } finally {
+    await postgres.restart()
+  }
+  await expect.poll(statuses, { timeout: 20_000 }).toEqual(before)
+})
+
 test('with Postgres away the login page is there for strangers, and its form and signed-in people get it with 503', async () => {
   const stranger = formBrowser(cardea.client.address)
   const owner = formBrowser(cardea.client.address)

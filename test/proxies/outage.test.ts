@@ -6,6 +6,7 @@ import {
   type ServiceHome,
   serviceHome,
 } from '../support/child-service.ts'
+import { httpClient } from '../support/client.ts'
 import { type EchoBackend, startEchoBackend } from '../support/echo-backend.ts'
 import { fetchTimeoutMs } from '../support/find-proxy.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
@@ -19,6 +20,10 @@ let service: ChildService
 let app: EchoBackend
 let proxies: RunningProxy[] = []
 let browsers: Browser[] = []
+let token: string
+
+/** What the configurations call the app. */
+const appName = 'https://www.example.com'
 
 beforeAll(async () => {
   postgres = await startPostgres()
@@ -29,6 +34,7 @@ beforeAll(async () => {
     REDIS_URL: inject('redisUrl'),
     CARDEA_SECRET: 'a-secret-of-the-outages-of-the-tests',
     TRUSTED_PROXIES: '127.0.0.1/32',
+    AUDIENCE: appName,
     LOG_LEVEL: 'warn',
   })
   const { host } = new URL(home.address)
@@ -39,6 +45,8 @@ beforeAll(async () => {
   browsers = proxies.map(({ port }) => startBrowser(port))
   const person = { email: firstOperatorEmail, password: printedPassword(service) }
   for (const browser of browsers) await browser.signIn('/login', person)
+  const signedIn = await httpClient(home.address).logIn(person, { audience: appName })
+  token = signedIn.accessToken
 }, fetchTimeoutMs)
 
 afterAll(async () => {
@@ -48,16 +56,18 @@ afterAll(async () => {
   await postgres?.stop()
 })
 
-/** What each proxy says to a page, to a program, to one without a session, and of the login page. */
+/** What each proxy says to a page, to a program, to one without a session, and to one with a token. */
 const answers = async () =>
   await Promise.all(
     proxyNames.map(async (name, place) => {
       const browser = browsers[place]
       const stranger = startBrowser(proxies[place]?.port ?? 0)
+      const bearer = { headers: [['Authorization', `Bearer ${token}`]] } as const
       const asked: (Answer | undefined)[] = await Promise.all([
         browser?.open('/reports'),
         browser?.fetch('/staff/plan'),
         stranger.open('/reports'),
+        stranger.fetch('/api/data', bearer),
       ])
       return { name, said: asked.map((answer) => [answer?.status, answer?.location] as const) }
     }),
@@ -65,11 +75,7 @@ const answers = async () =>
 
 const nobodyPasses = proxyNames.map((name) => ({
   name,
-  said: [
-    [503, undefined],
-    [503, undefined],
-    [503, undefined],
-  ],
+  said: Array.from({ length: 4 }, () => [503, undefined]),
 }))
 
 const whenAllWorks = async () =>
@@ -82,16 +88,6 @@ const whenAllWorks = async () =>
     },
     { timeout: 20_000, interval: 100 },
   )
-
-test('R58: a rule that names an audience which Cardea does not know lets nobody pass, and no other rule minds', async () => {
-  await whenAllWorks()
-  const count = app.count()
-  for (const browser of browsers) {
-    const answer = await browser.open('/api/data')
-    expect([answer.status, answer.location]).toEqual([503, undefined])
-  }
-  expect(app.count()).toBe(count)
-})
 
 test('R58: while Cardea is away every proxy says 503, lets nobody pass and sends nobody to sign in; then all works again', async () => {
   await whenAllWorks()
@@ -119,25 +115,41 @@ test('R58: while Cardea is frozen every proxy gives up by itself and says 503; t
   await whenAllWorks()
 })
 
-test('R58: while Postgres is away nobody is taken for signed out: 503, and then the same session works again', async () => {
+test('R58: while Postgres is away nobody is taken for signed out: 503 for all, also for strangers and tokens; then the same session works again', async () => {
   await whenAllWorks()
-  const refused: Answer[] = []
-  const withSession = async () => {
-    const said = await Promise.all(browsers.map((browser) => browser.open('/reports')))
-    refused.push(...said.filter(({ status }) => status !== 200 && status !== 503))
-    return said.map(({ status }) => status)
-  }
-  const noneOfThem = proxyNames.map(() => 503)
+  const statuses = async () =>
+    (await answers()).map(({ said }) => said.map(([status = 0]) => status))
+  expect(await statuses()).toEqual(proxyNames.map(() => [200, 403, 303, 200]))
+  const ofBrowsers = new Set<number>()
   await postgres.kill()
   try {
-    // Until the service has noticed, what it knows to be good stays so.
-    await vi.waitFor(async () => expect(await withSession()).toEqual(noneOfThem), {
-      timeout: 15_000,
-      interval: 200,
-    })
-    expect(refused).toEqual([])
+    // Until the service has noticed, what it knows to be good stays so, and strangers are sent to sign in.
+    await vi.waitFor(
+      async () => {
+        const said = await statuses()
+        for (const [page = 0, program = 0] of said) ofBrowsers.add(page).add(program)
+        expect(said).toEqual(proxyNames.map(() => [503, 503, 503, 503]))
+      },
+      { timeout: 15_000, interval: 200 },
+    )
+    expect([...ofBrowsers].filter((status) => ![200, 403, 503].includes(status))).toEqual([])
+    expect(await answers()).toEqual(nobodyPasses)
   } finally {
     await postgres.restart()
   }
   await whenAllWorks()
+})
+
+test('R58: a rule that names an audience which Cardea does not know lets nobody pass, and no other rule minds', async () => {
+  await whenAllWorks()
+  service.signal('SIGTERM')
+  await service.ended
+  service = await home.start({ AUDIENCE: 'https://other.example.com' })
+  await whenAllWorks()
+  const count = app.count()
+  for (const browser of browsers) {
+    const answer = await browser.open('/api/data')
+    expect([answer.status, answer.location]).toEqual([503, undefined])
+  }
+  expect(app.count()).toBe(count)
 })
