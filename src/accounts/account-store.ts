@@ -1,3 +1,4 @@
+import type { SessionStores } from '../sessions/index.ts'
 import type { Account, AccountStatus, LoginAccount } from './account.ts'
 import type { StoredPassword } from './password-hasher.ts'
 
@@ -40,11 +41,20 @@ export type AccountStore = {
   /** A right password: the count starts again, and the hash is replaced if one is given. */
   readonly recordLogin: (accountId: string, rehashed: StoredPassword | undefined) => Promise<void>
   readonly change: (change: AccountChange) => Promise<Account>
+  /** Replaces the password of an account that the caller has locked, and starts the count of failures again. */
+  readonly setPassword: (
+    accountId: string,
+    password: StoredPassword,
+    nowMs: number,
+  ) => Promise<Account>
   /** Raises the account's epoch: everything issued to it before is dead. Returns the new epoch. */
   readonly raiseEpoch: (accountId: string, nowMs: number) => Promise<number>
   /** Raises the global epoch: everything issued before is dead. Returns the new epoch. */
   readonly raiseGlobalEpoch: (nowMs: number) => Promise<number>
 }
+
+/** What an act on an account reads and writes together. */
+export type AccountStores = SessionStores & { readonly accounts: AccountStore }
 
 /** A new state of an account that the caller has locked. */
 export type AccountChange = {

@@ -1,11 +1,10 @@
 import { type Actor, actorText, type RequestFacts } from '../audit/index.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { InTransaction, SessionStores } from '../sessions/index.ts'
+import type { InTransaction } from '../sessions/index.ts'
 import type { Account, AccountStatus, LoginAccount } from './account.ts'
-import type { AccountStore } from './account-store.ts'
+import type { AccountStores } from './account-store.ts'
+import { condemnTokens } from './condemn-tokens.ts'
 import { accountErrors } from './errors.ts'
-
-export type AccountStores = SessionStores & { readonly accounts: AccountStore }
 
 export type ChangeAccountDeps = {
   readonly clock: Clock
@@ -25,21 +24,16 @@ const sameRoles = (one: readonly string[], other: readonly string[]): boolean =>
 
 /** Everything issued to the account dies with the change, also what a refresh is minting at this moment. */
 const condemn = async (
-  { accounts, sessions, revocations }: AccountStores,
+  stores: AccountStores,
   { accountId, actor }: ChangeAccountInput,
   before: LoginAccount,
   nowMs: number,
 ): Promise<void> => {
   const reason = 'account_disabled'
-  const ended = await sessions.endAllOfAccount(accountId, reason, nowMs)
+  const ended = await stores.sessions.endAllOfAccount(accountId, reason, nowMs)
   // Somebody may have disabled it in the database, where that ended nothing: then there is still something to end.
   if (before.status === 'disabled' && ended.length === 0) return
-  const minEpoch = await accounts.raiseEpoch(accountId, nowMs)
-  await revocations.append({
-    target: { kind: 'sub', key: accountId, minEpoch },
-    actor: actorText(actor),
-    reason,
-  })
+  await condemnTokens(stores, { accountId, actor, reason, nowMs })
 }
 
 /** The sessions go on; tokens with the old roles are refused, and the next refresh reads the new ones. */

@@ -51,6 +51,11 @@ const statements = {
              failed_logins = CASE WHEN $5 THEN 0 ELSE failed_logins END, updated_at = $6
            WHERE id = $1 RETURNING ${columns}`,
   },
+  setPassword: {
+    name: 'account_set_password',
+    text: `UPDATE accounts SET password_phc = $2, password_pepper_id = $3, failed_logins = 0, updated_at = $4
+           WHERE id = $1 RETURNING ${columns}`,
+  },
   raiseEpoch: {
     name: 'account_raise_epoch',
     text: 'UPDATE accounts SET epoch = epoch + 1, updated_at = $2 WHERE id = $1 RETURNING epoch',
@@ -163,6 +168,11 @@ const writes = (sql: Sql): Omit<AccountStore, Reading> => ({
       change.clearsFailedLogins,
       new Date(change.nowMs),
     ])
+    return accountOf(present(row))
+  },
+  setPassword: async (accountId, password, nowMs) => {
+    const values = [idToBytes(accountId), password.phc, password.pepperId, new Date(nowMs)]
+    const [row] = await sql.query<AccountRow>(statements.setPassword, values)
     return accountOf(present(row))
   },
   raiseEpoch: async (accountId, nowMs) => {

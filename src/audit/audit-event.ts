@@ -14,6 +14,7 @@ export const auditEventNames = [
   'everyone_revoked',
   'account_created',
   'account_changed',
+  'password_changed',
   'service_client_created',
   'service_client_disabled',
   'service_client_revoked',

@@ -1,8 +1,8 @@
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { describeAccount, parseEmail } from '../accounts/index.ts'
 import { loadConfig } from '../config/index.ts'
-import { usageError } from './command-error.ts'
 import { factLines, jsonOption, type OutputOptions, printResult } from './output.ts'
+import { passwordOption, refusePassword } from './password-option.ts'
 import { readNewPassword } from './prompt.ts'
 import { collectRole } from './role-option.ts'
 import { commandLineActor, withCore } from './with-core.ts'
@@ -13,16 +13,8 @@ type Options = OutputOptions & {
   readonly password?: string | true
 }
 
-/** Known to the parser only to be refused with the reason, and never to be quoted as a mistake. */
-const passwordOption = () => new Option('--password [password]').hideHelp()
-
 const act = async ({ email, role, password: given, ...options }: Options): Promise<void> => {
-  if (given !== undefined) {
-    throw usageError(
-      'a password on the command line can be read by every user of this machine',
-      'leave it out and type it when asked, or send it as the first line of standard input',
-    )
-  }
+  refusePassword(given)
   const config = loadConfig()
   // Before anybody types a password for nothing. No store is open while a person thinks.
   parseEmail(email)

@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { accountStatusCommand, changeAccountRoles } from './account-change.ts'
 import { createAccountCommand } from './account-create.ts'
 import { listAccountsCommand } from './account-list.ts'
+import { accountPasswordCommand } from './account-password.ts'
 
 export const accountCommand = (): Command => {
   const account = new Command('account').description('add, show and change accounts')
@@ -11,6 +12,7 @@ export const accountCommand = (): Command => {
     accountStatusCommand('disable', 'disabled', 'end every session and refuse further log-ins'),
     accountStatusCommand('enable', 'active', 'let it log in again, also after too many failures'),
     changeAccountRoles(),
+    accountPasswordCommand(),
   ]) {
     account.addCommand(command)
   }

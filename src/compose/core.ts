@@ -7,6 +7,7 @@ import {
   loadArgon2,
   type PasswordHasher,
   postgresAccountStore,
+  setPassword,
 } from '../accounts/index.ts'
 import { revoke } from '../admin/index.ts'
 import { keyedReference, postgresAuditTrail, type Reference } from '../audit/index.ts'
@@ -94,6 +95,7 @@ export type Core = {
   readonly keys: SigningKeys
   readonly createAccount: ReturnType<typeof createAccount>
   readonly changeAccount: ReturnType<typeof changeAccount>
+  readonly setPassword: ReturnType<typeof setPassword>
   readonly revoke: ReturnType<typeof revoke>
   readonly serviceClients: {
     readonly store: ServiceClientStore
@@ -248,7 +250,8 @@ export const composeCore = async (
     return result
   }
   const acts = { ...machine, inTransaction }
-  const { passwordMinLength } = config
+  const stores = storesFor(database, { onAppend: () => undefined, onEnd: () => undefined })
+  const passwords = { hasher, passwordMinLength: config.passwordMinLength }
   const { isKeyRevoked } = revocations.replica
   const keys = openableKeys({ config, machine, ring, database, inTransaction }, isKeyRevoked)
   return {
@@ -263,12 +266,13 @@ export const composeCore = async (
     reference,
     hasher,
     hashedBy,
-    stores: storesFor(database, { onAppend: () => undefined, onEnd: () => undefined }),
+    stores,
     inTransaction,
     cookieSessions,
     keys,
-    createAccount: createAccount({ ...acts, hasher, passwordMinLength }),
+    createAccount: createAccount({ ...acts, ...passwords }),
     changeAccount: changeAccount(acts),
+    setPassword: setPassword({ ...acts, ...passwords, accounts: stores.accounts }),
     revoke: revokeWith(acts, keys, machine),
     serviceClients: serviceClientsOn({ config, machine, database, inTransaction }),
     close: async () => {

@@ -13,8 +13,6 @@ export type JudgeDeps = {
 
 export type RightPassword = {
   readonly account: LoginAccount
-  /** The stored hash is older than the present policy: another log-in may be renewing it at this moment. */
-  readonly needsRehash: boolean
   /** A hash under the present policy, when the stored one is older. */
   readonly rehashed: StoredPassword | undefined
 }
@@ -37,5 +35,5 @@ export const judgePassword =
     if (account.status !== 'active') return { refusal: 'account_disabled' }
     // A new hash can wait for the next log-in: when the queue is full, it must not turn a right password away.
     const rehashed = needsRehash ? await hasher.hash(password).catch(() => undefined) : undefined
-    return { account, needsRehash, rehashed }
+    return { account, rehashed }
   }

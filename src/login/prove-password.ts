@@ -23,7 +23,7 @@ const admit = async (deps: ProveDeps, attempt: Attempt): Promise<AdmittedAttempt
   }
 }
 
-/** A log-in beside this one may have renewed the hash after this one was judged by it; it does so once. */
+/** The account may change after its password was judged: a log-in beside this one renews the hash, or somebody sets another password. */
 const mostJudgements = 2
 
 /** A store that is away or a full queue is no wrong password, or an outage would lock the people out who try again in it. */
@@ -75,7 +75,6 @@ export const provePassword = (deps: ProveDeps) => {
         await admitted.succeeded()
         return outcome
       }
-      if (!verdict.needsRehash) break
     }
     await refuse(refusal, attempt)
     throw loginErrors.error('invalid_credentials')

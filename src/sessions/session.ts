@@ -15,6 +15,7 @@ export const endReasons = [
   'replaced',
   'token_reuse',
   'account_disabled',
+  'password_changed',
   'idle_expired',
   'absolute_expired',
 ] as const

@@ -125,6 +125,37 @@ test('disabling an account ends its sessions at once, enabling lets it log in ag
   await client.logIn({ email: 'off@example.com', password })
 })
 
+test('another password is set from stdin: the old one and every session are over', async () => {
+  const { id } = await create('forgot@example.com')
+  const who = { email: 'forgot@example.com', password }
+  const { refreshToken, accessToken } = await client.logIn(who)
+  const session = await client.logInForCookie(who)
+  const args = ['account', 'password', '--email', 'Forgot@example.com']
+  const other = 'another battery for the horse 8'
+  const changed = await runCli([...args, '--json'], settings, `${other}\n`)
+  expect(changed.json()).toMatchObject({ id, email: who.email, status: 'active' })
+  expect([changed.code, changed.stderr]).toEqual([0, ''])
+  expect((await client.refresh(refreshToken)).body).toMatchObject({ reason: 'password_changed' })
+  expect((await client.get('/account', { token: accessToken })).status).toBe(401)
+  expect((await client.get('/session', { session })).status).toBe(401)
+  expect((await client.post('/login', { body: who })).status).toBe(401)
+  await client.logIn({ ...who, password: other })
+})
+
+test('a password that is refused, of nobody, or an argument is not set, and not repeated', async () => {
+  await create('keeps@example.com')
+  const args = ['account', 'password', '--email', 'keeps@example.com']
+  const short = await runCli([...args, '--json'], settings, 'zX9short\n')
+  expect([short.code, JSON.parse(short.stderr).code]).toEqual([1, 'password_rejected'])
+  const nobody = ['account', 'password', '--email', 'nobody@example.com', '--json']
+  const unknown = await runCli(nobody, settings, `${password}\n`)
+  expect([unknown.code, JSON.parse(unknown.stderr).code]).toEqual([1, 'account_not_found'])
+  const argument = await runCli([...args, '--password', 'zX9 in the list of processes'], settings)
+  expect([argument.code, argument.stdout]).toEqual([2, ''])
+  expect(`${short.stderr}${argument.stderr}`).not.toContain('zX9')
+  await client.logIn({ email: 'keeps@example.com', password })
+})
+
 test('roles are set to exactly those named, and an unknown account is refused', async () => {
   const { id } = await create('roles@example.com', '--role', 'old')
   const args = ['account', 'roles', '--sub', id, '--role', 'new', '--json']

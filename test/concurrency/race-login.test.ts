@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { idToBytes } from '../../src/lib/id.ts'
+import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
 import { inLanes } from '../support/race.ts'
 import { sqlAs } from '../support/sql.ts'
@@ -81,15 +82,21 @@ const sessionCount = async (account: TestAccount): Promise<number> => {
 
 test('a login whose password is changed while it is being checked is refused', async () => {
   const [account, other] = [await cardea.createAccount(), await cardea.createAccount()]
+  const password = 'another battery for the horse 8'
+  const actor = { kind: 'system' } as const
+  await cardea.instances[0]!.core.setPassword({ accountId: other.id, password, actor })
   const [row] = await sqlAs(cardea.stores.migrateUrl)<{ password_phc: string }>(
     'SELECT password_phc FROM accounts WHERE id = $1',
     [idToBytes(other.id)],
   )
+  const trail = auditEntries(cardea.stores.migrateUrl)
+  await trail()
   const answer = await logInDuring(account, 'password_phc', row!.password_phc)
   expect(answer.status).toBe(401)
   expect(answer.body.code).toBe('invalid_credentials')
   expect(answer.refreshCookie).toBeUndefined()
   expect(await sessionCount(account)).toBe(0)
+  expect(await trail()).toMatchObject([{ event: 'login_failed', reason: 'wrong_password' }])
 })
 
 test('R55: a login whose account is disabled while its password is being checked is refused', async () => {

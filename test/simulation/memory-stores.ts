@@ -163,6 +163,7 @@ const accountStore = (within: Within): AccountStores['accounts'] => {
     list: notModelled,
     countFailedLogin: notModelled,
     recordLogin: notModelled,
+    setPassword: notModelled,
     lock: async (accountId) => {
       await postgres.lock(transaction, postgres.account(accountId))
       return loginAccountOf(within, accountId)
