@@ -32,7 +32,8 @@ const attempts = 3
 /**
  * Turns a refresh token into its successor and a new access token. On the happy path that is one statement and one round trip;
  * only when it changes nothing does a second read find out why.
- * @throws store_unavailable or session_contended, and then nothing is consumed
+ * @throws session_contended, and then nothing is consumed; store_unavailable, and then it may be, as an answer can be lost: a retry within
+ * the grace gets the same successor
  */
 export const refreshSession = (deps: RefreshDeps) => {
   const { clock, codec, sessions, idleSeconds } = deps
