@@ -206,6 +206,27 @@ const serviceClientsOn = ({
   }
 }
 
+/** Transactions that make known, after their commit, what was revoked and what has ended in them. */
+const transactionsOver =
+  (
+    database: Database,
+    storesFor: ReturnType<typeof storesOn>,
+    revocations: Revocations,
+    { keeper }: SessionUpkeep,
+  ): InTransaction<CoreStores> =>
+  async (work) => {
+    const revoked: RevocationEntry[] = []
+    const ended: string[] = []
+    const heard: Heard = {
+      onAppend: (entry) => revoked.push(entry),
+      onEnd: (sessionIds) => ended.push(...sessionIds),
+    }
+    const result = await database.transaction((sql) => work(storesFor(sql, heard)))
+    // Another instance may not have heard of the revocation yet; without the copy it asks Postgres.
+    await Promise.all([revocations.spread(revoked), keeper?.drop(ended)])
+    return result
+  }
+
 export const composeCore = async (
   config: Config,
   opened: Stores,
@@ -237,18 +258,7 @@ export const composeCore = async (
     idleSeconds: config.sessionIdleSeconds,
   })
 
-  const inTransaction: InTransaction<CoreStores> = async (work) => {
-    const revoked: RevocationEntry[] = []
-    const ended: string[] = []
-    const heard: Heard = {
-      onAppend: (entry) => revoked.push(entry),
-      onEnd: (sessionIds) => ended.push(...sessionIds),
-    }
-    const result = await database.transaction((sql) => work(storesFor(sql, heard)))
-    // Another instance may not have heard of the revocation yet; without the copy it asks Postgres.
-    await Promise.all([revocations.spread(revoked), cookieSessions.keeper?.drop(ended)])
-    return result
-  }
+  const inTransaction = transactionsOver(database, storesFor, revocations, cookieSessions)
   const acts = { ...machine, inTransaction }
   const stores = storesFor(database, { onAppend: () => undefined, onEnd: () => undefined })
   const passwords = { hasher, passwordMinLength: config.passwordMinLength }
