@@ -4,7 +4,7 @@ import { type Core, composeCore, type Machine } from './compose/core.ts'
 import { type Config, configWarnings } from './config/index.ts'
 import { type LogOptions, openLog } from './http/log.ts'
 import type { HttpServer } from './http/server.ts'
-import type { Stores } from './stores.ts'
+import { type Stores, storesWarnings } from './stores.ts'
 import { version } from './version.ts'
 
 export type Instance = {
@@ -31,7 +31,8 @@ export const startInstance = async (
   { machine, app: appOptions, logStream }: InstanceOptions,
 ): Promise<Instance> => {
   const log = openLog({ ...config, ...(logStream && { logStream }) })
-  for (const warning of configWarnings(config)) log.warn(warning)
+  const warnings = [...configWarnings(config), ...storesWarnings(config, stores)]
+  for (const warning of warnings) log.warn(warning)
   const report: Machine['report'] = (error, what) => log.warn({ err: error }, what)
   const core = await composeCore(config, stores, { ...machine, report })
   let app: HttpServer | undefined

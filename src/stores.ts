@@ -1,4 +1,3 @@
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from './config/index.ts'
 import { DataDirInUse, lockDataDir } from './infra/data-dir-lock.ts'
@@ -6,7 +5,7 @@ import {
   findRunningEmbeddedPostgres,
   startEmbeddedPostgres,
 } from './infra/embedded-postgres/index.ts'
-import { systemRandom } from './lib/random.ts'
+import { keptSecret, readKeptSecret } from './kept-secret.ts'
 
 /** Where this deployment keeps its data, and the secrets that open it. */
 export type Stores = {
@@ -71,34 +70,27 @@ const openPostgres = async (config: Config, joinsRunning: boolean): Promise<Post
   }
 }
 
-const isFileThere = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === 'EEXIST'
-
-/**
- * A secret that was made here once and stays the same. It is written aside and linked into place, so that there is never half of one
- * and two processes end up with the same.
- */
-const keptSecret = async (dataDir: string, name: string): Promise<string> => {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
-  const path = join(dataDir, name)
-  const draft = `${path}.${systemRandom(8).toString('hex')}`
-  await writeFile(draft, `${systemRandom(32).toString('base64url')}\n`, { mode: 0o600 })
-  try {
-    await link(draft, path)
-  } catch (error) {
-    if (!isFileThere(error)) throw error
-  } finally {
-    await rm(draft)
-  }
-  return (await readFile(path, 'utf8')).trim()
+const openPeppers = async ({ dataDir, ...config }: Config): Promise<readonly string[]> => {
+  if (config.passwordPeppers) return config.passwordPeppers
+  // Whatever was set since it was made: the hashes that were made with it need it.
+  const kept = await readKeptSecret(dataDir, 'pepper')
+  if (kept !== undefined) return [kept]
+  // A new one only where the service keeps its secrets itself: a pepper nobody knows to back up would lock everyone out.
+  return config.secrets ? [] : [await keptSecret(dataDir, 'pepper')]
 }
 
 const openSecrets = async (config: Config): Promise<Pick<Stores, 'secrets' | 'peppers'>> => ({
   secrets: config.secrets ?? [await keptSecret(config.dataDir, 'secret')],
-  // Only where the service keeps its secrets itself: a pepper nobody knows to back up would lock everyone out.
-  peppers:
-    config.passwordPeppers ?? (config.secrets ? [] : [await keptSecret(config.dataDir, 'pepper')]),
+  peppers: await openPeppers(config),
 })
+
+/** What is allowed and yet should be known of what was opened, for the log at every start. Holds no secret. */
+export const storesWarnings = (config: Config, { peppers }: Stores): string[] =>
+  config.production && !config.passwordPeppers && peppers.length > 0
+    ? [
+        'PASSWORD_PEPPER is not set and DATA_DIR holds a pepper, which is used: instances without that file cannot judge these passwords',
+      ]
+    : []
 
 /**
  * Makes the stores of these settings ready to connect to: those that are named, or an embedded Postgres and secrets under `DATA_DIR`.

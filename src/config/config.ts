@@ -26,7 +26,7 @@ export type Config = {
   readonly trustedProxies: readonly string[]
   /** The first makes, all verify. Undefined: to be made and kept in `dataDir`; never in production. */
   readonly secrets: readonly string[] | undefined
-  /** The first makes, all verify. Undefined: passwords are hashed without a pepper. */
+  /** The first makes, all verify. Undefined: the one kept in `dataDir`, made there together with a secret; else none. */
   readonly passwordPeppers: readonly string[] | undefined
   readonly accessTokenSeconds: number
   readonly refreshGraceSeconds: number

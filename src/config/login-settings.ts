@@ -9,8 +9,8 @@ const passwordPeppers: Setting<readonly string[] | undefined> = {
     'A key mixed into every password hash and kept outside the database. The first makes, all verify. Never one of CARDEA_SECRET.',
   format: listOf(secret, 8),
   fallback: undefined,
-  defaultText: 'none',
-  whyThisDefault: 'A lost pepper locks everybody out, so it is a choice.',
+  defaultText: 'that in DATA_DIR, made there together with a CARDEA_SECRET; else none',
+  whyThisDefault: 'A lost pepper locks everybody out: beside secrets of your own it is a choice.',
 }
 
 const passwordMinLength: Setting<number> = {

@@ -32,7 +32,7 @@ const port: Setting<number> = {
 const dataDir: Setting<string> = {
   name: 'DATA_DIR',
   meaning:
-    'Where the embedded Postgres, the first secret and the lock of a running service live. A relative path starts at the working directory.',
+    'Where the embedded Postgres, the first secret and pepper and the lock of a running service live. A relative path starts at the working directory.',
   format: folder,
   fallback: '.data',
   whyThisDefault: 'Beside the clone, ignored by git, gone with it.',

@@ -1,7 +1,7 @@
 import { composeCore } from '../../compose/core.ts'
 import { type Config, configWarnings, loadConfig } from '../../config/index.ts'
 import { explainFailure } from '../../failure.ts'
-import type { Stores } from '../../stores.ts'
+import { type Stores, storesWarnings } from '../../stores.ts'
 import { machine, openStoresBeside } from '../with-core.ts'
 import { checkDatabase } from './check-database.ts'
 import { checkPasswords } from './check-passwords.ts'
@@ -20,13 +20,14 @@ const readSettings = (): Config | readonly Finding[] => {
 const isFindings = (value: Config | readonly Finding[]): value is readonly Finding[] =>
   Array.isArray(value)
 
+const worthKnowing = (warnings: readonly string[]): Finding[] =>
+  warnings.map((text) =>
+    warn('settings', text, 'docs/reference/configuration.md explains the setting'),
+  )
+
 const settingsFindings = (config: Config): Finding[] => {
   const mode = config.production ? 'for production' : 'for development'
-  const fix = 'docs/reference/configuration.md explains the setting'
-  return [
-    ok('settings', `can be read, ${mode}`),
-    ...configWarnings(config).map((text) => warn('settings', text, fix)),
-  ]
+  return [ok('settings', `can be read, ${mode}`), ...worthKnowing(configWarnings(config))]
 }
 
 const checkStores = async (config: Config, stores: Stores): Promise<readonly Finding[]> => {
@@ -34,6 +35,7 @@ const checkStores = async (config: Config, stores: Stores): Promise<readonly Fin
   const core = await composeCore(config, stores, { ...machine, report: () => undefined })
   try {
     return [
+      ...worthKnowing(storesWarnings(config, stores)),
       ...(await guarded('postgres', () => checkDatabase(core))),
       ...(await guarded('redis', () => checkRedis(core))),
       ...(await guarded('passwords', () => checkPasswords(core))),
