@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from './config/index.ts'
 import { DataDirInUse, lockDataDir } from './infra/data-dir-lock.ts'
@@ -30,6 +31,10 @@ const never = new Promise<void>(() => undefined)
 const nothingToClose = async (): Promise<void> => undefined
 
 const postgresFolder = (dataDir: string): string => join(dataDir, 'postgres')
+
+/** Whether a start would make an embedded database first. Its folder gets this name when it is whole. */
+export const lacksDatabase = ({ databaseUrl, dataDir }: Config): boolean =>
+  databaseUrl === undefined && !existsSync(postgresFolder(dataDir))
 
 const joinEmbedded = async (config: Config, inUse: DataDirInUse): Promise<Postgres> => {
   const running = await findRunningEmbeddedPostgres(postgresFolder(config.dataDir))

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -202,6 +203,27 @@ describe('the doctor', () => {
     const limited = await doctor({ ...production, REDIS_URL: url })
     expect(limited.stateOf('redis-memory')).toEqual(['ok'])
     expect(limited.stateOf('redis-user')).toEqual(['ok'])
+  })
+
+  test('makes nothing where there is no data yet, and says that a start does', async () => {
+    const folder = join(dataDir, 'not-yet')
+    const { code, checks } = await doctor({ DATA_DIR: folder, DATABASE_URL: '', CARDEA_SECRET: '' })
+    expect(code).toBe(0)
+    expect(checks.map(({ name, state }) => `${name} ${state}`)).toEqual([
+      'settings ok',
+      'postgres warn',
+    ])
+    expect(existsSync(folder)).toBe(false)
+  })
+
+  test('makes no secret beside a database of yours, and looks at the rest without one', async () => {
+    const folder = join(dataDir, 'not-yet')
+    const { code, stateOf } = await doctor({ DATA_DIR: folder, CARDEA_SECRET: '' })
+    expect(code).toBe(0)
+    expect(stateOf('secret')).toEqual(['warn'])
+    expect(stateOf('schema')).toEqual(['ok'])
+    expect(stateOf('signing-keys')).toEqual(['ok'])
+    expect(existsSync(folder)).toBe(false)
   })
 
   test('says what is away and goes on with the rest', async () => {

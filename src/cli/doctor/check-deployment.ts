@@ -1,7 +1,8 @@
 import { composeCore } from '../../compose/core.ts'
 import { type Config, configWarnings, loadConfig } from '../../config/index.ts'
 import { explainFailure } from '../../failure.ts'
-import { type Stores, storesWarnings } from '../../stores.ts'
+import { readKeptSecret } from '../../kept-secret.ts'
+import { lacksDatabase, type Stores, storesWarnings } from '../../stores.ts'
 import { machine, openStoresBeside } from '../with-core.ts'
 import { checkDatabase } from './check-database.ts'
 import { checkPasswords } from './check-passwords.ts'
@@ -45,16 +46,34 @@ const checkStores = async (config: Config, stores: Stores): Promise<readonly Fin
   }
 }
 
-const openAndCheck = async (config: Config): Promise<readonly Finding[]> => {
+const startMakesIt = 'start the service, which makes it; or check DATA_DIR'
+
+/** Opening stores makes and keeps the secrets that are missing, unless there is one: of a missing one a throw-away takes the place. */
+const withSomeSecret = async (config: Config): Promise<readonly [Config, ...Finding[]]> => {
+  if (config.secrets) return [config]
+  const kept = await readKeptSecret(config.dataDir, 'secret')
+  if (kept !== undefined) return [{ ...config, secrets: [kept] }]
+  const throwAway = machine.random(32).toString('base64url')
+  return [
+    { ...config, secrets: [throwAway] },
+    warn('secret', 'none is set, and none is in DATA_DIR yet', startMakesIt),
+  ]
+}
+
+const openAndCheck = async (settings: Config): Promise<readonly Finding[]> => {
+  if (lacksDatabase(settings)) {
+    return [warn('postgres', 'there is no data in DATA_DIR yet', startMakesIt)]
+  }
+  const [config, ...findings] = await withSomeSecret(settings)
   const stores = await openStoresBeside(config)
   try {
-    return await checkStores(config, stores)
+    return [...findings, ...(await checkStores(config, stores))]
   } finally {
     await stores.close()
   }
 }
 
-/** Everything that can be said about the deployment that the settings describe. Never throws; changes no data. */
+/** Everything that can be said about the deployment that the settings describe. Never throws; changes no data and makes none. */
 export const checkDeployment = async (): Promise<readonly Finding[]> => {
   const config = readSettings()
   if (isFindings(config)) return config
