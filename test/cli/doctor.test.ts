@@ -4,6 +4,7 @@ import type { Core } from '../../src/compose/core.ts'
 import { secretRing } from '../../src/keys/index.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
+import { sqlAs } from '../support/sql.ts'
 
 let cardea: Cardea
 let core: Core
@@ -41,4 +42,15 @@ test('R129: signing keys that this secret does not open are found, and the rest 
 test('signing keys of another algorithm than the one that is set are worth a warning', async () => {
   const config = { ...core.config, signingAlgorithm: 'RS256' } as const
   expect(await stateOf('signing-keys', { config })).toEqual(['warn'])
+})
+
+test('a schema that a later version has migrated is worth a warning, and the rest is still looked at', async () => {
+  const asOwner = sqlAs(cardea.stores.migrateUrl)
+  await asOwner(
+    "INSERT INTO schema_migrations (version, name, checksum) VALUES (9999, '9999_later.sql', 'x')",
+  )
+  expect(await stateOf('schema', {})).toEqual(['ok', 'warn'])
+  expect(await stateOf('signing-keys', {})).toEqual(['ok'])
+  await asOwner('DELETE FROM schema_migrations WHERE version = 9999')
+  expect(await stateOf('schema', {})).toEqual(['ok'])
 })

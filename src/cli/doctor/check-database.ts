@@ -1,4 +1,5 @@
 import type { Core } from '../../compose/core.ts'
+import { unknownMigrations } from '../../infra/postgres/migrate.ts'
 import { inspectKeys, postgresSigningKeyStore } from '../../keys/index.ts'
 import { isSchemaCurrent } from '../../schema.ts'
 import { type Finding, fail, failIn, guarded, ok, skip, warn } from './finding.ts'
@@ -40,13 +41,23 @@ const checkClock = async ({ database, machine: { clock } }: Core): Promise<Findi
   return skewMs > skewWarnMs ? warn('postgres-clock', text, fix) : ok('postgres-clock', text)
 }
 
-const checkSchema = async ({ config, database }: Core): Promise<Finding> => {
-  if (await isSchemaCurrent(database)) return ok('schema', 'is that of this version')
+/** Between two versions an upgrade looks like this for a while; a deployment that was rolled back looks like it for good. */
+const checkNewer = async ({ database }: Core): Promise<readonly Finding[]> => {
+  const unknown = await unknownMigrations(database)
+  if (unknown.length === 0) return []
+  const text = `has migrations that this version does not know: ${unknown.join(', ')}`
+  return [warn('schema', text, 'run the version that made them, or restore a back-up from before')]
+}
+
+const checkSchema = async (core: Core): Promise<readonly Finding[]> => {
+  if (await isSchemaCurrent(core.database)) {
+    return [ok('schema', 'has all that this version needs'), ...(await checkNewer(core))]
+  }
   const text = 'is not migrated to this version'
   // The embedded one is migrated by whatever opens it next.
-  return config.databaseUrl === undefined
-    ? warn('schema', text, 'start the service, or run `cardea migrate`')
-    : fail('schema', text, 'run `cardea migrate`')
+  return core.config.databaseUrl === undefined
+    ? [warn('schema', text, 'start the service, or run `cardea migrate`')]
+    : [fail('schema', text, 'run `cardea migrate`')]
 }
 
 /** R115, R129: a breach of the service must not become one of the trail or of the schema. */
@@ -89,8 +100,8 @@ export const checkDatabase = async (core: Core): Promise<readonly Finding[]> => 
     return []
   })
   if (away.length > 0) return away
-  const schema = await one('schema', () => checkSchema(core))
-  const hasTables = schema.every(({ state }) => state === 'ok')
+  const schema = await guarded('schema', () => checkSchema(core))
+  const hasTables = schema.some(({ state }) => state === 'ok')
   return [
     ...(await one('postgres', () => checkVersion(core))),
     ...(await one('postgres-clock', () => checkClock(core))),

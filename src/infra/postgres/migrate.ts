@@ -11,7 +11,7 @@ export type Migration = {
   readonly checksum: string
 }
 
-/** A migration that has run was changed afterwards, or one is missing: nobody knows what the schema is then. */
+/** A migration that has run was changed afterwards: nobody knows what the schema is then. */
 export class MigrationMismatch extends Error {
   override readonly name = 'MigrationMismatch'
 }
@@ -56,16 +56,22 @@ const statements = {
   setRole: { name: 'migrate_set_role', text: `SELECT set_config('cardea.app_role', $1, true)` },
 }
 
+/** The checksums of what has run, by version. */
+const readApplied = async (sql: Sql): Promise<ReadonlyMap<number, string>> => {
+  const [table] = await sql.query<{ found: boolean }>(statements.tableExists)
+  if (!table?.found) return new Map()
+  const rows = await sql.query<{ version: number; checksum: string }>(statements.applied)
+  return new Map(rows.map(({ version, checksum }) => [version, checksum]))
+}
+
 /**
- * What has not run yet. Reads only, so the application's role may ask.
+ * What has not run yet. Reads only, so the application's role may ask. Migrations that this version does not know are no mistake: while
+ * instances are replaced one after the other, the old ones work on the schema of the new version.
  * @throws MigrationMismatch when a migration that ran is not the one that came with this version.
  */
 export const pendingMigrations = async (sql: Sql): Promise<Migration[]> => {
   const known = await readMigrations()
-  const [table] = await sql.query<{ found: boolean }>(statements.tableExists)
-  if (!table?.found) return known
-  const rows = await sql.query<{ version: number; checksum: string }>(statements.applied)
-  const applied = new Map(rows.map((row) => [row.version, row.checksum]))
+  const applied = await readApplied(sql)
   for (const migration of known) {
     const checksum = applied.get(migration.version)
     if (checksum !== undefined && checksum !== migration.checksum) {
@@ -73,6 +79,13 @@ export const pendingMigrations = async (sql: Sql): Promise<Migration[]> => {
     }
   }
   return known.filter((migration) => !applied.has(migration.version))
+}
+
+/** The versions that have run and did not come with this program, ascending: a later one made this schema. Reads only. */
+export const unknownMigrations = async (sql: Sql): Promise<number[]> => {
+  const known = new Set((await readMigrations()).map(({ version }) => version))
+  const applied = await readApplied(sql)
+  return [...applied.keys()].filter((version) => !known.has(version)).sort((a, b) => a - b)
 }
 
 const applyPending = async (sql: Sql, pending: readonly Migration[]): Promise<void> => {
