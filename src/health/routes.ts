@@ -23,9 +23,9 @@ const stateOf = async (probe: Probe): Promise<'ready' | 'unreachable'> =>
 const statusOf = (
   postgres: string,
   redis: string,
-  knowsRevocations: boolean,
+  revocations: 'ready' | 'loading',
 ): 'ready' | 'degraded' | 'not_ready' => {
-  if (postgres !== 'ready' || !knowsRevocations) return 'not_ready'
+  if (postgres !== 'ready' || revocations !== 'ready') return 'not_ready'
   return redis === 'unreachable' ? 'degraded' : 'ready'
 }
 
@@ -46,9 +46,10 @@ export const healthRoutes =
           stateOf(postgres),
           redis ? stateOf(redis) : ('in_process' as const),
         ])
-        const status = statusOf(postgresState, redisState, knowsRevocations())
+        const revocations = knowsRevocations() ? 'ready' : 'loading'
+        const status = statusOf(postgresState, redisState, revocations)
         const stores = { postgres: postgresState, redis: redisState }
-        return reply.code(status === 'not_ready' ? 503 : 200).send({ status, stores })
+        return reply.code(status === 'not_ready' ? 503 : 200).send({ status, stores, revocations })
       },
     )
   }

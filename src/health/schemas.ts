@@ -20,9 +20,15 @@ const readiness = Type.Object({
     Type.Literal('not_ready'),
   ]),
   stores: Type.Object({ postgres: storeState, redis: storeState }),
+  revocations: Type.Union([
+    Type.Literal('ready'),
+    Type.Literal('loading', {
+      description: 'This process has not read yet what is revoked; it goes on trying',
+    }),
+  ]),
 })
 
 export const readySchema = {
-  summary: 'Whether requests can be served, and which store is not ready',
+  summary: 'Whether requests can be served, and what is not ready',
   response: { 200: readiness, 503: readiness },
 }

@@ -21,7 +21,11 @@ const ready = async () => {
 
 const allReady = {
   status: 200,
-  body: { status: 'ready', stores: { postgres: 'ready', redis: 'ready' } },
+  body: {
+    status: 'ready',
+    stores: { postgres: 'ready', redis: 'ready' },
+    revocations: 'ready',
+  },
 }
 
 test('a running process says that it lives, to anyone, and that answer is not kept', async () => {
@@ -38,7 +42,11 @@ test('R104: without its Redis the service is degraded and still takes requests; 
     async () =>
       expect(await ready()).toEqual({
         status: 200,
-        body: { status: 'degraded', stores: { postgres: 'ready', redis: 'unreachable' } },
+        body: {
+          status: 'degraded',
+          stores: { postgres: 'ready', redis: 'unreachable' },
+          revocations: 'ready',
+        },
       }),
     10_000,
   )
@@ -52,7 +60,11 @@ test('a process that does without Redis says so', async () => {
   try {
     const { status, body } = await own.client.get('/health/ready')
     expect(status).toBe(200)
-    expect(body).toEqual({ status: 'ready', stores: { postgres: 'ready', redis: 'in_process' } })
+    expect(body).toEqual({
+      status: 'ready',
+      stores: { postgres: 'ready', redis: 'in_process' },
+      revocations: 'ready',
+    })
   } finally {
     await own.stop()
   }

@@ -219,10 +219,16 @@ test('R75: an instance that has not read yet what is revoked is not ready, asks 
 
   expect(core.revocations.replica.state()).toBe('LOADING')
   const ready = () => client.get('/health/ready')
-  expect(await ready()).toMatchObject({ status: 503, body: { status: 'not_ready' } })
+  expect(await ready()).toMatchObject({
+    status: 503,
+    body: { status: 'not_ready', stores: { postgres: 'ready' }, revocations: 'loading' },
+  })
   expect([await statusOf(accessToken), await statusOf(revoked.accessToken)]).toEqual([200, 401])
   await core.revocations.start(AbortSignal.timeout(10_000))
-  expect(await ready()).toMatchObject({ status: 200, body: { status: 'ready' } })
+  expect(await ready()).toMatchObject({
+    status: 200,
+    body: { status: 'ready', revocations: 'ready' },
+  })
   expect([await statusOf(accessToken), await statusOf(revoked.accessToken)]).toEqual([200, 401])
 
   await core.revocations.stop()
