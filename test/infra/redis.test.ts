@@ -1,7 +1,3 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { redisFailure } from '../../src/infra/redis/failure-text.ts'
@@ -9,8 +5,8 @@ import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.
 import { parseRedisUrl } from '../../src/infra/redis/redis-url.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import { freePort } from '../support/free-port.ts'
-import { findRedisBinary, startRedis } from '../support/redis-server.ts'
-import { scratchFolder } from '../support/scratch-folder.ts'
+import { startSentinel } from '../support/redis-sentinel.ts'
+import { startRedis } from '../support/redis-server.ts'
 
 const atEnd: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -226,26 +222,12 @@ describe('a connection to Redis', () => {
 
   test('finds the primary through a Sentinel', async () => {
     const primary = await server()
-    const folder = await scratchFolder('sentinel')
     const port = await freePort()
-    const configuration = join(folder.path, 'sentinel.conf')
-    await writeFile(
-      configuration,
-      `port ${port}\nbind 127.0.0.1\nsentinel monitor cardea 127.0.0.1 ${primary.port} 1\n`,
-    )
-    const binary = await findRedisBinary()
-    const sentinel = spawn(binary.path, [configuration, '--sentinel'], {
-      env: binary.env,
-      cwd: folder.path,
-      stdio: 'ignore',
-    })
-    folder.watch(sentinel.pid ?? '')
-    atEnd.push(async () => {
-      const ended = once(sentinel, 'exit')
-      sentinel.kill('SIGKILL')
-      await ended
-      await folder.remove()
-    })
+    const sentinel = await startSentinel([
+      `port ${port}`,
+      `sentinel monitor cardea 127.0.0.1 ${primary.port} 1`,
+    ])
+    atEnd.push(sentinel.stop)
     const away = await freePort()
     const made = connect(`redis+sentinel://127.0.0.1:${away},127.0.0.1:${port}/cardea`)
     await ready(made)

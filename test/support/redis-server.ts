@@ -4,8 +4,6 @@ import { findRedisBinary, type RedisBinary } from './find-redis.ts'
 import { freePort } from './free-port.ts'
 import { scratchFolder } from './scratch-folder.ts'
 
-export { findRedisBinary } from './find-redis.ts'
-
 export type RedisServer = {
   readonly url: string
   readonly port: number

@@ -51,8 +51,11 @@ const checkUser = async ({ client }: Connection, production: boolean): Promise<F
 export const checkRedis = async ({ config, redis, machine }: Core): Promise<readonly Finding[]> => {
   if (!redis) return [skip('redis', 'none is set: limits are counted in the process')]
   if (!(await isUp(redis, machine))) {
-    const text = 'does not answer; log-ins are limited more strictly meanwhile'
-    return [fail('redis', text, 'check REDIS_URL, and that Redis runs and lets this user in')]
+    const why = redis.outage()
+    const text = `does not answer${why ? ` (${why.message})` : ''}; log-ins are limited more strictly meanwhile`
+    const fix =
+      'check REDIS_URL, that Redis runs and lets this user in, and with TLS that its certificate is trusted (NODE_EXTRA_CA_CERTS)'
+    return [fail('redis', text, fix)]
   }
   await redis.ping()
   return [

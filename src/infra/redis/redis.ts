@@ -12,6 +12,8 @@ export type RedisConnection = {
    */
   readonly client: RedisClient
   readonly isReady: () => boolean
+  /** Why it is not ready: what the present outage began with, as `onError` was told. */
+  readonly outage: () => Error | undefined
   /** Rejects within the command timeout when Redis does not answer. */
   readonly ping: () => Promise<void>
   /**
@@ -77,6 +79,8 @@ const clientFor = (
   if (address.kind === 'cluster') {
     return new Cluster([...address.nodes], {
       enableOfflineQueue: false,
+      // By default ioredis turns the name into an address first, and no certificate is made out to that.
+      dnsLookup: (name, done) => done(null, name),
       clusterRetryStrategy: retryStrategy,
       clusterNodeRetryStrategy: retryStrategy,
       slotsRefreshTimeout: connectTimeoutMs,
@@ -104,17 +108,17 @@ export const connectRedis = (
   { onError, random, patience = defaultPatience }: RedisOptions,
 ): RedisConnection => {
   const client = clientFor(parseRedisUrl(url), random, patience)
-  let isOutageKnown = false
+  let outage: Error | undefined
   const report = (error: unknown) => {
-    if (isOutageKnown) return
-    isOutageKnown = true
-    onError(redisFailure(error))
+    if (outage) return
+    outage = redisFailure(error)
+    onError(outage)
   }
   client.on('error', report)
   // A connection that the server closed, and a cluster that is not whole, raise no error: they only try again.
   client.on('reconnecting', () => report(new Error('the connection was lost or could not be made')))
   client.on('ready', () => {
-    isOutageKnown = false
+    outage = undefined
   })
   const isReady = () => client.status === 'ready'
 
@@ -133,5 +137,5 @@ export const connectRedis = (
     if (isReady()) await client.quit().catch(() => undefined)
     client.disconnect()
   }
-  return { client, isReady, ping, onReady, close }
+  return { client, isReady, outage: () => outage, ping, onReady, close }
 }
