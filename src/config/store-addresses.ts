@@ -1,3 +1,4 @@
+import { parseRedisUrl, RedisUrlProblem } from '../lib/redis-url.ts'
 import type { Format } from './setting.ts'
 
 const parsePostgresUrl = (text: string): URL | undefined => {
@@ -28,55 +29,20 @@ export const verifiesPostgresTls = (databaseUrl: string): boolean => {
   return modes.length === 1 && (modes[0] === 'verify-full' || modes[0] === 'verify-ca')
 }
 
-const redisExpression =
-  /^rediss?(?:\+(?<topology>sentinel|cluster))?:\/\/(?:(?<user>[^\s@/?#]*)@)?(?<hosts>[^\s@/?#]+)(?<path>\/[^\s?#]*)?$/
-
-const hostExpression = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?<port>[0-9]{1,5}))?$/
-
-/** What may follow the hosts: a database number, a Sentinel master and perhaps a number, nothing for a cluster (it has only 0). */
-const redisPaths = {
-  single: /^(?:\/[0-9]{0,4})?$/,
-  sentinel: /^\/[A-Za-z0-9._-]+(?:\/[0-9]{1,4})?$/,
-  cluster: /^(?:\/0?)?$/,
-}
-
-const isRedisHost = (text: string): boolean => {
-  const match = hostExpression.exec(text)
-  if (match === null) return false
-  const { port = '6379' } = match.groups ?? {}
-  return Number(port) >= 1 && Number(port) <= 65_535
-}
-
-/** A "%" that starts no byte would make a later parser throw, with the password in its message. */
-const isPercentEncoded = (text: string): boolean => {
-  try {
-    decodeURIComponent(text)
-    return true
-  } catch {
-    return false
-  }
-}
-
-const isRedisUrl = (text: string): boolean => {
-  const groups = redisExpression.exec(text)?.groups
-  if (groups === undefined) return false
-  const { topology, user = '', hosts: hostList = '', path = '' } = groups
-  const hosts = hostList.split(',')
-  if (!isPercentEncoded(user) || !hosts.every(isRedisHost)) return false
-  if (topology === 'sentinel') return redisPaths.sentinel.test(path)
-  if (topology === 'cluster') return redisPaths.cluster.test(path)
-  return hosts.length === 1 && redisPaths.single.test(path)
-}
-
 /** No query: `ioredis` would take any of its options from there, the host included. */
 export const redisUrl: Format<string> = {
   limits:
     'redis:// or rediss:// URL, or with +sentinel (…/master-name) or +cluster and several hosts between commas; no query',
-  parse: (text) =>
-    isRedisUrl(text)
-      ? { value: text }
-      : { problem: 'must be a redis://, rediss://, …+sentinel:// or …+cluster:// URL' },
+  parse: (text) => {
+    try {
+      parseRedisUrl(text)
+      return { value: text }
+    } catch (error) {
+      if (error instanceof RedisUrlProblem) return { problem: error.problem }
+      throw error
+    }
+  },
 }
 
 /** `rediss` checks the server's certificate: Node's default, which `nodeTlsProblems` makes sure of. */
-export const verifiesRedisTls = (url: string): boolean => /^rediss[+:]/.test(url)
+export const verifiesRedisTls = (url: string): boolean => parseRedisUrl(url).tls

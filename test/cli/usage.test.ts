@@ -116,6 +116,16 @@ test('help and version are answers, not failures', async () => {
   expect(await run(['--version'])).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' })
 })
 
+test.each(['redis://default@canary.example', 'redis://canary:@localhost'])(
+  'the Redis URL %j is refused with the settings, before any store is opened, and not shown',
+  async (url) => {
+    const { code, stdout, stderr } = await runCli(['account', 'list'], { REDIS_URL: url })
+    expect([code, stdout]).toEqual([3, ''])
+    expect(stderr).toMatch(/^error: REDIS_URL (needs|has) .*password.*\nhint: /)
+    expect(stderr).not.toContain('canary')
+  },
+)
+
 test('R129: every missing or bad setting is listed at once, by name and never by value', async () => {
   const settings = { NODE_ENV: 'production', CARDEA_SECRET: secret, PORT: 'eighty' }
   const { code, stdout, stderr } = await runCli(['account', 'list'], settings)

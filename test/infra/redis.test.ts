@@ -2,7 +2,6 @@ import { inspect } from 'node:util'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { redisFailure } from '../../src/infra/redis/failure-text.ts'
 import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.ts'
-import { parseRedisUrl } from '../../src/infra/redis/redis-url.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import { freePort } from '../support/free-port.ts'
 import { startSentinel } from '../support/redis-sentinel.ts'
@@ -33,86 +32,6 @@ const ready = async (made: RedisConnection): Promise<void> => {
 /** Makes sense of nothing but whether the canary is in any part of an error. */
 const everythingIn = (error: unknown): string =>
   inspect(error, { depth: 10, showHidden: true }) + JSON.stringify(error) + String(error)
-
-describe('the URL of a Redis', () => {
-  test('names one server, with or without TLS', () => {
-    expect(parseRedisUrl('redis://localhost')).toMatchObject({
-      kind: 'single',
-      tls: false,
-      node: { host: 'localhost', port: 6379 },
-      database: 0,
-    })
-    expect(parseRedisUrl('rediss://user:p%40ss%2Fword@[2001:db8::1]:6380/3')).toEqual({
-      kind: 'single',
-      tls: true,
-      username: 'user',
-      password: 'p@ss/word',
-      node: { host: '2001:db8::1', port: 6380 },
-      database: 3,
-    })
-  })
-
-  test('names sentinels and the primary they watch', () => {
-    expect(parseRedisUrl('rediss+sentinel://:secret@a:1,b/the-master/2')).toEqual({
-      kind: 'sentinel',
-      tls: true,
-      username: undefined,
-      password: 'secret',
-      nodes: [
-        { host: 'a', port: 1 },
-        { host: 'b', port: 26379 },
-      ],
-      masterName: 'the-master',
-      database: 2,
-    })
-  })
-
-  test('names some nodes of a cluster', () => {
-    expect(parseRedisUrl('redis+cluster://a:7000,b:7001')).toMatchObject({
-      kind: 'cluster',
-      nodes: [
-        { host: 'a', port: 7000 },
-        { host: 'b', port: 7001 },
-      ],
-    })
-  })
-
-  test.each([
-    'http://:canary@host',
-    'redis:/canary',
-    'canary',
-    'redis://',
-    'redis://:canary@',
-    'redis://canary@host',
-    'redis://user:@host',
-    'redis://:canary%zz@host',
-    'redis://:canary@@host',
-    'redis://:canary@host:0',
-    'redis://:canary@host:65536',
-    'redis://:canary@host:x',
-    'redis://:canary@::1',
-    'redis://:canary@a,b',
-    'redis://:canary@host/one',
-    'redis://:canary@host/01',
-    'redis://:canary@host?db=1',
-    'redis://:canary@host#1',
-    'redis+sentinel://:canary@a,b',
-    'redis+sentinel://:canary@a/master/0/1',
-    'redis+cluster://:canary@a,,b',
-    'redis+cluster://:canary@a/1',
-    'redis+unix://:canary@a',
-  ])('that is %j is refused, and the error shows nothing of it', (url) => {
-    const refusal = (() => {
-      try {
-        return parseRedisUrl(url)
-      } catch (error) {
-        return error
-      }
-    })()
-    expect(refusal).toBeInstanceOf(TypeError)
-    expect(everythingIn(refusal)).not.toContain('canary')
-  })
-})
 
 describe('a connection to Redis', () => {
   test('R104: begins with Redis away, fails commands at once, and is ready when Redis comes', async () => {

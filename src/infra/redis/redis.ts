@@ -1,7 +1,7 @@
 import { Cluster, Redis } from 'ioredis'
 import type { Random } from '../../lib/random.ts'
+import { parseRedisUrl, type RedisAddress } from '../../lib/redis-url.ts'
 import { redisFailure } from './failure-text.ts'
-import { parseRedisUrl, type RedisAddress } from './redis-url.ts'
 
 export type RedisClient = Redis | Cluster
 
@@ -101,7 +101,8 @@ const clientFor = (
 
 /**
  * Connects in the background and for ever, so the service starts and runs while Redis is away; commands then fail at once
- * instead of waiting in a queue. Throws a TypeError, which never shows the URL, when `url` cannot be read.
+ * instead of waiting in a queue.
+ * @throws RedisUrlProblem
  */
 export const connectRedis = (
   url: string,

@@ -17,11 +17,23 @@ export type RedisAddress =
   | (Access & { readonly kind: 'cluster'; readonly nodes: readonly RedisNode[] })
 
 // Not `URL`: it refuses several hosts, and it would quote the whole address, password and all, in its error.
-const shape = /^(rediss?)(?:\+(sentinel|cluster))?:\/\/(?:([^@/?#]*)@)?([^@/?#]+)(?:\/([^?#]*))?$/
+const shape = /^(rediss?)(?:\+(sentinel|cluster))?:\/\/(?:([^\s@/?#]*)@)?([^@/?#]+)(?:\/([^?#]*))?$/
 
 const hostShape = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?$/
 
-const refuse = (what: string): TypeError => new TypeError(`the Redis URL ${what}`)
+/** Why an address cannot be read. Neither text shows a part of it. */
+export class RedisUrlProblem extends TypeError {
+  /** What is wrong, as it stands behind the name of a setting: "has an empty password". */
+  readonly problem: string
+
+  constructor(problem: string) {
+    super(`the Redis URL ${problem}`)
+    this.name = 'RedisUrlProblem'
+    this.problem = problem
+  }
+}
+
+const refuse = (problem: string) => new RedisUrlProblem(problem)
 
 const decode = (text: string): string => {
   try {
@@ -67,13 +79,15 @@ const readSentinel = (path: string): { masterName: string; database: number } =>
 
 /**
  * Reads `redis://`, `rediss://` (TLS), `redis+sentinel://h:p,h:p/master-name[/db]`, `redis+cluster://h:p,h:p` and the TLS
- * forms of both. User and password belong to the Redis nodes; sentinels are asked without. Throws a TypeError that says
- * what is wrong and never shows a part of the URL.
+ * forms of both. User and password belong to the Redis nodes; sentinels are asked without.
+ * @throws RedisUrlProblem
  */
 export const parseRedisUrl = (url: string): RedisAddress => {
   const [, scheme, mode, accessText, hosts, path = ''] = shape.exec(url) ?? []
   if (hosts === undefined) {
-    throw refuse('must be redis[s][+sentinel|+cluster]://[[user]:password@]host[:port]…')
+    throw refuse(
+      'must be redis[s][+sentinel|+cluster]://[[user]:password@]host[:port]…, without a query',
+    )
   }
   const access = { tls: scheme === 'rediss', ...readAccess(accessText) }
   const [first, ...others] = hosts
