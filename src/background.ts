@@ -1,29 +1,31 @@
 import type { Core } from './compose/core.ts'
 import { rereadEveryMs } from './keys/index.ts'
-import { type Repeating, repeat } from './lib/repeat.ts'
+import { type Repeating, type RepeatOptions, repeat } from './lib/repeat.ts'
 import { followRevocations, postgresRevocationPurge } from './revocation/index.ts'
 
 /** How long a cache may miss a revocation that another instance committed while it was away. */
 const followEveryMs = 1_000
 
-const purgeEveryMs = 60_000
-
 /** So much of what is known of the last use of sessions may be lost by a kill. */
 const writeUsesEveryMs = 3_000
 
-/** Small batches: a long delete would hold locks and bloat what it cleans. */
-const purgeBatch = 1_000
+export type PurgePace = {
+  readonly everyMs: number
+  /** Of each kind in one run, so that no delete is long: it would hold locks, and a connection that requests want. */
+  readonly batchRows: number
+  /** The pause after a run that left some. */
+  readonly soonMs: number
+}
 
-const mostBatches = 20
+/** Some 8,000 rows of a kind a second, where all instances together revoke a thousand, and most of the time is left to others. */
+const purgePace: PurgePace = { everyMs: 60_000, batchRows: 1_000, soonMs: 100 }
 
 /** Sessions stay a while after their absolute expiry: a handle that is presented late is still told why it is refused. */
 const keepExpiredMs = 24 * 3600 * 1000
 
-const inBatches = async (drop: (limit: number) => Promise<number>): Promise<void> => {
-  for (let batch = 0; batch < mostBatches; batch += 1) {
-    if ((await drop(purgeBatch)) < purgeBatch) return
-  }
-}
+type Job = Pick<RepeatOptions, 'pauseMs' | 'work'>
+
+const every = (ms: number, work: Job['work']): Job => ({ pauseMs: () => ms, work })
 
 const follower = ({ revocations, mirror, machine }: Core): (() => Promise<void>) | undefined => {
   if (!mirror) return undefined
@@ -33,12 +35,23 @@ const follower = ({ revocations, mirror, machine }: Core): (() => Promise<void>)
   }
 }
 
-const purger = ({ database, stores, machine }: Core) => {
+const purger = (
+  { database, stores, machine }: Core,
+  { everyMs, batchRows, soonMs }: PurgePace,
+): Job => {
   const purge = postgresRevocationPurge(database)
-  return async (): Promise<void> => {
-    const nowMs = machine.clock.nowMs()
-    await inBatches((limit) => purge.dropEnded(nowMs, limit))
-    await inBatches((limit) => stores.sessions.dropExpired(nowMs - keepExpiredMs, limit))
+  let isBehind = false
+  return {
+    pauseMs: () => (isBehind ? soonMs : everyMs),
+    work: async () => {
+      // A run that fails is no reason to hurry.
+      isBehind = false
+      const nowMs = machine.clock.nowMs()
+      const revocations = await purge.dropEnded(nowMs, batchRows)
+      const sessions = await stores.sessions.dropExpired(nowMs - keepExpiredMs, batchRows)
+      // Of two instances that drop the same rows one finds fewer, and leaves the rest to the other.
+      isBehind = revocations === batchRows || sessions === batchRows
+    },
   }
 }
 
@@ -51,24 +64,29 @@ const usesWriter =
   }
 
 /** What an instance does beside answering: keeps the cache of revocations complete, rotates keys, drops what has ended. */
-export const startBackground = (core: Core): { readonly stop: () => Promise<void> } => {
+export const startBackground = (
+  core: Core,
+  pace = purgePace,
+): { readonly stop: () => Promise<void> } => {
   const { random, report } = core.machine
-  const start = (what: string, pauseMs: number, work: () => Promise<void>): Repeating =>
+  const start = (what: string, job: Job): Repeating =>
     repeat({
-      pauseMs,
-      work,
+      ...job,
       onError: (error) => report(error, `${what} failed`),
       fraction: () => random(1).readUInt8() / 256,
     })
   const follow = follower(core)
   const writeUses = usesWriter(core)
   const jobs = [
-    start('dropping what has ended', purgeEveryMs, purger(core)),
-    start('keeping the signing keys', rereadEveryMs, async () => {
-      await core.keys.keep()
-    }),
-    start('writing the last use of sessions', writeUsesEveryMs, writeUses),
-    ...(follow ? [start('following revocations', followEveryMs, follow)] : []),
+    start('dropping what has ended', purger(core, pace)),
+    start(
+      'keeping the signing keys',
+      every(rereadEveryMs, async () => {
+        await core.keys.keep()
+      }),
+    ),
+    start('writing the last use of sessions', every(writeUsesEveryMs, writeUses)),
+    ...(follow ? [start('following revocations', every(followEveryMs, follow))] : []),
   ]
   return {
     stop: async () => {

@@ -2,8 +2,8 @@
 export type Repeating = { readonly stop: () => Promise<void> }
 
 export type RepeatOptions = {
-  /** Pause between the end of a run and the next, milliseconds; each pause is varied so that instances do not march in step. */
-  readonly pauseMs: number
+  /** Pause before a run, milliseconds, asked for when one has ended; varied so that instances do not march in step. */
+  readonly pauseMs: () => number
   readonly work: () => Promise<void>
   /** Told of a failed run; the next one comes as planned. */
   readonly onError: (error: unknown) => void
@@ -22,7 +22,7 @@ export const repeat = ({ pauseMs, work, onError, fraction }: RepeatOptions): Rep
 
   const plan = (): void => {
     const factor = 1 - jitter + 2 * jitter * fraction()
-    timer = setTimeout(run, pauseMs * factor).unref()
+    timer = setTimeout(run, pauseMs() * factor).unref()
   }
   const run = (): void => {
     underWay = work()
