@@ -5,6 +5,7 @@ import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts
 import type { ForeignProcess } from '../support/foreign-process.ts'
 import { freePort } from '../support/free-port.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { sqlAs } from '../support/sql.ts'
 import { decodePart } from './bad-tokens.ts'
 import { guidePage, runGuide } from './guide-code.ts'
 
@@ -114,6 +115,26 @@ describe('a service in Python that asks Redis with the code of the guide', () =>
     operator = await cardea.operatorToken()
     expect(await askAbout(before.token)).toEqual({ revoked: true })
     expect(await askAbout((await signIn()).token)).toEqual({ revoked: false })
+  })
+
+  test('lets in whoever signs in after a restore, once Redis was flushed as the guide to operation says', async () => {
+    const { token: older, account, sub } = await signIn()
+    await revoke({ sub })
+    // What a restore brings back.
+    const sql = sqlAs(cardea.stores.migrateUrl)
+    await sql('DELETE FROM revocations')
+    await sql('UPDATE accounts SET epoch = epoch - 1 WHERE email = $1', [account.email])
+    await revoke({ everyone: true })
+    operator = await cardea.operatorToken()
+    const { token: newer } = await signIn(account)
+    expect(await askAbout(newer)).toEqual({ revoked: true })
+
+    const how = readPage('docs/guides/operate.md')
+    expect(how).toMatch(/^cardea revoke --everyone .*\nredis-cli .* FLUSHDB/m)
+    await redis.flushdb()
+    await isIntact()
+    expect(await askAbout(newer)).toEqual({ revoked: false })
+    expect(await askAbout(older)).toEqual({ revoked: true })
   })
 
   test('sees for a week that a signing key was withdrawn, while it still has the key', async () => {
