@@ -4,80 +4,68 @@ import { TokenRefused } from './token-refused.ts'
 /** The longest life of an access token, seconds: the issuer forgets revocations after it. */
 const maximumLifetimeSeconds = 900
 
-const isText = (value: unknown): boolean => typeof value === 'string'
-
-const areTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText)
-
-/** Refuses fractions, infinities and what a double cannot hold exactly. */
-const isCount = (value: unknown): boolean =>
-  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-
 /** 16 bytes as base64url; the last character carries 2 bits of them, so only four can end one. */
 const idPattern = /^[A-Za-z0-9_-]{21}[AQgw]$/
 
-const isId = (value: unknown): boolean => typeof value === 'string' && idPattern.test(value)
-
-/** By name of the claim. Cardea sets all of them but `nbf`. */
-const shapes: Readonly<Record<keyof AccessTokenClaims, (value: unknown) => boolean>> = {
-  iss: isText,
-  sub: isId,
-  aud: (value) => isText(value) || areTexts(value),
-  client_id: isText,
-  iat: isCount,
-  exp: isCount,
-  nbf: (value) => value === undefined || isCount(value),
-  jti: isId,
-  sid: isId,
-  aep: (value) => Array.isArray(value) && value.length === 3 && value.every(isCount),
-  auth_time: isCount,
-  amr: areTexts,
-  acr: isText,
-  scope: isText,
-  roles: areTexts,
+const refuse = (name: string): never => {
+  throw new TokenRefused(`claim ${name} is missing or of the wrong type`)
 }
 
-/** Made once: this runs for every token that is new. */
-const checks = Object.entries(shapes)
+const isText = (value: unknown): value is string => typeof value === 'string'
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+// These run for every claim of every token that is new: each looks at a value once, and gives back what may be kept of it.
+
+const text = (name: string, value: unknown): string => (isText(value) ? value : refuse(name))
+
+const id = (name: string, value: unknown): string =>
+  isText(value) && idPattern.test(value) ? value : refuse(name)
+
+/** Refuses fractions, infinities and what a double cannot hold exactly. */
+const count = (name: string, value: unknown): number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : refuse(name)
+
+const texts = (name: string, value: unknown): readonly string[] =>
+  Array.isArray(value) && value.every(isText) ? Object.freeze([...value]) : refuse(name)
+
+const epochs = (name: string, value: unknown): AccessTokenClaims['aep'] => {
+  if (!Array.isArray(value) || value.length !== 3) return refuse(name)
+  const [global, account, claims]: unknown[] = value
+  return Object.freeze([count(name, global), count(name, account), count(name, claims)])
+}
+
+type UnreadClaims = { readonly [Name in keyof AccessTokenClaims]?: unknown }
+
+const isUnread = (value: unknown): value is UnreadClaims =>
   typeof value === 'object' && value !== null
 
-/** Fails on the first claim that is missing or of another type, and names it. */
-const checkShape: (value: unknown) => asserts value is AccessTokenClaims = (value) => {
-  if (!isRecord(value)) throw new TokenRefused('claims that are no object')
-  for (const [name, isGood] of checks) {
-    if (!isGood(value[name]))
-      throw new TokenRefused(`claim ${name} is missing or of the wrong type`)
-  }
-}
-
 /**
- * Copies the claims that are known, by name, and freezes them: whatever else a token holds, `__proto__` included, goes nowhere.
+ * Copies the claims that are known, by name, and freezes them: whatever else a token holds, `__proto__` included, goes nowhere. Cardea
+ * sets all of them but `nbf`.
  *
  * @throws {TokenRefused} for claims of the wrong shape, or of a lifetime that Cardea never gives
  */
 export const readClaims = (value: unknown): AccessTokenClaims => {
-  checkShape(value)
-  const lifetimeSeconds = value.exp - value.iat
+  if (!isUnread(value)) throw new TokenRefused('claims that are no object')
+  const claims: AccessTokenClaims = {
+    iss: text('iss', value.iss),
+    sub: id('sub', value.sub),
+    aud: isText(value.aud) ? value.aud : texts('aud', value.aud),
+    client_id: text('client_id', value.client_id),
+    iat: count('iat', value.iat),
+    exp: count('exp', value.exp),
+    jti: id('jti', value.jti),
+    sid: id('sid', value.sid),
+    aep: epochs('aep', value.aep),
+    auth_time: count('auth_time', value.auth_time),
+    amr: texts('amr', value.amr),
+    acr: text('acr', value.acr),
+    scope: text('scope', value.scope),
+    roles: texts('roles', value.roles),
+  }
+  const lifetimeSeconds = claims.exp - claims.iat
   if (lifetimeSeconds <= 0 || lifetimeSeconds > maximumLifetimeSeconds) {
     throw new TokenRefused('a lifetime that is never given')
   }
-  const [globalEpoch, accountEpoch, claimsEpoch] = value.aep
-  return Object.freeze({
-    iss: value.iss,
-    sub: value.sub,
-    aud: typeof value.aud === 'string' ? value.aud : Object.freeze([...value.aud]),
-    client_id: value.client_id,
-    iat: value.iat,
-    exp: value.exp,
-    ...(value.nbf === undefined ? {} : { nbf: value.nbf }),
-    jti: value.jti,
-    sid: value.sid,
-    aep: Object.freeze([globalEpoch, accountEpoch, claimsEpoch] as const),
-    auth_time: value.auth_time,
-    amr: Object.freeze([...value.amr]),
-    acr: value.acr,
-    scope: value.scope,
-    roles: Object.freeze([...value.roles]),
-  })
+  if (value.nbf === undefined) return Object.freeze(claims)
+  return Object.freeze({ ...claims, nbf: count('nbf', value.nbf) })
 }
