@@ -1,5 +1,5 @@
+import { callWithin } from '../call-within.ts'
 import type { Clock } from '../clock.ts'
-import { callWithin } from '../replica/call-within.ts'
 
 /** No usable answer. The message names method, address and what was wrong, and nothing that was sent. */
 export class RequestFailed extends Error {

@@ -1,6 +1,6 @@
+import { callWithin, isTimeout } from '../call-within.ts'
 import type { Clock } from '../clock.ts'
 import type { FeedPage } from '../wire/revocation-entry.ts'
-import { callWithin, isTimeout } from './call-within.ts'
 import { FeedGapError, type FeedSource } from './feed-source.ts'
 import type { HeldRevocations } from './held-revocations.ts'
 import type { Lease } from './lease.ts'

@@ -161,5 +161,6 @@ describe('an answer', () => {
     })
     const error: unknown = await get(server.url, 1000, 50).catch((reason: unknown) => reason)
     expect(messagesOf(error)).toContain('no answer within 50 ms')
+    expect(error).toHaveProperty('cause.name', 'CallTimeout')
   })
 })

@@ -1,12 +1,12 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from './clock.ts'
 
-/** The source did not answer in time: a connection can be open and dead. */
-class SourceTimeout extends Error {
-  override readonly name = 'SourceTimeout'
+/** The other side did not answer in time: a connection can be open and dead. */
+class CallTimeout extends Error {
+  override readonly name = 'CallTimeout'
 }
 
 /** Whether a call was given up because it took too long. */
-export const isTimeout = (error: unknown): boolean => error instanceof SourceTimeout
+export const isTimeout = (error: unknown): boolean => error instanceof CallTimeout
 
 /**
  * Makes a call that is given up after `timeoutMs`, or as soon as `stop` aborts. Giving up does not
@@ -30,7 +30,7 @@ export const callWithin = async <T>(
   })
   const timer = clock.sleep(timeoutMs, answered.signal).then(() => {
     if (answered.signal.aborted) return
-    giveUp.abort(new SourceTimeout(`no answer within ${Math.round(timeoutMs)} ms`))
+    giveUp.abort(new CallTimeout(`no answer within ${Math.round(timeoutMs)} ms`))
   })
   try {
     return await Promise.race([call(giveUp.signal), givenUp])
