@@ -34,6 +34,12 @@ const retryReserveMs = 1500
 const answerReserveMs = 2000
 
 /**
+ * Before the first snapshot there is no lease to lose, and a million entries take seconds; but a
+ * dead line must not hold us for ever.
+ */
+const firstSnapshotMs = 15_000
+
+/**
  * A snapshot may be large and the line slow: each that is given up gets twice the time of the one
  * before.
  */
@@ -79,7 +85,7 @@ export class FeedFollower {
   constructor(options: FollowOptions) {
     this.#with = options
     this.#pollTimeoutMs = Math.max(options.leaseMs - retryReserveMs, options.leaseMs / 2)
-    this.#snapshotTimeoutMs = this.#pollTimeoutMs
+    this.#snapshotTimeoutMs = firstSnapshotMs
   }
 
   /** Follows until `stop` aborts. Never rejects: what fails is told and tried again. */
@@ -177,18 +183,14 @@ export class FeedFollower {
     return pace.shortestMs()
   }
 
-  /**
-   * As long as nothing is held there is no lease to lose, and a snapshot may take its time; but a
-   * dead line must not hold us for ever.
-   */
+  /** Later ones are begun while a lease runs, and may save it when they are asked for again in time. */
   async #snapshotInTime(stop: AbortSignal): Promise<FeedPage> {
     const { clock, source } = this.#with
-    const initialMs = this.#pollTimeoutMs
     try {
       const page = await callWithin(clock, this.#snapshotTimeoutMs, stop, (signal) =>
         source.snapshot(signal),
       )
-      this.#snapshotTimeoutMs = initialMs
+      this.#snapshotTimeoutMs = this.#pollTimeoutMs
       return page
     } catch (error) {
       if (isTimeout(error)) {

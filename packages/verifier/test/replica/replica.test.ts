@@ -202,13 +202,47 @@ describe('following', () => {
     await replica.close()
   })
 
+  test('the first snapshot may take 15 seconds, and one that is needed later the time of a question', async () => {
+    const { clock, feed, replica, errors } = setUp()
+    feed.answerWith(async ({ what, signal }) => {
+      if (what === 'changes') return await never()
+      await clock.sleep(14_000, signal)
+      return { feedId: '7312-1', cursor: '0', entries: [entry('sid', idOf(1))] }
+    })
+    replica.start()
+    await clock.advance(14_100)
+    expect(feed.count('snapshot')).toBe(1)
+    expect(errors()).toEqual([])
+    expect(replica.covers(session(1))).toBe('sid')
+    feed.answerWith(({ what }) => {
+      if (what === 'snapshot') return never()
+      throw new FeedGapError('the cursor is not known')
+    })
+    await clock.advance(8000)
+    const asked = feed.questions.find(({ what, atMs }) => what === 'snapshot' && atMs > 0)
+    expect(asked?.signal.aborted).toBe(true)
+    await replica.close()
+  })
+
+  test('closing ends a first snapshot that is slow', async () => {
+    const { clock, feed, replica, errors } = setUp()
+    feed.answerWith(() => never())
+    replica.start()
+    await clock.advance(10_000)
+    expect(feed.questions.map(({ signal }) => signal.aborted)).toEqual([false])
+    await replica.close()
+    expect(feed.questions.map(({ signal }) => signal.aborted)).toEqual([true])
+    expect(clock.sleeping()).toBe(0)
+    expect(errors()).toEqual([])
+  })
+
   test('each snapshot that is given up gets more time than the one before', async () => {
     const { clock, feed, replica, errors } = setUp()
     feed.answerWith(() => never())
     replica.start()
     await clock.advance(300_000)
     const between = gaps(feed.questions)
-    expect(between.slice(0, 3).map((ms) => Math.floor(ms / 1000))).toEqual([3, 7, 14])
+    expect(between.slice(0, 3).map((ms) => Math.floor(ms / 1000))).toEqual([15, 30, 60])
     expect(Math.max(...between)).toBeLessThan(63_000)
     expect(feed.questions.slice(0, -1).every(({ signal }) => signal.aborted)).toBe(true)
     expect(errors().length).toBe(feed.questions.length - 1)
