@@ -64,7 +64,7 @@ describe.each(algorithms)('a service that signs with %s', (algorithm) => {
     const verdictOn = (token: string) => verifier.ask({ token })
 
     beforeAll(async () => {
-      verifier = await startVerifier(library, cardea.config.issuer, algorithm)
+      verifier = await startVerifier(library, cardea.config.issuer, { algorithm })
     })
     afterAll(async () => {
       await verifier?.stop()

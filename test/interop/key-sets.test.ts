@@ -7,13 +7,25 @@ import type { ForeignProcess } from '../support/foreign-process.ts'
 import { tokenOf } from './bad-tokens.ts'
 import { libraries, shop, startVerifier } from './libraries.ts'
 
+type Answer = { readonly status: number; readonly body: string } | 'cut'
+
+type State = {
+  asked: number
+  /** What it does instead of answering with its key. */
+  instead: Answer | undefined
+}
+
+const away: Answer = { status: 503, body: '' }
+
 /** An issuer whose key is ours, to make tokens that Cardea never makes; it counts how often it is asked. */
 const startIssuer = async (key: TestKey) => {
-  const state = { asked: 0, isAway: false }
-  const server = createServer((_request, response) => {
+  const state: State = { asked: 0, instead: undefined }
+  const keySet = { status: 200, body: JSON.stringify({ keys: [key.publicJwk] }) }
+  const server = createServer((request, response) => {
     state.asked += 1
-    response.statusCode = state.isAway ? 503 : 200
-    response.end(state.isAway ? '' : JSON.stringify({ keys: [key.publicJwk] }))
+    const answer = state.instead ?? keySet
+    if (answer === 'cut') request.socket.destroy()
+    else response.writeHead(answer.status).end(answer.body)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
@@ -24,6 +36,11 @@ const startIssuer = async (key: TestKey) => {
     await once(server, 'close')
   }
   return { state, issuer: `http://127.0.0.1:${address.port}`, close }
+}
+
+const claimsOf = (iss: string): Record<string, unknown> => {
+  const iat = Math.floor(Date.now() / 1000)
+  return { ...goodClaims(), iss, aud: shop, iat, exp: iat + 900 }
 }
 
 describe.each(libraries)("the guide's code for $library", (library) => {
@@ -42,16 +59,13 @@ describe.each(libraries)("the guide's code for $library", (library) => {
     await issuer?.close()
   })
 
-  const claims = (): Record<string, unknown> => {
-    const iat = Math.floor(Date.now() / 1000)
-    return { ...goodClaims(), iss: issuer.issuer, aud: shop, iat, exp: iat + 900 }
-  }
+  const claims = () => claimsOf(issuer.issuer)
 
   test('says that it cannot know while there are no keys, and finds them by itself', async () => {
-    issuer.state.isAway = true
+    issuer.state.instead = away
     const token = tokenOf(key.signer, claims())
     expect(await verdictOn(token)).toEqual({ unavailable: true })
-    issuer.state.isAway = false
+    issuer.state.instead = undefined
     await vi.waitUntil(async () => 'claims' in (await verdictOn(token)), { timeout: 10_000 })
   })
 
@@ -76,5 +90,47 @@ describe.each(libraries)("the guide's code for $library", (library) => {
       expect(await verdictOn(token)).toHaveProperty('claims')
     }
     expect(issuer.state.asked - before).toBeLessThanOrEqual(1)
+  })
+})
+
+describe.each(libraries)("the guide's code for $library, once it has keys", (library) => {
+  let key: TestKey
+  let stranger: TestKey
+  let issuer: Awaited<ReturnType<typeof startIssuer>>
+  let verifier: ForeignProcess
+
+  beforeAll(async () => {
+    key = await newSigningKey('ES256')
+    stranger = await newSigningKey('ES256')
+    issuer = await startIssuer(key)
+    // So that it asks each time it meets the kid of the stranger.
+    verifier = await startVerifier(library, issuer.issuer, { cooldownSeconds: 0 })
+    const token = tokenOf(key.signer, claims())
+    await vi.waitUntil(async () => 'claims' in (await verifier.ask({ token })), { timeout: 10_000 })
+  })
+  afterAll(async () => {
+    await verifier?.stop()
+    await issuer?.close()
+  })
+
+  const claims = () => claimsOf(issuer.issuer)
+
+  test.each<readonly [string, Answer]>([
+    ['is away', away],
+    ['ends the connection', 'cut'],
+    ['answers with a page', { status: 200, body: '<html>' }],
+    ['answers with other JSON', { status: 200, body: '{"status":"ok"}' }],
+    ['answers with a list', { status: 200, body: '[]' }],
+    ['answers with nothing', { status: 200, body: 'null' }],
+    ['answers with keys that are no list', { status: 200, body: '{"keys":{"kid":"x"}}' }],
+    ['answers with no keys', { status: 200, body: '{"keys":[]}' }],
+  ])('goes on with the last set when the issuer %s', async (_what, instead) => {
+    issuer.state.instead = instead
+    const before = issuer.state.asked
+    const strange = await verifier.ask({ token: tokenOf(stranger.signer, claims()) })
+    expect(issuer.state.asked).toBeGreaterThan(before)
+    expect(strange).toHaveProperty('refused')
+    const verdict = await verifier.ask({ token: tokenOf(key.signer, claims()) })
+    expect(verdict).toHaveProperty('claims')
   })
 })

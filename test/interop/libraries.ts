@@ -13,6 +13,8 @@ export type Library = {
   readonly driver: string
   readonly file: string
   readonly algorithmsText: string
+  /** Where it says 30 seconds between two questions because of unknown kids. */
+  readonly cooldownText: string
 }
 
 export const libraries: readonly Library[] = [
@@ -22,6 +24,7 @@ export const libraries: readonly Library[] = [
     driver: 'verify.py',
     file: 'cardea_tokens.py',
     algorithmsText: '"ES256"',
+    cooldownText: '30 if self.keys',
   },
   {
     library: 'Perl, Crypt::JWT',
@@ -29,6 +32,7 @@ export const libraries: readonly Library[] = [
     driver: 'verify.pl',
     file: 'CardeaTokens.pm',
     algorithmsText: "'ES256'",
+    cooldownText: '$keys ? 30',
   },
   {
     library: 'Ruby, jwt',
@@ -36,14 +40,21 @@ export const libraries: readonly Library[] = [
     driver: 'verify.rb',
     file: 'cardea_tokens.rb',
     algorithmsText: '"ES256"',
+    cooldownText: '@keys ? 30',
   },
 ]
 
+type Changes = {
+  readonly algorithm?: SigningAlgorithm
+  /** Of questions because of unknown kids, once there are keys. */
+  readonly cooldownSeconds?: number
+}
+
 /** The guide's code with the addresses of the test; with Ed25519 also the lines that the guide adds for it. */
 export const startVerifier = async (
-  { language, driver, file, algorithmsText }: Library,
+  { language, driver, file, algorithmsText, cooldownText }: Library,
   issuer: string,
-  algorithm: SigningAlgorithm = 'ES256',
+  { algorithm = 'ES256', cooldownSeconds = 30 }: Changes = {},
 ): Promise<ForeignProcess> => {
   const code: GuideFile = {
     page: guidePage,
@@ -51,6 +62,7 @@ export const startVerifier = async (
     replace: {
       'https://auth.example.com': issuer,
       [algorithmsText]: algorithmsText.replace('ES256', algorithm),
+      [cooldownText]: cooldownText.replace('30', String(cooldownSeconds)),
     },
   }
   const isEd25519InPython = algorithm === 'Ed25519' && language === 'python'
