@@ -9,12 +9,13 @@ import {
   issueRenewedCookie,
   type OpenedSession,
   replaceSessionData,
+  whyCookieSessionEnded,
 } from '../sessions/index.ts'
 import type { Core } from './core.ts'
 
 /** What looks a session cookie up, and the routes that only one opens. */
 export const composeCookieSessions = (core: Core) => {
-  const { machine, ring, revocations, inTransaction, cookieSessions } = core
+  const { machine, ring, revocations, stores, inTransaction, cookieSessions } = core
   const { clock, report } = machine
   const { store, copies, keeper, uses } = cookieSessions
   // Its own MAC key: a refresh token can never be passed off as a session cookie, nor the other way round.
@@ -29,12 +30,17 @@ export const composeCookieSessions = (core: Core) => {
     onUse: uses.note,
     onError: (error) => report(error, 'a session was not copied'),
   })
+  const whyEnded = whyCookieSessionEnded({
+    clock,
+    codec,
+    sessions: stores.sessions,
+    onError: (error) => report(error, 'why a session ended was not read'),
+  })
   const acts = { clock, codec, inTransaction }
   return {
     codec,
     check,
-    keeper,
-    authenticate: cookieAuthentication(check),
+    authenticate: cookieAuthentication(check, whyEnded),
     issueCookie: ({ facts, absoluteExpiresAtMs, secret }: OpenedSession) =>
       issueCookie(acts, { ...facts, absoluteExpiresAtMs }, secret),
     /** After a step-up. */

@@ -53,3 +53,4 @@ export {
   type PresentedCookies,
   supersedeSessions,
 } from './supersede-sessions.ts'
+export { whyCookieSessionEnded } from './why-cookie-session-ended.ts'

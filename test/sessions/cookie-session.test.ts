@@ -227,7 +227,11 @@ test('R56: the cap of sessions counts all kinds together, the least recently use
     const second = await small.client.logInForCookie(account)
     clock.advance(1000)
     const third = await small.client.logInForCookie(account)
-    expect((await small.client.get('/session', { session: oldest })).status).toBe(401)
+    const evicted = await small.client.get('/session', { session: oldest })
+    expect(evicted).toMatchObject({
+      status: 401,
+      body: { code: 'invalid_session', reason: 'evicted' },
+    })
     clock.advance(1000)
     await small.client.logIn(account, { session: 'sealed' })
     expect((await small.client.refresh(token.refreshToken)).body.reason).toBe('evicted')

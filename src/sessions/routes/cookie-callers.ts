@@ -3,6 +3,7 @@ import type { Caller } from '../../http/access.ts'
 import type { CheckCookieSession } from '../check-cookie-session.ts'
 import type { CookieSession } from '../cookie-session.ts'
 import { sessionErrors } from '../errors.ts'
+import type { whyCookieSessionEnded } from '../why-cookie-session-ended.ts'
 import { presentedSessionCookie } from './session-cookie.ts'
 
 declare module 'fastify' {
@@ -24,13 +25,16 @@ export const cookieSessionOf = (request: FastifyRequest): CookieSession => {
  * @throws duplicate_cookie, invalid_session, or 503 when it cannot be known
  */
 export const cookieAuthentication =
-  (check: CheckCookieSession) =>
+  (check: CheckCookieSession, whyEnded: ReturnType<typeof whyCookieSessionEnded>) =>
   async (request: FastifyRequest): Promise<Caller | undefined> => {
     const handle = presentedSessionCookie(request)
     if (handle === undefined) return undefined
     const session = await check(handle)
     // The cookie stays: an answer to an older one must not clear the one that a step-up has just set.
-    if (!session) throw sessionErrors.error('invalid_session')
+    if (!session) {
+      const reason = await whyEnded(handle)
+      throw sessionErrors.error('invalid_session', { ...(reason && { reason }) })
+    }
     request.cookieSession = session
     return {
       accountId: session.accountId,
