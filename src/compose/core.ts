@@ -36,6 +36,7 @@ import {
   type ServiceClientStore,
 } from '../oauth/index.ts'
 import {
+  entryLifetimeMs,
   openRevocations,
   postgresReadLog,
   postgresRevocationLog,
@@ -148,7 +149,7 @@ const storesOn =
   ({ clock }: Machine, reference: Reference) =>
   (sql: Sql, { onAppend, onEnd }: Heard): CoreStores => ({
     accounts: postgresAccountStore(sql),
-    sessions: postgresSessionStore(sql, onEnd),
+    sessions: postgresSessionStore(sql, { tokensLastMs: entryLifetimeMs, onEnd }),
     cookieSessions: postgresCookieSessionStore(sql),
     revocations: postgresRevocationLog(sql, clock, onAppend),
     audit: postgresAuditTrail(sql, clock, reference),

@@ -11,6 +11,13 @@ import {
 import * as statements from './session-sql.ts'
 import type { Rotation, SessionStore, SessionSummary } from './session-store.ts'
 
+export type PostgresSessionStoreOptions = {
+  /** For so long after the expiry of a session tokens of it may be out. */
+  readonly tokensLastMs: number
+  /** Told which sessions were ended, whoever asked for it. */
+  readonly onEnd: (sessionIds: readonly string[]) => void
+}
+
 /** In the order of `facts` in session-sql.ts. */
 type Facts = [
   accountId: string,
@@ -163,10 +170,10 @@ const handleMethods = (
   },
 })
 
-/** How sessions are listed and end; `onEnd` learns the ids of those that did. */
+/** How sessions are listed and end. */
 const endMethods = (
   sql: Sql,
-  onEnd: (sessionIds: readonly string[]) => void,
+  { tokensLastMs, onEnd }: PostgresSessionStoreOptions,
 ): Pick<
   SessionStore,
   'listOfAccount' | 'end' | 'endAllOfAccount' | 'evictBeyond' | 'dropExpired'
@@ -186,8 +193,13 @@ const endMethods = (
       return (await sql.query<SummaryRow>(statements.listOfAccount, values)).map(summaryOf)
     },
     end: async (sessionId, reason, nowMs, accountId) => {
-      const values = [idToBytes(sessionId), new Date(nowMs), reason, optionalId(accountId)]
-      const [row] = await sql.query<{ account_id: Buffer }>(statements.end, values)
+      const [row] = await sql.query<{ account_id: Buffer }>(statements.end, [
+        idToBytes(sessionId),
+        new Date(nowMs),
+        reason,
+        optionalId(accountId),
+        new Date(nowMs - tokensLastMs),
+      ])
       if (!row) return undefined
       onEnd([sessionId])
       return { accountId: idFromBytes(row.account_id) }
@@ -198,6 +210,7 @@ const endMethods = (
         new Date(nowMs),
         reason,
         optionalId(exceptSessionId),
+        new Date(nowMs - tokensLastMs),
       ]),
     evictBeyond: (accountId, most, nowMs, keptSessionId) =>
       endEach(statements.evictBeyond, [
@@ -211,11 +224,10 @@ const endMethods = (
   }
 }
 
-/** `onEnd` learns which sessions a transaction ended, whoever asked for it. */
 export const postgresSessionStore = (
   sql: Sql,
-  onEnd: (sessionIds: readonly string[]) => void,
+  options: PostgresSessionStoreOptions,
 ): SessionStore => ({
   ...handleMethods(sql),
-  ...endMethods(sql, onEnd),
+  ...endMethods(sql, options),
 })

@@ -72,17 +72,21 @@ export const listOfAccount = {
     ${liveOfAccount} ORDER BY s.last_used_at DESC, s.id`,
 }
 
-/** What a web application kept with the session goes with it. */
+/**
+ * What a web application kept with the session goes with it. One that expired before $5 is over, with its tokens, and keeps that as its
+ * reason. So does one that was revoked with everything; not the epoch of the account is asked, which the same transaction may have raised.
+ */
+const ending = `UPDATE sessions s SET ended_at = $2, end_reason = $3, data = NULL FROM instance i
+  WHERE s.ended_at IS NULL AND s.idle_expires_at > $5 AND s.absolute_expires_at > $5 AND i.global_epoch = s.global_epoch`
+
 export const end = {
   name: 'session_end',
-  text: `UPDATE sessions SET ended_at = $2, end_reason = $3, data = NULL
-    WHERE id = $1 AND ended_at IS NULL AND ($4::bytea IS NULL OR account_id = $4) RETURNING account_id`,
+  text: `${ending} AND s.id = $1 AND ($4::bytea IS NULL OR s.account_id = $4) RETURNING s.account_id`,
 }
 
 export const endAllOfAccount = {
   name: 'session_end_all_of_account',
-  text: `UPDATE sessions SET ended_at = $2, end_reason = $3, data = NULL
-    WHERE account_id = $1 AND ended_at IS NULL AND ($4::bytea IS NULL OR id <> $4) RETURNING id`,
+  text: `${ending} AND s.account_id = $1 AND ($4::bytea IS NULL OR s.id <> $4) RETURNING s.id`,
 }
 
 /** The kept one is named and not found by its age: another instance's clock may be ahead of the one that opened it. */

@@ -65,14 +65,17 @@ export type SessionStore = {
   readonly find: (sessionId: string, secretDigest: Buffer) => Promise<SessionState | undefined>
   /** The live sessions of an account, last used first. */
   readonly listOfAccount: (accountId: string, nowMs: number) => Promise<SessionSummary[]>
-  /** Ends one session. None when it has ended before or is not of this account (if one is named); else whose it was. */
+  /**
+   * Ends one session that is live, or expired so recently that tokens of it may still be out. None when it was over before or is not of
+   * this account (if one is named); else whose it was.
+   */
   readonly end: (
     sessionId: string,
     reason: EndReason,
     nowMs: number,
     accountId?: string,
   ) => Promise<{ accountId: string } | undefined>
-  /** Ends all live sessions of an account but one, if one is named; returns their ids. */
+  /** Ends all such sessions of an account but one, if one is named; returns their ids. */
   readonly endAllOfAccount: (
     accountId: string,
     reason: EndReason,

@@ -149,6 +149,66 @@ test('sessions that ended or expired are not listed', async () => {
   expect(await list(fresh)).toHaveLength(1)
 })
 
+const hour = 3_600_000
+
+/** Signed in on a device that is then left alone until it has been out of time for so long, while another one goes on. */
+const expiredFor = async (ms: number) => {
+  const account = await cardea.createAccount()
+  const left = await cardea.client.logIn(account)
+  clock.advance(cardea.config.sessionIdleSeconds * 1000 + ms)
+  return { left, used: await cardea.client.logIn(account) }
+}
+
+test('R56: what expired long ago is not ended again, neither with the others nor by its id, and keeps its reason', async () => {
+  const { left, used } = await expiredFor(hour)
+  const trail = auditEntries(cardea.stores.migrateUrl)
+  await trail()
+  expect(await end(`/sessions/${left.body.session_id}`, used)).toMatchObject({
+    status: 404,
+    body: { code: 'session_not_found' },
+  })
+  const spared = await end('/sessions?keep=current', used)
+  expect(spared).toMatchObject({ status: 200, body: { ended: 0 } })
+  const operator = await cardea.operatorToken()
+  await trail()
+  const revoked = await cardea.client.post('/admin/revoke', {
+    token: operator,
+    body: { sid: left.body.session_id },
+  })
+  expect(revoked.status).toBe(200)
+  expect(await trail()).toMatchObject([{ event: 'session_ended', reason: 'revoked' }])
+  expect((await cardea.client.refresh(left.refreshToken)).body.reason).toBe('idle_expired')
+})
+
+test('R53: what has just expired is ended with the others: its last token may still be good', async () => {
+  const small = await startCardea({ clock, config: { sessionIdleSeconds: 60 } })
+  try {
+    const account = await small.createAccount()
+    const left = await small.client.logIn(account)
+    clock.advance(60_000)
+    const { accessToken: token } = await small.client.logIn(account)
+    const isGood = async () =>
+      (await small.client.get('/account', { token: left.accessToken })).status
+    expect((await small.client.get('/sessions', { token })).body.sessions).toHaveLength(1)
+    expect(await isGood()).toBe(200)
+    const spared = await small.client.send('DELETE', '/sessions?keep=current', { token })
+    expect(spared.body).toEqual({ ended: 1 })
+    expect(await isGood()).toBe(401)
+  } finally {
+    await small.stop()
+  }
+})
+
+test('R56: what was revoked with everything is not ended again', async () => {
+  const account = await cardea.createAccount()
+  const before = await cardea.client.logIn(account)
+  const operator = await cardea.operatorToken()
+  await cardea.client.post('/admin/revoke', { token: operator, body: { everyone: true } })
+  const after = await cardea.client.logIn(account)
+  expect((await end(`/sessions/${before.body.session_id}`, after)).status).toBe(404)
+  expect((await end('/sessions', after)).body).toEqual({ ended: 1 })
+})
+
 test('R121: an id that cannot be one, or an unknown way of keeping sessions, is refused with 400', async () => {
   const [phone] = await devices(1)
   const ids = ['x', `${newId(systemRandom)}A`, 'AAAAAAAAAAAAAAAAAAAAAB', '%00', '..%2F']

@@ -126,21 +126,26 @@ const handles = (within: Within): Pick<SessionStore, 'add' | 'rotate' | 'recover
 })
 
 const endings = (within: Within): Pick<SessionStore, 'end' | 'endAllOfAccount'> => {
-  const endOne = (cell: Cell<SessionRow>, endReason: string, accountId?: string) =>
-    update(within, cell, (row) =>
-      row.endReason === undefined && (accountId ?? row.accountId) === row.accountId
-        ? { ...row, endReason }
-        : undefined,
-    )
+  const ender = (endReason: string, nowMs: number, accountId?: string) => {
+    const globalEpoch = globalEpochSeen(within)
+    const liveSinceMs = nowMs - within.lifetimeMs('sid')
+    const isEndable = (row: SessionRow): boolean =>
+      isLive(row, liveSinceMs) &&
+      row.globalEpoch === globalEpoch &&
+      (accountId ?? row.accountId) === row.accountId
+    return (cell: Cell<SessionRow>) =>
+      update(within, cell, (row) => (isEndable(row) ? { ...row, endReason } : undefined))
+  }
   return {
-    end: async (sessionId, reason, _nowMs, accountId) => {
-      const row = await endOne(within.postgres.session(sessionId), reason, accountId)
+    end: async (sessionId, reason, nowMs, accountId) => {
+      const row = await ender(reason, nowMs, accountId)(within.postgres.session(sessionId))
       return row && { accountId: row.accountId }
     },
-    endAllOfAccount: async (accountId, reason, _nowMs, exceptSessionId) => {
+    endAllOfAccount: async (accountId, reason, nowMs, exceptSessionId) => {
       const ended: string[] = []
+      const endOne = ender(reason, nowMs)
       for (const [id, cell] of within.postgres.sessionsOf(accountId)) {
-        if (id !== exceptSessionId && (await endOne(cell, reason))) ended.push(id)
+        if (id !== exceptSessionId && (await endOne(cell))) ended.push(id)
       }
       return ended
     },

@@ -74,7 +74,7 @@ export const postgresTruth = ({ database, accessTokenSeconds }: PostgresTruthOpt
       const lifetimeMs = entryLifetimeOf(accessTokenSeconds)
       const stores: AccountStores = {
         accounts: postgresAccountStore(far),
-        sessions: postgresSessionStore(far, () => undefined),
+        sessions: postgresSessionStore(far, { tokensLastMs: lifetimeMs, onEnd: () => undefined }),
         revocations: postgresRevocationLog(far, clock, onAppend, lifetimeMs),
         audit: { record: async () => undefined },
       }
