@@ -8,7 +8,7 @@ import {
 } from '../forward-auth/index.ts'
 import { trustedPeers } from '../http/trusted-peers.ts'
 import { keyLabels } from '../keys/index.ts'
-import type { LoginRouteDeps } from '../login/index.ts'
+import type { LoginRouteDeps, ReauthenticateRouteDeps } from '../login/index.ts'
 import type { CheckBearer } from '../revocation/index.ts'
 import type { CheckCookieSession } from '../sessions/index.ts'
 import type { mintAccessToken } from '../tokens/index.ts'
@@ -18,8 +18,8 @@ export type ForwardAuthParts = {
   readonly checkBearer: CheckBearer
   readonly checkCookieSession: CheckCookieSession
   readonly mint: ReturnType<typeof mintAccessToken>
-  /** What `POST /login` signs in with. */
-  readonly signIn: Pick<LoginRouteDeps, 'logIn' | 'issueCookie'>
+  /** What `POST /login` and `POST /session/reauthenticate` sign in with. */
+  readonly signIn: Pick<LoginRouteDeps, 'logIn' | 'issueCookie'> & ReauthenticateRouteDeps
 }
 
 /** What a reverse proxy asks, and the page that it sends people to. */

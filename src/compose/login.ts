@@ -67,14 +67,13 @@ export const composeLogin = (core: Core, { cookies, sealed, issue, supersede }: 
     },
     issueCookie,
   }
+  const stepUpParts = { reauthenticate: reauthenticate({ ...acts, issueRenewed, idleSeconds }) }
   return {
     /** What the login page signs in with. */
-    signInParts,
+    pageParts: { ...signInParts, ...stepUpParts },
     routes: [
       loginRoutes({ ...signInParts, issue, answerSealed: sealed.answer }),
-      reauthenticateRoutes({
-        reauthenticate: reauthenticate({ ...acts, issueRenewed, idleSeconds }),
-      }),
+      reauthenticateRoutes(stepUpParts),
     ],
   }
 }

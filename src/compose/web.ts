@@ -111,7 +111,7 @@ export const composeService = async (core: Core, log: Log) => {
         checkBearer,
         checkCookieSession: cookies.check,
         mint,
-        signIn: login.signInParts,
+        signIn: login.pageParts,
       }),
       accountRoutes({ accounts }),
       adminRoutes({

@@ -15,4 +15,4 @@ export {
   loginRoutes,
   presentedDeviceToken,
 } from './routes/login.ts'
-export { reauthenticateRoutes } from './routes/reauthenticate.ts'
+export { type ReauthenticateRouteDeps, reauthenticateRoutes } from './routes/reauthenticate.ts'

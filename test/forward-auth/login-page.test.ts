@@ -323,6 +323,14 @@ describe('who is signed in already', () => {
     return { account, someone }
   }
 
+  const cart = { cart: ['tea'] }
+
+  const keepCart = async (session: string): Promise<void> => {
+    const headers = { 'if-match': '"0"' }
+    const kept = await cardea.client.send('PUT', '/session/data', { session, headers, body: cart })
+    expect(kept.status, kept.text).toBeLessThan(300)
+  }
+
   test('is sent on at once', async () => {
     const { someone } = await signedIn()
     for (const [query, path] of [
@@ -337,9 +345,13 @@ describe('who is signed in already', () => {
     }
   })
 
-  test('R52: is asked again where that is wanted, gets a new session, and the old one is dead', async () => {
+  test('R52: is asked again where that is wanted, and keeps the session and its data under a new handle; the old one is dead', async () => {
     const { account, someone } = await signedIn()
     const before = someone.cookies.get(sessionCookie) ?? ''
+    const seenWith = async (session: string) =>
+      (await cardea.client.get('/session', { session })).body
+    const ofBefore = await seenWith(before)
+    await keepCart(before)
     clock.advance(10_000)
     const address = `/login?return=${returnTo('/a', true)}`
     const { status, page } = await someone.open(address)
@@ -350,28 +362,63 @@ describe('who is signed in already', () => {
         .map(({ text }) => text),
     ).toEqual(['What you want to open asks you to sign in again.'])
     clock.advance(1000)
-    const answer = await someone.submit(page(), credentialsOf(account))
+    await trail()
+    // As they write it today: it is the same address.
+    const email = account.email.toUpperCase()
+    const answer = await someone.submit(page(), { email, password: account.password })
     expect(answer.headers.get('location')).toBe('/a')
+    expect(await trail()).toMatchObject([
+      { event: 'session_reauthenticated', outcome: 'success', account: account.id },
+    ])
     const after = someone.cookies.get(sessionCookie) ?? ''
     expect(after).not.toBe(before)
     const statusOf = async (session: string) =>
       (await cardea.client.get('/forward-auth?max_age=5', { session })).status
     expect(await statusOf(after)).toBe(200)
     expect(await statusOf(before)).toBe(401)
+    const { id, created_at } = ofBefore.session
+    expect(await seenWith(after)).toMatchObject({ session: { id, created_at }, data: cart })
     // Once done, the same address asks no more.
     expect((await someone.open(address)).status).toBe(303)
+  })
+
+  test('R52: is asked again, and somebody else signs in: a session of their own, and the old one has ended', async () => {
+    const { someone } = await signedIn()
+    const before = someone.cookies.get(sessionCookie) ?? ''
+    await keepCart(before)
+    clock.advance(10_000)
+    const other = await cardea.createAccount()
+    const { page } = await someone.open(`/login?return=${returnTo('/a', true)}`)
+    expect((await someone.submit(page(), credentialsOf(other))).status).toBe(303)
+    const session = someone.cookies.get(sessionCookie) ?? ''
+    const { body } = await cardea.client.get('/session', { session })
+    expect(body.account.id).toBe(other.id)
+    expect(body.data).not.toEqual(cart)
+    expect((await cardea.client.get('/forward-auth', { session: before })).status).toBe(401)
+  })
+
+  test('is asked again, and the session has ended meanwhile: a new one', async () => {
+    const { account, someone } = await signedIn()
+    const before = someone.cookies.get(sessionCookie) ?? ''
+    clock.advance(10_000)
+    const { page } = await someone.open(`/login?return=${returnTo('/a', true)}`)
+    await cardea.client.post('/logout', { session: before })
+    await trail()
+    const answer = await someone.submit(page(), credentialsOf(account))
+    expect([answer.status, answer.headers.get('location')]).toEqual([303, '/a'])
+    expect(await trail()).toMatchObject([{ event: 'login_succeeded' }])
   })
 
   test.each([
     ['sealed', true],
     ['token', false],
-  ])('R52: with a session of kind %s as well: %j that it ends', async (session, ends) => {
-    const { account, someone } = await signedIn()
+  ])('R52: with a session of kind %s only: %j that it ends', async (session, ends) => {
+    const account = await cardea.createAccount()
+    const someone = browser()
     const before = await cardea.client.logIn(account, { session })
     someone.cookies.set(refreshCookie, before.refreshToken)
     if (session === 'sealed') someone.cookies.set(sealedCookie, 'of that session')
-    clock.advance(10_000)
-    const { page } = await someone.open(`/login?return=${returnTo('/a', true)}`)
+    const { page } = await someone.open(`/login?return=${returnTo('/a')}`)
     expect((await someone.submit(page(), credentialsOf(account))).status).toBe(303)
     expect(someone.cookies.has(refreshCookie)).toBe(!ends)
     expect(someone.cookies.has(sealedCookie)).toBe(false)

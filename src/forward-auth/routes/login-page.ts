@@ -1,28 +1,17 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { clientFacts } from '../../http/client-facts.ts'
 import { httpErrors } from '../../http/errors.ts'
 import { prefersHtml } from '../../http/prefers-html.ts'
 import type { HttpServer } from '../../http/server.ts'
 import type { AppError } from '../../lib/app-error.ts'
-import { deviceCookie, type LoginRouteDeps, presentedDeviceToken } from '../../login/index.ts'
-import {
-  type CheckCookieSession,
-  cookieAnswer,
-  expiredAtSignIn,
-  presentedCookies,
-  presentedSessionCookie,
-} from '../../sessions/index.ts'
+import { presentedSessionCookie } from '../../sessions/index.ts'
 import { forwardAuthErrors } from '../errors.ts'
 import type { ReturnTokens } from '../return-token.ts'
 import { type LoginForm, loginFormSchema, loginPageSchema } from '../schemas.ts'
+import { type AnswerSignInDeps, answerSignIn } from './answer-sign-in.ts'
 import { type LoginFormDeps, presentedFormCookie, sendForm } from './login-form.ts'
 
-export type LoginPageDeps = LoginFormDeps &
-  Pick<LoginRouteDeps, 'logIn' | 'issueCookie'> & {
-    readonly returns: ReturnTokens
-    readonly checkCookieSession: CheckCookieSession
-  }
+export type LoginPageDeps = LoginFormDeps & AnswerSignInDeps & { readonly returns: ReturnTokens }
 
 /** An address longer than any that is accepted is not repeated. */
 const maxEmailLength = 320
@@ -109,11 +98,10 @@ const mountPage = (
   )
 }
 
-const mountForm = (
-  app: HttpServer,
-  { returns, forms, logIn, issueCookie }: LoginPageDeps,
-  { refusalPage }: Page,
-): void => {
+const mountForm = (app: HttpServer, deps: LoginPageDeps, { refusalPage }: Page): void => {
+  const { returns, forms } = deps
+  const answer = answerSignIn(deps)
+
   /** Before anything is looked at: a page of somebody else could have sent this. */
   const demandOwnForm = (request: FastifyRequest<{ Body: LoginForm }>): void => {
     const { form = '', return: token = '' } = request.body
@@ -130,22 +118,21 @@ const mountForm = (
       demandOwnForm(request)
       const { email, password, return: token } = request.body
       if (email === undefined || password === undefined) throw httpErrors.error('invalid_request')
-      const deviceToken = presentedDeviceToken(request)
-      const presented = presentedCookies(request)
-      const client = clientFacts(request)
-      const who = { email, password, audience: undefined, deviceToken, presented, client }
-      const opened = await logIn({ ...who, kind: 'cookie', delivery: 'cookie' })
-      for (const expired of expiredAtSignIn(request, 'cookie', opened.superseded)) {
-        reply.header('set-cookie', expired)
-      }
-      cookieAnswer(reply, issueCookie(opened))
-      reply.header('set-cookie', deviceCookie(opened.deviceToken))
-      return reply.redirect(returns.read(token)?.path ?? '/', 303)
+      const target = returns.read(token)
+      await answer(request, reply, {
+        email,
+        password,
+        reauthenticates: target?.reauthenticates ?? false,
+      })
+      return reply.redirect(target?.path ?? '/', 303)
     },
   )
 }
 
-/** The sign-in of the form is that of `POST /login` with `"session": "cookie"`: the same limits, hashing, answers and records. */
+/**
+ * The sign-in of the form is that of `POST /login` with `"session": "cookie"`, or of `POST /session/reauthenticate`: the same limits,
+ * hashing, answers and records.
+ */
 export const loginPageRoutes =
   (deps: LoginPageDeps) =>
   (instance: FastifyInstance): void => {
