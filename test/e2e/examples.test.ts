@@ -45,6 +45,17 @@ const askApi = async (method: string, path: string, token: string) => {
   return { status: answer.status, text: await answer.text() }
 }
 
+/** What the program of a service gets for the credentials in this file. */
+const serviceToken = async (file: string): Promise<string> => {
+  const { client_id: id, client_secret: secret } = readJson(file)
+  const answer = await fetch(`${cardea.address}/oauth/token`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}` },
+    body: new URLSearchParams({ grant_type: 'client_credentials', scope: 'orders:read' }),
+  })
+  return JSON.parse(await answer.text()).access_token
+}
+
 /** As if everybody had signed in an hour ago. */
 const ageSignIns = async (): Promise<void> => {
   const folder = join(examples.clone.path, '.data', 'postgres')
@@ -203,6 +214,26 @@ describe('the web app', () => {
     const wanted = service.lines().length + 2
     await vi.waitFor(() => expect(service.lines().length).toBeGreaterThan(wanted), withinBound)
     expect(new Set(service.lines())).toEqual(new Set(['200 {"count":2}']))
+  }, 120_000)
+
+  test('one revocation of the client takes back what the service has, which asks for a new token and goes on', async () => {
+    await followed('api')
+    const service = await followed('service')
+    const { client_id: sub } = readJson('report.json')
+    const token = await serviceToken('report.json')
+    expect((await askApi('GET', '/report', token)).status).toBe(200)
+    const seen = service.lines().length
+
+    await asOperator('POST', '/admin/revoke', { sub })
+
+    await vi.waitFor(
+      async () => expect((await askApi('GET', '/report', token)).text).toContain('token_revoked'),
+      withinBound,
+    )
+    const later = () => service.lines().slice(seen)
+    const refusal = expect.stringMatching(/^401 .*token_revoked/)
+    await vi.waitFor(() => expect(later()).toContainEqual(refusal), withinBound)
+    await vi.waitFor(() => expect(later().at(-1)).toBe('200 {"count":2}'), withinBound)
   }, 120_000)
 })
 
