@@ -9,6 +9,7 @@ import {
   startProxyProcess,
   type Upstreams,
 } from './proxy-process.ts'
+import type { KeyPair } from './self-signed.ts'
 
 /** What Debian's nginx.conf does around the files in conf.d; all that is written stays in the folder. */
 const nginxMain = (folder: string): string => `
@@ -44,36 +45,51 @@ const prepareNginx: Prepare = async ({ folder, port, upstreams }) => {
   return { args: ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', 'stderr'] }
 }
 
-const prepareHaproxy: Prepare = async ({ folder, port, upstreams }) => {
-  // One name for a machine: several tests may run at once.
-  const listener = { 'abns@cardea-check': `abns@cardea-check-${port}` }
-  const config = await deployed('haproxy/haproxy.cfg', {
-    '/etc/haproxy/cardea.lua': join(folder, 'cardea.lua'),
-    'bind :443 ssl crt /etc/haproxy/site.pem alpn h2,http/1.1': `bind 127.0.0.1:${port}`,
-    ...listener,
-  })
-  await writeFile(join(folder, 'haproxy.cfg'), config)
-  await writeFile(join(folder, 'cardea.lua'), await deployed('haproxy/cardea.lua', listener))
-  return {
-    args: ['-db', '-f', join(folder, 'haproxy.cfg')],
-    env: { CARDEA: upstreams.cardea, APP: upstreams.app },
+const prepareHaproxy =
+  (pair?: KeyPair): Prepare =>
+  async ({ folder, port, upstreams }) => {
+    // One name for a machine: several tests may run at once.
+    const listener = { 'abns@cardea-check': `abns@cardea-check-${port}` }
+    const pem = join(folder, 'site.pem')
+    if (pair) await writeFile(pem, Buffer.concat([pair.cert, pair.key]))
+    const bind = pair
+      ? { ':443 ssl crt /etc/haproxy/site.pem': `127.0.0.1:${port} ssl crt ${pem}` }
+      : { ':443 ssl crt /etc/haproxy/site.pem alpn h2,http/1.1': `127.0.0.1:${port}` }
+    const config = await deployed('haproxy/haproxy.cfg', {
+      '/etc/haproxy/cardea.lua': join(folder, 'cardea.lua'),
+      ...bind,
+      ...listener,
+    })
+    await writeFile(join(folder, 'haproxy.cfg'), config)
+    await writeFile(join(folder, 'cardea.lua'), await deployed('haproxy/cardea.lua', listener))
+    return {
+      args: ['-db', '-f', join(folder, 'haproxy.cfg')],
+      env: { CARDEA: upstreams.cardea, APP: upstreams.app },
+    }
   }
-}
 
-const prepareCaddy: Prepare = async ({ folder, port, upstreams }) => {
-  const config = join(folder, 'Caddyfile')
-  await writeFile(config, await deployed('caddy/Caddyfile'))
-  const site = `http://:${port}`
-  return {
-    args: ['run', '--config', config, '--adapter', 'caddyfile'],
-    env: { CADDY_ADMIN: 'off', SITE: site, CARDEA: upstreams.cardea, APP: upstreams.app },
+const prepareCaddy =
+  (pair?: KeyPair): Prepare =>
+  async ({ folder, port, upstreams }) => {
+    const config = join(folder, 'Caddyfile')
+    // Instead of fetching a certificate, and without a listener on port 80 that leads here.
+    const withPair = pair && {
+      'admin {$CADDY_ADMIN:localhost:2019}':
+        'admin {$CADDY_ADMIN:localhost:2019}\n\tauto_https off',
+      '{$SITE:www.example.com} {': `{$SITE:www.example.com} {\n\ttls ${pair.certificatePath} ${pair.keyPath}`,
+    }
+    await writeFile(config, await deployed('caddy/Caddyfile', withPair))
+    const site = pair ? `https://127.0.0.1:${port}` : `http://:${port}`
+    return {
+      args: ['run', '--config', config, '--adapter', 'caddyfile'],
+      env: { CADDY_ADMIN: 'off', SITE: site, CARDEA: upstreams.cardea, APP: upstreams.app },
+    }
   }
-}
 
 const prepare: Readonly<Record<ProxyName, Prepare>> = {
   nginx: prepareNginx,
-  haproxy: prepareHaproxy,
-  caddy: prepareCaddy,
+  haproxy: prepareHaproxy(),
+  caddy: prepareCaddy(),
 }
 
 /** The real proxy with our configuration of `deploy/proxies`, without TLS. */
@@ -81,5 +97,15 @@ export const startReverseProxy = async (
   name: ProxyName,
   upstreams: Upstreams,
 ): Promise<RunningProxy> => await startProxyProcess(await findProxy(name), upstreams, prepare[name])
+
+/** The same with TLS and HTTP/2, as they speak to browsers; our configuration of nginx has HTTP/1.1 only. */
+export const startHttp2Proxy = async (
+  name: 'haproxy' | 'caddy',
+  upstreams: Upstreams,
+  pair: KeyPair,
+): Promise<RunningProxy> => {
+  const prepared = name === 'haproxy' ? prepareHaproxy(pair) : prepareCaddy(pair)
+  return await startProxyProcess(await findProxy(name), upstreams, prepared)
+}
 
 export const proxyNames = ['nginx', 'haproxy', 'caddy'] as const satisfies readonly ProxyName[]

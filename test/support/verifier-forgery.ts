@@ -1,12 +1,9 @@
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { encodeFeedJson } from '../../packages/verifier/src/wire.ts'
 import { scratchFolder } from './scratch-folder.ts'
+import { selfSigned } from './self-signed.ts'
 
 export type Forger = {
   readonly address: string
@@ -28,16 +25,6 @@ const forge =
     response.setHeader('content-type', 'application/json')
     response.end(url?.includes('jwks') ? jwks : forgedPage)
   }
-
-/** A key and a certificate for 127.0.0.1 that nobody else has signed. */
-const selfSigned = async (folder: string) => {
-  const [keyPath, certificatePath] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')]
-  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
-  const name = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2']
-  const files = ['-keyout', keyPath, '-out', certificatePath]
-  await promisify(execFile)('openssl', ['req', ...kind, ...name, ...files])
-  return { certificatePath, key: await readFile(keyPath), cert: await readFile(certificatePath) }
-}
 
 /** A server that answers as the service does, without being it. */
 export const startForger = async (jwks: string, how: 'tls' | 'clear'): Promise<Forger> => {
