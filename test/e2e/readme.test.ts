@@ -25,15 +25,6 @@ describe('the README', () => {
     expect(answer).toBeLessThan(28)
   })
 
-  test('begins with one command, which clones, starts, and prints what it shows', () => {
-    const [first = ''] = blocks()
-    const [step, ...more] = first.split('\n$ ')
-    expect(more).toEqual([])
-    const [command, ...output] = (step ?? '').trimEnd().split('\n')
-    expect(command).toMatch(/^\$ git clone <[^>]+> cardea && cd cardea && npm start$/)
-    expect(shows(output, clone.started), clone.started).toBe(true)
-  })
-
   test('prints in the second terminal, command by command, what it shows', async () => {
     const steps = blocks().slice(1).flatMap(stepsOf)
     expect(steps.length).toBeGreaterThanOrEqual(8)
