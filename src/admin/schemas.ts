@@ -153,7 +153,11 @@ export const oneClientSchema = {
       ...client,
       disabled_at: Type.Optional(time),
       secrets: Type.Array(
-        Type.Object({ id: Type.String(), created_at: time, revoked_at: Type.Optional(time) }),
+        Type.Object({
+          secret_id: Type.String(),
+          created_at: time,
+          revoked_at: Type.Optional(time),
+        }),
       ),
     }),
     ...problemResponses(400, 401, 403, 404, 503),

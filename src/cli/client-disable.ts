@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { loadConfig } from '../config/index.ts'
-import { describeClient } from './describe-client.ts'
+import { describeClient } from '../oauth/index.ts'
 import { demandId } from './id-option.ts'
 import { factLines, jsonOption, type OutputOptions, printResult } from './output.ts'
 import { commandLineActor, withCore } from './with-core.ts'

@@ -1,19 +1,16 @@
 import { Command } from 'commander'
 import type { Core } from '../compose/core.ts'
 import { loadConfig } from '../config/index.ts'
-import { type DescribedClient, describeClient } from './describe-client.ts'
+import { describeClient } from '../oauth/index.ts'
 import { jsonOption, type OutputOptions, printResult } from './output.ts'
 import { withCore } from './with-core.ts'
 
-const lineOf = ({
-  client_id: id,
-  created_at: created,
-  disabled_at: disabled,
-  name,
-}: DescribedClient) =>
+type Shown = ReturnType<typeof describeClient>
+
+const lineOf = ({ client_id: id, created_at: created, disabled_at: disabled, name }: Shown) =>
   [id, (disabled ? 'disabled' : 'active').padEnd('disabled'.length), created, name].join('  ')
 
-const read = async ({ serviceClients }: Core): Promise<DescribedClient[]> =>
+const read = async ({ serviceClients }: Core): Promise<Shown[]> =>
   (await serviceClients.store.list()).map(describeClient)
 
 export const listClientsCommand = (): Command =>

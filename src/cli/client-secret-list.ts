@@ -1,7 +1,6 @@
 import { Command } from 'commander'
 import { loadConfig } from '../config/index.ts'
-import { oauthErrors } from '../oauth/index.ts'
-import { describeClientSecret } from './describe-client.ts'
+import { describeClientSecret, oauthErrors } from '../oauth/index.ts'
 import { demandId } from './id-option.ts'
 import { jsonOption, type OutputOptions, printResult } from './output.ts'
 import { withCore } from './with-core.ts'

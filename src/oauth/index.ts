@@ -6,6 +6,7 @@
 export { authenticateServiceClient } from './authenticate-service-client.ts'
 export { addClientSecret, revokeClientSecret } from './client-secrets.ts'
 export { createServiceClient } from './create-service-client.ts'
+export { describeClient, describeClientSecret } from './describe-client.ts'
 export { disableServiceClient } from './disable-service-client.ts'
 export { oauthErrors } from './errors.ts'
 export { grantClientCredentials } from './grant-client-credentials.ts'
@@ -18,11 +19,6 @@ export { metadataRoutes } from './routes/metadata.ts'
 export { revokeRoutes } from './routes/revoke.ts'
 export { tokenRoutes } from './routes/token.ts'
 export { parseScope } from './scopes.ts'
-export {
-  type ClientSecret,
-  type ServiceClient,
-  secretIdOf,
-  secretIdPattern,
-} from './service-client.ts'
+export { secretIdPattern } from './service-client.ts'
 export type { ServiceClientStore } from './service-client-store.ts'
 export type { ServiceClientStores } from './service-client-work.ts'

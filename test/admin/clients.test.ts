@@ -73,7 +73,7 @@ describe('a service client', () => {
     expect(made).toEqual({ ...shown, client_secret: expect.stringMatching(/^[\w-]{43}$/) })
     expect(await grants(made.client_id, made.client_secret)).toBe(200)
     const one = await send('GET', `/admin/clients/${made.client_id}`)
-    const secrets = [{ id: await secretId(made.client_secret), created_at: made.created_at }]
+    const secrets = [{ secret_id: await secretId(made.client_secret), created_at: made.created_at }]
     expect(one.body).toEqual({ ...shown, secrets })
     const all = await send('GET', '/admin/clients')
     expect(all.body.clients).toContainEqual(shown)
@@ -170,11 +170,11 @@ describe('secrets', () => {
     const { body } = await send('GET', `/admin/clients/${id}`)
     expect(body.secrets).toHaveLength(2)
     expect(body.secrets).toContainEqual(
-      expect.objectContaining({ id: await secretId(first), revoked_at: expect.any(String) }),
+      expect.objectContaining({ secret_id: await secretId(first), revoked_at: expect.any(String) }),
     )
-    expect(body.secrets.find((one: { id: string }) => one.id === secondId).revoked_at).toBe(
-      undefined,
-    )
+    expect(
+      body.secrets.find((one: { secret_id: string }) => one.secret_id === secondId).revoked_at,
+    ).toBe(undefined)
     expect((await trail()).map(({ event, details }) => [event, details['secretId']])).toEqual([
       ['service_client_secret_added', secondId],
       ['service_client_secret_revoked', await secretId(first)],

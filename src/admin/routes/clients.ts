@@ -2,14 +2,13 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import {
   type addClientSecret,
-  type ClientSecret,
   type createServiceClient,
+  describeClient,
+  describeClientSecret,
   type disableServiceClient,
   oauthErrors,
   type revokeClientSecret,
-  type ServiceClient,
   type ServiceClientStore,
-  secretIdOf,
 } from '../../oauth/index.ts'
 import {
   addSecretSchema,
@@ -31,36 +30,19 @@ export type AdminClientRouteDeps = {
 
 const config = { access: 'operator' } as const
 
-const time = (ms: number): string => new Date(ms).toISOString()
-
-const describe = (client: ServiceClient) => ({
-  client_id: client.clientId,
-  name: client.name,
-  scopes: [...client.scopes],
-  audiences: [...client.audiences],
-  created_at: time(client.createdAtMs),
-  ...(client.disabledAtMs !== undefined && { disabled_at: time(client.disabledAtMs) }),
-})
-
-const describeSecret = ({ digest, createdAtMs, revokedAtMs }: ClientSecret) => ({
-  id: secretIdOf(digest),
-  created_at: time(createdAtMs),
-  ...(revokedAtMs !== undefined && { revoked_at: time(revokedAtMs) }),
-})
-
 /** Looking is not in the trail: nothing in it is personal. */
 const clientReads = (instance: FastifyInstance, { store }: AdminClientRouteDeps): void => {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>()
 
   app.get('/admin/clients', { schema: listClientsSchema, config }, async () => ({
-    clients: (await store.list()).map(describe),
+    clients: (await store.list()).map(describeClient),
   }))
 
   app.get('/admin/clients/:id', { schema: oneClientSchema, config }, async (request) => {
     const client = await store.find(request.params.id)
     if (!client) throw oauthErrors.error('client_not_found')
     const secrets = await store.secrets(client.clientId)
-    return { ...describe(client), secrets: secrets.map(describeSecret) }
+    return { ...describeClient(client), secrets: secrets.map(describeClientSecret) }
   })
 }
 
@@ -72,11 +54,11 @@ const clientActs = (instance: FastifyInstance, deps: AdminClientRouteDeps): void
       ...request.body,
       ...operatorOf(request),
     })
-    return reply.code(201).send({ ...describe(created), client_secret: clientSecret })
+    return reply.code(201).send({ ...describeClient(created), client_secret: clientSecret })
   })
 
   app.patch('/admin/clients/:id', { schema: changeClientSchema, config }, async (request) =>
-    describe(await deps.disable({ clientId: request.params.id, ...operatorOf(request) })),
+    describeClient(await deps.disable({ clientId: request.params.id, ...operatorOf(request) })),
   )
 
   app.post(
@@ -88,7 +70,7 @@ const clientActs = (instance: FastifyInstance, deps: AdminClientRouteDeps): void
         client_id: added.clientId,
         secret_id: added.secretId,
         client_secret: added.clientSecret,
-        created_at: time(added.createdAtMs),
+        created_at: new Date(added.createdAtMs).toISOString(),
       })
     },
   )
