@@ -12,6 +12,14 @@ export type HashQueueOptions = {
   readonly queue: number
 }
 
+export type BoundedPasswordHasher = PasswordHasher & {
+  /**
+   * Throws `server_busy` when a hash would be refused now. A look, which keeps no place: for whoever has work to do before the hash
+   * that would be in vain.
+   */
+  readonly demandRoom: () => void
+}
+
 /**
  * The same hasher with a bound on its work, for the whole process: build one and share it. What is over the
  * bound is refused with `server_busy` at once, before any hashing, so that a flood of sign-ins costs
@@ -21,7 +29,7 @@ export type HashQueueOptions = {
 export const boundedPasswordHasher = (
   hasher: PasswordHasher,
   { concurrency, queue }: HashQueueOptions,
-): PasswordHasher => {
+): BoundedPasswordHasher => {
   if (!Number.isInteger(concurrency) || concurrency < 1) {
     throw new TypeError('concurrency must be an integer of 1 or more')
   }
@@ -29,13 +37,17 @@ export const boundedPasswordHasher = (
     throw new TypeError('queue must be an integer of 0 or more')
   }
   const limit = pLimit(concurrency)
-  const admit = <Result>(work: () => Promise<Result>): Promise<Result> => {
+  const demandRoom = (): void => {
     if (limit.activeCount + limit.pendingCount >= concurrency + queue) {
       throw accountErrors.error('server_busy', { retryAfterSeconds: 1 })
     }
+  }
+  const admit = <Result>(work: () => Promise<Result>): Promise<Result> => {
+    demandRoom()
     return limit(work)
   }
   return {
+    demandRoom,
     hash: async (password) => admit(() => hasher.hash(password)),
     verify: async (password, stored) => admit(() => hasher.verify(password, stored)),
   }

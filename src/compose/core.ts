@@ -1,11 +1,11 @@
 import {
   type AccountStores,
   argon2PasswordHasher,
+  type BoundedPasswordHasher,
   boundedPasswordHasher,
   changeAccount,
   createAccount,
   loadArgon2,
-  type PasswordHasher,
   postgresAccountStore,
   setPassword,
 } from '../accounts/index.ts'
@@ -86,7 +86,7 @@ export type Core = {
   /** Throws `store_unavailable` while Postgres is known to be away, by the reads of the log. Asks nobody, so it costs nothing. */
   readonly demandPostgres: () => void
   readonly reference: Reference
-  readonly hasher: PasswordHasher
+  readonly hasher: BoundedPasswordHasher
   /** The package that computes argon2: they differ in CPU time. */
   readonly hashedBy: string
   readonly stores: AccountStores

@@ -1,4 +1,4 @@
-import type { AccountStores } from '../accounts/index.ts'
+import type { AccountStores, BoundedPasswordHasher } from '../accounts/index.ts'
 import { AppError } from '../lib/app-error.ts'
 import type { InTransaction } from '../sessions/index.ts'
 import type { Attempt, Refusal } from './attempt.ts'
@@ -8,6 +8,7 @@ import type { AdmittedAttempt, LoginLimits } from './login-limits.ts'
 import { recordLimit, recordRefusal, recordUnserved } from './record-refusal.ts'
 
 export type ProveDeps = JudgeDeps & {
+  readonly hasher: BoundedPasswordHasher
   readonly limits: LoginLimits
   readonly inTransaction: InTransaction<AccountStores>
 }
@@ -50,8 +51,8 @@ const withdrawUnserved =
 
 /**
  * Takes an attempt through limits, hashing and one answer for every refusal, and acts for whoever has the right password; `act` gives
- * nothing when the account has changed since the password was judged. Limits come before any hashing, hashing before any transaction;
- * unknown, wrong, disabled and locked pay the same hash, run the same statements and get the same answer.
+ * nothing when the account has changed since the password was judged. A look for room to hash comes first, then the limits, then the hash,
+ * transactions last; unknown, wrong, disabled and locked pay the same hash, run the same statements and get the same answer.
  * @throws invalid_password, too_many_attempts, invalid_credentials, server_busy, store_unavailable, and what `act` throws
  */
 export const provePassword = (deps: ProveDeps) => {
@@ -61,6 +62,8 @@ export const provePassword = (deps: ProveDeps) => {
     attempt: Attempt,
     act: (right: RightPassword) => Promise<Outcome | undefined>,
   ): Promise<Outcome> => {
+    // Whom the queue will refuse costs no store anything, so that a flood overloads neither of them. It has room or not whoever asks.
+    deps.hasher.demandRoom()
     const admitted = await admit(deps, attempt)
     const unserved = withdrawUnserved(deps, admitted)
     let refusal: Refusal = 'account_disabled'

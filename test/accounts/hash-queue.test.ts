@@ -34,6 +34,7 @@ describe('a bounded password hasher', () => {
       bounded.hash('d'),
       bounded.hash('e'),
     ]
+    expect(bounded.demandRoom).toThrow(expect.objectContaining(busy))
     await expect(bounded.hash('f')).rejects.toMatchObject(busy)
     await expect(bounded.verify('g', undefined)).rejects.toMatchObject(busy)
     await settle()
@@ -42,6 +43,9 @@ describe('a bounded password hasher', () => {
     finishOne()
     await settle()
     expect(started()).toBe(3)
+    // Asking takes no place: it may be asked again, and then taken.
+    bounded.demandRoom()
+    bounded.demandRoom()
     const late = bounded.hash('h')
     await expect(bounded.hash('i')).rejects.toMatchObject(busy)
 

@@ -14,7 +14,7 @@ import {
   serviceHome,
 } from '../support/child-service.ts'
 import { type Client, httpClient } from '../support/client.ts'
-import { holdSessions } from '../support/hold-sessions.ts'
+import { holdSessions } from '../support/hold-rows.ts'
 
 let home: ServiceHome
 let client: Client

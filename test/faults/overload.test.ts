@@ -1,13 +1,22 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { afterEach, expect, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
+import { afterEach, expect, inject, test, vi } from 'vitest'
+import { type Cardea, startCardea, testPassword } from '../support/cardea.ts'
+import { keepBusy } from '../support/keep-busy.ts'
+import { freshDatabase } from '../support/postgres-server.ts'
 import { quickSession } from '../support/quick-session.ts'
 import { sqlAs } from '../support/sql.ts'
+import { statementCounter } from '../support/statement-counter.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
 
 let cardea: Cardea
+/** What a test put before its stores. */
+const atEnd: (() => Promise<void>)[] = []
 
-afterEach(() => cardea.stop())
+afterEach(async () => {
+  await cardea.stop()
+  for (const end of atEnd.splice(0).reverse()) await end()
+})
 
 test('R108: a flood of logins beyond the queue is refused with 503 before any hashing, while refreshes go on', async () => {
   cardea = await startCardea({ config: { hashConcurrency: 1, hashQueue: 4 } })
@@ -36,7 +45,7 @@ test('R108: a flood of logins beyond the queue is refused with 503 before any ha
   expect(await sqlAs(cardea.stores.migrateUrl)(failed)).toHaveLength(judged.length)
 })
 
-test('R108: who is over a limit is refused before the hash queue, however full it is', async () => {
+test('R108: who is over a limit takes no place in the hash queue', async () => {
   // No place in the queue at all: a login that got as far as the hash beside another would be refused as busy.
   const config = { hashConcurrency: 1, hashQueue: 0, loginFailuresPerSource: 1 }
   cardea = await startCardea({ config, redisUrl: null })
@@ -47,6 +56,49 @@ test('R108: who is over a limit is refused before the hash queue, however full i
   expect((await guess('first')).status).toBe(401)
   const answers = await Promise.all(Array.from({ length: 30 }, (_, place) => guess(`n${place}`)))
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([429]))
+})
+
+/** An instance follows the log of revocations, whatever it is asked. */
+const isOfRequests = (statement: string): boolean =>
+  !/revocation_changes|pg_current_snapshot/.test(statement)
+
+test('R108: a login that finds the hash queue full costs no command of Redis and no statement of Postgres, whoever it names', async () => {
+  const database = await freshDatabase()
+  atEnd.push(database.drop)
+  const statements = statementCounter(isOfRequests)
+  const postgres = await startTcpProxy(database.appUrl, statements.observe)
+  atEnd.push(postgres.stop)
+  let counted = 0
+  const onClientBytes = (bytes: Buffer) => {
+    if (bytes.includes('cardea:limit')) counted += 1
+  }
+  const redis = await startTcpProxy(inject('redisUrl'), () => ({ onClientBytes }))
+  atEnd.push(redis.stop)
+  cardea = await startCardea({
+    config: { hashConcurrency: 1, hashQueue: 4 },
+    database: { ownerUrl: database.ownerUrl, appUrl: postgres.through(database.appUrl) },
+    redisUrl: redis.through(inject('redisUrl')),
+  })
+  const { email } = await cardea.createAccount()
+  const logIn = async (name: string) => {
+    statements.take()
+    counted = 0
+    const body = { email: name, password: testPassword }
+    const answer = await cardea.client.post('/login', { body })
+    return { code: answer.body.code, counted, statements: statements.take().Execute }
+  }
+  const admitted = await logIn(email)
+  expect(Math.min(admitted.counted, admitted.statements)).toBeGreaterThan(0)
+  let isOver = false
+  const others = keepBusy(cardea, () => isOver)
+  try {
+    for (const name of [email, 'nobody@example.com']) {
+      expect(await logIn(name)).toEqual({ code: 'server_busy', counted: 0, statements: 0 })
+    }
+  } finally {
+    isOver = true
+    await others
+  }
 })
 
 /** A client that never comes to the end of what it says, one byte at a time. */

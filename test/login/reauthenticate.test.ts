@@ -3,7 +3,7 @@ import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, testPassword } from '../support/cardea.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { handleFields } from '../support/handles.ts'
-import { holdSessions } from '../support/hold-sessions.ts'
+import { holdSessions } from '../support/hold-rows.ts'
 
 let clock: FakeClock
 let cardea: Cardea

@@ -1,4 +1,8 @@
-import { argon2PasswordHasher, loadArgon2 } from '../../src/accounts/index.ts'
+import {
+  argon2PasswordHasher,
+  boundedPasswordHasher,
+  loadArgon2,
+} from '../../src/accounts/index.ts'
 import type { Argon2Engine } from '../../src/accounts/password-engine.ts'
 import { createApp } from '../../src/app.ts'
 import { composeCore } from '../../src/compose/core.ts'
@@ -36,7 +40,10 @@ export const startCountedHashing = async (cardea: Cardea): Promise<CountedHashin
   const machine = { clock: systemClock, random: systemRandom, report: () => undefined }
   const core = await composeCore(cardea.config, cardea.stores, machine)
   const { peppers } = cardea.stores
-  const hasher = argon2PasswordHasher({ engine: counted, random: systemRandom, peppers })
+  const hasher = boundedPasswordHasher(
+    argon2PasswordHasher({ engine: counted, random: systemRandom, peppers }),
+    { concurrency: cardea.config.hashConcurrency, queue: cardea.config.hashQueue },
+  )
   const app = await createApp({ ...core, hasher }, openLog({ logLevel: 'silent' }))
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   return {

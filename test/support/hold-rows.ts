@@ -8,12 +8,11 @@ export type Held = {
   readonly release: () => Promise<void>
 }
 
-/** Locks every session there is, so that refreshes have to wait in the middle of their statement. */
-export const holdSessions = async (ownerUrl: string): Promise<Held> => {
+const hold = async (ownerUrl: string, lock: string): Promise<Held> => {
   const client = new pg.Client(ownerUrl)
   await client.connect()
   await client.query('BEGIN')
-  await client.query('SELECT 1 FROM sessions FOR UPDATE')
+  await client.query(lock)
   const waiting = `SELECT 1 FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock'`
   return {
@@ -28,3 +27,11 @@ export const holdSessions = async (ownerUrl: string): Promise<Held> => {
     },
   }
 }
+
+/** Locks every session there is, so that refreshes have to wait in the middle of their statement. */
+export const holdSessions = (ownerUrl: string): Promise<Held> =>
+  hold(ownerUrl, 'SELECT 1 FROM sessions FOR UPDATE')
+
+/** Locks the table of accounts, so that log-ins have to wait where they look for theirs. */
+export const holdAccounts = (ownerUrl: string): Promise<Held> =>
+  hold(ownerUrl, 'LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE')
