@@ -31,23 +31,20 @@ const answerWithinMs = 1000
 const socketName = (realFolder: string): string =>
   `\0cardea-${createHash('sha256').update(realFolder).digest('hex')}`
 
-const refuseOtherSystems = (): void => {
-  if (process.platform !== 'linux') {
-    throw new Error('embedded stores run on Linux; set DATABASE_URL')
-  }
-}
-
 const errorCode = (error: unknown): unknown =>
   error instanceof Error && 'code' in error ? error.code : undefined
 
-/** Asks the holder of `name` for its pid; `isHeld` is false when nobody listens. */
-const askHolder = async (name: string): Promise<{ isHeld: boolean; pid: number | undefined }> =>
+/** Of a holder that is just ending, or has more to answer than it can. */
+const saysNothing = /^(ECONNREFUSED|ECONNRESET|EPIPE|EAGAIN)$/
+
+/** The pid of the holder of `name`; undefined when it does not say, or has let go meanwhile. */
+const askHolder = async (name: string): Promise<number | undefined> =>
   await new Promise((answer, reject) => {
     const socket = connect({ path: name })
     let text = ''
     const finish = () => {
       socket.destroy()
-      answer({ isHeld: true, pid: /^\d+$/.test(text) ? Number(text) : undefined })
+      answer(/^\d+$/.test(text) ? Number(text) : undefined)
     }
     socket.setTimeout(answerWithinMs, finish)
     socket.setEncoding('utf8')
@@ -56,9 +53,7 @@ const askHolder = async (name: string): Promise<{ isHeld: boolean; pid: number |
     })
     socket.once('end', finish)
     socket.once('error', (error) => {
-      const code = errorCode(error)
-      if (code === 'ECONNREFUSED') answer({ isHeld: false, pid: undefined })
-      else if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'EAGAIN') finish()
+      if (saysNothing.test(String(errorCode(error)))) finish()
       else reject(error)
     })
   })
@@ -68,7 +63,9 @@ const askHolder = async (name: string): Promise<{ isHeld: boolean; pid: number |
  * `DataDirInUse` when another process, or this one, already is. It guards against mistakes, not against other users of the machine.
  */
 export const lockDataDir = async (dataDir: string): Promise<DataDirLock> => {
-  refuseOtherSystems()
+  if (process.platform !== 'linux') {
+    throw new Error('embedded stores run on Linux; set DATABASE_URL')
+  }
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const name = socketName(await realpath(dataDir))
   const server = createServer((socket) => {
@@ -80,8 +77,7 @@ export const lockDataDir = async (dataDir: string): Promise<DataDirLock> => {
     await once(server, 'listening')
   } catch (cause) {
     if (errorCode(cause) !== 'EADDRINUSE') throw cause
-    const { pid } = await askHolder(name)
-    throw new DataDirInUse(resolve(dataDir), pid)
+    throw new DataDirInUse(resolve(dataDir), await askHolder(name))
   }
   // The lock must not keep a process alive that has nothing else to do.
   server.unref()
@@ -92,17 +88,4 @@ export const lockDataDir = async (dataDir: string): Promise<DataDirLock> => {
       await once(server, 'close')
     },
   }
-}
-
-/** Whether a process holds the folder now: a command line beside a running service asks this. A missing folder is in nobody's use. */
-export const isDataDirInUse = async (dataDir: string): Promise<boolean> => {
-  refuseOtherSystems()
-  let realFolder: string
-  try {
-    realFolder = await realpath(dataDir)
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return false
-    throw error
-  }
-  return (await askHolder(socketName(realFolder))).isHeld
 }

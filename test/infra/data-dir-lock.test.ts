@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, symlink } from 'node:fs/promises'
+import { mkdtemp, rm, stat, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { DataDirInUse, isDataDirInUse, lockDataDir } from '../../src/infra/data-dir-lock.ts'
+import { DataDirInUse, lockDataDir } from '../../src/infra/data-dir-lock.ts'
 
 let folder: string
 /** Holders that a failed test did not come to kill. */
@@ -54,9 +54,8 @@ test('a folder that another process uses is refused with the id of that process 
 
 test('a folder is free again after its user was killed', async () => {
   const other = await holder(folder)
-  expect(await isDataDirInUse(folder)).toBe(true)
+  await expect(lockDataDir(folder)).rejects.toBeInstanceOf(DataDirInUse)
   await other.kill()
-  expect(await isDataDirInUse(folder)).toBe(false)
   const lock = await lockDataDir(folder)
   await lock.release()
 })
@@ -75,7 +74,6 @@ test('a folder is locked under whatever name it is reached', async () => {
   await symlink(folder, other)
   const lock = await lockDataDir(folder)
   await expect(lockDataDir(other)).rejects.toBeInstanceOf(DataDirInUse)
-  expect(await isDataDirInUse(other)).toBe(true)
   await lock.release()
 })
 
@@ -83,17 +81,16 @@ test('a released folder can be locked again, and releasing twice does no harm', 
   const first = await lockDataDir(folder)
   await first.release()
   await first.release()
-  expect(await isDataDirInUse(folder)).toBe(false)
   const second = await lockDataDir(folder)
-  expect(await isDataDirInUse(folder)).toBe(true)
+  await first.release()
+  await expect(lockDataDir(folder)).rejects.toBeInstanceOf(DataDirInUse)
   await second.release()
 })
 
-test('locking makes the folder, and asking about one that is not there does not', async () => {
+test('locking makes the folder, for its owner only', async () => {
   const missing = join(folder, 'a', 'b')
-  expect(await isDataDirInUse(missing)).toBe(false)
   const lock = await lockDataDir(missing)
-  expect(await isDataDirInUse(missing)).toBe(true)
+  expect((await stat(missing)).mode & 0o777).toBe(0o700)
   await lock.release()
 })
 
