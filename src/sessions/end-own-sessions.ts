@@ -1,6 +1,6 @@
-import { actorText, type RequestFacts } from '../audit/index.ts'
+import type { RequestFacts } from '../audit/index.ts'
 import type { Clock } from '../lib/clock.ts'
-import { endSession } from './end-session.ts'
+import { endSession, recordEnd } from './end-session.ts'
 import { sessionErrors } from './errors.ts'
 import type { InTransaction, SessionStores } from './session-work.ts'
 
@@ -56,22 +56,13 @@ export const endOwnSession =
 export const endOwnSessions =
   ({ clock, inTransaction }: OwnSessionsDeps) =>
   async ({ accountId, sessionId, client }: Owner, keepsCurrent: boolean): Promise<number> =>
-    inTransaction(async ({ sessions, revocations, audit }) => {
-      const kept = keepsCurrent ? sessionId : undefined
-      const ended = await sessions.endAllOfAccount(accountId, 'revoked', clock.nowMs(), kept)
-      const actor = { kind: 'account', accountId } as const
+    inTransaction(async (stores) => {
       const reason = 'revoked'
-      for (const key of ended) {
-        await revocations.append({ target: { kind: 'sid', key }, actor: actorText(actor), reason })
-        await audit.record({
-          event: 'session_ended',
-          outcome: 'success',
-          reason,
-          actor,
-          accountId,
-          sessionId: key,
-          client,
-        })
+      const kept = keepsCurrent ? sessionId : undefined
+      const ended = await stores.sessions.endAllOfAccount(accountId, reason, clock.nowMs(), kept)
+      const actor = { kind: 'account', accountId } as const
+      for (const one of ended) {
+        await recordEnd(stores, { sessionId: one, accountId, reason, actor, client })
       }
       return ended.length
     })

@@ -1,6 +1,7 @@
-import { type Actor, actorText, type RequestFacts } from '../audit/index.ts'
+import type { Actor, RequestFacts } from '../audit/index.ts'
 import { newId } from '../lib/id.ts'
 import type { Random } from '../lib/random.ts'
+import { recordEnd } from './end-session.ts'
 import { secretBytes, secretDigest } from './handle.ts'
 import type { Delivery, SessionFacts, SessionKind } from './session.ts'
 import type { SessionStores } from './session-work.ts'
@@ -33,27 +34,13 @@ export type OpenedSession = {
 }
 
 const evict = async (
-  { sessions, revocations, audit }: SessionStores,
+  stores: SessionStores,
   { accountId, client, nowMs }: SignIn,
   { most, openedId }: { most: number; openedId: string },
 ): Promise<void> => {
   const actor: Actor = { kind: 'system' }
-  for (const sessionId of await sessions.evictBeyond(accountId, most - 1, nowMs, openedId)) {
-    const reason = 'evicted'
-    await revocations.append({
-      target: { kind: 'sid', key: sessionId },
-      actor: actorText(actor),
-      reason,
-    })
-    await audit.record({
-      event: 'session_ended',
-      outcome: 'success',
-      reason,
-      actor,
-      accountId,
-      sessionId,
-      client,
-    })
+  for (const sessionId of await stores.sessions.evictBeyond(accountId, most - 1, nowMs, openedId)) {
+    await recordEnd(stores, { sessionId, accountId, reason: 'evicted', actor, client })
   }
 }
 

@@ -199,7 +199,7 @@ export const mutants: readonly Mutant[] = [
       {
         file: 'src/sessions/end-session.ts',
         find: 'if (!ended) return false',
-        replace: "if (!ended) return false\n  if (reason === 'token_reuse') return true",
+        replace: "if (!ended) return false\n  if (end.reason === 'token_reuse') return true",
       },
     ],
     tests: inMemory,
