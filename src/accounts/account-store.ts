@@ -13,7 +13,7 @@ export type NewAccount = {
 }
 
 export type AccountPage = {
-  /** Only the account with this canonical address; else all, oldest first. */
+  /** Only the account with this canonical address; else all, in the order of their ids, which are random. */
   readonly canonicalEmail?: string
   /** Only accounts after this one in the order of ids. */
   readonly afterId?: string
