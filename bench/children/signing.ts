@@ -12,7 +12,7 @@ const kid = systemRandom(32).toString('base64url')
 const issuer = 'http://127.0.0.1:8088'
 
 const subject: TokenSubject = {
-  accountId: newId(systemRandom),
+  subjectId: newId(systemRandom),
   sessionId: newId(systemRandom),
   clientId: 'first-party',
   audience: issuer,

@@ -4,7 +4,7 @@ import type { Core } from './core.ts'
 
 /**
  * The service's own check of access tokens: those of people and those of services, for every audience that this issuer mints for.
- * Behind the token of a service stands no session but its client; its `sid` is its `jti`.
+ * Behind the token of a service stands no session but its client.
  */
 export const anyBearerCheck = ({
   config,
@@ -21,7 +21,7 @@ export const anyBearerCheck = ({
     verificationKey: keys.verificationKey,
     replica: revocations.replica,
     stands: (standing) =>
-      standing.sessionId === standing.tokenId
+      isServiceToken(standing.claims)
         ? serviceClients.store.stands(standing)
         : stores.sessions.stands(standing),
   })

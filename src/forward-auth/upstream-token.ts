@@ -20,9 +20,10 @@ export const mintForUpstream =
   ({ mint, readyToSign }: UpstreamTokenDeps) =>
   async (session: CookieSession, audience: string): Promise<string> => {
     await readyToSign()
-    const { accountId, sessionId, clientId, roles, authenticatedAtMs, amr, acr, epochs } = session
-    const claims = { accountId, sessionId, clientId, roles, authenticatedAtMs, amr, acr, epochs }
-    return mint({ ...claims, audience, scope: plainScope }).token
+    const { accountId: subjectId, sessionId, clientId, roles, authenticatedAtMs } = session
+    const { amr, acr, epochs } = session
+    const person = { subjectId, sessionId, clientId, roles, authenticatedAtMs, amr, acr, epochs }
+    return mint({ ...person, audience, scope: plainScope }).token
   }
 
 /** Whether the client's own token may go on to the service behind the proxy: made for it, and no operator's. */

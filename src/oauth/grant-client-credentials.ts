@@ -71,7 +71,7 @@ export const grantClientCredentials =
     const scope = grantedScope(input.scope, rights)
     const minted = mint({
       ...noPerson,
-      accountId: clientId,
+      subjectId: clientId,
       clientId,
       sessionId: undefined,
       audience,

@@ -93,8 +93,9 @@ const credentialMethods = (
   revokeSecret: async (clientId, digest, nowMs) => {
     await sql.query(statements.revokeSecret, [idToBytes(clientId), digest, new Date(nowMs)])
   },
-  stands: async ({ accountId, tokenId, kid, epochs: [globalEpoch, clientEpoch], nowMs }) => {
-    const values = [idToBytes(accountId), globalEpoch, clientEpoch, tokenId, new Date(nowMs), kid]
+  stands: async ({ claims: { sub, jti, aep }, kid, nowMs }) => {
+    const [globalEpoch, clientEpoch] = aep
+    const values = [idToBytes(sub), globalEpoch, clientEpoch, jti, new Date(nowMs), kid]
     const [row] = await sql.query<{ stands: boolean }>(statements.stands, values)
     return row?.stands === true
   },

@@ -8,13 +8,10 @@ import type { Replica } from '../../packages/verifier/src/replica.ts'
 import type { Clock } from '../lib/clock.ts'
 import { tokenErrors } from '../tokens/index.ts'
 
-/** The verified claims that decide whether a token still stands. */
+/** What decides whether a token still stands: its verified claims, and the key that signed it. */
 export type TokenStanding = {
-  readonly sessionId: string
-  readonly accountId: string
-  readonly tokenId: string
+  readonly claims: AccessTokenClaims
   readonly kid: string
-  readonly epochs: readonly [global: number, account: number, claims: number]
   readonly nowMs: number
 }
 
@@ -62,9 +59,8 @@ export const bearerCheck = ({
     // Also of a stale replica: what was revoked stays revoked.
     if (kind !== undefined) throw revoked(`revoked by ${kind}`)
     if (replica.state() === 'FRESH') return claims
-    const nowMs = clock.nowMs()
-    const standing = { sessionId: sid, accountId: sub, tokenId: jti, kid, epochs: aep, nowMs }
-    if (!(await stands(standing))) throw revoked('does not stand any more')
+    if (!(await stands({ claims, kid, nowMs: clock.nowMs() })))
+      throw revoked('does not stand any more')
     return claims
   }
 }

@@ -36,7 +36,7 @@ export const issueTokens = (
 ): Issued => {
   const scope = scopeAtRefresh(facts.scope, facts.roles)
   const minted = mint({
-    accountId: facts.accountId,
+    subjectId: facts.accountId,
     sessionId: facts.sessionId,
     clientId: facts.clientId,
     audience: facts.audience,

@@ -157,12 +157,12 @@ const handleMethods = (
     const [row] = await sql.query<StateRow>(statements.find, [idToBytes(sessionId), secretDigest])
     return row && stateOf(sessionId, row)
   },
-  stands: async ({ sessionId, accountId, tokenId, kid, epochs, nowMs }) => {
+  stands: async ({ claims: { sid, sub, jti, aep }, kid, nowMs }) => {
     const [row] = await sql.query<{ stands: boolean }>(statements.stands, [
-      idToBytes(sessionId),
-      idToBytes(accountId),
-      ...epochs,
-      tokenId,
+      idToBytes(sid),
+      idToBytes(sub),
+      ...aep,
+      jti,
       new Date(nowMs),
       kid,
     ])

@@ -4,7 +4,7 @@ export type Epochs = readonly [global: number, account: number, claims: number]
 /** What a session knows of itself when a token is minted for it. */
 export type TokenSubject = {
   /** Whom the token is of: an account, or the service client that it was issued to. */
-  readonly accountId: string
+  readonly subjectId: string
   /** None: no session stands behind the token, and its `sid` is its own `jti`. */
   readonly sessionId: string | undefined
   readonly clientId: string
@@ -58,7 +58,7 @@ export const buildClaims = (subject: TokenSubject, issue: Issue): AccessTokenCla
   const issuedAt = wholeSeconds(issue.nowMs)
   return {
     iss: issue.issuer,
-    sub: subject.accountId,
+    sub: subject.subjectId,
     aud: subject.audience,
     client_id: subject.clientId,
     iat: issuedAt,

@@ -47,7 +47,7 @@ export const mintTokens = async (
   return Array.from({ length: count }, () => {
     const sid = newTestId()
     const { token, tokenId: jti } = mint({
-      accountId: account.id,
+      subjectId: account.id,
       sessionId: sid,
       clientId: 'first-party',
       audience: config.issuer,

@@ -34,7 +34,7 @@ describe('a minted access token', () => {
     })
     expect(decodeJwt(token)).toEqual({
       iss: issuer,
-      sub: session.accountId,
+      sub: session.subjectId,
       aud: audience,
       client_id: 'first-party',
       iat: startSeconds,

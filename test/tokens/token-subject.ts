@@ -5,7 +5,7 @@ import type { TokenSubject } from '../../src/tokens/index.ts'
 
 /** What a token is minted for: a person who signed in a minute before. */
 export const subject = (): TokenSubject => ({
-  accountId: newId(systemRandom),
+  subjectId: newId(systemRandom),
   sessionId: newId(systemRandom),
   clientId: 'first-party',
   audience,
