@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts'
 import type { ClientCredential } from '../http/basic-auth.ts'
 import { basicAuth } from '../http/basic-auth.ts'
 import {
@@ -9,12 +10,16 @@ import {
 } from '../http/http-client.ts'
 import { FeedGapError, type FeedSource } from '../replica.ts'
 import { decodeFeedBinary, decodeFeedJson, type FeedPage, feedBinaryMediaType } from '../wire.ts'
+import { watchClock } from './clock-watch.ts'
 
 type Dependencies = {
   readonly http: HttpClient
   /** Where Cardea is reached, without a slash at the end. */
   readonly endpoint: string
   readonly client: ClientCredential
+  readonly clock: Pick<Clock, 'nowMs'>
+  /** Told when this machine's clock and the feed's begin to differ. */
+  readonly onClockDiffers: (error: Error) => void
 }
 
 /** Several million entries; one takes 20 to 30 bytes. */
@@ -39,7 +44,9 @@ const checkStatus = ({ status }: HttpAnswer): void => {
 }
 
 /** Asks Cardea's feed over HTTP, as a service client, in the binary form if the other side has it. */
-export const createHttpFeedSource = ({ http, endpoint, client }: Dependencies): FeedSource => {
+export const createHttpFeedSource = (deps: Dependencies): FeedSource => {
+  const { http, endpoint, client, clock } = deps
+  const lookAtClock = watchClock(clock, deps.onClockDiffers)
   const headers = {
     authorization: basicAuth(client),
     accept: `${feedBinaryMediaType}, application/json;q=0.5`,
@@ -47,8 +54,10 @@ export const createHttpFeedSource = ({ http, endpoint, client }: Dependencies): 
 
   const ask = async (path: string, signal: AbortSignal): Promise<FeedPage> => {
     const url = `${endpoint}${path}`
+    const askedAtMs = clock.nowMs()
     const answer = await http({ method: 'GET', url, headers, timeoutMs, maxBytes, signal })
     checkStatus(answer)
+    lookAtClock(answer.headers.get('date'), askedAtMs)
     return pageOf(answer)
   }
 

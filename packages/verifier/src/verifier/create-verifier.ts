@@ -25,7 +25,8 @@ const followRevocations = (
   onEvent: (event: ReplicaEvent) => void,
 ): FollowedRevocations | undefined => {
   if (client === undefined) return undefined
-  const source = createHttpFeedSource({ http, endpoint, client })
+  const onClockDiffers = (error: Error) => onEvent({ type: 'error', error })
+  const source = createHttpFeedSource({ http, endpoint, client, clock, onClockDiffers })
   return {
     replica: createReplica({ source, clock, fraction, onEvent }),
     introspect: createIntrospection({ http, endpoint, client, timeoutMs: introspectionTimeoutMs }),

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { Clock } from '../../src/clock.ts'
 import { createHttpFeedSource } from '../../src/feed/http-feed-source.ts'
 import { createHttpClient, RequestFailed } from '../../src/http/http-client.ts'
 import { FeedGapError } from '../../src/replica.ts'
@@ -35,7 +36,12 @@ const plain = (answer: FeedPage) => ({ ...answer, entries: Array.from(answer.ent
 
 const never = new AbortController().signal
 const http = createHttpClient({ fetch: globalThis.fetch, clock: systemClock })
-const sourceAt = (endpoint: string) => createHttpFeedSource({ http, endpoint, client })
+const sourceAt = (endpoint: string, clock: Pick<Clock, 'nowMs'> = systemClock) => {
+  const differences: string[] = []
+  const onClockDiffers = ({ message }: Error) => differences.push(message)
+  const source = createHttpFeedSource({ http, endpoint, client, clock, onClockDiffers })
+  return { ...source, differences }
+}
 
 /** All messages of an error and its causes. */
 const messagesOf = (error: unknown): string =>
@@ -129,6 +135,64 @@ describe('the feed over HTTP', () => {
     await expect.poll(() => server.requests.length).toBe(1)
     stop.abort(new Error('enough'))
     expect(await outcome).toBeInstanceOf(RequestFailed)
+  })
+})
+
+describe('the clocks', () => {
+  /** Asks with a clock that is off by so much. */
+  const withClock = async () => {
+    let offMs = 0
+    const server = await startJwksServer(binary)
+    const source = sourceAt(server.url, { nowMs: () => systemClock.nowMs() + offMs })
+    const askWith = async (ms: number) => {
+      offMs = ms
+      await source.changes('1', 0, never)
+    }
+    return { askWith, differences: source.differences }
+  }
+
+  test.each([
+    ['behind', -600_000, /^the clock is (599|600|601) s behind that of the feed$/],
+    ['ahead', 600_000, /^the clock is (599|600|601) s ahead of that of the feed$/],
+  ])(
+    'one that is ten minutes %s is told once, and again after it was right',
+    async (_what, ms, message) => {
+      const { askWith, differences } = await withClock()
+      await askWith(0)
+      await askWith(ms / 30)
+      expect(differences).toEqual([])
+      await askWith(ms)
+      await askWith(ms)
+      expect(differences).toEqual([expect.stringMatching(message)])
+      await askWith(0)
+      await askWith(ms)
+      expect(differences.length).toBe(2)
+    },
+  )
+
+  test('are not compared by an answer without a date, or with one that is none', async () => {
+    for (const date of ['', 'yesterday']) {
+      const server = await startServer((_request, response) => {
+        response.sendDate = false
+        if (date !== '') response.setHeader('date', date)
+        response.setHeader('content-type', feedBinaryMediaType).end(binary.body)
+      })
+      const source = sourceAt(server.url, { nowMs: () => 0 })
+      await source.snapshot(never)
+      expect(source.differences).toEqual([])
+    }
+  })
+
+  test('are not said to differ because an answer took its time', async () => {
+    let nowMs = systemClock.nowMs()
+    const server = await startServer((_request, response) => {
+      response.writeHead(200, { 'content-type': feedBinaryMediaType })
+      nowMs += 60_000
+      response.end(binary.body)
+    })
+    const source = sourceAt(server.url, { nowMs: () => nowMs })
+    await source.snapshot(never)
+    expect(source.differences).toEqual([])
   })
 })
 

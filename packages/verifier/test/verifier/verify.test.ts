@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, expect, test, vi } from 'vitest'
 import { type StalePolicy, VerifierError, type VerifierState } from '../../src/index.ts'
+import { systemClock } from '../../src/system-clock.ts'
 import { malleated, newId, newKey } from '../tokens/signed-tokens.ts'
 import { client, entryOf, startToyCardea, startVerifier, tokenOf, verdict } from './toy-cardea.ts'
 
@@ -172,6 +173,16 @@ describe('revocation', () => {
     expect(await verdict(verifier, first.token)).toBe('token_revoked')
     expect(verifier.stats().snapshotEntries).toBe(3)
   })
+})
+
+test('a clock that is not that of the issuer is told as an error', async () => {
+  const cardea = await startToyCardea()
+  const slow = { ...systemClock, nowMs: () => systemClock.nowMs() - 600_000 }
+  const { verifier } = startVerifier(cardea, { clock: slow })
+  const errors: unknown[] = []
+  verifier.on('error', (error) => errors.push(error))
+  await verifier.ready()
+  expect(errors).toEqual([expect.objectContaining({ name: 'ClockDiffers' })])
 })
 
 describe('before it is ready', () => {
