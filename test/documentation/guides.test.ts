@@ -54,6 +54,14 @@ const revoke = (body: Record<string, unknown>) =>
 describe('the guide to verifying tokens', () => {
   const page = 'docs/guides/verify-tokens.md'
 
+  test('shows the ten lines of the verifier as its own page does, where they are compiled and run', () => {
+    const shown = snippet(page, 'ts').replace(
+      /https:\/\/(auth|shop)\.example\.com/g,
+      'http://127.0.0.1:8088',
+    )
+    expect(shown).toBe(snippet('packages/verifier/README.md', 'ts'))
+  })
+
   /** In a process of its own, which knows the issuer and nothing else. */
   const verifyElsewhere = async (token: string) => {
     const source = snippet(page, 'js')
