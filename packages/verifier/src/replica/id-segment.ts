@@ -16,15 +16,15 @@ export const epochSlotWords = 7
 const twoTo32 = 0x1_0000_0000
 
 /**
- * At three quarters full it grows by half, so that it is never less than half full: 40 bytes for
- * each id of 16 at most. Linear probing stays short at that load, and its neighbouring slots share
- * cache lines.
+ * At three quarters full it grows by a fifth, so that growing leaves it five eighths full: each id
+ * of 16 bytes takes 32 at most, with an epoch 45. Linear probing stays short at that load, and its
+ * neighbouring slots share cache lines.
  */
 const fullestLoad = 0.75
-const growth = 1.5
+const growth = 1.2
 /** Emptier than this it is rebuilt for what is left. */
 const emptiestLoad = 0.3
-const loadAfterShrinking = 0.6
+const loadAfterShrinking = 0.65
 const smallestCapacity = 8
 
 /** The lower bits of a hash choose the slot; the upper ones have chosen the segment. */
