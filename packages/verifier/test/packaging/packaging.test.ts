@@ -65,7 +65,7 @@ describe('the tarball', () => {
   })
 })
 
-/** Every Node there is on this machine: the one that runs the tests, and those on the path. */
+/** The Node that runs the tests and those on the path, such as the machine's own: one path for each version. */
 const findNodes = async (): Promise<string[][]> => {
   const { stdout } = await run('sh', ['-c', 'which -a node'])
   const paths = [process.execPath, ...stdout.trim().split('\n')]
@@ -111,8 +111,10 @@ describe.each(nodes)('installed, under Node %s', (_version, node = '') => {
   )
 })
 
-test('the range of Node versions is the one that was tried', () => {
+test('of the Node versions that are promised, the one that runs the tests was tried, and those on the path', () => {
   expect(manifest.engines.node).toBe('^20.19.0 || >=22.12.0')
+  expect(['v20.19.0', 'v22.12.0', 'v23.0.0', 'v24.0.0'].filter(isSupported)).toHaveLength(4)
+  expect(['v18.20.8', 'v20.18.3', 'v21.7.3', 'v22.11.0'].filter(isSupported)).toEqual([])
   expect(nodes.map(([, path]) => path)).toContain(process.execPath)
 })
 
