@@ -13,6 +13,7 @@ import type { CheckBearer } from '../revocation/index.ts'
 import type { CheckCookieSession } from '../sessions/index.ts'
 import type { mintAccessToken } from '../tokens/index.ts'
 import type { Core } from './core.ts'
+import { onceReadyToSign } from './once-ready-to-sign.ts'
 
 export type ForwardAuthParts = {
   readonly checkBearer: CheckBearer
@@ -30,7 +31,6 @@ export const composeForwardAuth = (
   const { clock, random } = machine
   const [firstAudience = config.issuer, ...others] = config.audiences
   const returns = returnTokens(ring.derive(keyLabels.returnAddress), clock)
-  const { readyToSign } = keys
   return [
     forwardAuthRoutes({
       check: checkAccess({
@@ -38,7 +38,7 @@ export const composeForwardAuth = (
         checkBearer,
         checkCookieSession,
         demandPostgres,
-        mintForUpstream: mintForUpstream({ mint, readyToSign }),
+        mintForUpstream: onceReadyToSign(keys, mintForUpstream(mint)),
       }),
       returns,
       isTrustedPeer: trustedPeers(config.trustedProxies),

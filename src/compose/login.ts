@@ -14,6 +14,7 @@ import {
 import { openSession, type supersedeSessions } from '../sessions/index.ts'
 import type { composeCookieSessions } from './cookie-sessions.ts'
 import type { Core } from './core.ts'
+import { onceReadyToSign } from './once-ready-to-sign.ts'
 import type { composeSealed } from './sealed.ts'
 
 export type LoginParts = {
@@ -59,12 +60,11 @@ export const composeLogin = (core: Core, { cookies, sealed, issue, supersede }: 
   })
   const signIn = logIn({ ...acts, supersede, open: sealed.openOnlySealable(open) })
   const { issueCookie, issueRenewed } = cookies
+  const signInForTokens = onceReadyToSign(keys, signIn)
   const signInParts = {
-    logIn: async (input: LogInInput) => {
-      // A session that is kept by a cookie needs no key to sign with.
-      if (input.kind !== 'cookie') await keys.readyToSign()
-      return signIn(input)
-    },
+    // A session that is kept by a cookie needs no key to sign with.
+    logIn: (input: LogInInput) =>
+      input.kind === 'cookie' ? signIn(input) : signInForTokens(input),
     issueCookie,
   }
   const stepUpParts = { reauthenticate: reauthenticate({ ...acts, issueRenewed, idleSeconds }) }

@@ -1,5 +1,4 @@
 import type { Log } from '../http/log.ts'
-import { keyLabels } from '../keys/index.ts'
 import { firstParty } from '../login/index.ts'
 import {
   authenticateServiceClient,
@@ -13,9 +12,10 @@ import {
   tokenRoutes,
 } from '../oauth/index.ts'
 import type { CheckBearer } from '../revocation/index.ts'
-import { handleCodec, type refreshSession } from '../sessions/index.ts'
+import type { HandleCodec, refreshSession } from '../sessions/index.ts'
 import type { MintAccessToken } from '../tokens/index.ts'
 import type { Core } from './core.ts'
+import { onceReadyToSign } from './once-ready-to-sign.ts'
 
 export type OauthParts = {
   readonly log: Log
@@ -24,11 +24,15 @@ export type OauthParts = {
   readonly check: CheckBearer
   /** Ready to sign before it consumes anything. */
   readonly refresh: ReturnType<typeof refreshSession>
+  /** Of refresh tokens and of session cookies. */
+  readonly codec: HandleCodec
+  readonly cookieCodec: HandleCodec
 }
 
 /** Who a service client is, and the routes that speak OAuth. */
-export const composeOauth = (core: Core, { log, mint, check, refresh }: OauthParts) => {
-  const { config, machine, ring, stores, keys, reference, inTransaction } = core
+export const composeOauth = (core: Core, parts: OauthParts) => {
+  const { log, mint, check, refresh, codec, cookieCodec } = parts
+  const { config, machine, stores, keys, reference, inTransaction } = core
   const { clock } = machine
   const { issuer } = config
   const clients = core.serviceClients.store
@@ -44,8 +48,8 @@ export const composeOauth = (core: Core, { log, mint, check, refresh }: OauthPar
     inTransaction,
     sessions: stores.sessions,
     check,
-    codec: handleCodec(ring.derive(keyLabels.refreshHandle)),
-    cookieCodec: handleCodec(ring.derive(keyLabels.sessionHandle)),
+    codec,
+    cookieCodec,
   })
   return {
     authenticateService,
@@ -56,10 +60,7 @@ export const composeOauth = (core: Core, { log, mint, check, refresh }: OauthPar
         ...edge,
         reference,
         log,
-        grantToClient: async (input) => {
-          await keys.readyToSign()
-          return grantToClient(input)
-        },
+        grantToClient: onceReadyToSign(keys, grantToClient),
         grantToHolder: grantRefreshToken({ refresh }),
       }),
       revokeRoutes({ ...edge, revoke }),

@@ -3,7 +3,7 @@ import { adminClientRoutes, adminRoutes } from '../admin/index.ts'
 import { healthRoutes } from '../health/index.ts'
 import type { Caller } from '../http/access.ts'
 import type { Log } from '../http/log.ts'
-import { keyLabels, type SigningKeys } from '../keys/index.ts'
+import { keyLabels } from '../keys/index.ts'
 import { revocationRoutes } from '../revocation/index.ts'
 import {
   adminScope,
@@ -27,6 +27,7 @@ import type { Core } from './core.ts'
 import { composeForwardAuth } from './forward-auth.ts'
 import { composeLogin } from './login.ts'
 import { composeOauth } from './oauth.ts'
+import { onceReadyToSign } from './once-ready-to-sign.ts'
 import { composeSealed } from './sealed.ts'
 
 const callerFrom = (claims: AccessTokenClaims): Caller => ({
@@ -37,14 +38,6 @@ const callerFrom = (claims: AccessTokenClaims): Caller => ({
   scopes: claims.scope.split(' '),
   audience: typeof claims.aud === 'string' ? [claims.aud] : claims.aud,
 })
-
-/** A refusal after a refresh token was consumed would end in a retry that looks like theft: whether there is a key to sign with comes first. */
-const onceReadyToSign =
-  <Input, Output>({ readyToSign }: SigningKeys, act: (input: Input) => Promise<Output>) =>
-  async (input: Input): Promise<Output> => {
-    await readyToSign()
-    return act(input)
-  }
 
 const healthOf = ({ database, redis, revocations }: Core) =>
   healthRoutes({
@@ -69,23 +62,20 @@ export const composeService = async (core: Core, log: Log) => {
   const codec = handleCodec(ring.derive(keyLabels.refreshHandle))
   const mint = mintAccessToken({ ...config, ...machine, signer: keys.signer })
   const { sessions, accounts, audit } = stores
-  const checkToken = anyBearerCheck(core)
-  const checkBearer = personBearerCheck(checkToken)
+  const check = anyBearerCheck(core)
+  const checkBearer = personBearerCheck(check)
   const authenticate = async (token: string) => callerFrom(await checkBearer(token))
   const acts = { clock, random, codec, mint, sessions, accounts, inTransaction }
   const sealed = composeSealed(ring, ({ facts, secret }) => issueTokens(acts, facts, secret))
-  const refresh = refreshSession({
-    ...acts,
-    graceSeconds: config.refreshGraceSeconds,
-    idleSeconds: config.sessionIdleSeconds,
-  })
-  const readyRefresh = onceReadyToSign(keys, refresh)
-  const oauth = composeOauth(core, { log, mint, check: checkToken, refresh: readyRefresh })
+  const { refreshGraceSeconds: graceSeconds, sessionIdleSeconds: idleSeconds } = config
+  const refresh = onceReadyToSign(keys, refreshSession({ ...acts, graceSeconds, idleSeconds }))
+  const cookieCodec = cookies.codec
+  const oauth = composeOauth(core, { log, mint, check, refresh, codec, cookieCodec })
   const login = composeLogin(core, {
     cookies,
     sealed,
     issue: (facts, secret) => issueTokens(acts, facts, secret),
-    supersede: supersedeSessions({ clock, sessionCodec: cookies.codec, refreshCodec: codec }),
+    supersede: supersedeSessions({ clock, sessionCodec: cookieCodec, refreshCodec: codec }),
   })
   return {
     authenticate,
@@ -98,7 +88,7 @@ export const composeService = async (core: Core, log: Log) => {
       revocationRoutes(core.revocations),
       ...oauth.routes,
       ...login.routes,
-      refreshRoutes({ refresh: readyRefresh, reference, log, answerSealed: sealed.answer }),
+      refreshRoutes({ refresh, reference, log, answerSealed: sealed.answer }),
       logoutRoutes({
         endPresented: endPresentedSession(acts),
         endPresentedCookie: cookies.logOut,

@@ -5,7 +5,7 @@ import type { CheckCookieSession, CookieSession } from '../sessions/index.ts'
 import type { AccessTokenClaims } from '../tokens/index.ts'
 import { decide, type Identity, type Rules } from './decide.ts'
 import { forwardAuthErrors } from './errors.ts'
-import { maySeeUpstream, type mintForUpstream } from './upstream-token.ts'
+import { maySeeUpstream } from './upstream-token.ts'
 
 export type CheckAccessDeps = {
   readonly clock: Pick<Clock, 'nowMs'>
@@ -13,7 +13,8 @@ export type CheckAccessDeps = {
   readonly checkCookieSession: CheckCookieSession
   /** Throws `store_unavailable` while Postgres is known to be away. */
   readonly demandPostgres: () => void
-  readonly mintForUpstream: ReturnType<typeof mintForUpstream>
+  /** Throws `signing_keys_unavailable` before anything is signed. */
+  readonly mintForUpstream: (session: CookieSession, audience: string) => Promise<string>
 }
 
 /** What a request presents: an `Authorization` header of whatever kind, else a session cookie, else nothing. */

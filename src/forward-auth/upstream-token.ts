@@ -5,21 +5,13 @@ import type { AccessTokenClaims, MintedToken, TokenSubject } from '../tokens/ind
 /** The scope that every person's token has: nothing that opens operator routes, whatever the roles. */
 const plainScope = scopeAtSignIn([], '', '')
 
-export type UpstreamTokenDeps = {
-  readonly mint: (subject: TokenSubject) => MintedToken
-  /** Awaited before anything is signed; throws `signing_keys_unavailable`. */
-  readonly readyToSign: () => Promise<void>
-}
-
 /**
  * A fresh access token of a cookie session for the service behind the proxy. It never carries the scope `admin`: that service holds it,
  * and could operate Cardea with it in the person's name.
- * @throws signing_keys_unavailable
  */
 export const mintForUpstream =
-  ({ mint, readyToSign }: UpstreamTokenDeps) =>
-  async (session: CookieSession, audience: string): Promise<string> => {
-    await readyToSign()
+  (mint: (subject: TokenSubject) => MintedToken) =>
+  (session: CookieSession, audience: string): string => {
     const { accountId: subjectId, sessionId, clientId, roles, authenticatedAtMs } = session
     const { amr, acr, epochs } = session
     const person = { subjectId, sessionId, clientId, roles, authenticatedAtMs, amr, acr, epochs }

@@ -10,7 +10,7 @@ import {
   serviceHome,
 } from '../support/child-service.ts'
 import { type Client, httpClient } from '../support/client.ts'
-import { holdSessions } from '../support/hold-sessions.ts'
+import { holdSessions } from '../support/hold-rows.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { sqlAs } from '../support/sql.ts'
 
