@@ -3,7 +3,7 @@ import { argon2PasswordHasher, loadArgon2 } from '../src/accounts/index.ts'
 import { keyLabels, secretRing } from '../src/keys/index.ts'
 import { idFromBytes } from '../src/lib/id.ts'
 import { systemRandom } from '../src/lib/random.ts'
-import { handleCodec } from '../src/sessions/index.ts'
+import { type HandleCodec, handleCodec, type SessionKind } from '../src/sessions/index.ts'
 import { type BenchDatabase, benchSecret } from './database.ts'
 
 /**
@@ -44,11 +44,11 @@ export const makeOperator = async (database: BenchDatabase, account: number): Pr
 
 const addSessionsText = `
   INSERT INTO sessions (id, account_id, kind, delivery, secret_digest, client_id, audience, scope, amr, acr, global_epoch,
-    account_epoch, user_agent, address, authenticated_at, absolute_expires_at, last_used_at, idle_expires_at)
-  SELECT decode(md5('session ' || n), 'hex'), decode(md5('account ' || n % $2::integer), 'hex'), 'token', 'cookie',
+    account_epoch, user_agent, address, authenticated_at, created_at, absolute_expires_at, last_used_at, idle_expires_at)
+  SELECT decode(md5('session ' || n), 'hex'), decode(md5('account ' || n % $2::integer), 'hex'), $3, 'cookie',
     sha256(sha256(convert_to('secret ' || n, 'UTF8'))), 'first-party', 'http://127.0.0.1:8088', 'account', '{pwd}', 'aal1',
     i.global_epoch, 0, 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', '127.0.0.1',
-    now(), now() + interval '30 days', now(), now() + interval '14 days'
+    now(), now(), now() + interval '30 days', now(), now() + interval '14 days'
   FROM generate_series(0, $1::integer - 1) n, instance i`
 
 /** Sessions 0 to `count - 1`, over as many accounts as there are already. */
@@ -56,8 +56,9 @@ export const addSessions = async (
   database: BenchDatabase,
   count: number,
   accounts: number,
+  kind: SessionKind = 'token',
 ): Promise<void> => {
-  await database.ask(addSessionsText, [count, accounts])
+  await database.ask(addSessionsText, [count, accounts, kind])
   // What autovacuum would do a minute later, in the middle of a measurement.
   await database.ask('VACUUM (ANALYZE) sessions')
   await database.ask('VACUUM (ANALYZE) accounts')
@@ -71,12 +72,19 @@ export const bareSession = (session: number) => ({
   generation: 0,
 })
 
-const codec = handleCodec(secretRing([benchSecret]).derive(keyLabels.refreshHandle))
+const ring = secretRing([benchSecret])
+
+const firstOf =
+  ({ write }: HandleCodec) =>
+  (session: number): string =>
+    write({
+      sessionId: idFromBytes(bareSession(session).id),
+      generation: 0,
+      secret: sha256(`secret ${session}`),
+    })
 
 /** The handle of a session that was never refreshed. */
-export const firstHandle = (session: number): string =>
-  codec.write({
-    sessionId: idFromBytes(bareSession(session).id),
-    generation: 0,
-    secret: sha256(`secret ${session}`),
-  })
+export const firstHandle = firstOf(handleCodec(ring.derive(keyLabels.refreshHandle)))
+
+/** The cookie of a session that was never renewed. */
+export const firstCookie = firstOf(handleCodec(ring.derive(keyLabels.sessionHandle)))

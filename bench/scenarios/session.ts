@@ -4,7 +4,7 @@ import type { PeerSessionCalls } from '../children/peer-session.ts'
 import type { BenchDatabase } from '../database.ts'
 import { cookiesFromLogin, lookUps } from '../looking-up.ts'
 import { detailOf, type Measured, measure } from '../measured.ts'
-import { addAccounts, emailOf, hashOfPassword, password } from '../people.ts'
+import { addAccounts, addSessions, firstCookie } from '../people.ts'
 import { range } from '../refreshing.ts'
 import { alternate, type Side } from '../rounds.ts'
 import { comparison, type Findings, figure, p99Ms, perSecond } from '../row.ts'
@@ -13,7 +13,10 @@ import type { Scenario } from '../scenario.ts'
 import type { Stage } from '../stage.ts'
 
 const atOnce = 16
-const sessions = 100
+/** All of them are remembered by a process (docs/decisions/0024). */
+const few = 100
+/** In turn: more than are remembered, of handles as of copies, so that none is when it comes again. */
+const many = 6_000
 
 type Sides = { readonly ours: Sample[]; readonly limit: Sample[] }
 
@@ -38,36 +41,41 @@ const storesAskedUntilNow = async (redis: Redis, database: BenchDatabase) => {
 
 const prepare = async (stage: Stage, redisUrl: string) => {
   const database = await stage.database('session')
-  await addAccounts(database, sessions, await hashOfPassword())
+  await addAccounts(database, many, 'never verified here')
+  await addSessions(database, many, many, 'cookie')
   const server = await stage.server(database, { REDIS_URL: redisUrl })
-  const bodies = range(0, sessions).map((account) =>
-    JSON.stringify({ email: emailOf(account), password, session: 'cookie' }),
-  )
-  const cookies = await cookiesFromLogin(server.address, '__Host-cardea-session', bodies)
+  const cookies = range(0, many).map((session) => `__Host-cardea-session=${firstCookie(session)}`)
   const peer = async (slides: boolean) => {
     const { call, end } = stage.child<PeerSessionCalls>('peer-session')
     const address = await call('start', { redisUrl, slides })
-    const nobody = Array<string>(sessions).fill('{}')
+    const nobody = Array<string>(many).fill('{}')
     const peerCookies = await cookiesFromLogin(address, 'sessionId', nobody)
-    const side: Side = async (seconds) =>
-      await lookUps('/session', peerCookies)(address, atOnce, { seconds })
+    const side =
+      (sessions: number): Side =>
+      async (seconds) =>
+        await lookUps('/session', peerCookies.slice(0, sessions))(address, atOnce, { seconds })
     return { side, end }
   }
   const ours =
-    (path: string) =>
+    (path: string, sessions = few) =>
     async (seconds: number): Promise<Measured> =>
       await measure(stage, [server], () =>
-        lookUps(path, cookies)(server.address, atOnce, { seconds }),
+        lookUps(path, cookies.slice(0, sessions))(server.address, atOnce, { seconds }),
       )
-  return { database, server, ours, sliding: await peer(true), fixed: await peer(false) }
+  return { database, server, cookies, ours, sliding: await peer(true), fixed: await peer(false) }
 }
 
 const contest = async (stage: Stage, redisUrl: string, redis: Redis): Promise<Findings> => {
-  const { database, server, ours, sliding, fixed } = await prepare(stage, redisUrl)
+  const { database, server, cookies, ours, sliding, fixed } = await prepare(stage, redisUrl)
   const { seconds } = stage
-  const session = await alternate({ ours: ours('/session'), limit: sliding.side }, seconds)
-  const forwardAuth = await alternate({ ours: ours('/forward-auth'), limit: sliding.side }, seconds)
-  const leanest = await alternate({ ours: ours('/session'), limit: fixed.side }, seconds)
+  const against = (limit: Side, path: string, sessions = few) =>
+    alternate({ ours: ours(path, sessions), limit }, seconds)
+  const session = await against(sliding.side(few), '/session')
+  const forwardAuth = await against(sliding.side(few), '/forward-auth')
+  // Each once before: a first look-up reads Postgres and writes the copy.
+  await lookUps('/session', cookies)(server.address, atOnce, { count: many })
+  const notRemembered = await against(sliding.side(many), '/session', many)
+  const leanest = await against(fixed.side(few), '/session')
   const before = await storesAskedUntilNow(redis, database)
   const counted = await ours('/session')(seconds)
   const after = await storesAskedUntilNow(redis, database)
@@ -77,6 +85,7 @@ const contest = async (stage: Stage, redisUrl: string, redis: Redis): Promise<Fi
     rows: [
       ...rowsOf('GET /session', session),
       ...rowsOf('GET /forward-auth', forwardAuth),
+      ...rowsOf('GET /session, 6,000 sessions', notRemembered),
       comparison(
         { what: 'GET /session / the same without sliding expiry', unit: '/s' },
         perSecond,
@@ -95,6 +104,8 @@ const contest = async (stage: Stage, redisUrl: string, redis: Redis): Promise<Fi
       detailOf(`GET /session, ${atOnce} at once`, session.ours),
       detailOf(`GET /forward-auth, ${atOnce} at once`, forwardAuth.ours),
       detailOf(`@fastify/session, ${atOnce} at once`, session.limit),
+      detailOf(`GET /session, 6,000 sessions, ${atOnce} at once`, notRemembered.ours),
+      detailOf(`@fastify/session, 6,000 sessions, ${atOnce} at once`, notRemembered.limit),
       detailOf('the same without sliding expiry', leanest.limit),
     ],
   }
