@@ -1,4 +1,5 @@
 import type { Signing, SigningCalls } from '../children/signing.ts'
+import { detailOf } from '../measured.ts'
 import { alternate, type Side } from '../rounds.ts'
 import { comparison, perSecond } from '../row.ts'
 import type { Scenario } from '../scenario.ts'
@@ -11,7 +12,7 @@ export const sign: Scenario = {
     const by =
       (how: Signing): Side =>
       async (seconds) =>
-        await child.call('run', { how, extent: { seconds } })
+        await child.call('run', { how, seconds })
     // One core and nothing to wait for: short rounds are steady enough.
     const seconds = stage.seconds / 4
     const bare = await alternate({ ours: by('mint'), limit: by('node:crypto') }, seconds)
@@ -26,7 +27,13 @@ export const sign: Scenario = {
         ),
         comparison({ what: 'access token / jose SignJWT', unit: '/s' }, perSecond, jose),
       ],
-      details: [],
+      details: [
+        // Of both comparisons, so that each stands beside rounds of its own minute.
+        detailOf('access token, beside node:crypto', bare.ours),
+        detailOf('node:crypto signature alone', bare.limit),
+        detailOf('access token, beside jose', jose.ours),
+        detailOf('jose SignJWT', jose.limit),
+      ],
     }
   },
 }

@@ -12,7 +12,7 @@ import { accessTokens, idsOf } from '../tokens.ts'
 
 const sizes = [
   { replicas: 1, processes: 1, revocations: 100 },
-  { replicas: 10, processes: 5, revocations: 200 },
+  { replicas: 10, processes: 10, revocations: 1_000 },
   { replicas: 50, processes: 5, revocations: 50 },
 ] as const
 
