@@ -21,7 +21,7 @@ export const loginErrors = defineErrors({
   },
 })
 
-export type Refusal = {
+type LimitRefusal = {
   readonly limit: LimitName
   readonly firstInWindow: boolean
   readonly retryAfterSeconds: number
@@ -33,7 +33,7 @@ export class TooManyAttempts extends AppError {
   /** A flood is refused thousands of times; only the first refusal of a window is worth an audit entry. */
   readonly firstInWindow: boolean
 
-  constructor({ limit, firstInWindow, retryAfterSeconds }: Refusal) {
+  constructor({ limit, firstInWindow, retryAfterSeconds }: LimitRefusal) {
     super('too_many_attempts', loginErrors.definitions.too_many_attempts, { retryAfterSeconds })
     this.limit = limit
     this.firstInWindow = firstInWindow

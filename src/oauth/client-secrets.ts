@@ -42,9 +42,9 @@ const lockClient = async (
   { clients }: ServiceClientStores,
   clientId: string,
 ): Promise<ServiceClient> => {
-  const client = await clients.lock(clientId)
-  if (!client) throw oauthErrors.error('client_not_found')
-  return client
+  const locked = await clients.lock(clientId)
+  if (!locked) throw oauthErrors.error('client_not_found')
+  return locked
 }
 
 const record = (
