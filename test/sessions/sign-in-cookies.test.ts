@@ -4,6 +4,7 @@ import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, type TestAccount, testPassword } from '../support/cardea.ts'
 import type { Answer } from '../support/client.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { formBrowser } from '../support/form-browser.ts'
 import { codecOf, handleFields } from '../support/handles.ts'
 import { type RunSql, sqlAs } from '../support/sql.ts'
 
@@ -11,6 +12,8 @@ const mostSessions = 4
 const sessionCookie = '__Host-cardea-session'
 const refreshCookie = '__Host-cardea-refresh'
 const sealedCookie = '__Host-cardea-sealed'
+const deviceCookie = '__Host-cardea-device'
+const formCookie = '__Host-cardea-form'
 
 let clock: FakeClock
 let cardea: Cardea
@@ -35,7 +38,7 @@ const browser = () => {
     for (const line of headers.getSetCookie()) {
       const [name = '', value = ''] = line.split(';')[0]?.split('=') ?? []
       if (line.includes('Max-Age=0')) cookies.delete(name)
-      else if (name !== '__Host-cardea-device') cookies.set(name, value)
+      else if (name !== deviceCookie) cookies.set(name, value)
     }
   }
   const header = () => [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
@@ -268,4 +271,31 @@ describe('a sign-in that leaves the cookies of the browser alone', () => {
     ])
     expect(await opens(old)).toBe(true)
   })
+})
+
+test('R61: no answer sets a cookie that goes along from pages of other sites, nor takes one away as such', async () => {
+  const account = await cardea.createAccount()
+  const { email, password } = account
+  const answers: { readonly headers: Headers }[] = []
+  for (const session of kinds) {
+    const { handle, someone } = await signedIn(session, account)
+    answers.push(await someone.logIn(account, session))
+    if (session === 'cookie') {
+      const again = { session: handle, body: { password } }
+      answers.push(await cardea.client.post('/session/reauthenticate', again))
+    } else {
+      answers.push(await cardea.client.refresh(handle), await cardea.client.refresh('x'))
+    }
+    const cookie = [...someone.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+    answers.push(await cardea.client.post('/logout', { headers: { cookie } }))
+  }
+  const form = formBrowser(cardea.client.address)
+  const opened = await form.open('/login')
+  answers.push(opened, await form.submit(opened.page(), { email, password }))
+  const lines = answers.flatMap(({ headers }) => headers.getSetCookie())
+  expect(new Set(lines.map((line) => line.split('=')[0]))).toEqual(
+    new Set([sessionCookie, refreshCookie, sealedCookie, deviceCookie, formCookie]),
+  )
+  const policies = lines.map((line) => line.match(/; SameSite=(\w+)/)?.[1])
+  expect(new Set(policies)).toEqual(new Set(['Strict', 'Lax']))
 })
