@@ -16,7 +16,8 @@ const send = async (request: FastifyRequest, reply: FastifyReply, page: SharedPa
   const isBinary = wantsBinary(request)
   const body = await (isBinary ? page.binary() : page.json())
   return reply
-    .header('vary', 'accept')
+    // Takes the place of the `Vary: Origin` that every answer has.
+    .header('vary', 'Origin, Accept')
     .type(isBinary ? feedBinaryMediaType : 'application/json; charset=utf-8')
     .send(body)
 }
