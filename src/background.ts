@@ -1,5 +1,6 @@
 import type { Core } from './compose/core.ts'
 import { rereadEveryMs } from './keys/index.ts'
+import { fractionOf } from './lib/random.ts'
 import { type Repeating, type RepeatOptions, repeat } from './lib/repeat.ts'
 import { followRevocations, postgresRevocationPurge } from './revocation/index.ts'
 
@@ -73,7 +74,7 @@ export const startBackground = (
     repeat({
       ...job,
       onError: (error) => report(error, `${what} failed`),
-      fraction: () => random(1).readUInt8() / 256,
+      fraction: fractionOf(random),
     })
   const follow = follower(core)
   const writeUses = usesWriter(core)

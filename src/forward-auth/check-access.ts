@@ -1,4 +1,4 @@
-import { AppError } from '../lib/app-error.ts'
+import { unlessUnauthorized } from '../lib/app-error.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { CheckBearer } from '../revocation/index.ts'
 import type { CheckCookieSession, CookieSession } from '../sessions/index.ts'
@@ -51,17 +51,12 @@ const identityOf = (proof: Proof): Identity =>
         authenticatedAtMs: proof.claims.auth_time * 1000,
       }
 
-/** Undefined for a token that is not good; being unable to know is still thrown. */
 const checkToken = async (
   { checkBearer }: CheckAccessDeps,
   token: string,
 ): Promise<Proof | undefined> => {
-  try {
-    return { kind: 'bearer', claims: await checkBearer(token), token }
-  } catch (error) {
-    if (error instanceof AppError && error.status === 401) return undefined
-    throw error
-  }
+  const claims = await unlessUnauthorized(checkBearer(token))
+  return claims && { kind: 'bearer', claims, token }
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { AppError } from '../lib/app-error.ts'
+import { AppError, unlessUnauthorized } from '../lib/app-error.ts'
 import { httpErrors } from './errors.ts'
 import { type AuthenticateService, demandService } from './service-credentials.ts'
 
@@ -158,8 +158,5 @@ export const tryCaller = async (
 ): Promise<Caller | undefined> => {
   const token = bearerTokenIn(request.headers.authorization ?? '')
   if (token === undefined) return undefined
-  return authenticate(token).catch((error: unknown) => {
-    if (error instanceof AppError && error.status === 401) return undefined
-    throw error
-  })
+  return unlessUnauthorized(authenticate(token))
 }

@@ -38,6 +38,13 @@ export class AppError extends Error {
   }
 }
 
+/** What was promised, or nothing when it was refused with a 401. Being unable to know (503) is still thrown. */
+export const unlessUnauthorized = <T>(promised: Promise<T>): Promise<T | undefined> =>
+  promised.catch((error: unknown) => {
+    if (error instanceof AppError && error.status === 401) return undefined
+    throw error
+  })
+
 export type ErrorCatalogue<Code extends string> = {
   readonly definitions: Readonly<Record<Code, ErrorDefinition>>
   /** Makes the error; the caller throws it, so that the compiler sees the end of the path. */

@@ -3,6 +3,12 @@ import { randomFillSync } from 'node:crypto'
 /** A source of unpredictable bytes. Handed in, so that a test can replay a run; the product has one, the CSPRNG. */
 export type Random = (byteCount: number) => Buffer
 
+/** A number from 0 up to 1, in steps of 1/256: enough to keep instances out of step. */
+export const fractionOf =
+  (random: Random): (() => number) =>
+  () =>
+    random(1).readUInt8() / 256
+
 /** A call of the CSPRNG costs some microseconds whatever its size, so small requests share one. */
 const poolBytes = 4096
 

@@ -1,4 +1,4 @@
-import { AppError } from '../lib/app-error.ts'
+import { unlessUnauthorized } from '../lib/app-error.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { AccessTokenClaims } from '../tokens/index.ts'
 
@@ -25,13 +25,8 @@ const inactive: Introspection = { active: false }
 export const introspectToken =
   ({ clock, check }: IntrospectTokenDeps) =>
   async (token: string): Promise<Introspection> => {
-    try {
-      const claims = await check(token)
-      // The check bears with clocks that are off by some seconds; here the answer is of this moment, and an `exp` in the past would
-      // contradict it.
-      return claims.exp * 1000 > clock.nowMs() ? { active: true, claims } : inactive
-    } catch (error) {
-      if (error instanceof AppError && error.status === 401) return inactive
-      throw error
-    }
+    const claims = await unlessUnauthorized(check(token))
+    // The check bears with clocks that are off by some seconds; here the answer is of this moment, and an `exp` in the past would
+    // contradict it.
+    return claims && claims.exp * 1000 > clock.nowMs() ? { active: true, claims } : inactive
   }

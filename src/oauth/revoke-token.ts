@@ -1,5 +1,5 @@
 import { type Actor, actorText, type RequestFacts } from '../audit/index.ts'
-import { AppError } from '../lib/app-error.ts'
+import { unlessUnauthorized } from '../lib/app-error.ts'
 import type { Clock } from '../lib/clock.ts'
 import {
   endSession,
@@ -55,18 +55,6 @@ const revokeRefreshToken = async (
   )
 }
 
-const checked = async (
-  { check }: RevokeTokenDeps,
-  token: string,
-): Promise<AccessTokenClaims | undefined> => {
-  try {
-    return await check(token)
-  } catch (error) {
-    if (error instanceof AppError && error.status === 401) return undefined
-    throw error
-  }
-}
-
 const revokeAccessToken = async (
   { inTransaction }: RevokeTokenDeps,
   claims: AccessTokenClaims,
@@ -104,7 +92,7 @@ export const revokeToken =
     const handle = deps.codec.read(input.token)
     if (handle) return revokeRefreshToken(deps, handle, input)
     if (deps.cookieCodec.read(input.token)) throw oauthErrors.error('unsupported_token_type')
-    const claims = await checked(deps, input.token)
+    const claims = await unlessUnauthorized(deps.check(input.token))
     if (!claims) return
     demandOwner(claims.client_id, input.clientId)
     await revokeAccessToken(deps, claims, input)

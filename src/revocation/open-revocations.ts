@@ -1,7 +1,7 @@
 import type { Replica } from '../../packages/verifier/src/replica.ts'
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { Random } from '../lib/random.ts'
+import { fractionOf, type Random } from '../lib/random.ts'
 import { ownReplica } from './own-replica.ts'
 import { type RevocationFeed, revocationFeed } from './revocation-feed.ts'
 import type { ReadLog } from './revocation-log.ts'
@@ -46,7 +46,7 @@ export const openRevocations = (deps: OpenRevocationsDeps): Revocations => {
   const log = watchedLog(deps.log)
   const wakeUps = createWakeUps()
   const feed = revocationFeed({ log, wakeUps })
-  const replica = ownReplica({ ...deps, feed, fraction: () => random(1).readUInt8() / 256 })
+  const replica = ownReplica({ ...deps, feed, fraction: fractionOf(random) })
   const wake = (): void => {
     wakeUps.wake()
     replica.wake()

@@ -1,7 +1,7 @@
 import type { Sql } from '../infra/postgres/database.ts'
 import { type Listening, listen } from '../infra/postgres/listen.ts'
 import { newId } from '../lib/id.ts'
-import type { Random } from '../lib/random.ts'
+import { fractionOf, type Random } from '../lib/random.ts'
 import type { RevocationNotices } from './revocation-notices.ts'
 
 export type NoticesOptions = {
@@ -56,7 +56,7 @@ export const postgresRevocationNotices = (options: NoticesOptions): RevocationNo
           onNotice()
           report(error, 'revocations of other instances are noticed later')
         },
-        fraction: () => random(1).readUInt8() / 256,
+        fraction: fractionOf(random),
       })
     },
     close: async () => {

@@ -15,11 +15,9 @@ const wantsBinary = ({ headers }: FastifyRequest): boolean =>
 const send = async (request: FastifyRequest, reply: FastifyReply, page: SharedPage) => {
   const isBinary = wantsBinary(request)
   const body = await (isBinary ? page.binary() : page.json())
-  return reply
-    // Takes the place of the `Vary: Origin` that every answer has.
-    .header('vary', 'Origin, Accept')
-    .type(isBinary ? feedBinaryMediaType : 'application/json; charset=utf-8')
-    .send(body)
+  // Takes the place of the `Vary: Origin` that every answer has.
+  reply.header('vary', 'Origin, Accept')
+  return reply.type(isBinary ? feedBinaryMediaType : 'application/json; charset=utf-8').send(body)
 }
 
 /** Entries hold ids and epochs only: who revoked and why stays in the database. */

@@ -1,9 +1,7 @@
 import { useIsNewsAfterMs } from './cookie-session.ts'
+import { inMs } from './session-sql.ts'
 
 /** The statements of `postgres-cookie-session-store.ts`. */
-
-/** Milliseconds since the Unix epoch. */
-const inMs = (column: string): string => `(extract(epoch FROM ${column}) * 1000)::bigint`
 
 /** In the order of `Facts` in postgres-cookie-session-store.ts. One column for the reason given in session-sql.ts. */
 const facts = `json_build_array(translate(encode(s.account_id, 'base64'), '+/=', '-_'), a.email, a.roles, s.scope,

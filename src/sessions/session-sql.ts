@@ -1,7 +1,7 @@
 /** The statements of `postgres-session-store.ts`. */
 
 /** Milliseconds since the Unix epoch. */
-const inMs = (column: string): string => `(extract(epoch FROM ${column}) * 1000)::bigint`
+export const inMs = (column: string): string => `(extract(epoch FROM ${column}) * 1000)::bigint`
 
 /**
  * What a token is minted from, and no more, in the order of `Facts` in postgres-session-store.ts. Roles and claims epoch come from the
