@@ -138,7 +138,8 @@ test('R124: production signs in over verified TLS to Postgres and Redis', async 
     home.spawn()
     const client = httpClient(home.address)
     const headers = { 'x-forwarded-proto': 'https' }
-    const ready = { status: 'ready', stores: { postgres: 'ready', redis: 'ready' } }
+    const stores = { postgres: 'ready', redis: 'ready' }
+    const ready = { status: 'ready', stores, revocations: 'ready' }
     const askReady = () => client.get('/health/ready', { headers })
     await vi.waitFor(async () => expect((await askReady()).body).toEqual(ready), {
       timeout: 60_000,
