@@ -9,21 +9,32 @@ import { newId } from '../../src/lib/id.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import type { Answer, Client } from '../support/client.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import {
+  type FreshDatabase,
+  freshDatabase,
+  type PostgresServer,
+  startPostgres,
+} from '../support/postgres-server.ts'
 import { newServiceClient } from '../support/service-client.ts'
 import { statementCounter } from '../support/statement-counter.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
+let server: PostgresServer
 let cardea: Cardea
 let authorization: string
 let operator: string
 
 beforeAll(async () => {
-  cardea = await startCardea({ instances: 2 })
+  // The log's cursor waits for every transaction that is open in the whole server.
+  server = await startPostgres({ autovacuum: 'off', max_connections: '100' })
+  cardea = await startCardea({ instances: 2, database: server })
   authorization = (await newServiceClient(cardea)).authorization
   operator = await cardea.operatorToken()
 })
-afterAll(() => cardea.stop())
+afterAll(async () => {
+  await cardea.stop()
+  await server.stop()
+})
 
 const ask = (path: string, client: Client = cardea.client): Promise<Answer> =>
   client.get(`/revocations${path}`, { headers: { authorization } })

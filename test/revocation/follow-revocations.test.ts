@@ -14,7 +14,7 @@ import {
   revocationFeed,
 } from '../../src/revocation/index.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
+import { type MigratedDatabase, migratedServer } from '../support/migrated-database.ts'
 import { idNamed, nameOfId } from '../support/named-id.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
 import { seeded } from '../support/seeded.ts'
@@ -30,7 +30,7 @@ let clock: FakeClock
 
 beforeAll(async () => {
   server = await startRedis()
-  store = await migratedDatabase()
+  store = await migratedServer()
   look = new Redis(server.url)
 })
 afterAll(async () => {

@@ -7,7 +7,7 @@ import { mostChanges, postgresReadLog } from '../../src/revocation/postgres-read
 import { postgresRevocationLog } from '../../src/revocation/postgres-revocation-log.ts'
 import type { LogChanges, ReadLog } from '../../src/revocation/revocation-log.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
+import { type MigratedDatabase, migratedServer } from '../support/migrated-database.ts'
 import { idNamed, nameOfId } from '../support/named-id.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
 import { seeded } from '../support/seeded.ts'
@@ -24,7 +24,7 @@ describe('the log of revocations', () => {
   let log: ReadLog
 
   beforeAll(async () => {
-    store = await migratedDatabase()
+    store = await migratedServer()
   })
   afterAll(() => store.drop())
   beforeEach(async () => {

@@ -1,7 +1,7 @@
 import { loadConfig } from '../../src/config/index.ts'
 import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
 import { prepareSchema } from '../../src/schema.ts'
-import { freshDatabase } from './postgres-server.ts'
+import { freshDatabase, startPostgres } from './postgres-server.ts'
 
 export type MigratedDatabase = {
   readonly ownerUrl: string
@@ -11,9 +11,13 @@ export type MigratedDatabase = {
   readonly drop: () => Promise<void>
 }
 
-/** A database with the tables of this version and nothing in them, for tests of a store without the service around it. */
-export const migratedDatabase = async (): Promise<MigratedDatabase> => {
-  const fresh = await freshDatabase()
+type Empty = {
+  readonly ownerUrl: string
+  readonly appUrl: string
+  readonly drop: () => Promise<void>
+}
+
+const migrated = async (fresh: Empty): Promise<MigratedDatabase> => {
   const config = { ...loadConfig({}), databaseConnectTimeoutMs: 10_000 }
   await prepareSchema(config, {
     databaseUrl: fresh.appUrl,
@@ -40,4 +44,17 @@ export const migratedDatabase = async (): Promise<MigratedDatabase> => {
       await fresh.drop()
     },
   }
+}
+
+/** A database with the tables of this version and nothing in them, for tests of a store without the service around it. */
+export const migratedDatabase = async (): Promise<MigratedDatabase> =>
+  await migrated(await freshDatabase())
+
+/**
+ * The same in a Postgres of the test's own, for what depends on who else writes at this moment: the log's cursor waits for every
+ * transaction that is open in the whole server.
+ */
+export const migratedServer = async (): Promise<MigratedDatabase> => {
+  const server = await startPostgres({ autovacuum: 'off' })
+  return await migrated({ ownerUrl: server.ownerUrl, appUrl: server.appUrl, drop: server.stop })
 }
