@@ -7,25 +7,24 @@ import { detailOf, type Measured, measure } from '../measured.ts'
 import { addAccounts, addSessions, firstCookie } from '../people.ts'
 import { range } from '../refreshing.ts'
 import { alternate, type Side } from '../rounds.ts'
-import { comparison, type Findings, figure, p99Ms, perSecond } from '../row.ts'
+import { comparison, type Findings, figure, type Hold, p99Ms, perSecond } from '../row.ts'
 import type { Sample } from '../sample.ts'
 import type { Scenario } from '../scenario.ts'
 import type { Stage } from '../stage.ts'
 
 const atOnce = 16
-/** All of them are remembered by a process (docs/decisions/0024). */
 const few = 100
-/** In turn: more than are remembered, of handles as of copies, so that none is when it comes again. */
+/** All of them are remembered by a process, too (docs/decisions/0024). */
 const many = 6_000
+/** In turn: more than are remembered, of handles as of copies, so that none is when it comes again. */
+const tooMany = 15_000
 
 type Sides = { readonly ours: Sample[]; readonly limit: Sample[] }
 
-const rowsOf = (what: string, sides: Sides) => [
-  comparison(
-    { what: `${what} / @fastify/session`, unit: '/s', hold: { atLeast: 1 } },
-    perSecond,
-    sides,
-  ),
+const promised: Hold = { atLeast: 1 }
+
+const rowsOf = (what: string, sides: Sides, hold?: Hold) => [
+  comparison({ what: `${what} / @fastify/session`, unit: '/s', hold }, perSecond, sides),
   comparison({ what: `${what} p99 / @fastify/session's p99`, unit: 'ms' }, p99Ms, sides),
 ]
 
@@ -41,14 +40,16 @@ const storesAskedUntilNow = async (redis: Redis, database: BenchDatabase) => {
 
 const prepare = async (stage: Stage, redisUrl: string) => {
   const database = await stage.database('session')
-  await addAccounts(database, many, 'never verified here')
-  await addSessions(database, many, many, 'cookie')
+  await addAccounts(database, tooMany, 'never verified here')
+  await addSessions(database, tooMany, tooMany, 'cookie')
   const server = await stage.server(database, { REDIS_URL: redisUrl })
-  const cookies = range(0, many).map((session) => `__Host-cardea-session=${firstCookie(session)}`)
+  const cookies = range(0, tooMany).map(
+    (session) => `__Host-cardea-session=${firstCookie(session)}`,
+  )
   const peer = async (slides: boolean) => {
     const { call, end } = stage.child<PeerSessionCalls>('peer-session')
     const address = await call('start', { redisUrl, slides })
-    const nobody = Array<string>(many).fill('{}')
+    const nobody = Array<string>(tooMany).fill('{}')
     const peerCookies = await cookiesFromLogin(address, 'sessionId', nobody)
     const side =
       (sessions: number): Side =>
@@ -73,8 +74,12 @@ const contest = async (stage: Stage, redisUrl: string, redis: Redis): Promise<Fi
   const session = await against(sliding.side(few), '/session')
   const forwardAuth = await against(sliding.side(few), '/forward-auth')
   // Each once before: a first look-up reads Postgres and writes the copy.
-  await lookUps('/session', cookies)(server.address, atOnce, { count: many })
-  const notRemembered = await against(sliding.side(many), '/session', many)
+  const warm = (sessions: number) =>
+    lookUps('/session', cookies.slice(0, sessions))(server.address, atOnce, { count: sessions })
+  await warm(many)
+  const remembered = await against(sliding.side(many), '/session', many)
+  await warm(tooMany)
+  const notRemembered = await against(sliding.side(tooMany), '/session', tooMany)
   const leanest = await against(fixed.side(few), '/session')
   const before = await storesAskedUntilNow(redis, database)
   const counted = await ours('/session')(seconds)
@@ -83,9 +88,10 @@ const contest = async (stage: Stage, redisUrl: string, redis: Redis): Promise<Fi
   const share = (asked: number): number => (100 * asked) / counted.count
   return {
     rows: [
-      ...rowsOf('GET /session', session),
-      ...rowsOf('GET /forward-auth', forwardAuth),
-      ...rowsOf('GET /session, 6,000 sessions', notRemembered),
+      ...rowsOf('GET /session', session, promised),
+      ...rowsOf('GET /forward-auth', forwardAuth, promised),
+      ...rowsOf('GET /session, 6,000 sessions', remembered, promised),
+      ...rowsOf('GET /session, 15,000 sessions', notRemembered),
       comparison(
         { what: 'GET /session / the same without sliding expiry', unit: '/s' },
         perSecond,
@@ -104,8 +110,10 @@ const contest = async (stage: Stage, redisUrl: string, redis: Redis): Promise<Fi
       detailOf(`GET /session, ${atOnce} at once`, session.ours),
       detailOf(`GET /forward-auth, ${atOnce} at once`, forwardAuth.ours),
       detailOf(`@fastify/session, ${atOnce} at once`, session.limit),
-      detailOf(`GET /session, 6,000 sessions, ${atOnce} at once`, notRemembered.ours),
-      detailOf(`@fastify/session, 6,000 sessions, ${atOnce} at once`, notRemembered.limit),
+      detailOf(`GET /session, 6,000 sessions, ${atOnce} at once`, remembered.ours),
+      detailOf(`@fastify/session, 6,000 sessions, ${atOnce} at once`, remembered.limit),
+      detailOf(`GET /session, 15,000 sessions, ${atOnce} at once`, notRemembered.ours),
+      detailOf(`@fastify/session, 15,000 sessions, ${atOnce} at once`, notRemembered.limit),
       detailOf('the same without sliding expiry', leanest.limit),
     ],
   }

@@ -7,8 +7,11 @@ import { copyLifetimeMs, type SessionCopies, type SessionCopy } from './session-
 
 const keyOf = (sessionId: string): string => `cardea:session:${sessionId}`
 
-/** Copies that are kept opened: 1 KB each, a few more where applications keep much data. */
-const mostOpened = 1_000
+/** Copies that are kept opened, with their text some 2 KB each. */
+const mostOpened = 10_000
+
+/** Characters. A longer copy, of a session with much data, is opened at each look-up, so that all of them take 40 MB at most. */
+const longestKept = 2_048
 
 /** Names the form of a copy, which every change of `SessionCopy` changes: another version of this service then does not read it. */
 const form = 'cardea session copy 1'
@@ -56,7 +59,7 @@ export const redisSessionCopies = (
     const known = opened.get(sessionId)
     if (known?.text === text) return known.copy
     const copy = open(text, sessionId)
-    if (copy) opened.set(sessionId, { text, copy })
+    if (copy && text.length <= longestKept) opened.set(sessionId, { text, copy })
     return copy
   }
 

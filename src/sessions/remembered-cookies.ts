@@ -5,7 +5,7 @@ import { type HandleCodec, handleId } from './handle.ts'
 import { readPresentedCookie } from './read-presented-cookie.ts'
 
 /** Some 450 bytes each. */
-const mostRemembered = 5_000
+const mostRemembered = 10_000
 
 export type RememberedCookie = PresentedCookie & {
   /** What a step-up revokes it by. */
