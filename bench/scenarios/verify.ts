@@ -72,7 +72,7 @@ const contest = async (stage: Stage, redisUrl: string): Promise<Samples> => {
       'jose and Redis EXISTS': by('jose and Redis EXISTS'),
       introspection: introspect,
     },
-    stage.seconds / 2,
+    stage.seconds / 4,
   )
   await child.end()
   await server.end()
