@@ -47,6 +47,7 @@ export const openConnection = async (address: string): Promise<Connection> => {
   return {
     exchange: (request) =>
       new Promise((resolve, reject) => {
+        if (socket.destroyed) throw new Error('the server has closed the connection')
         waiting = { resolve, reject }
         socket.write(request, 'latin1')
       }),
