@@ -168,7 +168,7 @@ export class FeedFollower {
    * of another.
    */
   async #takeSnapshot(stop: AbortSignal): Promise<number> {
-    const { clock, held, lease, pace, tell } = this.#with
+    const { clock, held, pace, tell } = this.#with
     const startedAtMs = clock.monotonicMs()
     const page = await this.#snapshotInTime(stop)
     const isOtherLog = this.#feedId !== undefined && this.#feedId !== page.feedId
@@ -178,9 +178,15 @@ export class FeedFollower {
     const reason = isOtherLog ? 'feed_changed' : sameLogReason
     this.#feedId = page.feedId
     this.#cursor = page.cursor
-    lease.renew(startedAtMs)
+    this.#renew(startedAtMs)
     tell({ type: 'snapshot', entries: page.entries.length, reason })
     return pace.shortestMs()
+  }
+
+  /** A lease that ended while nobody looked is told of first: afterwards it is as if it had not. */
+  #renew(startedAtMs: number): void {
+    this.#with.onLease()
+    this.#with.lease.renew(startedAtMs)
   }
 
   /** Later ones are begun while a lease runs, and may save it when they are asked for again in time. */
@@ -221,7 +227,7 @@ export class FeedFollower {
     // Only now: had an entry been refused, the same cursor must be asked again, and the lease must
     // not grow.
     this.#cursor = page.cursor
-    lease.renew(startedAtMs)
+    this.#renew(startedAtMs)
     const repeats = page.entries.length - news
     return pace.afterPoll({ news, repeats, askedToWaitMs: askedToWait * 1000, tookMs })
   }

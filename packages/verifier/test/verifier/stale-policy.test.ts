@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import type { StalePolicy } from '../../src/index.ts'
+import type { StalePolicy, VerifierState } from '../../src/index.ts'
 import { newId } from '../tokens/signed-tokens.ts'
 import { client, entryOf, startToyCardea, startVerifier, tokenOf, verdict } from './toy-cardea.ts'
 
@@ -85,6 +85,8 @@ describe('R74: while the verifier is STALE', () => {
 
   test('it becomes FRESH again by itself, with what was revoked meanwhile', async () => {
     const { cardea, verifier } = await loseTheFeed()
+    const states: VerifierState[] = []
+    verifier.on('state', (state) => states.push(state))
     const { token, claims } = tokenOf(cardea)
     cardea.toy.feed.log.push(entryOf('jti', claims['jti']))
     expect(await verdict(verifier, token)).toBe('revocation_state_unknown')
@@ -92,6 +94,7 @@ describe('R74: while the verifier is STALE', () => {
     await vi.waitUntil(() => verifier.state() === 'FRESH', { timeout: 10_000 })
     expect(await verdict(verifier, token)).toBe('token_revoked')
     expect(await verdict(verifier, tokenOf(cardea).token)).toBe('accepted')
+    expect(states.at(-1)).toBe('FRESH')
   })
 })
 
