@@ -63,8 +63,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: `${replica}/follow-feed.ts`,
-        find: 'lease.renew(startedAtMs)\n    const repeats',
-        replace: 'lease.renew(clock.monotonicMs())\n    const repeats',
+        find: 'this.#renew(startedAtMs)\n    const repeats',
+        replace: 'this.#renew(clock.monotonicMs())\n    const repeats',
       },
     ],
     tests: inMemory,

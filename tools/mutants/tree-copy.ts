@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Edit } from './mutants.ts'
+import { plant } from './plant.ts'
 
 const run = promisify(execFile)
 
@@ -44,13 +45,6 @@ const linkPackages = async (project: string, path: string): Promise<void> => {
   for (const name of await readdir(from)) {
     if (!name.startsWith('.') || name === '.bin') await symlink(join(from, name), join(to, name))
   }
-}
-
-const plant = (text: string, { file, find, replace }: Edit): string => {
-  const places = text.split(find).length - 1
-  if (places !== 1) throw new Error(`${file}: ${JSON.stringify(find)} stands there ${places} times`)
-  // As a function, for a text may have dollar signs in it.
-  return text.replace(find, () => replace)
 }
 
 const plantAll = async (path: string, edits: readonly Edit[], before: Map<string, string>) => {
