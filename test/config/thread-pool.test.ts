@@ -1,32 +1,19 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sizeThreadPool } from '../../src/config/index.ts'
-import {
-  firstOperatorEmail,
-  printedPassword,
-  type ServiceHome,
-  serviceHome,
-} from '../support/child-service.ts'
+import { firstOperatorEmail, printedPassword } from '../support/child-service.ts'
 import { httpClient } from '../support/client.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { type ServiceOnDatabase, serviceOnDatabase } from '../support/service-on-database.ts'
 
-let database: FreshDatabase
-let home: ServiceHome
+let home: ServiceOnDatabase
 
 beforeAll(async () => {
-  database = await freshDatabase()
-  home = await serviceHome({
-    DATABASE_URL: database.appUrl,
-    MIGRATE_DATABASE_URL: database.ownerUrl,
-    REDIS_URL: inject('redisUrl'),
+  home = await serviceOnDatabase({
     CARDEA_SECRET: 'a-secret-of-the-thread-pool-of-the-tests',
     HASH_CONCURRENCY: '2',
   })
 })
-afterAll(async () => {
-  await home.remove()
-  await database.drop()
-})
+afterAll(() => home.remove())
 
 /** Names that libuv gives its threads. */
 const poolThreads = async (pid: number): Promise<number> => {

@@ -1,27 +1,16 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
-import {
-  type ChildService,
-  firstOperatorEmail,
-  printedPassword,
-  type ServiceHome,
-  serviceHome,
-} from '../support/child-service.ts'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { type ChildService, firstOperatorEmail, printedPassword } from '../support/child-service.ts'
 import { type Client, httpClient } from '../support/client.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { type ServiceOnDatabase, serviceOnDatabase } from '../support/service-on-database.ts'
 
-let database: FreshDatabase
-let home: ServiceHome
+let home: ServiceOnDatabase
 let client: Client
 let password: string
 
 beforeAll(async () => {
-  database = await freshDatabase()
-  home = await serviceHome({
-    DATABASE_URL: database.appUrl,
-    MIGRATE_DATABASE_URL: database.ownerUrl,
-    REDIS_URL: inject('redisUrl'),
+  home = await serviceOnDatabase({
     DATABASE_CONNECT_TIMEOUT_MS: '4000',
     DATABASE_STATEMENT_TIMEOUT_MS: '4000',
   })
@@ -30,10 +19,7 @@ beforeAll(async () => {
   password = printedPassword(first)
   await stop(first)
 })
-afterAll(async () => {
-  await home.remove()
-  await database.drop()
-})
+afterAll(() => home.remove())
 
 const stop = async (service: ChildService): Promise<void> => {
   service.signal('SIGTERM')

@@ -1,29 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { createFirstOperator } from '../../src/first-operator.ts'
 import { startCardea } from '../support/cardea.ts'
-import {
-  firstOperatorEmail,
-  printedPassword,
-  type ServiceHome,
-  serviceHome,
-} from '../support/child-service.ts'
+import { firstOperatorEmail, printedPassword } from '../support/child-service.ts'
 import { type Client, httpClient } from '../support/client.ts'
 import { holdSessions } from '../support/hold-rows.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { type ServiceOnDatabase, serviceOnDatabase } from '../support/service-on-database.ts'
 import { sqlAs } from '../support/sql.ts'
 
-let database: FreshDatabase
-let home: ServiceHome
+let home: ServiceOnDatabase
 let client: Client
 
 beforeAll(async () => {
-  database = await freshDatabase()
-  home = await serviceHome({
-    DATABASE_URL: database.appUrl,
-    MIGRATE_DATABASE_URL: database.ownerUrl,
-    REDIS_URL: inject('redisUrl'),
+  home = await serviceOnDatabase({
     CARDEA_SECRET: randomBytes(32).toString('base64url'),
     // Longer than the password that is made up when the policy asks for no more.
     PASSWORD_MIN_LENGTH: '64',
@@ -35,10 +25,7 @@ beforeAll(async () => {
   })
   client = httpClient(home.address)
 })
-afterAll(async () => {
-  await home.remove()
-  await database.drop()
-})
+afterAll(() => home.remove())
 
 /** Statements of the service that wait for a lock. */
 const waiting = `SELECT 1 FROM pg_stat_activity
@@ -46,29 +33,29 @@ const waiting = `SELECT 1 FROM pg_stat_activity
 
 // In order: the first start migrates the database.
 test('a signal during the start is heeded when the start is over', async () => {
-  const holder = new pg.Client(database.ownerUrl)
+  const holder = new pg.Client(home.database.ownerUrl)
   await holder.connect()
   // The lock of the migrations: the start waits for it.
   await holder.query('SELECT pg_advisory_lock(109252285588833)')
   const service = home.spawn()
   await vi.waitFor(
-    async () => expect(await sqlAs(database.ownerUrl)(waiting)).toHaveLength(1),
+    async () => expect(await sqlAs(home.database.ownerUrl)(waiting)).toHaveLength(1),
     20_000,
   )
   service.signal('SIGTERM')
   await holder.end()
   expect(await service.ended).toEqual({ code: 0, signal: null })
   expect(service.stderr()).toBe('')
-  await sqlAs(database.ownerUrl)('TRUNCATE accounts CASCADE')
+  await sqlAs(home.database.ownerUrl)('TRUNCATE accounts CASCADE')
 }, 60_000)
 
 test('a start that fails after the service listens ends the process, and frees the port', async () => {
-  const { username } = new URL(database.appUrl)
-  await sqlAs(database.ownerUrl)(`REVOKE INSERT ON accounts FROM "${username}"`)
+  const { username } = new URL(home.database.appUrl)
+  await sqlAs(home.database.ownerUrl)(`REVOKE INSERT ON accounts FROM "${username}"`)
   const service = home.spawn()
   expect(await service.ended).toEqual({ code: 1, signal: null })
   expect(service.stderr()).toMatch(/^error: .*accounts.*\nhint: .+\n$/)
-  await sqlAs(database.ownerUrl)(`GRANT INSERT ON accounts TO "${username}"`)
+  await sqlAs(home.database.ownerUrl)(`GRANT INSERT ON accounts TO "${username}"`)
 }, 60_000)
 
 test('the first operator has a password that PASSWORD_MIN_LENGTH allows, and a second signal of another kind ends the service at once', async () => {
@@ -77,7 +64,7 @@ test('the first operator has a password that PASSWORD_MIN_LENGTH allows, and a s
     email: firstOperatorEmail,
     password: printedPassword(service),
   })
-  const held = await holdSessions(database.ownerUrl)
+  const held = await holdSessions(home.database.ownerUrl)
   const underWay = client.refresh(refreshToken).catch(() => 'no answer')
   await held.whenWaiting(1)
   service.signal('SIGTERM')

@@ -1,32 +1,21 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
-import {
-  type ChildService,
-  firstOperatorEmail,
-  printedPassword,
-  type ServiceHome,
-  serviceHome,
-} from '../support/child-service.ts'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { type ChildService, firstOperatorEmail, printedPassword } from '../support/child-service.ts'
 import { type Answer, type Client, httpClient } from '../support/client.ts'
 import { holdSessions } from '../support/hold-rows.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { type ServiceOnDatabase, serviceOnDatabase } from '../support/service-on-database.ts'
 import { sqlAs } from '../support/sql.ts'
 
 const kills = 20
 const clients = 4
 
-let database: FreshDatabase
-let home: ServiceHome
+let home: ServiceOnDatabase
 let client: Client
 let service: ChildService
 let password: string
 
 beforeAll(async () => {
-  database = await freshDatabase()
-  home = await serviceHome({
-    DATABASE_URL: database.appUrl,
-    MIGRATE_DATABASE_URL: database.ownerUrl,
-    REDIS_URL: inject('redisUrl'),
+  home = await serviceOnDatabase({
     CARDEA_SECRET: 'a-secret-of-the-killed-process-of-the-tests',
     // Requests are held up on purpose; see holdSessions.
     DATABASE_STATEMENT_TIMEOUT_MS: '10000',
@@ -38,10 +27,7 @@ beforeAll(async () => {
   service = await home.start()
   password = printedPassword(service)
 })
-afterAll(async () => {
-  await home.remove()
-  await database.drop()
-})
+afterAll(() => home.remove())
 
 const logIn = () => client.logIn({ email: firstOperatorEmail, password })
 
@@ -96,7 +82,7 @@ test(`R46: killed ${kills} times in a stream of refreshes, the service signs nob
   expect(people.flatMap((one) => one.refused)).toEqual([])
   for (const one of people) expect((await client.refresh(one.handle())).status).toBe(200)
   const ended = 'SELECT end_reason FROM sessions WHERE ended_at IS NOT NULL'
-  expect(await sqlAs(database.ownerUrl)(ended)).toEqual([])
+  expect(await sqlAs(home.database.ownerUrl)(ended)).toEqual([])
 }, 120_000)
 
 /** The service has heard the signal: whoever comes now is sent elsewhere, or finds nobody. */
@@ -113,7 +99,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
   'at %s the service finishes the requests under way and ends with exit code 0',
   async (signal) => {
     const sessions = [await logIn(), await logIn(), await logIn(), await logIn()]
-    const held = await holdSessions(database.ownerUrl)
+    const held = await holdSessions(home.database.ownerUrl)
     const underWay = sessions.map(({ refreshToken }) => client.refresh(refreshToken))
     await held.whenWaiting(underWay.length)
     // As Ctrl-C in a terminal does: to the whole process group.
@@ -159,7 +145,7 @@ test('in production every setting that is missing is named at once, no value is 
 })
 
 test('a Postgres that does not answer keeps the service from starting, with exit code 5 and no password in the words', async () => {
-  const url = new URL(database.appUrl)
+  const url = new URL(home.database.appUrl)
   const secret = url.password
   url.port = '1'
   const child = home.spawn({ DATABASE_URL: url.href, MIGRATE_DATABASE_URL: url.href })
