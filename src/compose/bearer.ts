@@ -1,5 +1,6 @@
+import { tokenErrors } from '../lib/token-errors.ts'
 import { bearerCheck, type CheckBearer } from '../revocation/index.ts'
-import { isServiceToken, tokenErrors } from '../tokens/index.ts'
+import { isServiceToken } from '../tokens/index.ts'
 import type { Core } from './core.ts'
 
 /**

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError, unlessUnauthorized } from '../lib/app-error.ts'
+import { tokenErrors } from '../lib/token-errors.ts'
 import { httpErrors } from './errors.ts'
 import { type AuthenticateService, demandService } from './service-credentials.ts'
 
@@ -77,7 +78,7 @@ const bearerToken = (request: FastifyRequest, reply: FastifyReply): string => {
   const token = bearerTokenIn(header)
   if (token === undefined) {
     challenge(reply, 'invalid_token')
-    throw httpErrors.error('invalid_token')
+    throw tokenErrors.error('invalid_token')
   }
   return token
 }

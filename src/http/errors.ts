@@ -8,7 +8,6 @@ export const httpErrors = defineErrors({
   },
   duplicate_cookie: { status: 400, title: 'A cookie of this service was sent more than once.' },
   missing_token: { status: 401, title: 'This endpoint needs an access token.' },
-  invalid_token: { status: 401, title: 'The access token is not valid.' },
   missing_session: { status: 401, title: 'This endpoint needs a session cookie.' },
   missing_credentials: {
     status: 401,

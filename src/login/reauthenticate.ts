@@ -40,8 +40,8 @@ export type ReauthenticateInput = {
 }
 
 /**
- * Renewal, revocation of the handle before, count and entry in one transaction. Nothing when the account has changed since its password was judged; nothing in
- * `renewed` when the session has.
+ * Renewal, revocation of the handle before, count and entry in one transaction. Nothing when the account has changed since its password
+ * was judged; nothing in `renewed` when the session has.
  */
 const renewFor = (
   { clock, inTransaction, idleSeconds }: ReauthenticateDeps,

@@ -6,7 +6,7 @@ import {
 } from '../../packages/verifier/src/index.ts'
 import type { Replica } from '../../packages/verifier/src/replica.ts'
 import type { Clock } from '../lib/clock.ts'
-import { tokenErrors } from '../tokens/index.ts'
+import { tokenErrors } from '../lib/token-errors.ts'
 
 /** What decides whether a token still stands: its verified claims, and the key that signed it. */
 export type TokenStanding = {

@@ -3,7 +3,6 @@
  * everyone else; whether it was revoked is for the revocation feature to say.
  */
 export { type AccessTokenClaims, isServiceToken, type TokenSubject } from './claims.ts'
-export { tokenErrors } from './errors.ts'
 export { type MintAccessToken, type MintedToken, mintAccessToken } from './mint-access-token.ts'
 export { type SealAccessToken, sealAccessToken, sealedLength } from './seal-access-token.ts'
 export { sealingKeys } from './sealing-keys.ts'

@@ -6,12 +6,12 @@ import { forwardAuthErrors } from '../../src/forward-auth/index.ts'
 import { httpErrors } from '../../src/http/errors.ts'
 import { storeErrors } from '../../src/infra/postgres/store-failure.ts'
 import { keyErrors } from '../../src/keys/index.ts'
+import { tokenErrors } from '../../src/lib/token-errors.ts'
 import { loginErrors } from '../../src/login/index.ts'
 import { oauthErrors } from '../../src/oauth/index.ts'
 import { revocationErrors } from '../../src/revocation/index.ts'
 import { sessionErrors } from '../../src/sessions/index.ts'
 import { endReasons } from '../../src/sessions/session.ts'
-import { tokenErrors } from '../../src/tokens/index.ts'
 import { codeOf, readPage, sections, tableRows } from './markdown.ts'
 
 const catalogues = {

@@ -8,7 +8,7 @@ import {
 } from '../support/child-service.ts'
 import { httpClient } from '../support/client.ts'
 import { type EchoBackend, startEchoBackend } from '../support/echo-backend.ts'
-import { fetchTimeoutMs } from '../support/find-proxy.ts'
+import { fetchTimeoutMs } from '../support/find-program.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
 import type { RunningProxy } from '../support/proxy-process.ts'
 import { proxyNames, startReverseProxy } from '../support/reverse-proxies.ts'

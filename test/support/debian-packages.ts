@@ -169,7 +169,3 @@ export const fetchDebianPackages = async (
     if (!(await works(cache))) await fetchInto(cache, wanted, works)
   })
 }
-
-/** What a failed attempt says of itself, for the message of the last one. */
-export const reasonOf = (error: unknown): string =>
-  error instanceof Error ? error.message.trim() : String(error)

@@ -1,18 +1,11 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  bareEnvironment,
-  cacheFolder,
-  fetchDebianPackages,
-  libraryPath,
-  type Program,
-  reasonOf,
-  starts,
-} from './debian-packages.ts'
+import type { Program } from './debian-packages.ts'
+import { findProgram } from './find-program.ts'
 
 type Language = {
-  readonly name: string
-  readonly commands: readonly string[]
+  readonly command: string
+  readonly need: string
   /** The library for tokens, what it needs for cryptography, and for Python a client of Redis. */
   readonly packages: readonly string[]
   /** Ends with 0 when all of it is there. */
@@ -65,82 +58,38 @@ const rubyHome = async (tree: string) => {
 
 const languages = {
   python: {
-    name: 'Python',
-    commands: ['python3', '/usr/bin/python3'],
+    command: 'python3',
+    need: 'Python with a library for tokens',
     packages: ['python3', 'python3-jwt', 'python3-cryptography', 'python3-redis'],
     probe: ['-c', 'import cryptography, jwt, redis, ssl; jwt.PyJWKClient'],
     home: pythonHome,
   },
   perl: {
-    name: 'Perl',
-    commands: ['perl', '/usr/bin/perl'],
+    command: 'perl',
+    need: 'Perl with a library for tokens',
     packages: ['perl', 'libcrypt-jwt-perl'],
     probe: ['-MCrypt::JWT', '-MHTTP::Tiny', '-e', '1'],
     home: perlHome,
   },
   ruby: {
-    name: 'Ruby',
-    commands: ['ruby', '/usr/bin/ruby'],
+    command: 'ruby',
+    need: 'Ruby with a library for tokens',
     packages: ['ruby', 'ruby-jwt'],
     probe: ['-e', 'require "jwt"; require "net/http"; require "openssl"'],
     home: rubyHome,
   },
 } satisfies Record<string, Language>
 
-/** For hooks that call `findInterpreter`: the first run on a machine fetches up to 20 MB for a language. */
-export const fetchTimeoutMs = 300_000
-
 export type LanguageName = keyof typeof languages
 
-const onMachine = async ({ commands, probe }: Language): Promise<Program | undefined> => {
-  for (const path of commands) {
-    const program = { path, env: bareEnvironment() }
-    if (await starts(program, probe)) return program
-  }
-  return undefined
-}
-
-const unpackedIn = async (
-  tree: string,
-  { commands: [command = ''], home, probe }: Language,
-): Promise<Program | undefined> => {
-  const env = bareEnvironment({ ...(await home(tree)), LD_LIBRARY_PATH: await libraryPath(tree) })
-  const program = { path: join(tree, 'usr', 'bin', command), env }
-  return (await starts(program, probe)) ? program : undefined
-}
-
-const fetched = async (cache: string, language: Language): Promise<Program> => {
-  const { name, packages } = language
-  const failure = await fetchDebianPackages(
-    cache,
-    { packages, withDependencies: true },
-    async (tree) => (await unpackedIn(tree, language)) !== undefined,
-  ).then(() => '', reasonOf)
-  const program = await unpackedIn(cache, language)
-  if (program !== undefined) return program
-  throw new Error(
-    `the tests need ${name} with a library for tokens and found none: install ${packages.join(' ')}, or let apt-get reach Debian's packages.\n${failure}`,
-  )
-}
-
-const searches = new Map<LanguageName, Promise<Program>>()
-
-const search = async (languageName: LanguageName): Promise<Program> => {
-  const language = languages[languageName]
-  const cache = cacheFolder(languageName)
-  return (
-    (await onMachine(language)) ??
-    (await unpackedIn(cache, language)) ??
-    (await fetched(cache, language))
-  )
-}
-
-/**
- * An interpreter whose libraries can verify tokens: that of the machine, else the copy in the user's cache, else Debian's packages and all
- * that they need are fetched into it. Throws, saying what to do: a test is never skipped for the want of it.
- */
-export const findInterpreter = async (language: LanguageName): Promise<Program> => {
-  const begun = searches.get(language) ?? search(language)
-  searches.set(language, begun)
-  return await begun
+/** An interpreter whose libraries can verify tokens. */
+export const findInterpreter = (name: LanguageName): Promise<Program> => {
+  const { command, ...language } = languages[name]
+  return findProgram({
+    name,
+    commands: [command, `/usr/bin/${command}`],
+    unpacked: [`usr/bin/${command}`],
+    withDependencies: true,
+    ...language,
+  })
 }

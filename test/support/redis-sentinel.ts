@@ -2,14 +2,14 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { findRedisBinary } from './find-redis.ts'
+import { findRedis } from './find-redis.ts'
 import { scratchFolder } from './scratch-folder.ts'
 
 /** A Sentinel on the loopback, once it watches its primary; `lines` of its configuration say on which port, and which one. */
 export const startSentinel = async (
   lines: readonly string[],
 ): Promise<{ readonly stop: () => Promise<void> }> => {
-  const binary = await findRedisBinary()
+  const binary = await findRedis()
   const folder = await scratchFolder('sentinel')
   const configuration = join(folder.path, 'sentinel.conf')
   await writeFile(configuration, ['bind 127.0.0.1', ...lines, ''].join('\n'))

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { findRedisBinary, type RedisBinary } from './find-redis.ts'
+import type { Program } from './debian-packages.ts'
+import { findRedis } from './find-redis.ts'
 import { freePort } from './free-port.ts'
 import { scratchFolder } from './scratch-folder.ts'
 
@@ -33,7 +34,7 @@ const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> =
 }
 
 /** Resolves when the server says that it accepts connections. */
-const launch = async (binary: RedisBinary, args: readonly string[], folder: string) => {
+const launch = async (binary: Program, args: readonly string[], folder: string) => {
   const child = spawn(binary.path, args, {
     env: binary.env,
     cwd: folder,
@@ -58,7 +59,7 @@ const launch = async (binary: RedisBinary, args: readonly string[], folder: stri
 export const startRedis = async (
   options: { args?: readonly string[] } = {},
 ): Promise<RedisServer> => {
-  const binary = await findRedisBinary()
+  const binary = await findRedis()
   const folder = await scratchFolder('redis')
   const port = await freePort()
   const base = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']

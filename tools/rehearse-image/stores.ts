@@ -4,7 +4,7 @@ import { mkdir, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import { startEmbeddedPostgres } from '../../src/infra/embedded-postgres/index.ts'
-import { findRedisBinary } from '../../test/support/find-redis.ts'
+import { findRedis } from '../../test/support/find-redis.ts'
 import { freePort } from '../../test/support/free-port.ts'
 
 export type Store = { readonly port: number; readonly stop: () => Promise<void> }
@@ -72,7 +72,7 @@ export const startRedis = async (
   folder: string,
   password: string,
 ): Promise<Store> => {
-  const binary = await findRedisBinary()
+  const binary = await findRedis()
   const programs = join(folder, 'redis-bin')
   await mkdir(programs)
   if (binary.path.includes('/')) await symlink(binary.path, join(programs, 'redis-server'))
