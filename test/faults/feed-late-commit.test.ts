@@ -65,7 +65,9 @@ test('R76, late commit: what a transaction held open while cursors went on past 
   for (const [place, { token, jti }] of others.entries()) {
     await revokeAt(cardea.clientOf(place % 2), operator, { jti })
     // It has read past the open transaction: this one committed later, and is known.
-    await vi.waitUntil(async () => (await verifier.verdict(token)) === 'token_revoked')
+    await vi.waitUntil(async () => (await verifier.verdict(token)) === 'token_revoked', {
+      timeout: 10_000,
+    })
     const page = await ask(`?cursor=${cursor}`)
     expect(keysIn(page)).toContain(jti)
     expect(keysIn(page)).not.toContain(late.jti)

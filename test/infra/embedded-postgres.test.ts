@@ -195,7 +195,7 @@ describe('from start to stop', () => {
     await client.connect()
     await client.query('BEGIN')
     await server.stop()
-    await vi.waitFor(() => expect(failures.join()).toMatch(/terminat/))
+    await vi.waitFor(() => expect(failures.join()).toMatch(/terminat/), { timeout: 10_000 })
     expect(await processesOn(directory)).toEqual([])
   })
 })

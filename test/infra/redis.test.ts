@@ -38,7 +38,7 @@ describe('a connection to Redis', () => {
     const own = await server()
     await own.kill()
     const made = connect(own.url)
-    await vi.waitUntil(() => made.errors.length > 0)
+    await vi.waitUntil(() => made.errors.length > 0, { timeout: 10_000 })
     expect(made.isReady()).toBe(false)
     await expect(made.ping()).rejects.toThrow()
     await own.restart()
@@ -74,7 +74,7 @@ describe('a connection to Redis', () => {
       times += 1
     })
     await ready(made)
-    await vi.waitUntil(() => times === 1)
+    await vi.waitUntil(() => times === 1, { timeout: 10_000 })
     await own.restart()
     await vi.waitUntil(() => times === 2, { timeout: 10_000 })
   })
@@ -105,7 +105,7 @@ describe('a connection to Redis', () => {
   test('R113: a password that Redis refuses is in no part of the error', async () => {
     const own = await server(['--requirepass', 'right'])
     const made = connect(`redis://:canary-password@127.0.0.1:${own.port}`)
-    await vi.waitUntil(() => made.errors.length > 0)
+    await vi.waitUntil(() => made.errors.length > 0, { timeout: 10_000 })
     expect(made.errors[0]?.message).toContain('WRONGPASS')
     expect(everythingIn(made.errors)).not.toContain('canary')
   })
@@ -123,7 +123,7 @@ describe('a connection to Redis', () => {
     await own.kill()
     const closed = connect(own.url)
     const kept = connect(own.url)
-    await vi.waitUntil(() => closed.errors.length > 0)
+    await vi.waitUntil(() => closed.errors.length > 0, { timeout: 10_000 })
     await closed.close()
     let returned = false
     closed.onReady(() => {

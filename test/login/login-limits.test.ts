@@ -108,10 +108,13 @@ describe('on a Redis', () => {
     const limits = limitsOn(connection, { ...loginLimitRules(), source })
     const slow = await limits.admit(attempt())
     await sleep(1000)
-    await vi.waitUntil(async () => {
-      const keys = await connection.client.keys('cardea:limit:source:*')
-      return keys.length === 0
-    })
+    await vi.waitUntil(
+      async () => {
+        const keys = await connection.client.keys('cardea:limit:source:*')
+        return keys.length === 0
+      },
+      { timeout: 10_000 },
+    )
     await slow.succeeded()
     const outcomes = await failTimes(limits, 3, (index) => ({ identifier: `u${index}@a.example` }))
     expect(admitted(outcomes)).toBe(2)
@@ -132,7 +135,7 @@ describe('while Redis does not do its part', () => {
     const made = await connect(own.url)
     const limits = limitsOn(made, loginLimitRules(), (error) => errors.push(error))
     await own.kill()
-    await vi.waitUntil(() => !made.isReady())
+    await vi.waitUntil(() => !made.isReady(), { timeout: 10_000 })
     expect(admitted(await failTimes(limits, 10))).toBe(2)
     expect(errors).toHaveLength(1)
   })
@@ -141,7 +144,7 @@ describe('while Redis does not do its part', () => {
     const made = await connect(own.url)
     const limits = limitsOn(made)
     await own.kill()
-    await vi.waitUntil(() => !made.isReady())
+    await vi.waitUntil(() => !made.isReady(), { timeout: 10_000 })
     await fail(limits)
     const success = await limits.admit(attempt())
     await success.succeeded()

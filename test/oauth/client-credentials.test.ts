@@ -335,7 +335,9 @@ describe('who is refused', () => {
 
 test('R113: neither the secret nor the token is in the log; which client got one is', async () => {
   const token = await tokenOf()
-  await vi.waitFor(() => expect(cardea.log.join('')).toContain(orders.clientId))
+  await vi.waitFor(() => expect(cardea.log.join('')).toContain(orders.clientId), {
+    timeout: 10_000,
+  })
   const log = cardea.log.join('')
   expect(log).toContain('client_token_issued')
   const [, encoded = ''] = orders.authorization.split(' ')

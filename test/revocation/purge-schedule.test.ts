@@ -28,7 +28,9 @@ test('what has ended is dropped batch after batch until nothing of it is left, w
     }
     await vi.waitUntil(async () => (await left()).length <= 3, { timeout: 30_000, interval: 100 })
     expect(await left()).toEqual(['standing1', 'standing2', 'standing3'])
-    await vi.waitUntil(async () => (await sql('SELECT FROM sessions')).length === 1)
+    await vi.waitUntil(async () => (await sql('SELECT FROM sessions')).length === 1, {
+      timeout: 10_000,
+    })
   } finally {
     await background.stop()
     await cardea.stop()

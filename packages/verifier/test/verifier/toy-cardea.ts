@@ -110,15 +110,21 @@ export const startToyCardea = async () => {
 
 export type ToyCardea = Awaited<ReturnType<typeof startToyCardea>>
 
-/** The real time, which a test can move on at once; what sleeps, sleeps really. */
+/** The real time, which a test can move on at once, or hold: then it only jumps. What sleeps, sleeps really. */
 const jumpingClock = () => {
   let ahead = 0
+  let { nowMs, monotonicMs } = systemClock
   return {
-    nowMs: () => systemClock.nowMs() + ahead,
-    monotonicMs: () => systemClock.monotonicMs() + ahead,
+    nowMs: () => nowMs() + ahead,
+    monotonicMs: () => monotonicMs() + ahead,
     sleep: systemClock.sleep,
     jump: (ms: number) => {
       ahead += ms
+    },
+    hold: () => {
+      const [heldNowMs, heldMonotonicMs] = [nowMs(), monotonicMs()]
+      nowMs = () => heldNowMs
+      monotonicMs = () => heldMonotonicMs
     },
   }
 }

@@ -64,7 +64,9 @@ describe('with a real Cardea', () => {
       const { accessToken } = await cardea.client.logIn(account)
       const claims = await verifier.verify(accessToken)
       await revoke({ [target]: claims[target], reason: 'lost telephone' })
-      await vi.waitUntil(async () => (await verdict(verifier, accessToken)) === 'token_revoked')
+      await vi.waitUntil(async () => (await verdict(verifier, accessToken)) === 'token_revoked', {
+        timeout: 10_000,
+      })
       expect(verifier.state()).toBe('FRESH')
     }
     const { accessToken } = await cardea.client.logIn(account)
