@@ -1,4 +1,4 @@
-// Asks the API once a second, as itself: no person is signed in, and none can sign it out.
+// Asks the API once a second, as itself: no person is signed in. When its client, or the account that owns that, is revoked it is over.
 import { readFileSync } from 'node:fs'
 import { setInterval } from 'node:timers/promises'
 import * as oauth from 'openid-client'
@@ -39,7 +39,7 @@ for await (const _ of setInterval(1000)) {
   try {
     await report()
   } catch (error) {
-    // 401 of Cardea: the client is disabled or the secret revoked, and no repetition changes that. All else passes.
+    // 401 of Cardea: the client is disabled, alone or with its owner, or the secret revoked, and no repetition changes that. All else passes.
     if (error.status !== 401) {
       console.log('later:', error.message)
       continue

@@ -1,5 +1,6 @@
 import type { SessionStores } from '../sessions/index.ts'
 import type { Account, AccountStatus, LoginAccount } from './account.ts'
+import type { OwnedClients } from './owned-clients.ts'
 import type { StoredPassword } from './password-hasher.ts'
 
 export type NewAccount = {
@@ -54,7 +55,10 @@ export type AccountStore = {
 }
 
 /** What an act on an account reads and writes together. */
-export type AccountStores = SessionStores & { readonly accounts: AccountStore }
+export type AccountStores = SessionStores & {
+  readonly accounts: AccountStore
+  readonly clients: OwnedClients
+}
 
 /** A new state of an account that the caller has locked. */
 export type AccountChange = {

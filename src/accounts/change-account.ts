@@ -5,6 +5,7 @@ import type { Account, AccountStatus, LoginAccount } from './account.ts'
 import type { AccountStores } from './account-store.ts'
 import { condemnTokens } from './condemn-tokens.ts'
 import { accountErrors } from './errors.ts'
+import { endOwnedClients } from './owned-clients.ts'
 
 export type ChangeAccountDeps = {
   readonly clock: Clock
@@ -25,11 +26,12 @@ const sameRoles = (one: readonly string[], other: readonly string[]): boolean =>
 /** Everything issued to the account dies with the change, also what a refresh is minting at this moment. */
 const condemn = async (
   stores: AccountStores,
-  { accountId, actor }: ChangeAccountInput,
+  { accountId, actor, client }: ChangeAccountInput,
   before: LoginAccount,
   nowMs: number,
 ): Promise<void> => {
   const reason = 'account_disabled'
+  await endOwnedClients(stores, { accountId, actor, reason, nowMs, client })
   const ended = await stores.sessions.endAllOfAccount(accountId, reason, nowMs)
   // Somebody may have disabled it in the database, where that ended nothing: then there is still something to end.
   if (before.status === 'disabled' && ended.length === 0) return
@@ -51,7 +53,7 @@ const condemnOldRoles = async (
 }
 
 /**
- * Sets status and roles, whichever is given. Disabling ends every session of the account; setting it active also lets a password be
+ * Sets status and roles, whichever is given. Disabling ends every session and service client of the account; setting it active also lets a password be
  * tried again that too many failures had locked.
  * @throws account_not_found, store_unavailable
  */

@@ -1,4 +1,9 @@
-import { type AccountStores, accountErrors, parseEmail } from '../accounts/index.ts'
+import {
+  type AccountStores,
+  accountErrors,
+  endOwnedClients,
+  parseEmail,
+} from '../accounts/index.ts'
 import { type Actor, type AuditEvent, actorText, type RequestFacts } from '../audit/index.ts'
 import type { SigningKeyTransaction, Withdrawal } from '../keys/index.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -19,7 +24,7 @@ export type RevokeTarget = PlainTarget | { readonly kind: 'key'; readonly kid: s
 /** What a revocation reads and writes together. */
 export type RevocationStores = AccountStores & {
   readonly signingKeys: SigningKeyTransaction
-  readonly clients: Pick<ServiceClientStore, 'lock' | 'raiseEpoch'>
+  readonly clients: Pick<ServiceClientStore, 'lock' | 'raiseEpoch' | 'disableOwned'>
 }
 
 export type RevokeDeps = {
@@ -58,16 +63,21 @@ type Act = {
   readonly details?: Readonly<Record<string, string>>
 }
 
-type DoAct = (stores: RevocationStores, nowMs: number) => Promise<Act>
+type Turn = Pick<RevokeInput, 'actor' | 'client'> & { readonly nowMs: number }
+
+type DoAct = (stores: RevocationStores, turn: Turn) => Promise<Act>
 
 const revokeAccount = async (
-  { accounts, sessions }: AccountStores,
+  stores: RevocationStores,
   accountId: string,
-  nowMs: number,
+  turn: Turn,
 ): Promise<Act | undefined> => {
+  const { accounts, sessions } = stores
+  const { nowMs } = turn
   if (!(await accounts.lock(accountId))) return undefined
   const minEpoch = await accounts.raiseEpoch(accountId, nowMs)
   await sessions.endAllOfAccount(accountId, reason, nowMs)
+  await endOwnedClients(stores, { ...turn, accountId, reason })
   return {
     target: { kind: 'sub', key: accountId, minEpoch },
     event: 'account_revoked',
@@ -90,12 +100,8 @@ const revokeClient = async (
 }
 
 /** What the `sub` of tokens names: an account or a service client. Ids are random, so it is never both. */
-const revokeSubject = async (
-  stores: RevocationStores,
-  sub: string,
-  nowMs: number,
-): Promise<Act> => {
-  const done = (await revokeAccount(stores, sub, nowMs)) ?? (await revokeClient(stores, sub))
+const revokeSubject = async (stores: RevocationStores, sub: string, turn: Turn): Promise<Act> => {
+  const done = (await revokeAccount(stores, sub, turn)) ?? (await revokeClient(stores, sub))
   if (!done) throw accountErrors.error('account_not_found')
   return done
 }
@@ -111,14 +117,15 @@ const revokeKey =
     }
   }
 
-const act = async (stores: RevocationStores, target: PlainTarget, nowMs: number): Promise<Act> => {
+const act = async (stores: RevocationStores, target: PlainTarget, turn: Turn): Promise<Act> => {
+  const { nowMs } = turn
   switch (target.kind) {
     case 'account':
-      return revokeSubject(stores, target.accountId, nowMs)
+      return revokeSubject(stores, target.accountId, turn)
     case 'email': {
       const account = await stores.accounts.findByEmail(parseEmail(target.email).canonical)
       if (!account) throw accountErrors.error('account_not_found')
-      return revokeSubject(stores, account.accountId, nowMs)
+      return revokeSubject(stores, account.accountId, turn)
     }
     case 'session': {
       const { sessionId } = target
@@ -144,11 +151,11 @@ const act = async (stores: RevocationStores, target: PlainTarget, nowMs: number)
 const prepare = async ({ withdrawKey }: RevokeDeps, target: RevokeTarget): Promise<DoAct> =>
   target.kind === 'key'
     ? revokeKey(target.kid, await withdrawKey(target.kid))
-    : (stores, nowMs) => act(stores, target, nowMs)
+    : (stores, turn) => act(stores, target, turn)
 
 /**
- * Takes back a token, a session, all of an account or of a service client, a signing key, or everything. Asking twice is allowed and
- * ends what is alive by then.
+ * Takes back a token, a session, all of an account or of a service client, a signing key, or everything. The service clients that belong
+ * to an account end with it. Asking twice is allowed and ends what is alive by then.
  * @returns after the commit, whether or not any cache is up
  * @throws account_not_found, invalid_email, signing_key_not_found, store_unavailable
  */
@@ -158,7 +165,7 @@ export const revoke =
     const { clock, inTransaction } = deps
     const doAct = await prepare(deps, target)
     const seq = await inTransaction(async (stores) => {
-      const done = await doAct(stores, clock.nowMs())
+      const done = await doAct(stores, { nowMs: clock.nowMs(), actor, ...(client && { client }) })
       const { event, accountId, sessionId, details } = done
       await stores.audit.record({
         event,

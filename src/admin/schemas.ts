@@ -112,6 +112,9 @@ const client = {
   name: Type.String(),
   scopes: Type.Array(Type.String()),
   audiences: Type.Array(Type.String()),
+  owner: Type.Optional(
+    Type.String({ description: 'The account it belongs to and ends with; absent: nobody' }),
+  ),
   created_at: time,
 }
 
@@ -128,6 +131,12 @@ export const createClientSchema = {
       name: Type.String({ minLength: 1, maxLength: 64 }),
       scopes: Type.Optional(texts),
       audiences: Type.Optional(texts),
+      owner: Type.Optional(
+        Type.String({
+          pattern: idPattern,
+          description: 'The id of an active account, with which it is to end',
+        }),
+      ),
     },
     closed,
   ),

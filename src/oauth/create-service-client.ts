@@ -22,6 +22,8 @@ export type NewServiceClientInput = {
   readonly scopes?: readonly string[]
   /** The first of the deployment unless given. */
   readonly audiences?: readonly string[]
+  /** The account it belongs to and ends with: nobody's unless given. */
+  readonly ownerId?: string
   readonly actor: Actor
   readonly client?: RequestFacts
 }
@@ -33,6 +35,7 @@ export type CreatedServiceClient = {
   readonly name: string
   readonly scopes: readonly string[]
   readonly audiences: readonly string[]
+  readonly ownerId?: string
   readonly createdAtMs: number
 }
 
@@ -52,25 +55,36 @@ const checkInput = (
   return { scopes: unique(scopes ?? []), audiences: unique(wanted) }
 }
 
+/** Locks it too: who revokes the account at this moment comes before the client or ends it. */
+const demandActive = async (
+  accounts: ServiceClientStores['accounts'],
+  ownerId: string,
+): Promise<void> => {
+  const owner = await accounts.lock(ownerId)
+  if (owner?.status !== 'active') throw oauthErrors.error('invalid_client_owner')
+}
+
 /**
  * Adds a service client that can call at once.
- * @throws invalid_client_name, invalid_client_scope, unknown_client_audience, client_name_taken, store_unavailable
+ * @throws invalid_client_name, invalid_client_scope, unknown_client_audience, invalid_client_owner, client_name_taken, store_unavailable
  */
 export const createServiceClient =
   ({ clock, random, inTransaction, audiences: known }: CreateServiceClientDeps) =>
   async (input: NewServiceClientInput): Promise<CreatedServiceClient> => {
-    const { name, actor, client } = input
+    const { name, ownerId, actor, client } = input
     const { scopes, audiences } = checkInput(input, known)
     const clientId = newId(random)
     const clientSecret = newServiceClientSecret(random)
     const nowMs = clock.nowMs()
-    await inTransaction(async ({ clients, audit }) => {
+    await inTransaction(async ({ clients, accounts, audit }) => {
+      if (ownerId !== undefined) await demandActive(accounts, ownerId)
       const digest = secretDigest(clientSecret)
       const added = await clients.add({
         clientId,
         name,
         scopes,
         audiences,
+        ownerId,
         secretDigest: digest,
         nowMs,
       })
@@ -80,8 +94,10 @@ export const createServiceClient =
         outcome: 'success',
         actor,
         details: { clientId, name, scopes, audiences },
+        ...(ownerId && { accountId: ownerId }),
         ...(client && { client }),
       })
     })
-    return { clientId, clientSecret, name, scopes, audiences, createdAtMs: nowMs }
+    const created = { clientId, clientSecret, name, scopes, audiences, createdAtMs: nowMs }
+    return ownerId === undefined ? created : { ...created, ownerId }
   }

@@ -8,6 +8,7 @@ export const describeClient = (client: ServiceClient) => ({
   name: client.name,
   scopes: [...client.scopes],
   audiences: [...client.audiences],
+  ...(client.ownerId !== undefined && { owner: client.ownerId }),
   created_at: time(client.createdAtMs),
   ...(client.disabledAtMs !== undefined && { disabled_at: time(client.disabledAtMs) }),
 })

@@ -11,6 +11,7 @@ export const oauthErrors = defineErrors({
     status: 400,
     title: 'This service issues no tokens for one of these audiences.',
   },
+  invalid_client_owner: { status: 400, title: 'The owner must be an active account.' },
   client_not_found: { status: 404, title: 'There is no such service client.' },
   client_secret_not_found: { status: 404, title: 'The service client has no such secret.' },
   client_name_taken: { status: 409, title: 'A service client with this name exists already.' },

@@ -9,6 +9,7 @@ type Row = {
   name: string
   scopes: string[]
   audiences: string[]
+  owner_id: Buffer | null
   created_at: Date
   disabled_at: Date | null
 }
@@ -20,6 +21,8 @@ type RightsRow = {
   global_epoch: number
   digests: Buffer[]
 }
+
+type EndedRow = { id: Buffer; name: string; epoch: number }
 
 type SecretRow = { digest: Buffer; created_at: Date; revoked_at: Date | null }
 
@@ -33,6 +36,7 @@ const clientOf = (row: Row): ServiceClient => ({
   name: row.name,
   scopes: row.scopes,
   audiences: row.audiences,
+  ...(row.owner_id && { ownerId: idFromBytes(row.owner_id) }),
   createdAtMs: row.created_at.getTime(),
   ...(row.disabled_at && { disabledAtMs: row.disabled_at.getTime() }),
 })
@@ -40,9 +44,16 @@ const clientOf = (row: Row): ServiceClient => ({
 /** The clients themselves. */
 const clientMethods = (
   sql: Sql,
-): Pick<ServiceClientStore, 'add' | 'list' | 'find' | 'lock' | 'disable' | 'raiseEpoch'> => ({
-  add: async ({ clientId, name, scopes, audiences, secretDigest, nowMs }) => {
-    const values = [idToBytes(clientId), name, scopes, audiences, secretDigest, new Date(nowMs)]
+): Pick<
+  ServiceClientStore,
+  'add' | 'list' | 'find' | 'lock' | 'disable' | 'disableOwned' | 'raiseEpoch'
+> => ({
+  add: async ({ clientId, name, scopes, audiences, ownerId, secretDigest, nowMs }) => {
+    const [id, owner] = [
+      idToBytes(clientId),
+      ownerId === undefined ? undefined : idToBytes(ownerId),
+    ]
+    const values = [id, name, scopes, audiences, secretDigest, new Date(nowMs), owner]
     return (await sql.query(statements.add, values)).length === 1
   },
   list: async () => (await sql.query<Row>(statements.list)).map(clientOf),
@@ -56,6 +67,15 @@ const clientMethods = (
   },
   disable: async (clientId, nowMs) => {
     await sql.query(statements.disable, [idToBytes(clientId), new Date(nowMs)])
+  },
+  disableOwned: async (accountId, nowMs) => {
+    const values = [idToBytes(accountId), new Date(nowMs)]
+    const rows = await sql.query<EndedRow>(statements.disableOwned, values)
+    return rows.map(({ id, name, epoch }) => ({
+      clientId: idFromBytes(id),
+      name,
+      minEpoch: epoch,
+    }))
   },
   raiseEpoch: async (clientId) => {
     const values = [idToBytes(clientId)]

@@ -1,3 +1,4 @@
+import type { OwnedClients } from '../accounts/index.ts'
 import type { TokenStanding } from '../revocation/index.ts'
 import type { ClientSecret, ServiceClient } from './service-client.ts'
 
@@ -6,6 +7,7 @@ export type NewServiceClient = {
   readonly name: string
   readonly scopes: readonly string[]
   readonly audiences: readonly string[]
+  readonly ownerId?: string | undefined
   readonly secretDigest: Buffer
   readonly nowMs: number
 }
@@ -20,7 +22,7 @@ export type ClientRights = {
   readonly digests: readonly Buffer[]
 }
 
-export type ServiceClientStore = {
+export type ServiceClientStore = OwnedClients & {
   /** False when a client that is not disabled has this name; then nothing is written. */
   readonly add: (client: NewServiceClient) => Promise<boolean>
   /** All of them, oldest first; there are as many as there are services. */
@@ -32,9 +34,9 @@ export type ServiceClientStore = {
   readonly disable: (clientId: string, nowMs: number) => Promise<void>
   /** Raises the epoch of a client that the caller has locked: every token issued to it before is dead. Returns the new epoch. */
   readonly raiseEpoch: (clientId: string) => Promise<number>
-  /** Digests of the secrets that let this client in: none when it is unknown or disabled, several while one replaces another. */
+  /** Digests of the secrets that let this client in: none when it is unknown, or it or its owner is disabled, several while one replaces another. */
   readonly validDigests: (clientId: string) => Promise<Buffer[]>
-  /** One statement. None: it is unknown, disabled, or has no secret. */
+  /** One statement. None: it is unknown, it or its owner is disabled, or it has no secret. */
   readonly rights: (clientId: string) => Promise<ClientRights | undefined>
   /** All secrets that a client ever had, oldest first. */
   readonly secrets: (clientId: string) => Promise<ClientSecret[]>

@@ -9,6 +9,8 @@ export type ServiceClient = {
   readonly scopes: readonly string[]
   /** For whom it may ask for tokens, the default first; none: it gets no token. */
   readonly audiences: readonly string[]
+  /** The account it belongs to and ends with; absent: it is nobody's. */
+  readonly ownerId?: string
   readonly createdAtMs: number
   /** When it was disabled, for good; absent while it may call. */
   readonly disabledAtMs?: number

@@ -120,6 +120,29 @@ test('scopes and audiences are given once and are what its tokens may say', asyn
   }
 })
 
+test('with an owner it ends when that account does; there must be such an account', async () => {
+  const owner = await cardea.createAccount()
+  const create = (name: string, email: string) =>
+    run('create', '--name', name, '--owner', email, '--json')
+  const made = (await create('export', owner.email)).json()
+  expect(made.owner).toBe(owner.id)
+  const { client_id: id, client_secret: clientSecret } = made
+  expect(await tokenFor(id, clientSecret)).toHaveProperty('access_token')
+  const revoked = await runCli(['revoke', '--email', owner.email], settings)
+  expect(revoked.code, revoked.stderr).toBe(0)
+  expect((await tokenFor(id, clientSecret)).error).toBe('invalid_client')
+  const shown = { client_id: id, owner: owner.id, disabled_at: expect.any(String) }
+  expect((await run('list', '--json')).json().clients).toContainEqual(
+    expect.objectContaining(shown),
+  )
+
+  const nobodys = await create('refused', 'nobody@example.com')
+  expect([nobodys.code, JSON.parse(nobodys.stderr).code]).toEqual([1, 'account_not_found'])
+  await runCli(['account', 'disable', '--email', owner.email], settings)
+  const late = await create('refused', owner.email)
+  expect([late.code, JSON.parse(late.stderr).code]).toEqual([1, 'invalid_client_owner'])
+})
+
 test('R112: a secret is added, listed and revoked, and the running service gives tokens for those that are live', async () => {
   const made = (await run('create', '--name', 'rolling', '--json')).json()
   const { client_id: id, client_secret: first } = made

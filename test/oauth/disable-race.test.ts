@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
+import { turns } from '../support/race.ts'
 import {
   introspect,
   newServiceClient,
@@ -20,12 +21,6 @@ beforeAll(async () => {
 afterAll(() => cardea.stop())
 
 const actor = { kind: 'command-line' } as const
-
-const turns = async (count: number): Promise<void> => {
-  for (let turn = 0; turn < count; turn += 1) {
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-}
 
 /** A client asks both instances for tokens while one of them disables it. Returns the tokens that it got. */
 const race = async (round: number): Promise<string[]> => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { postgresAccountStore } from '../../src/accounts/index.ts'
 import { keyedReference, postgresAuditTrail } from '../../src/audit/index.ts'
 import { idToBytes } from '../../src/lib/id.ts'
 import { systemRandom } from '../../src/lib/random.ts'
@@ -29,6 +30,7 @@ beforeAll(async () => {
     migrated.database.transaction((sql) =>
       work({
         clients: postgresServiceClientStore(sql),
+        accounts: postgresAccountStore(sql),
         revocations: postgresRevocationLog(sql, clock, () => undefined),
         audit: postgresAuditTrail(sql, clock, keyedReference(Buffer.alloc(32))),
       }),

@@ -14,6 +14,7 @@ import { checkTokens } from './checks.ts'
 import type { ServiceInstance } from './instance.ts'
 import { type Operation, type OperationOptions, openOperation } from './operation.ts'
 import { boundMs, type Meaning } from './oracle.ts'
+import { noOwnedClients } from './truth.ts'
 import { type Client, count, issuer, Violation, type World } from './world.ts'
 
 const codec = handleCodec(
@@ -134,7 +135,11 @@ const noSigningKeys = new Proxy({} as SigningKeyTransaction, {
 })
 
 /** In the simulation every `sub` is an account. */
-const noServiceClients = { lock: async () => undefined, raiseEpoch: async () => 0 }
+const noServiceClients = {
+  ...noOwnedClients,
+  lock: async () => undefined,
+  raiseEpoch: async () => 0,
+}
 
 /** I1: what was answered with success is committed. */
 const checkAnswer = (operation: Operation, what: string): void => {

@@ -10,6 +10,7 @@ import {
   seenBy,
   type Transaction,
 } from './memory-postgres.ts'
+import { noOwnedClients } from './truth.ts'
 
 /** A statement that no act of the simulation leads to. */
 const notModelled = (): never => {
@@ -201,6 +202,7 @@ const accountStore = (within: Within): AccountStores['accounts'] => {
 /** The stores as the use cases see them, inside one transaction of the model. */
 export const memoryStores = (within: Within): AccountStores => ({
   accounts: accountStore(within),
+  clients: noOwnedClients,
   sessions: {
     ...handles(within),
     ...endings(within),

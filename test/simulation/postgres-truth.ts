@@ -14,6 +14,7 @@ import {
   calledThrough,
   callOn,
   entryLifetimeOf,
+  noOwnedClients,
   type OperationStores,
   type Truth,
   type Watcher,
@@ -74,6 +75,7 @@ export const postgresTruth = ({ database, accessTokenSeconds }: PostgresTruthOpt
       const lifetimeMs = entryLifetimeOf(accessTokenSeconds)
       const stores: AccountStores = {
         accounts: postgresAccountStore(far),
+        clients: noOwnedClients,
         sessions: postgresSessionStore(far, { tokensLastMs: lifetimeMs, onEnd: () => undefined }),
         revocations: postgresRevocationLog(far, clock, onAppend, lifetimeMs),
         audit: { record: async () => undefined },

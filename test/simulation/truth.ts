@@ -1,5 +1,5 @@
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
-import type { AccountStores } from '../../src/accounts/index.ts'
+import type { AccountStores, OwnedClients } from '../../src/accounts/index.ts'
 import type { Clock } from '../../src/lib/clock.ts'
 import { longestTokenSeconds } from '../../src/lib/token-times.ts'
 import { entryLifetimeMs } from '../../src/revocation/revocation.ts'
@@ -55,6 +55,9 @@ type Call = (
   args: readonly unknown[],
 ) => Promise<unknown>
 
+/** Nobody has one in the simulation. */
+export const noOwnedClients: OwnedClients = { disableOwned: async () => [] }
+
 /** Stores whose every call is handed to `call`. */
 export const calledThrough = (call: Call): AccountStores => {
   const store = <Name extends keyof AccountStores>(name: Name) =>
@@ -66,6 +69,7 @@ export const calledThrough = (call: Call): AccountStores => {
     })
   return {
     accounts: store('accounts'),
+    clients: noOwnedClients,
     sessions: store('sessions'),
     revocations: store('revocations'),
     audit: store('audit'),

@@ -4,7 +4,7 @@ import type { Answer } from './client.ts'
 import { whenRefused } from './when-refused.ts'
 
 /** Lets the event loop turn a few times, so that racing requests start in ever other orders. */
-const turns = async (count: number): Promise<void> => {
+export const turns = async (count: number): Promise<void> => {
   for (let turn = 0; turn < count; turn += 1) {
     await new Promise((resolve) => setImmediate(resolve))
   }

@@ -19,7 +19,11 @@ export const basicHeader = (clientId: string, secret: string): string =>
 export const newServiceClient = async (
   { instances: [first] }: Pick<Cardea, 'instances'>,
   name = `client-${randomBytes(6).toString('hex')}`,
-  rights: { readonly scopes?: readonly string[]; readonly audiences?: readonly string[] } = {},
+  rights: {
+    readonly scopes?: readonly string[]
+    readonly audiences?: readonly string[]
+    readonly ownerId?: string
+  } = {},
 ): Promise<TestServiceClient> => {
   if (!first) throw new Error('no instance')
   const actor = { kind: 'command-line' } as const

@@ -50,8 +50,10 @@ const clientActs = (instance: FastifyInstance, deps: AdminClientRouteDeps): void
   const app = instance.withTypeProvider<TypeBoxTypeProvider>()
 
   app.post('/admin/clients', { schema: createClientSchema, config }, async (request, reply) => {
+    const { owner: ownerId, ...wanted } = request.body
     const { clientSecret, ...created } = await deps.create({
-      ...request.body,
+      ...wanted,
+      ...(ownerId !== undefined && { ownerId }),
       ...operatorOf(request),
     })
     return reply.code(201).send({ ...describeClient(created), client_secret: clientSecret })
