@@ -19,6 +19,7 @@ const subject: TokenSubject = {
   scope: 'account',
   roles: [],
   authenticatedAtMs: Date.now(),
+  factsReadAtMs: Date.now(),
   amr: ['pwd'],
   acr: 'aal1',
   epochs: [1, 1, 1],

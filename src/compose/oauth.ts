@@ -39,6 +39,7 @@ export const composeOauth = (core: Core, parts: OauthParts) => {
   const authenticateService = authenticateServiceClient({ clock, clients })
   const edge = { authenticateService, publicClientId: firstParty }
   const grantToClient = grantClientCredentials({
+    clock,
     clients,
     mint,
     audiences: [...config.audiences, issuer],

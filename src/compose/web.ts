@@ -4,6 +4,7 @@ import { healthRoutes } from '../health/index.ts'
 import type { Caller } from '../http/access.ts'
 import type { Log } from '../http/log.ts'
 import { keyLabels } from '../keys/index.ts'
+import type { LoginRouteDeps } from '../login/index.ts'
 import { revocationRoutes } from '../revocation/index.ts'
 import {
   adminScope,
@@ -66,7 +67,10 @@ export const composeService = async (core: Core, log: Log) => {
   const checkBearer = personBearerCheck(check)
   const authenticate = async (token: string) => callerFrom(await checkBearer(token))
   const acts = { clock, random, codec, mint, sessions, accounts, inTransaction }
-  const sealed = composeSealed(ring, ({ facts, secret }) => issueTokens(acts, facts, secret))
+  // Of a session that has just been opened: it was authenticated before anything of it was read.
+  const issue: LoginRouteDeps['issue'] = (facts, secret) =>
+    issueTokens(acts, facts, secret, facts.authenticatedAtMs)
+  const sealed = composeSealed(ring, ({ facts, secret }) => issue(facts, secret))
   const { refreshGraceSeconds: graceSeconds, sessionIdleSeconds: idleSeconds } = config
   const refresh = onceReadyToSign(keys, refreshSession({ ...acts, graceSeconds, idleSeconds }))
   const cookieCodec = cookies.codec
@@ -74,7 +78,7 @@ export const composeService = async (core: Core, log: Log) => {
   const login = composeLogin(core, {
     cookies,
     sealed,
-    issue: (facts, secret) => issueTokens(acts, facts, secret),
+    issue,
     supersede: supersedeSessions({ clock, sessionCodec: cookieCodec, refreshCodec: codec }),
   })
   return {

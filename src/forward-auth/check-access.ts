@@ -14,7 +14,11 @@ export type CheckAccessDeps = {
   /** Throws `store_unavailable` while Postgres is known to be away. */
   readonly demandPostgres: () => void
   /** Throws `signing_keys_unavailable` before anything is signed. */
-  readonly mintForUpstream: (session: CookieSession, audience: string) => Promise<string>
+  readonly mintForUpstream: (
+    session: CookieSession,
+    audience: string,
+    factsReadAtMs: number,
+  ) => Promise<string>
 }
 
 /** What a request presents: an `Authorization` header of whatever kind, else a session cookie, else nothing. */
@@ -86,10 +90,11 @@ const tokenFor = async (
   deps: CheckAccessDeps,
   proof: Proof,
   tokenAudience: string | undefined,
+  provedAfterMs: number,
 ): Promise<string | undefined> => {
   if (tokenAudience === undefined) return undefined
   if (proof.kind === 'bearer') return proof.token
-  return deps.mintForUpstream(proof.session, tokenAudience)
+  return deps.mintForUpstream(proof.session, tokenAudience, provedAfterMs)
 }
 
 /**
@@ -100,11 +105,12 @@ const tokenFor = async (
 export const checkAccess =
   (deps: CheckAccessDeps) =>
   async (presented: Presented, wanted: Wanted): Promise<Verdict> => {
+    const nowMs = deps.clock.nowMs()
     const proof = await prove(deps, presented)
     if (!proof) return { kind: 'signed_out' }
     demandAudience(proof, wanted)
     const identity = identityOf(proof)
-    switch (decide(identity, wanted, deps.clock.nowMs())) {
+    switch (decide(identity, wanted, nowMs)) {
       case 'lacks_role':
         throw forwardAuthErrors.error('role_required')
       case 'too_old':
@@ -113,7 +119,7 @@ export const checkAccess =
         return {
           kind: 'allowed',
           identity,
-          token: await tokenFor(deps, proof, wanted.tokenAudience),
+          token: await tokenFor(deps, proof, wanted.tokenAudience, nowMs),
         }
     }
   }

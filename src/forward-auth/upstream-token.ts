@@ -11,11 +11,11 @@ const plainScope = scopeAtSignIn([], '', '')
  */
 export const mintForUpstream =
   (mint: (subject: TokenSubject) => MintedToken) =>
-  (session: CookieSession, audience: string): string => {
+  (session: CookieSession, audience: string, factsReadAtMs: number): string => {
     const { accountId: subjectId, sessionId, clientId, roles, authenticatedAtMs } = session
     const { amr, acr, epochs } = session
     const person = { subjectId, sessionId, clientId, roles, authenticatedAtMs, amr, acr, epochs }
-    return mint({ ...person, audience, scope: plainScope }).token
+    return mint({ ...person, audience, scope: plainScope, factsReadAtMs }).token
   }
 
 /** Whether the client's own token may go on to the service behind the proxy: made for it, and no operator's. */

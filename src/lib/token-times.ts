@@ -12,5 +12,5 @@ export const longestTokenSeconds = 900
 /** By how much the clocks of verifiers may be behind. */
 export const leewaySeconds = 30
 
-/** A mint that read its facts, or took its key, before they changed may be this late in signing. */
+/** A mint that read its facts, or took its key, before they changed may be this late by the clock of who revoked: see `TokenSubject`. */
 export const mintSlackSeconds = 40

@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
+import type { Clock } from '../lib/clock.ts'
 import { isId } from '../lib/id.ts'
 import type { MintAccessToken, MintedToken } from '../tokens/index.ts'
 import type { ServiceCredentials } from './authenticate-service-client.ts'
@@ -8,6 +9,7 @@ import { isServiceClientSecret, secretDigest } from './service-client.ts'
 import type { ClientRights, ServiceClientStore } from './service-client-store.ts'
 
 export type GrantClientCredentialsDeps = {
+  readonly clock: Pick<Clock, 'nowMs'>
   readonly clients: Pick<ServiceClientStore, 'rights'>
   readonly mint: MintAccessToken
   /** For whom this issuer mints tokens; a client's own list may be older than the settings. */
@@ -59,11 +61,12 @@ const grantedAudience = (
  * @throws invalid_scope, invalid_target, unauthorized_client, store_unavailable
  */
 export const grantClientCredentials =
-  ({ clients, mint, audiences: known }: GrantClientCredentialsDeps) =>
+  ({ clock, clients, mint, audiences: known }: GrantClientCredentialsDeps) =>
   async (input: ClientCredentialsInput): Promise<ClientToken | undefined> => {
     const { clientId, secret } = input.credentials
     if (!isId(clientId) || !isServiceClientSecret(secret)) return undefined
     const digest = secretDigest(secret)
+    const factsReadAtMs = clock.nowMs()
     const rights = await clients.rights(clientId)
     const matches = rights?.digests.filter((valid) => timingSafeEqual(valid, digest)) ?? []
     if (rights === undefined || matches.length === 0) return undefined
@@ -77,6 +80,7 @@ export const grantClientCredentials =
       audience,
       scope,
       epochs: [rights.globalEpoch, rights.clientEpoch, 0],
+      factsReadAtMs,
     })
     return { ...minted, clientId, scope }
   }

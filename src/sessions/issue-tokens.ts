@@ -28,11 +28,12 @@ export type Issued = {
   readonly refreshExpiresInSeconds: number
 }
 
-/** Makes the credentials of a session as it now stands. Reads and writes nothing. */
+/** Makes the credentials of a session as it now stands, or stood after `factsReadAtMs`. Reads and writes nothing. */
 export const issueTokens = (
   { clock, codec, mint }: IssueTokens,
   facts: SessionFacts,
   secret: Buffer,
+  factsReadAtMs: number,
 ): Issued => {
   const scope = scopeAtRefresh(facts.scope, facts.roles)
   const minted = mint({
@@ -46,6 +47,7 @@ export const issueTokens = (
     amr: facts.amr,
     acr: facts.acr,
     epochs: [facts.globalEpoch, facts.accountEpoch, facts.claimsEpoch],
+    factsReadAtMs,
   })
   return {
     kind: facts.kind,

@@ -54,11 +54,11 @@ export const refreshSession = (deps: RefreshDeps) => {
     }
     for (let attempt = 0; attempt < attempts; attempt += 1) {
       const rotated = await sessions.rotate(rotation)
-      if (rotated) return { kind: 'issued', issued: issueTokens(deps, rotated, secret) }
+      if (rotated) return { kind: 'issued', issued: issueTokens(deps, rotated, secret, nowMs) }
       const finding = await investigate(rotation, client)
       if (finding.kind === 'refused') return finding
       if (finding.kind === 'stands') {
-        return { kind: 'issued', issued: issueTokens(deps, finding.facts, secret) }
+        return { kind: 'issued', issued: issueTokens(deps, finding.facts, secret, nowMs) }
       }
     }
     throw sessionErrors.error('session_contended', { retryAfterSeconds: 1 })

@@ -17,6 +17,11 @@ export type TokenSubject = {
   readonly amr: readonly string[]
   readonly acr: string
   readonly epochs: Epochs
+  /**
+   * A moment before any of this was read. The token is issued as of then: however late it is signed, it is over before the revocation of
+   * what it says is forgotten.
+   */
+  readonly factsReadAtMs: number
 }
 
 /** RFC 9068 section 2.2, and our `sid` and `aep`. */
@@ -47,7 +52,6 @@ export const isServiceToken = ({ sub, client_id }: AccessTokenClaims): boolean =
 type Issue = {
   readonly issuer: string
   readonly tokenId: string
-  readonly nowMs: number
   readonly lifetimeSeconds: number
 }
 
@@ -55,7 +59,7 @@ const wholeSeconds = (ms: number): number => Math.floor(ms / 1000)
 
 /** The claims of one token. Nothing personal goes in: tokens end up in logs of services we do not know. */
 export const buildClaims = (subject: TokenSubject, issue: Issue): AccessTokenClaims => {
-  const issuedAt = wholeSeconds(issue.nowMs)
+  const issuedAt = wholeSeconds(subject.factsReadAtMs)
   return {
     iss: issue.issuer,
     sub: subject.subjectId,

@@ -20,7 +20,7 @@ type Dependencies = {
 
 export type MintedToken = {
   readonly token: string
-  /** For `expires_in`. */
+  /** For `expires_in`: what is left, which is less than a whole life when signing was late. */
   readonly expiresInSeconds: number
   /** The `jti`. */
   readonly tokenId: string
@@ -43,10 +43,10 @@ export const mintAccessToken = (deps: Dependencies): MintAccessToken => {
   }
   return (subject) => {
     const tokenId = newId(deps.random)
-    const nowMs = deps.clock.nowMs()
-    const claims = buildClaims(subject, { issuer, tokenId, nowMs, lifetimeSeconds })
+    const claims = buildClaims(subject, { issuer, tokenId, lifetimeSeconds })
     const signer = deps.signer()
     const token = signJws(signer, headerOf(signer), claims)
-    return { token, expiresInSeconds: lifetimeSeconds, tokenId }
+    const lateSeconds = Math.floor((deps.clock.nowMs() - subject.factsReadAtMs) / 1000)
+    return { token, expiresInSeconds: Math.max(0, lifetimeSeconds - lateSeconds), tokenId }
   }
 }

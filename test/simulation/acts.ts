@@ -66,7 +66,8 @@ const logIn = (world: World): Promise<void> => {
     if (!opened || !session) return
     if (session.committed === undefined) throw new Violation('I1: signed in before the commit')
     const { facts, secret } = opened
-    const { refreshToken } = issueTokens({ ...operation, clock, codec }, facts, secret)
+    const issuedAtMs = facts.authenticatedAtMs
+    const { refreshToken } = issueTokens({ ...operation, clock, codec }, facts, secret, issuedAtMs)
     const signedIn = { session, handle: refreshToken, olderHandle: undefined }
     world.clients.push({ ...signedIn, underWay: 0, isBehind: false })
     if (world.clients.length > mostClients) world.clients.shift()

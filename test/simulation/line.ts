@@ -22,8 +22,8 @@ export type LineOptions = {
 }
 
 /**
- * What one operation may lose in all: an entry of the log is kept 40 s longer than the tokens live that it covers, for mints that read
- * before it and signed after. Two operations that are this late and clocks that differ by 2 s each way stay below that.
+ * What one operation may lose in all: an entry of the log is kept 40 s longer than the tokens live that it covers, for commits that come
+ * after its end was reckoned. Two operations that are this late and clocks that differ by 2 s each way stay below that.
  */
 const mostMsAnOperation = 16_000
 
@@ -36,6 +36,15 @@ const delayMs = (dice: Dice, way: 'question' | 'answer' | 'commit', isSlow: bool
   if (kind < 950) return dice.between(1, 30)
   return dice.between(30, kind < 990 ? 1_500 : 3_000)
 }
+
+/**
+ * Between the answer that a token is made from and its signature any time may pass, where a process stands still: the token is issued
+ * as of before the question.
+ */
+const standsStillMs = (dice: Dice, what: string, isSlow: boolean): number =>
+  isSlow && /^sessions?[._]rotate$/.test(what) && dice.perMille(250)
+    ? dice.between(30_000, 240_000)
+    : 0
 
 export const openLine = (options: LineOptions): Line => {
   const { dice, timeline, process } = options
@@ -55,6 +64,7 @@ export const openLine = (options: LineOptions): Line => {
     },
     back: async (what) => {
       await travel('answer', what)
+      await timeline.pause(standsStillMs(dice, what, options.isSlow), 'standing still', process)
       if (dice.perMille(options.lostPerMille)) throw away()
     },
     cut: () => {

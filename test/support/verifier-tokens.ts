@@ -41,9 +41,9 @@ export const mintTokens = async (
     signer: keys.signer,
     issuer: config.issuer,
     accessTokenSeconds: config.accessTokenSeconds,
-    clock: { ...machine.clock, nowMs: () => machine.clock.nowMs() - ageMs },
-    random: machine.random,
+    ...machine,
   })
+  const authenticatedAtMs = machine.clock.nowMs() - ageMs
   return Array.from({ length: count }, () => {
     const sid = newTestId()
     const { token, tokenId: jti } = mint({
@@ -53,10 +53,11 @@ export const mintTokens = async (
       audience: config.issuer,
       scope: '',
       roles: [],
-      authenticatedAtMs: machine.clock.nowMs() - ageMs,
+      authenticatedAtMs,
       amr: ['pwd'],
       acr: 'aal1',
       epochs: aep,
+      factsReadAtMs: authenticatedAtMs,
     })
     return { token, jti, sid }
   })

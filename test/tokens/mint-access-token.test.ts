@@ -75,12 +75,26 @@ describe('a minted access token', () => {
   })
 
   test('keeps whole seconds when the clock stands between two', () => {
-    const late = mintAccessToken({ ...dependencies, clock: fakeClock(startMs + 999) })
-    expect(decodeJwt(late(subject()).token)).toMatchObject({
-      iat: startSeconds,
-      exp: startSeconds + 900,
-    })
+    const session = { ...subject(), factsReadAtMs: startMs + 999 }
+    const between = mintAccessToken({ ...dependencies, clock: fakeClock(startMs + 999) })
+    const { token, expiresInSeconds } = between(session)
+    expect(decodeJwt(token)).toMatchObject({ iat: startSeconds, exp: startSeconds + 900 })
+    expect(expiresInSeconds).toBe(900)
   })
+
+  test.each([
+    [999, 900],
+    [50_000, 850],
+    [20 * 60_000, 0],
+  ])(
+    'R77: signed %s ms after its facts were read it ends when it would have ended, and says what is left',
+    (lateMs, leftSeconds) => {
+      const late = mintAccessToken({ ...dependencies, clock: fakeClock(startMs + lateMs) })
+      const { token, expiresInSeconds } = late(subject())
+      expect(decodeJwt(token)).toMatchObject({ iat: startSeconds, exp: startSeconds + 900 })
+      expect(expiresInSeconds).toBe(leftSeconds)
+    },
+  )
 
   test('is signed by the key that is active at that moment', async () => {
     const keys = await Promise.all(everyAlgorithm.map(newSigningKey))

@@ -15,4 +15,5 @@ export const subject = (): TokenSubject => ({
   amr: ['pwd'],
   acr: 'aal1',
   epochs: [1_893_000_000, 3, 7],
+  factsReadAtMs: startMs,
 })

@@ -88,6 +88,17 @@ export const mutants: readonly Mutant[] = [
     tests: onPostgres,
   },
   {
+    name: 'a token is issued as of its signing, not of the reading of what it says',
+    edits: [
+      {
+        file: 'src/tokens/mint-access-token.ts',
+        find: 'buildClaims(subject, {',
+        replace: 'buildClaims({ ...subject, factsReadAtMs: deps.clock.nowMs() }, {',
+      },
+    ],
+    tests: inMemory,
+  },
+  {
     name: 'only the token itself is looked up',
     edits: [
       {
