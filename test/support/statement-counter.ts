@@ -51,6 +51,16 @@ const statementIn = ({ name, body }: ClientMessage): string | undefined => {
   return name === 'Bind' && second !== '' ? second : undefined
 }
 
+/** Tells of each statement on its way to Postgres, by its name, or its text when it has none: for the proxy before Postgres. */
+export const statementObserver =
+  (onStatement: (statement: string) => void): (() => Observer) =>
+  () => ({
+    onClientBytes: messageReader((message) => {
+      const statement = statementIn(message)
+      if (statement !== undefined) onStatement(statement)
+    }),
+  })
+
 const none = { Parse: 0, Bind: 0, Execute: 0, Sync: 0, Query: 0 }
 
 const isKept = (name: string): name is keyof typeof none => Object.hasOwn(none, name)
