@@ -108,12 +108,19 @@ export type Core = {
   readonly close: () => Promise<void>
 }
 
+/**
+ * An instance that stands still in the middle of a transaction keeps no locks from the others for longer, and commits no revocation so
+ * late that its entry, whose end was reckoned before, would be forgotten before the tokens it covers.
+ */
+const idleInTransactionTimeoutMs = 10_000
+
 const openPool = (config: Config, url: string, { report }: Machine): Database =>
   openDatabase({
     url,
     poolSize: config.databasePoolSize,
     connectTimeoutMs: config.databaseConnectTimeoutMs,
     statementTimeoutMs: config.databaseStatementTimeoutMs,
+    idleInTransactionTimeoutMs,
     preparedStatements: config.databasePreparedStatements,
     onIdleError: (error) => report(error, 'an idle connection to postgres broke'),
   })

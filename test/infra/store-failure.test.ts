@@ -13,7 +13,7 @@ afterEach(async () => {
 const errorWith = (code: string, message = 'of the driver'): Error =>
   Object.assign(new Error(message), { code })
 
-test.each(['EPIPE', 'ECONNREFUSED', 'ECONNRESET', '57P01', '08006', '53300', '25006'])(
+test.each(['EPIPE', 'ECONNREFUSED', 'ECONNRESET', '57P01', '08006', '53300', '25006', '25P03'])(
   'R104: an error with the code %s is a store that is away',
   (code) => {
     const error = errorWith(code)

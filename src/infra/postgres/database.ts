@@ -27,6 +27,8 @@ export type DatabaseOptions = {
   readonly connectTimeoutMs: number
   /** Zero: no limit (migrations). */
   readonly statementTimeoutMs: number
+  /** How long a transaction may wait for its next statement before Postgres ends it; for ever unless given. */
+  readonly idleInTransactionTimeoutMs?: number
   readonly preparedStatements: boolean
   /** Told of connections that broke while idle; the pool replaces them by itself. */
   readonly onIdleError: (error: Error) => void
@@ -75,6 +77,9 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     application_name: 'cardea',
     types,
     ...(options.statementTimeoutMs > 0 && { statement_timeout: options.statementTimeoutMs }),
+    ...(options.idleInTransactionTimeoutMs !== undefined && {
+      idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
+    }),
   })
   pool.on('error', options.onIdleError)
   const limit =

@@ -9,9 +9,9 @@ export const storeErrors = defineErrors({
 
 /**
  * SQLSTATE classes that say "not now" and nothing about the request: connection (08), transaction rolled back (40),
- * read-only or not a primary (25006), resources (53), operator intervention (57, statement timeout included), system error (58).
+ * read-only or not a primary (25006), a transaction left idle (25P03), resources (53), operator intervention (57, statement timeout included), system error (58).
  */
-const passing = /^(08|40|53|57|58)|^25006$/
+const passing = /^(08|40|53|57|58)|^25006$|^25P03$/
 
 /** Errors that `pg` and the socket raise themselves carry no SQLSTATE. */
 const fromTheWire =
