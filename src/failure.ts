@@ -129,6 +129,15 @@ const symptoms: readonly Symptom[] = [
   ],
 ]
 
+/** What stands behind an error, where its code tells. */
+const symptomFailure = (error: unknown): Failure | undefined => {
+  const code = codeOf(error)
+  const symptom = symptoms.find(([pattern]) => pattern.test(code))
+  if (!symptom) return undefined
+  const [, message, hint, exitCode] = symptom
+  return one(code, `${message}: ${textOf(error)}`, hint, exitCode)
+}
+
 /** Anything that stops the process or a command, in words; never the value of a setting. */
 export const explainFailure = (error: unknown): Failure => {
   if (error instanceof ConfigError) {
@@ -136,17 +145,14 @@ export const explainFailure = (error: unknown): Failure => {
     const hint = 'docs/reference/configuration.md explains every setting'
     return { messages, hint, code: 'settings', exitCode: exitCodes.settings }
   }
-  if (error instanceof AppError) return appFailure(error)
+  if (error instanceof AppError) return symptomFailure(error.cause) ?? appFailure(error)
   for (const [type, code, hint, exitCode] of known) {
     if (error instanceof type) return one(code, error.message, hint, exitCode)
   }
-  const code = codeOf(error)
-  const symptom = symptoms.find(([pattern]) => pattern.test(code))
-  if (symptom) {
-    const [, message, hint, exitCode] = symptom
-    return one(code, `${message}: ${textOf(error)}`, hint, exitCode)
-  }
-  return one('failed', textOf(error), '`cardea doctor` checks this deployment', exitCodes.failed)
+  return (
+    symptomFailure(error) ??
+    one('failed', textOf(error), '`cardea doctor` checks this deployment', exitCodes.failed)
+  )
 }
 
 /** `error:` lines, then `hint:`. */

@@ -2,8 +2,11 @@ import { existsSync } from 'node:fs'
 import { afterEach, expect, test } from 'vitest'
 import { openDatabase } from '../../src/infra/postgres/database.ts'
 import { isStoreAway, storeFailure } from '../../src/infra/postgres/store-failure.ts'
+import { startCardea } from '../support/cardea.ts'
 import { startPostgres } from '../support/postgres-server.ts'
+import { quickSession } from '../support/quick-session.ts'
 import { scratchFolder } from '../support/scratch-folder.ts'
+import { sqlAs } from '../support/sql.ts'
 
 const atEnd: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -13,15 +16,16 @@ afterEach(async () => {
 const errorWith = (code: string, message = 'of the driver'): Error =>
   Object.assign(new Error(message), { code })
 
-test.each(['EPIPE', 'ECONNREFUSED', 'ECONNRESET', '57P01', '08006', '53300', '25006', '25P03'])(
-  'R104: an error with the code %s is a store that is away',
-  (code) => {
-    const error = errorWith(code)
-    const failure = storeFailure(error)
-    expect(isStoreAway(failure)).toBe(true)
-    expect(failure).toMatchObject({ status: 503, retryAfterSeconds: 1, cause: error })
-  },
-)
+test.each([
+  ...['EPIPE', 'ECONNREFUSED', 'ECONNRESET', 'EPROTO'],
+  ...['57P01', '08006', '53300', '25006', '25P03', '28P01', '3D000'],
+  ...['CERT_HAS_EXPIRED', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'ERR_TLS_CERT_ALTNAME_INVALID'],
+])('R104: an error with the code %s is a store that is away', (code) => {
+  const error = errorWith(code)
+  const failure = storeFailure(error)
+  expect(isStoreAway(failure)).toBe(true)
+  expect(failure).toMatchObject({ status: 503, retryAfterSeconds: 1, cause: error })
+})
 
 test.each(['23505', '42P01', '25001', 'P0001', 'XX000', 'EPERM'])(
   'an error with the code %s stays what it is',
@@ -63,4 +67,26 @@ test('R104: writing to a Unix socket that Postgres has just closed is a store th
     cause: expect.objectContaining({ code: 'EPIPE' }),
   })
   expect(await ask()).toHaveLength(1)
+})
+
+test('R104: while the role of the service may not sign in, refreshes are 503 and consume nothing; then they work without a restart', async () => {
+  const server = await startPostgres()
+  atEnd.push(server.stop)
+  const cardea = await startCardea({ database: server })
+  atEnd.push(cardea.stop)
+  const { refreshToken } = await quickSession(cardea, (await cardea.createAccount()).id)
+  const { username, password } = new URL(server.appUrl)
+  const asOwner = sqlAs(server.ownerUrl)
+  await asOwner(`ALTER ROLE "${username}" PASSWORD 'another'`)
+  await asOwner('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1', [
+    username,
+  ])
+  // The first may still meet the connection that was ended; those after it are not let in.
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    const refused = await cardea.client.refresh(refreshToken)
+    expect([refused.status, refused.body.code]).toEqual([503, 'store_unavailable'])
+    expect(refused.headers.getSetCookie()).toEqual([])
+  }
+  await asOwner(`ALTER ROLE "${username}" PASSWORD '${password}'`)
+  expect((await cardea.client.refresh(refreshToken)).status).toBe(200)
 })

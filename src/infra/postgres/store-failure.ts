@@ -8,14 +8,15 @@ export const storeErrors = defineErrors({
 })
 
 /**
- * SQLSTATE classes that say "not now" and nothing about the request: connection (08), transaction rolled back (40),
+ * SQLSTATE classes that say "not now" and nothing about the request: connection (08), who we are (28, 3D000: only a new connection is
+ * told so, when a password or a database was changed while the service runs), transaction rolled back (40),
  * read-only or not a primary (25006), a transaction left idle (25P03), resources (53), operator intervention (57, statement timeout included), system error (58).
  */
-const passing = /^(08|40|53|57|58)|^25006$|^25P03$/
+const passing = /^(08|28|40|53|57|58)|^(25006|25P03|3D000)$/
 
-/** Errors that `pg` and the socket raise themselves carry no SQLSTATE. */
+/** Errors that `pg` and the socket raise themselves, those of TLS among them, carry no SQLSTATE. */
 const fromTheWire =
-  /timeout|terminated|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|not queryable|Client was closed|Connection ended/i
+  /timeout|terminated|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|not queryable|Client was closed|Connection ended|CERT|_SIGNATURE|ERR_TLS|ERR_SSL|EPROTO|support SSL/i
 
 /** Every SQLSTATE holds a digit; an errno of five letters, `EPIPE` above all, is none. */
 const sqlStateShape = /^(?=.*[0-9])[0-9A-Z]{5}$/
