@@ -112,7 +112,7 @@ module.exports = {
     door('sql-in-stores', '^src/infra/postgres/', [
       '^src/infra/',
       '/postgres-[^/]+[.]ts$',
-      '^src/(compose/core|schema|failure)[.]ts$',
+      '^src/(compose/core|compose/core-stores|schema|failure)[.]ts$',
       '^src/cli/',
     ]),
     door('ioredis-in-stores', 'node_modules/(ioredis|rate-limiter-flexible)/', [

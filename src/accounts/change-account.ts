@@ -31,8 +31,9 @@ const condemn = async (
   nowMs: number,
 ): Promise<void> => {
   const reason = 'account_disabled'
-  await endOwnedClients(stores, { accountId, actor, reason, nowMs, client })
+  // Whatever may have to wait comes before entries, whose ends are reckoned when they are made.
   const ended = await stores.sessions.endAllOfAccount(accountId, reason, nowMs)
+  await endOwnedClients(stores, { accountId, actor, reason, nowMs, client })
   // Somebody may have disabled it in the database, where that ended nothing: then there is still something to end.
   if (before.status === 'disabled' && ended.length === 0) return
   await condemnTokens(stores, { accountId, actor, reason, nowMs })

@@ -90,11 +90,13 @@ const revokeClient = async (
   { clients }: RevocationStores,
   clientId: string,
 ): Promise<Act | undefined> => {
-  if (!(await clients.lock(clientId))) return undefined
+  const locked = await clients.lock(clientId)
+  if (!locked) return undefined
   const minEpoch = await clients.raiseEpoch(clientId)
   return {
     target: { kind: 'sub', key: clientId, minEpoch },
     event: 'service_client_revoked',
+    ...(locked.ownerId && { accountId: locked.ownerId }),
     details: { clientId },
   }
 }

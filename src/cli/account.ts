@@ -9,7 +9,11 @@ export const accountCommand = (): Command => {
   for (const command of [
     createAccountCommand(),
     listAccountsCommand(),
-    accountStatusCommand('disable', 'disabled', 'end every session and refuse further log-ins'),
+    accountStatusCommand(
+      'disable',
+      'disabled',
+      'end every session and refuse further log-ins; its service clients end for good',
+    ),
     accountStatusCommand('enable', 'active', 'let it log in again, also after too many failures'),
     changeAccountRoles(),
     accountPasswordCommand(),

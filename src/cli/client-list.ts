@@ -7,15 +7,23 @@ import { withCore } from './with-core.ts'
 
 type Shown = ReturnType<typeof describeClient>
 
-const lineOf = ({ client_id: id, created_at: created, disabled_at: disabled, name }: Shown) =>
-  [id, (disabled ? 'disabled' : 'active').padEnd('disabled'.length), created, name].join('  ')
+const lineOf = ({
+  client_id: id,
+  created_at: created,
+  disabled_at: disabled,
+  name,
+  owner,
+}: Shown) => {
+  const status = (disabled ? 'disabled' : 'active').padEnd('disabled'.length)
+  return [id, status, created, name, ...(owner ? [`of ${owner}`] : [])].join('  ')
+}
 
 const read = async ({ serviceClients }: Core): Promise<Shown[]> =>
   (await serviceClients.store.list()).map(describeClient)
 
 export const listClientsCommand = (): Command =>
   new Command('list')
-    .description('show all service clients: id, status, creation, name')
+    .description('show all service clients: id, status, creation, name, owner')
     .option(...jsonOption)
     .action(async (options: OutputOptions) => {
       const config = loadConfig()

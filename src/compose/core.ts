@@ -6,22 +6,19 @@ import {
   changeAccount,
   createAccount,
   loadArgon2,
-  postgresAccountStore,
   setPassword,
 } from '../accounts/index.ts'
 import { revoke } from '../admin/index.ts'
-import { keyedReference, postgresAuditTrail, type Reference } from '../audit/index.ts'
+import { keyedReference, type Reference } from '../audit/index.ts'
 import type { Config } from '../config/index.ts'
-import { type Database, openDatabase, type Sql } from '../infra/postgres/database.ts'
+import { type Database, openDatabase } from '../infra/postgres/database.ts'
 import { storeErrors } from '../infra/postgres/store-failure.ts'
 import type { RedisConnection } from '../infra/redis/redis.ts'
 import {
   keyLabels,
   postgresSigningKeyStore,
-  postgresSigningKeyTransaction,
   type SecretRing,
   type SigningKeys,
-  type SigningKeyTransaction,
   secretRing,
   signingKeys,
 } from '../keys/index.ts'
@@ -36,24 +33,20 @@ import {
   type ServiceClientStore,
 } from '../oauth/index.ts'
 import {
-  entryLifetimeMs,
   openRevocations,
   postgresReadLog,
-  postgresRevocationLog,
   postgresRevocationNotices,
-  type RevocationEntry,
   type RevocationMirror,
   type Revocations,
   redisRevocationMirror,
 } from '../revocation/index.ts'
 import {
-  type CookieSessionStore,
   type InTransaction,
   postgresCookieSessionStore,
-  postgresSessionStore,
   redisSessionCopies,
 } from '../sessions/index.ts'
 import type { Stores } from '../stores.ts'
+import { type CoreStores, storesOn, transactionsOver } from './core-stores.ts'
 import { composeUpkeep, type SessionUpkeep } from './session-upkeep.ts'
 
 /** What a test replaces. */
@@ -62,13 +55,6 @@ export type Machine = {
   readonly random: Random
   /** Told of failures behind nobody's request: a broken idle connection, a cache that is away. */
   readonly report: (error: unknown, what: string) => void
-}
-
-/** What an act on anything here may read and write together. */
-type CoreStores = AccountStores & {
-  readonly cookieSessions: CookieSessionStore
-  readonly signingKeys: SigningKeyTransaction
-  readonly clients: ServiceClientStore
 }
 
 type KeyParts = Pick<Core, 'config' | 'machine' | 'ring' | 'database' | 'inTransaction'>
@@ -109,10 +95,10 @@ export type Core = {
 }
 
 /**
- * An instance that stands still in the middle of a transaction keeps no locks from the others for longer, and commits no revocation so
- * late that its entry, whose end was reckoned before, would be forgotten before the tokens it covers.
+ * For an instance that stands still between two statements of a transaction: it keeps no locks from the others for longer, and what it
+ * revokes comes no later (`core-stores.ts`).
  */
-const idleInTransactionTimeoutMs = 10_000
+const idleInTransactionTimeoutMs = 5_000
 
 const openPool = (config: Config, url: string, { report }: Machine): Database =>
   openDatabase({
@@ -144,25 +130,6 @@ const openHasher = async (config: Config, peppers: readonly string[], { random }
     hashedBy: engine.name,
   }
 }
-
-/** What a transaction tells of itself, to be made known after its commit. */
-type Heard = {
-  readonly onAppend: (entry: RevocationEntry) => void
-  readonly onEnd: (sessionIds: readonly string[]) => void
-}
-
-/** The stores on one connection, or on the pool. */
-const storesOn =
-  ({ clock }: Machine, reference: Reference) =>
-  (sql: Sql, { onAppend, onEnd }: Heard): CoreStores => ({
-    accounts: postgresAccountStore(sql),
-    sessions: postgresSessionStore(sql, { tokensLastMs: entryLifetimeMs, onEnd }),
-    cookieSessions: postgresCookieSessionStore(sql),
-    revocations: postgresRevocationLog(sql, clock, onAppend),
-    audit: postgresAuditTrail(sql, clock, reference),
-    signingKeys: postgresSigningKeyTransaction(sql),
-    clients: postgresServiceClientStore(sql),
-  })
 
 /** `isRevoked` is what this process knows faster than by reading the keys again. */
 const openableKeys = (
@@ -214,27 +181,6 @@ const serviceClientsOn = ({
   }
 }
 
-/** Transactions that make known, after their commit, what was revoked and what has ended in them. */
-const transactionsOver =
-  (
-    database: Database,
-    storesFor: ReturnType<typeof storesOn>,
-    revocations: Revocations,
-    { keeper }: SessionUpkeep,
-  ): InTransaction<CoreStores> =>
-  async (work) => {
-    const revoked: RevocationEntry[] = []
-    const ended: string[] = []
-    const heard: Heard = {
-      onAppend: (entry) => revoked.push(entry),
-      onEnd: (sessionIds) => ended.push(...sessionIds),
-    }
-    const result = await database.transaction((sql) => work(storesFor(sql, heard)))
-    // Another instance may not have heard of the revocation yet; without the copy it asks Postgres.
-    await Promise.all([revocations.spread(revoked), keeper?.drop(ended)])
-    return result
-  }
-
 export const composeCore = async (
   config: Config,
   opened: Stores,
@@ -246,7 +192,7 @@ export const composeCore = async (
   const { hasher, hashedBy } = await openHasher(config, opened.peppers, machine)
   const database = openPool(config, opened.databaseUrl, machine)
   const redis = await openRedis(config, machine)
-  const mirror = redis && redisRevocationMirror(redis, machine.clock)
+  const mirror = redis && redisRevocationMirror(redis, machine)
   const revocations = openRevocations({
     ...machine,
     log: postgresReadLog(database, machine.clock),
@@ -258,7 +204,7 @@ export const composeCore = async (
     }),
     mirror,
   })
-  const storesFor = storesOn(machine, reference)
+  const storesFor = storesOn(machine.clock, reference)
   const cookieSessions = composeUpkeep({
     ...machine,
     store: postgresCookieSessionStore(database),
@@ -266,7 +212,13 @@ export const composeCore = async (
     idleSeconds: config.sessionIdleSeconds,
   })
 
-  const inTransaction = transactionsOver(database, storesFor, revocations, cookieSessions)
+  const inTransaction = transactionsOver({
+    clock: machine.clock,
+    database,
+    storesFor,
+    revocations,
+    keeper: cookieSessions.keeper,
+  })
   const acts = { ...machine, inTransaction }
   const stores = storesFor(database, { onAppend: () => undefined, onEnd: () => undefined })
   const passwords = { hasher, passwordMinLength: config.passwordMinLength }

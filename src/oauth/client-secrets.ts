@@ -50,7 +50,7 @@ const lockClient = async (
 const record = (
   { audit }: ServiceClientStores,
   event: AuditEvent['event'],
-  { name, clientId }: ServiceClient,
+  { name, clientId, ownerId }: ServiceClient,
   secretId: string,
   { actor, client }: ClientActInput,
 ): Promise<void> =>
@@ -58,6 +58,7 @@ const record = (
     event,
     outcome: 'success',
     actor,
+    ...(ownerId && { accountId: ownerId }),
     details: { clientId, name, secretId },
     ...(client && { client }),
   })

@@ -36,6 +36,7 @@ export const disableServiceClient =
         event: 'service_client_disabled',
         outcome: 'success',
         actor,
+        ...(before.ownerId && { accountId: before.ownerId }),
         details: { clientId, name: before.name },
         ...(client && { client }),
       })

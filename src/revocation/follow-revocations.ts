@@ -41,6 +41,7 @@ export const followRevocations = ({ clock, feed, mirror }: FollowDeps) => {
     const isDue = clock.monotonicMs() - rewrittenAtMs >= rewriteAfterMs
     const from = (await mirror.isIntact()) && !isDue ? last : undefined
     const changes = from && (await changesSince(feed, from))
+    if (!changes) await mirror.beginRewrite()
     const { feedId, cursor, entries } = changes ?? (await feed.snapshot()).page
     await mirror.write(entries)
     if (!changes) {

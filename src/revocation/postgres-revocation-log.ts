@@ -33,11 +33,14 @@ const drop = {
          RETURNING seq`,
 }
 
-/** `lifetimeMs` is for a simulation, whose tokens have short lives, and for nobody else: it must be the same in every process. */
+/**
+ * `onAppend` is told of each entry, and when its end was reckoned. `lifetimeMs` is for a simulation, whose tokens have short lives, and for nobody else: it must be the
+ * same in every process.
+ */
 export const postgresRevocationLog = (
   sql: Sql,
   clock: Clock,
-  onAppend: (entry: RevocationEntry) => void,
+  onAppend: (entry: RevocationEntry, reckonedAtMs: number) => void,
   lifetimeMs = entryLifetimeMs,
 ): RevocationLog => {
   const append = async ({ target, actor, reason }: NewRevocation): Promise<number> => {
@@ -56,7 +59,7 @@ export const postgresRevocationLog = (
     ])
     const [row] = rows
     if (!row) throw new ImpossibleRevocation('an insert without a row')
-    onAppend({ kind, key, minEpoch, notAfter: Math.ceil(notAfterMs / 1000) })
+    onAppend({ kind, key, minEpoch, notAfter: Math.ceil(notAfterMs / 1000) }, nowMs)
     return row.seq
   }
   return {

@@ -1,6 +1,8 @@
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
 import type { RedisConnection } from '../infra/redis/redis.ts'
 import type { Clock } from '../lib/clock.ts'
+import { newId } from '../lib/id.ts'
+import type { Random } from '../lib/random.ts'
 import type { RevocationMirror } from './revocation-mirror.ts'
 
 /** What a service in any language asks for: `docs/guides/ask-redis.md`. */
@@ -9,6 +11,20 @@ const keyOf = ({ kind, key }: RevocationEntry): string =>
 
 /** Says that everything was written since Redis was last empty. Its absence means a flush. */
 const intactKey = 'cardea:mirror:intact'
+
+/**
+ * Stands while one process writes everything, and goes with a flush: what it had written by then is lost, so that nothing is complete at
+ * the end. In a cluster the braces put it on the node of the mark.
+ */
+const begunKeyOf = (id: string): string => `cardea:mirror:begun:${id}:{${intactKey}}`
+
+/** Seconds: longer than it takes to write all entries there can be. A process that ends meanwhile leaves it behind for so long. */
+const begunFor = 600
+
+const markUnlessLost = `
+if redis.call('DEL', KEYS[1]) == 0 then return 0 end
+redis.call('SET', KEYS[2], '1')
+return 1`
 
 /** Entries arrive in any order, from several instances: an epoch may only rise. */
 const raiseEpoch = `
@@ -21,8 +37,12 @@ return 0`
 /** Commands under way at once: a bounded share of memory, and of Redis. */
 const batchSize = 500
 
-export const redisRevocationMirror = (redis: RedisConnection, clock: Clock): RevocationMirror => {
+export const redisRevocationMirror = (
+  redis: RedisConnection,
+  { clock, random }: { readonly clock: Pick<Clock, 'nowMs'>; readonly random: Random },
+): RevocationMirror => {
   const { client } = redis
+  const begunKey = begunKeyOf(newId(random))
   // A restart that kept its file may still have lost the last second, so each new connection counts as a loss.
   let connections = 0
   let intactAt: number | undefined
@@ -55,9 +75,12 @@ export const redisRevocationMirror = (redis: RedisConnection, clock: Clock): Rev
       checkedAt = connections
       return intactAt === connections && (await client.exists(intactKey)) === 1
     },
+    beginRewrite: async () => {
+      await client.set(begunKey, '1', 'EX', begunFor)
+    },
     markIntact: async () => {
-      await client.set(intactKey, '1')
-      intactAt = checkedAt
+      const isMarked = (await client.eval(markUnlessLost, 2, begunKey, intactKey)) === 1
+      if (isMarked) intactAt = checkedAt
     },
   }
 }

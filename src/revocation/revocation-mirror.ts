@@ -8,6 +8,8 @@ export type RevocationMirror = {
   readonly write: (entries: RevocationEntries) => Promise<void>
   /** Whether the cache still holds what was written, as far as it can tell: false after a flush or a restart. */
   readonly isIntact: () => Promise<boolean>
-  /** Called once everything has been written. */
+  /** Called before the log is read, when everything is to be written again. */
+  readonly beginRewrite: () => Promise<void>
+  /** Called once everything has been written. Changes nothing when the cache has lost what it held since `beginRewrite`. */
   readonly markIntact: () => Promise<void>
 }

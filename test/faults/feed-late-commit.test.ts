@@ -66,7 +66,7 @@ test('R76, late commit: what a transaction held open while cursors went on past 
     await revokeAt(cardea.clientOf(place % 2), operator, { jti })
     // It has read past the open transaction: this one committed later, and is known.
     await vi.waitUntil(async () => (await verifier.verdict(token)) === 'token_revoked', {
-      timeout: 10_000,
+      timeout: 5_000,
     })
     const page = await ask(`?cursor=${cursor}`)
     expect(keysIn(page)).toContain(jti)

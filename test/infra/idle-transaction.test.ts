@@ -15,7 +15,7 @@ beforeAll(async () => {
     poolSize: 1,
     connectTimeoutMs: 10_000,
     statementTimeoutMs: 10_000,
-    idleInTransactionTimeoutMs: 50,
+    idleInTransactionTimeoutMs: 500,
     preparedStatements: true,
     onIdleError: () => undefined,
   })

@@ -211,6 +211,41 @@ const race = async (round: number): Promise<string[]> => {
   return [first, second].flatMap(({ status, body }) => (status === 200 ? [body.access_token] : []))
 }
 
+test(`${rounds} accounts are disabled while clients are made for them: none is made that the account can bring back`, async () => {
+  const made = { refused: 0, ended: 0 }
+  const actor = { kind: 'command-line' } as const
+  const one = async (round: number): Promise<void> => {
+    const [first, second] = cardea.instances
+    const { id } = await cardea.createAccount()
+    const set = (status: 'active' | 'disabled') =>
+      first?.core.changeAccount({ accountId: id, status, actor })
+    const create = async () => {
+      await turns(round % 13)
+      const name = `raced-${round}`
+      const { clientId, clientSecret } =
+        (await second?.core.serviceClients.create({ name, ownerId: id, actor })) ?? {}
+      return basicHeader(clientId ?? '', clientSecret ?? '')
+    }
+    const disable = async () => {
+      await turns((round * 7) % 13)
+      await set('disabled')
+    }
+    const [authorization] = await Promise.all([create().catch(() => undefined), disable()])
+    await set('active')
+    if (authorization === undefined) made.refused += 1
+    else {
+      expect((await ask({ ...owned, authorization })).status).toBe(401)
+      made.ended += 1
+    }
+  }
+  for (let round = 0; round < rounds; round += together) {
+    await Promise.all(Array.from({ length: together }, (_, place) => one(round + place)))
+  }
+  // Both orders happened, or this would prove nothing.
+  expect(made.refused).toBeGreaterThan(0)
+  expect(made.ended).toBeGreaterThan(0)
+}, 60_000)
+
 test(`R77: ${rounds} accounts are revoked while clients are made for them and ask for tokens: none that ended gets one, and no token survives`, async () => {
   const tokens: string[] = []
   for (let round = 0; round < rounds; round += together) {

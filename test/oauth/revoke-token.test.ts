@@ -67,7 +67,7 @@ describe('a refresh token of a native app', () => {
     expect(refreshed).toMatchObject({ status: 401, body: { reason: 'logout' } })
     await vi.waitFor(
       async () => expect(await isActive(accessToken, cardea.clientOf(1))).toBe(false),
-      { timeout: 10_000 },
+      { timeout: 5_000 },
     )
     const actor = `account:${claimsOf(accessToken).sub}`
     expectDone(await revoke({ token: refreshToken, token_type_hint: 'access_token' }))

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { anyBearerCheck } from '../../src/compose/bearer.ts'
+import { idToBytes } from '../../src/lib/id.ts'
 import type { CheckBearer } from '../../src/revocation/index.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { newServiceClient, postForm, type TestServiceClient } from '../support/service-client.ts'
+import { sqlAs } from '../support/sql.ts'
 
 let cardea: Cardea
 /** The check of an instance whose replica heard of nothing and knows that it may have missed something: Postgres decides. */
@@ -70,4 +72,20 @@ test('R71: without the replica a revocation in Postgres alone refuses it: of the
   const [header = ''] = fifth.split('.')
   await revoke({ kind: 'key', kid: JSON.parse(Buffer.from(header, 'base64url').toString()).kid })
   await expect(check(fifth)).rejects.toMatchObject({ code: 'invalid_token' })
+})
+
+test('R71: nor is it good while somebody has disabled the owner of the client in Postgres itself', async () => {
+  const owner = await cardea.createAccount()
+  orders = await newServiceClient(cardea, undefined, { ownerId: owner.id })
+  const owned = await newToken()
+  expect(await check(owned)).toMatchObject({ sub: orders.clientId })
+  const set = (status: string) =>
+    sqlAs(cardea.stores.migrateUrl)('UPDATE accounts SET status = $2 WHERE id = $1', [
+      idToBytes(owner.id),
+      status,
+    ])
+  await set('disabled')
+  await expect(check(owned)).rejects.toMatchObject({ code: 'invalid_token' })
+  await set('active')
+  expect(await check(owned)).toMatchObject({ sub: orders.clientId })
 })

@@ -55,7 +55,7 @@ const follower = () =>
       log: postgresReadLog(store.database, clock),
       wakeUps: createWakeUps(),
     }),
-    mirror: redisRevocationMirror(connection, clock),
+    mirror: redisRevocationMirror(connection, { clock, random: systemRandom }),
   })
 
 const append = (key: string) =>
@@ -140,6 +140,34 @@ test('R71: after a flush all that has not ended is written again, and only that'
   await look.flushall()
   await step()
   expect(await mirrored()).toEqual(['new'])
+})
+
+test('R71: a flush in the middle of a step that writes everything is mended by the next step', async () => {
+  await append('one')
+  const feed = revocationFeed({
+    log: postgresReadLog(store.database, clock),
+    wakeUps: createWakeUps(),
+  })
+  const mirror = redisRevocationMirror(connection, { clock, random: systemRandom })
+  let isFirst = true
+  const step = followRevocations({
+    clock,
+    feed,
+    mirror: {
+      ...mirror,
+      write: async (entries) => {
+        await mirror.write(entries)
+        if (isFirst) await look.flushall()
+        isFirst = false
+      },
+    },
+  })
+  await step()
+  expect(await mirrored()).toEqual([])
+  expect(await look.exists('cardea:mirror:intact')).toBe(0)
+  await step()
+  expect(await mirrored()).toEqual(['one'])
+  expect(await look.exists('cardea:mirror:intact')).toBe(1)
 })
 
 test('a loss that leaves no sign is mended within a minute', async () => {

@@ -31,7 +31,7 @@ beforeEach(async () => {
   await new Promise<void>((resolve) => connection.onReady(resolve))
   await look.flushall()
   clock = fakeClock()
-  mirror = redisRevocationMirror(connection, clock)
+  mirror = redisRevocationMirror(connection, { clock, random: systemRandom })
 })
 
 afterEach(() => connection.close())
@@ -132,10 +132,12 @@ test('more entries than go at once are all written', async () => {
 
 test('it is intact from the time it is called so until a flush or a new connection', async () => {
   expect(await mirror.isIntact()).toBe(false)
+  await mirror.beginRewrite()
   await mirror.markIntact()
   expect(await mirror.isIntact()).toBe(true)
   await look.flushall()
   expect(await mirror.isIntact()).toBe(false)
+  await mirror.beginRewrite()
   await mirror.markIntact()
   expect(await mirror.isIntact()).toBe(true)
   // A restart that kept the mark may still have lost the last entries.
@@ -145,4 +147,35 @@ test('it is intact from the time it is called so until a flush or a new connecti
   await look.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
   await again
   expect(await mirror.isIntact()).toBe(false)
+})
+
+test('R71: a flush while everything is written again leaves no mark, also when another process begins meanwhile', async () => {
+  const other = redisRevocationMirror(connection, { clock, random: systemRandom })
+  for (const one of [mirror, other]) expect(await one.isIntact()).toBe(false)
+  await mirror.beginRewrite()
+  await mirror.write([sid('written', clock.nowMs() + entryLifetimeMs)])
+  await look.flushall()
+  await other.beginRewrite()
+  await mirror.markIntact()
+  expect(await mirror.isIntact()).toBe(false)
+  expect(await look.exists('cardea:mirror:intact')).toBe(0)
+  await other.markIntact()
+  expect(await other.isIntact()).toBe(true)
+  expect(await look.keys('cardea:mirror:*')).toEqual(['cardea:mirror:intact'])
+})
+
+test('in a cluster what is compared lies on one node', async () => {
+  await mirror.beginRewrite()
+  const [begun = ''] = await look.keys('cardea:mirror:begun:*')
+  const cluster = await startRedis({ args: ['--cluster-enabled', 'yes'] })
+  const node = new Redis(cluster.url)
+  try {
+    const slots = await Promise.all(
+      [begun, 'cardea:mirror:intact'].map((key) => node.cluster('KEYSLOT', key)),
+    )
+    expect(new Set(slots).size).toBe(1)
+  } finally {
+    node.disconnect()
+    await cluster.stop()
+  }
 })

@@ -42,7 +42,7 @@ const delayMs = (dice: Dice, way: 'question' | 'answer' | 'commit', isSlow: bool
  * as of before the question.
  */
 const standsStillMs = (dice: Dice, what: string, isSlow: boolean): number =>
-  isSlow && /^sessions?[._]rotate$/.test(what) && dice.perMille(250)
+  isSlow && /^sessions?[._](rotate|recover|find)$/.test(what) && dice.perMille(250)
     ? dice.between(30_000, 240_000)
     : 0
 

@@ -88,18 +88,18 @@ describe('openSealed', () => {
     expect(await opened(verifier, values[0])).toBe('accepted')
     cardea.toy.feed.log.push(entryOf('sid', claims['sid']))
     await vi.waitUntil(async () => (await opened(verifier, values[0])) === 'token_revoked', {
-      timeout: 10_000,
+      timeout: 5_000,
     })
     expect(await opened(verifier, values[1])).toBe('accepted')
     cardea.toy.feed.log.push(entryOf('sub', others['sub'], 99))
     await vi.waitUntil(async () => (await opened(verifier, values[1])) === 'token_revoked', {
-      timeout: 10_000,
+      timeout: 5_000,
     })
     const third = await seal(tokenOf(cardea).token, key)
     expect(await opened(verifier, third)).toBe('accepted')
     cardea.toy.feed.log.push(entryOf('kid', cardea.toy.keys[0]?.kid))
     await vi.waitUntil(async () => (await opened(verifier, third)) === 'token_revoked', {
-      timeout: 10_000,
+      timeout: 5_000,
     })
   })
 

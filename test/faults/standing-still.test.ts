@@ -1,0 +1,165 @@
+import { Redis } from 'ioredis'
+import { decodeJwt } from 'jose'
+import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
+import { idToBytes } from '../../src/lib/id.ts'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { type QuickSession, quickSession } from '../support/quick-session.ts'
+import { newServiceClient, postForm } from '../support/service-client.ts'
+import { sqlAs } from '../support/sql.ts'
+import { statementObserver } from '../support/statement-counter.ts'
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+
+/** Longer than a revocation is kept beyond the life of a token. */
+const stillMs = 2 * 60_000
+
+let database: FreshDatabase
+let clock: FakeClock
+let proxy: TcpProxy
+let redisProxy: TcpProxy
+let look: Redis
+let cardea: Cardea
+/** While this statement, or a look at a copy of a session, is on its way the process stands still. */
+let stoppedBy: string | undefined
+
+const aCopy = 'cardea:session:'
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  clock = fakeClock()
+  const standStill = (statement: string) => {
+    if (statement !== stoppedBy) return
+    stoppedBy = undefined
+    clock.advance(stillMs)
+  }
+  proxy = await startTcpProxy(database.appUrl, statementObserver(standStill))
+  redisProxy = await startTcpProxy(inject('redisUrl'), () => ({
+    onClientBytes: (bytes) => {
+      if (bytes.includes(aCopy)) standStill(aCopy)
+    },
+  }))
+  look = new Redis(inject('redisUrl'))
+  cardea = await startCardea({
+    clock,
+    redisUrl: redisProxy.through(inject('redisUrl')),
+    database: { ownerUrl: database.ownerUrl, appUrl: proxy.through(database.appUrl) },
+  })
+})
+afterAll(async () => {
+  look.disconnect()
+  await cardea.stop()
+  await redisProxy.stop()
+  await proxy.stop()
+  await database.drop()
+})
+
+/** Gets the token while the process stands still over `what`. */
+const overWhat = async (what: string, get: () => Promise<string>): Promise<string> => {
+  stoppedBy = what
+  return await get()
+}
+
+const session = async (): Promise<QuickSession> =>
+  quickSession(cardea, (await cardea.createAccount()).id)
+
+const refresh = async (handle: string): Promise<string> => {
+  const answer = await cardea.client.refresh(handle)
+  return answer.body.access_token
+}
+
+const refreshed = async (what: string): Promise<string> => {
+  const { refreshToken } = await session()
+  return overWhat(what, () => refresh(refreshToken))
+}
+
+/** The predecessor comes again within the grace. */
+const repeated = async (what: string): Promise<string> => {
+  const { refreshToken } = await session()
+  await refresh(refreshToken)
+  return overWhat(what, () => refresh(refreshToken))
+}
+
+/** As after a fail-over that lost commits. */
+const recovered = async (what: string): Promise<string> => {
+  const { sessionId, refreshToken } = await session()
+  const { refreshCookie = '' } = await cardea.client.refresh(refreshToken)
+  await sqlAs(database.ownerUrl)('UPDATE sessions SET generation = 0 WHERE id = $1', [
+    idToBytes(sessionId),
+  ])
+  return overWhat(what, () => refresh(refreshCookie))
+}
+
+const signedIn = async (what: string): Promise<string> => {
+  const { email, password } = await cardea.createAccount()
+  const body = { email, password }
+  return overWhat(
+    what,
+    async () => (await cardea.client.post('/login', { body })).body.access_token,
+  )
+}
+
+const grantedToService = async (what: string): Promise<string> => {
+  const { authorization } = await newServiceClient(cardea)
+  const form = { grant_type: 'client_credentials' }
+  return overWhat(
+    what,
+    async () =>
+      (await postForm(cardea.client, '/oauth/token', authorization, form)).body.access_token,
+  )
+}
+
+const passedOn = async (what: string): Promise<string> => {
+  const { email, password } = await cardea.createAccount()
+  const opened = await cardea.client.post('/login', {
+    body: { email, password, session: 'cookie' },
+  })
+  const cookie = opened.headers
+    .getSetCookie()
+    .find((line) => line.startsWith('__Host-cardea-session='))
+  const headers = { cookie: cookie?.split(';')[0] ?? '' }
+  if (what === aCopy) {
+    await cardea.client.get('/session', { headers })
+    const key = `${aCopy}${opened.body.session_id}`
+    await vi.waitUntil(async () => (await look.exists(key)) === 1, { timeout: 10_000 })
+  }
+  return overWhat(what, async () => {
+    const answer = await cardea.client.get('/forward-auth?token=1', { headers })
+    return answer.headers.get('authorization')?.replace('Bearer ', '') ?? ''
+  })
+}
+
+test.each([
+  ['a refresh', 'session_rotate', refreshed],
+  ['a refresh that comes again', 'session_find', repeated],
+  ['the refresh of a row that was set back', 'session_recover', recovered],
+  ['a sign-in', 'session_add', signedIn],
+  ['a grant to a service', 'service_client_rights', grantedToService],
+  ['a look-up for a proxy', 'cookie_session_look', passedOn],
+  ['a look at a copy for a proxy', aCopy, passedOn],
+])(
+  'R77: when the process stands still during %s the token ends as if it had not',
+  async (_what, statement, get) => {
+    const before = Math.floor(clock.nowMs() / 1000)
+    const token = await get(statement)
+    expect(stoppedBy).toBeUndefined()
+    const { iat, exp } = decodeJwt(token)
+    expect([iat, exp]).toEqual([before, before + 900])
+  },
+)
+
+test('R77: a revocation that the process stands still over before its commit is 503 and did not happen; the next one did', async () => {
+  const token = await cardea.operatorToken()
+  const { sessionId, refreshToken } = await session()
+  const options = { token, body: { sid: sessionId } }
+  const entries = () =>
+    sqlAs(database.ownerUrl)('SELECT FROM revocations WHERE key = $1', [sessionId])
+  // The entry is made by then.
+  stoppedBy = 'revocation_insert'
+  const late = await cardea.client.post('/admin/revoke', options)
+  expect([late.status, late.body.code]).toEqual([503, 'store_unavailable'])
+  expect(await entries()).toHaveLength(0)
+  expect((await cardea.client.refresh(refreshToken)).status).toBe(200)
+  expect((await cardea.client.post('/admin/revoke', options)).status).toBe(200)
+  expect(await entries()).toHaveLength(1)
+})
