@@ -37,12 +37,15 @@ const textOf = (error: unknown): string => {
 const hints: Readonly<Record<string, string>> = {
   account_exists: '`cardea account list --email …` shows it',
   account_not_found: '`cardea account list` shows who there is',
-  client_name_taken: '`cardea client list` shows who has it; a disabled client gives its name back',
+  client_name_taken:
+    '`cardea client list` shows who has it: `cardea client secret add` gives it another secret, and `cardea client disable` its name back',
   client_disabled: 'a disabled client is never enabled again; `cardea client create` makes another',
   client_secret_not_found: '`cardea client secret list` shows which there are',
   client_not_found: '`cardea client list` shows which there are',
   invalid_client_name:
     'take 1 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first',
+  invalid_client_owner:
+    '`cardea account enable` brings a disabled account back; or name another owner, or none',
   invalid_client_scope:
     'take up to 32 scopes of printable characters without quotes and backslashes; `account` and `admin` are for people',
   invalid_email: 'write it as name@example.com',

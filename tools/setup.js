@@ -1,4 +1,4 @@
-// Runs before `npm start`, `npm test`, `npm run check` and `npm run bench`, under whatever Node (18 or later) the machine has, and leaves
+// Runs before `npm start`, `npm test`, `npm run check` and `npm run bench`, under whatever Node (20 or later) the machine has, and leaves
 // behind installed dependencies, among them the Node 24 that the scripts themselves then run on (`node_modules/.bin/node`).
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'

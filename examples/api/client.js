@@ -5,7 +5,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
 
 const cardea = 'http://127.0.0.1:8088'
-const api = 'http://127.0.0.1:3000'
+const api = 'http://127.0.0.1:3002'
 const file = '.data/ada-tokens.json'
 
 // Beside first, then renamed: at every moment there is one whole file, with the old refresh token or the new one.
@@ -14,11 +14,16 @@ const keep = (tokens) => {
   renameSync(`${file}.new`, file)
 }
 
+const giveUp = (why) => {
+  console.log(why)
+  process.exit(1)
+}
+
 // 503, and no answer at all, say nothing about tokens: keep them and ask again. A refresh may be repeated, too.
 const ask = async (url, options, attempts = 5) => {
   const answer = await fetch(url, options).catch(() => undefined)
   if (answer && answer.status !== 503) return answer
-  if (attempts === 1) throw new Error(`${url} is away`)
+  if (attempts === 1) giveUp(`${url} is away`)
   await wait(Number(answer?.headers.get('retry-after') ?? 1) * 1000)
   return ask(url, options, attempts - 1)
 }
@@ -28,8 +33,7 @@ const post = async (path, body) => {
   const answer = await ask(cardea + path, { method: 'POST', headers, body: JSON.stringify(body) })
   const { access_token, refresh_token, code, reason } = await answer.json()
   if (answer.ok) return keep({ access_token, refresh_token })
-  console.log(`sign in again: ${reason ?? code}`)
-  process.exit(1)
+  giveUp(`sign in again: ${reason ?? code}`)
 }
 
 const held = () => JSON.parse(readFileSync(file))

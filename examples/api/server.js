@@ -39,4 +39,4 @@ app.delete('/orders/:id', { onRequest: managersOnly }, ({ params }, reply) => {
   return reply.code(204).send()
 })
 
-await app.listen({ port: 3000 })
+await app.listen({ port: 3002 })

@@ -4,20 +4,24 @@ import { setInterval } from 'node:timers/promises'
 import * as oauth from 'openid-client'
 
 const issuer = 'http://127.0.0.1:8088'
-const api = 'http://127.0.0.1:3000'
+const api = 'http://127.0.0.1:3002'
 const { client_id: id, client_secret: secret } = JSON.parse(readFileSync('.data/report.json'))
 
-const server = await oauth.discovery(new URL(issuer), id, {}, oauth.ClientSecretBasic(secret), {
-  algorithm: 'oauth2',
-  // Only because Cardea is on this machine: with https: leave it out.
-  execute: [oauth.allowInsecureRequests],
-})
+const discover = () =>
+  oauth.discovery(new URL(issuer), id, {}, oauth.ClientSecretBasic(secret), {
+    algorithm: 'oauth2',
+    // Only because Cardea is on this machine: with https: leave it out.
+    execute: [oauth.allowInsecureRequests],
+  })
 
+let server
 let held = { token: '', goodUntilMs: 0 }
 
 /** One token serves until shortly before it ends: asking for each call would be a log-in for each call. */
 const token = async () => {
   if (Date.now() >= held.goodUntilMs) {
+    // Here and not at the start, when Cardea may be away.
+    server ??= await discover()
     const answer = await oauth.clientCredentialsGrant(server, { scope: 'orders:read' })
     held = {
       token: answer.access_token,

@@ -1,9 +1,9 @@
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, type Option } from 'commander'
 import { exitCodes, explainFailure, type Failure, failureText } from '../failure.ts'
 import { version } from '../version.ts'
 import { accountCommand } from './account.ts'
 import { clientCommand } from './client.ts'
-import { CommandError } from './command-error.ts'
+import { CommandError, usageError } from './command-error.ts'
 import { doctorCommand } from './doctor.ts'
 import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
@@ -14,6 +14,22 @@ import { serveCommand } from './serve.ts'
 /** Commander passes settings on only to commands that it makes itself. */
 const passOnSettings = (command: Command): void => {
   for (const child of command.commands) passOnSettings(child.copyInheritedSettings(command))
+}
+
+/** Of two values the parser would drop one in silence: whoever revokes two accounts at once would have revoked one. */
+const takeOnce =
+  ({ long }: Option) =>
+  (value: string, before: unknown): string => {
+    if (before === undefined) return value
+    throw usageError(`${long} was given twice`, 'give it once, and run the command once for each')
+  }
+
+const takeOptionsOnce = (command: Command): void => {
+  for (const option of command.options) {
+    const takesOne = option.required || option.optional
+    if (takesOne && option.parseArg === undefined) option.argParser(takeOnce(option))
+  }
+  for (const child of command.commands) takeOptionsOnce(child)
 }
 
 /** The whole command line as a tree; `docs/reference/cli.md` is tested against it. */
@@ -40,6 +56,7 @@ export const commandTree = (): Command => {
     tree.addCommand(command)
   }
   passOnSettings(tree)
+  takeOptionsOnce(tree)
   return tree
 }
 

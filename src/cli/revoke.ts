@@ -87,8 +87,8 @@ export const revokeCommand = (): Command =>
     .description(
       'take back an account’s sessions and tokens, one session, one token, or everything',
     )
-    .option('--sub <id>', 'all of the account with this id')
-    .option('--email <email>', 'all of the account with this address')
+    .option('--sub <id>', 'all of the account with this id; its service clients end for good')
+    .option('--email <email>', 'the same, by its address')
     .option('--sid <id>', 'this session')
     .option('--jti <id>', 'this access token')
     .option('--everyone', 'everything issued so far')

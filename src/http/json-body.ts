@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { parseStrictJson, StrictJsonError } from '../lib/strict-json.ts'
 import { httpErrors } from './errors.ts'
 import { takesForms } from './form-body.ts'
@@ -23,9 +23,12 @@ export const requireJson: OnEveryRequest = (request) => {
   }
 }
 
-/** An empty body says no more than an empty object, and so it is read as one. */
-const readBody = (bytes: Buffer): unknown => {
-  if (bytes.length === 0) return {}
+/** An empty body says no more than an empty object, and so it is read as one; but nobody means to replace something by nothing with it. */
+const readBody = ({ method }: FastifyRequest, bytes: Buffer): unknown => {
+  if (bytes.length === 0) {
+    if (method !== 'PUT') return {}
+    throw httpErrors.error('invalid_request', { detail: 'The body is empty.' })
+  }
   try {
     return parseStrictJson(bytes)
   } catch (error) {
@@ -46,7 +49,7 @@ export const readJsonBodies = (app: FastifyInstance): void => {
   app.addContentTypeParser<Buffer>(
     'application/json',
     { parseAs: 'buffer' },
-    (_request, bytes, done) => done(null, readBody(bytes)),
+    (request, bytes, done) => done(null, readBody(request, bytes)),
   )
   // Where a route describes no body the schema check does not run, so members would be dropped in silence.
   app.addHook('preValidation', (request, _reply, done) => {

@@ -51,6 +51,11 @@ describe('a command that is not written as it must be', () => {
       ['revoke', '--everyone', '--email', 'a@b.example'],
       'exactly one thing',
     ],
+    [
+      'an option that was given twice',
+      ['revoke', '--email', 'a@b.example', '--email', 'c@d.example'],
+      '--email was given twice',
+    ],
     ['an id that is none', ['revoke', '--sid', 'abc'], '--sid is not an id'],
     ['a reason too long', ['revoke', '--everyone', '--reason', 'x'.repeat(201)], 'reason'],
     ['no account to change', ['account', 'disable'], 'exactly one account'],

@@ -69,7 +69,7 @@ const startService = async (
 ): Promise<{ service: ChildProcess; started: string }> => {
   const { PATH: programs = '', ...others } = machineEnvironment({ PORT: String(port) })
   const env = { ...others, PATH: `${join(path, 'node_modules', '.bin')}:${programs}` }
-  const service = spawn('sh', ['-c', `exec ${startScript()}`], { cwd: path, env })
+  const service = spawn('sh', ['-c', startScript()], { cwd: path, env })
   let started = ''
   await new Promise<void>((ready, failed) => {
     const read = (chunk: Buffer) => {

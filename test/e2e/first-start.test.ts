@@ -97,7 +97,7 @@ const processesIn = (path: string): string[] =>
     }
   })
 
-test('the first command of the README clones, installs and starts; Ctrl-C stops all of it, and the next start keeps the data', async () => {
+test('the first command of the README clones, installs and starts; Ctrl-C, or a signal to npm alone, stops all of it, and the next start keeps the data', async () => {
   const [first = ''] = consoleBlocks(readFileSync('README.md', 'utf8'))
   const [step, ...more] = stepsOf(first)
   expect(more).toEqual([])
@@ -119,7 +119,8 @@ test('the first command of the README clones, installs and starts; Ctrl-C stops 
   const again = await start('npm start', clone)
   expect(again).not.toContain('installing dependencies…')
   await httpClient(`http://127.0.0.1:${port}`).logIn({ email, password })
-  await interrupt()
+  running?.kill('SIGTERM')
+  await vi.waitFor(() => expect(processesIn(clone)).toEqual([]), 10_000)
   const { stdout: changed } = await run('git', ['status', '--porcelain'], { cwd: clone, env })
   expect(changed).toBe('')
 }, 300_000)

@@ -84,7 +84,7 @@ export const startExamples = async (): Promise<Examples> => {
   const here = (text: string): string =>
     text
       .replaceAll('127.0.0.1:8088', `127.0.0.1:${clone.port}`)
-      .replaceAll(/127\.0\.0\.1:3000|port: 3000/g, (found) => found.replace('3000', `${apiPort}`))
+      .replaceAll(/127\.0\.0\.1:3002|port: 3002/g, (found) => found.replace('3002', `${apiPort}`))
       .replaceAll(/127\.0\.0\.1:3001|port: 3001/g, (found) => found.replace('3001', `${webPort}`))
   for (const program of programs) {
     const file = join(clone.path, 'examples', program)

@@ -68,8 +68,7 @@ const types: pg.CustomTypesConfig = {
     oid === bigintOid ? Number : pg.types.getTypeParser(oid, format),
 }
 
-/** Connections are made when first needed, so this neither fails nor waits while Postgres is away. */
-export const openDatabase = (options: DatabaseOptions): Database => {
+const openPool = (options: DatabaseOptions): pg.Pool => {
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.poolSize,
@@ -81,7 +80,16 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
     }),
   })
-  pool.on('error', options.onIdleError)
+  // A server that is stopped right after the service ends connections that are just closing.
+  pool.on('error', (error) => {
+    if (!pool.ending) options.onIdleError(error)
+  })
+  return pool
+}
+
+/** Connections are made when first needed, so this neither fails nor waits while Postgres is away. */
+export const openDatabase = (options: DatabaseOptions): Database => {
+  const pool = openPool(options)
   const limit =
     options.statementTimeoutMs > 0 ? limitStatements(options.statementTimeoutMs) : undefined
   if (limit) {
