@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../lib/app-error.ts'
+import { idPattern } from '../lib/id.ts'
 import { httpErrors } from './errors.ts'
 import type { Log } from './log.ts'
 import { oauthErrorOf, speaksOauth } from './oauth-errors.ts'
@@ -32,15 +33,26 @@ const named = (name: unknown): string =>
   typeof name === 'string' && plainName.test(name) ? ` "${name}"` : ''
 
 /** Names the member and the rule, never the value: values here are passwords and tokens. */
-const describe = (violation: Violation, part: string): string => {
+const describe = (violation: Violation, permitted: readonly string[], part: string): string => {
   const place = `${part}${violation.instancePath.replaceAll('/', '.')}`
   const { missingProperty, additionalProperty } = violation.params
   if (violation.keyword === 'required') return `${place} lacks the member${named(missingProperty)}.`
   if (violation.keyword === 'additionalProperties') {
     return `${place} has a member${named(additionalProperty)} that is not known here.`
   }
+  if (permitted.length > 0) return `${place} must be ${permitted.join(' or ')}.`
+  if (violation.params['pattern'] === idPattern) return `${place} is not an id.`
   return `${place} ${violation.message ?? 'is not valid'}.`
 }
+
+/** A member that may have one of several values breaks one rule for each; what they are is the schema's word and not the client's. */
+const permittedAt = (
+  { instancePath: place }: Violation,
+  violations: readonly Violation[],
+): readonly string[] =>
+  violations
+    .filter(({ keyword, instancePath }) => keyword === 'const' && instancePath === place)
+    .map(({ params }) => JSON.stringify(params['allowedValue']))
 
 const isViolation = (value: unknown): value is Violation =>
   typeof value === 'object' && value !== null && 'instancePath' in value && 'params' in value
@@ -50,10 +62,13 @@ const property = (error: unknown, name: string): unknown =>
 
 const violationOf = (error: unknown): AppError | undefined => {
   const validation = property(error, 'validation')
-  const first: unknown = Array.isArray(validation) ? validation[0] : undefined
-  if (!isViolation(first)) return undefined
+  const violations = Array.isArray(validation) ? validation.filter(isViolation) : []
+  const [first] = violations
+  if (first === undefined) return undefined
   const part = String(property(error, 'validationContext') ?? 'request')
-  return httpErrors.error('invalid_request', { detail: describe(first, part) })
+  return httpErrors.error('invalid_request', {
+    detail: describe(first, permittedAt(first, violations), part),
+  })
 }
 
 /** The framework's own refusals, in our words: its codes and texts are no part of the API. */

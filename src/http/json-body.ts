@@ -24,9 +24,9 @@ export const requireJson: OnEveryRequest = (request) => {
 }
 
 /** An empty body says no more than an empty object, and so it is read as one; but nobody means to replace something by nothing with it. */
-const readBody = ({ method }: FastifyRequest, bytes: Buffer): unknown => {
+const readBody = ({ method, is404 }: FastifyRequest, bytes: Buffer): unknown => {
   if (bytes.length === 0) {
-    if (method !== 'PUT') return {}
+    if (method !== 'PUT' || is404) return {}
     throw httpErrors.error('invalid_request', { detail: 'The body is empty.' })
   }
   try {

@@ -364,3 +364,18 @@ describe('the address of an attempt', () => {
     expect(addresses.size).toBe(5)
   })
 })
+
+test('R98: a member that may have one of several values is told which, and not what was sent', async () => {
+  const { email, password } = await cardea.createAccount()
+  const detailFor = async (more: object) => {
+    const answer = await cardea.client.post('/login', { body: { email, password, ...more } })
+    expect(answer.status).toBe(400)
+    expect(answer.text).not.toContain('hunter2')
+    return answer.body.detail
+  }
+  const kinds = 'body.session must be "token" or "cookie" or "sealed".'
+  expect(await detailFor({ session: 'hunter2' })).toBe(kinds)
+  expect(await detailFor({ session: 7 })).toBe(kinds)
+  const deliveries = 'body.delivery must be "cookie" or "body".'
+  expect(await detailFor({ delivery: 'hunter2' })).toBe(deliveries)
+})

@@ -186,6 +186,8 @@ describe('the admin API', () => {
       const refused = await admin.post('/admin/clients', { name: 'nobody', owner: who })
       expect([refused.status, refused.body.code]).toEqual([400, code])
     }
+    const wrong = await admin.post('/admin/clients', { name: 'nobody', owner: owner.email })
+    expect(wrong.body.detail).toBe('body.owner is not an id.')
     expect((await admin.get('/admin/clients')).body.clients).toHaveLength(before)
   })
 })
