@@ -1,7 +1,9 @@
+import { leewaySeconds } from '../../src/lib/token-times.ts'
 import type { ServiceInstance } from './instance.ts'
 import { type Act, boundMs, endOf, type Meaning, type TokenRecord } from './oracle.ts'
+import { entryLifetimeOf } from './truth.ts'
 import { isInTime, isKnownTo, type VerifierNode } from './verifier-node.ts'
-import { count, Violation, type World } from './world.ts'
+import { accessTokenSeconds, count, Violation, type World } from './world.ts'
 
 /** Whoever decides about tokens: a verifier, or an instance of the service by its own replica. */
 type Verifying = Pick<VerifierNode, 'name' | 'process' | 'state' | 'knows' | 'accepts'> & {
@@ -89,6 +91,20 @@ export const checkToken = (world: World, verifier: Verifying, token: TokenRecord
 export const checkTokens = (world: World, tokens: readonly TokenRecord[]): void => {
   for (const verifier of verifying(world)) {
     for (const token of tokens) checkToken(world, verifier, token)
+  }
+}
+
+/**
+ * I2 to the end: a token that was signed so late that it was condemned before is over, by the clock of a verifier that is as late as it
+ * may be, before the entry that condemns it is forgotten.
+ */
+export const checkLate = (world: World, token: TokenRecord): void => {
+  const act = world.oracle.mustBeRefused(token, world.timeline.nowMs())
+  if (!act) return
+  count(world, 'signed late')
+  const forgottenMs = act.committedMs + entryLifetimeOf(accessTokenSeconds)
+  if (token.expiresAtMs + leewaySeconds * 1000 > forgottenMs) {
+    throw new Violation(`I2: ${facts(token)} outlives the entry of ${told(act)}`)
   }
 }
 

@@ -42,8 +42,8 @@ const delayMs = (dice: Dice, way: 'question' | 'answer' | 'commit', isSlow: bool
  * as of before the question.
  */
 const standsStillMs = (dice: Dice, what: string, isSlow: boolean): number =>
-  isSlow && /^sessions?[._](rotate|recover|find)$/.test(what) && dice.perMille(250)
-    ? dice.between(30_000, 240_000)
+  isSlow && /^sessions?[._](rotate|recover|find)$/.test(what) && dice.perMille(500)
+    ? dice.between(60_000, 240_000)
     : 0
 
 export const openLine = (options: LineOptions): Line => {

@@ -1,7 +1,7 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
 import { type MintAccessToken, mintAccessToken } from '../../src/tokens/mint-access-token.ts'
-import { checkAct } from './checks.ts'
+import { checkAct, checkLate } from './checks.ts'
 import type { ServiceInstance } from './instance.ts'
 import { type Line, openLine } from './line.ts'
 import { type Act, boundMs, type Meaning, type Reading, type SessionRecord } from './oracle.ts'
@@ -99,13 +99,15 @@ const recordToken = (world: World, text: string, facts: Reading | undefined): vo
   const session = world.oracle.session(sid)
   if (!session || !facts) throw new Error('a token without a sign-in')
   world.timeline.note(`minted ${jti} of session ${sid}, account ${sub}, aep ${aep.join(' ')}`)
-  world.oracle.minted({
+  const token = {
     ...{ jti, sub, sid, aep, session, text },
     kid: decodeProtectedHeader(text).kid ?? '',
     issuedAtMs: iat * 1000,
     expiresAtMs: exp * 1000,
     roles: facts,
-  })
+  }
+  world.oracle.minted(token)
+  checkLate(world, token)
 }
 
 const lineOf = (
