@@ -54,8 +54,8 @@ const condemnOldRoles = async (
 }
 
 /**
- * Sets status and roles, whichever is given. Disabling ends every session and service client of the account; setting it active also lets a password be
- * tried again that too many failures had locked.
+ * Sets status and roles, whichever is given. Disabling ends every session and service client of the account; setting it active also lets
+ * a password be tried again that too many failures had locked.
  * @throws account_not_found, store_unavailable
  */
 export const changeAccount =

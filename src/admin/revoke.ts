@@ -24,7 +24,7 @@ export type RevokeTarget = PlainTarget | { readonly kind: 'key'; readonly kid: s
 /** What a revocation reads and writes together. */
 export type RevocationStores = AccountStores & {
   readonly signingKeys: SigningKeyTransaction
-  readonly clients: Pick<ServiceClientStore, 'lock' | 'raiseEpoch' | 'disableOwned'>
+  readonly clients: Pick<ServiceClientStore, 'lock' | 'raiseEpoch'>
 }
 
 export type RevokeDeps = {

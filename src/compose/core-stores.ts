@@ -33,8 +33,8 @@ type Heard = {
 }
 
 /**
- * How long an instance may take from reckoning the end of an entry to its commit, and Postgres then waits as long again for the commit itself.
- * Of the 40 s that entries outlive tokens by (`mintSlackSeconds`) the rest is for clocks that differ.
+ * How long an instance may take from reckoning the end of an entry to its commit, and Postgres then waits as long again for the commit
+ * itself. Of the 40 s that entries outlive tokens by (`mintSlackSeconds`) the rest is for clocks that differ.
  */
 const commitWithinMs = 5_000
 

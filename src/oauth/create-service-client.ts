@@ -98,6 +98,6 @@ export const createServiceClient =
         ...(client && { client }),
       })
     })
-    const created = { clientId, clientSecret, name, scopes, audiences, createdAtMs: nowMs }
-    return ownerId === undefined ? created : { ...created, ownerId }
+    const owned = ownerId === undefined ? {} : { ownerId }
+    return { clientId, clientSecret, name, scopes, audiences, ...owned, createdAtMs: nowMs }
   }

@@ -49,11 +49,16 @@ const clientMethods = (
   'add' | 'list' | 'find' | 'lock' | 'disable' | 'disableOwned' | 'raiseEpoch'
 > => ({
   add: async ({ clientId, name, scopes, audiences, ownerId, secretDigest, nowMs }) => {
-    const [id, owner] = [
+    const owner = ownerId === undefined ? undefined : idToBytes(ownerId)
+    const values = [
       idToBytes(clientId),
-      ownerId === undefined ? undefined : idToBytes(ownerId),
+      name,
+      scopes,
+      audiences,
+      secretDigest,
+      new Date(nowMs),
+      owner,
     ]
-    const values = [id, name, scopes, audiences, secretDigest, new Date(nowMs), owner]
     return (await sql.query(statements.add, values)).length === 1
   },
   list: async () => (await sql.query<Row>(statements.list)).map(clientOf),

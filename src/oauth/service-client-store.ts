@@ -34,7 +34,7 @@ export type ServiceClientStore = OwnedClients & {
   readonly disable: (clientId: string, nowMs: number) => Promise<void>
   /** Raises the epoch of a client that the caller has locked: every token issued to it before is dead. Returns the new epoch. */
   readonly raiseEpoch: (clientId: string) => Promise<number>
-  /** Digests of the secrets that let this client in: none when it is unknown, or it or its owner is disabled, several while one replaces another. */
+  /** Digests of the secrets that let this client in: none when it or its owner is disabled or unknown, several while one replaces another. */
   readonly validDigests: (clientId: string) => Promise<Buffer[]>
   /** One statement. None: it is unknown, it or its owner is disabled, or it has no secret. */
   readonly rights: (clientId: string) => Promise<ClientRights | undefined>

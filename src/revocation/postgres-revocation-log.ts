@@ -34,8 +34,8 @@ const drop = {
 }
 
 /**
- * `onAppend` is told of each entry, and when its end was reckoned. `lifetimeMs` is for a simulation, whose tokens have short lives, and for nobody else: it must be the
- * same in every process.
+ * `onAppend` is told of each entry, and when its end was reckoned. `lifetimeMs` is for a simulation, whose tokens have short lives, and
+ * for nobody else: it must be the same in every process.
  */
 export const postgresRevocationLog = (
   sql: Sql,

@@ -18,8 +18,8 @@ export type TokenSubject = {
   readonly acr: string
   readonly epochs: Epochs
   /**
-   * A moment before any of this was read, or a copy of it was compared with all that is revoked. The token is issued as of then: however late it is signed, it is over before the revocation of
-   * what it says is forgotten.
+   * A moment before any of this was read, or a copy of it was compared with all that is revoked. The token is issued as of then: however
+   * late it is signed, it is over before the revocation of what it says is forgotten.
    */
   readonly factsReadAtMs: number
 }

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
-import { turns } from '../support/race.ts'
+import { inLanes, turns } from '../support/race.ts'
 import {
-  introspect,
+  liveOf,
   newServiceClient,
   postForm,
   type TestServiceClient,
@@ -45,24 +45,17 @@ const race = async (round: number): Promise<string[]> => {
   return [first, second].flatMap(({ status, body }) => (status === 200 ? [body.access_token] : []))
 }
 
-const isActive = async (token: string, instance: number): Promise<boolean> =>
-  (await introspect(cardea.clientOf(instance), asker.authorization, { token })).body.active
-
 test(`R77: ${rounds} clients are disabled while they ask for tokens: none gets one afterwards, and those they got are dead on every instance`, async () => {
   const tokens: string[] = []
-  for (let round = 0; round < rounds; round += together) {
-    const batch = Array.from({ length: together }, (_, one) => race(round + one))
-    tokens.push(...(await Promise.all(batch)).flat())
-  }
+  await inLanes(together, rounds, async (_lane, round) => {
+    tokens.push(...(await race(round)))
+  })
   // Both orders happened, or this would prove nothing.
   expect(tokens.length).toBeGreaterThan(0)
   expect(tokens.length).toBeLessThan(2 * rounds)
   for (const instance of [0, 1]) {
     await vi.waitFor(
-      async () => {
-        const alive = await Promise.all(tokens.map((token) => isActive(token, instance)))
-        expect(alive.filter(Boolean)).toEqual([])
-      },
+      async () => expect(await liveOf(cardea.clientOf(instance), asker, tokens)).toEqual([]),
       { timeout: 10_000, interval: 500 },
     )
   }

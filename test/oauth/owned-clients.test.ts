@@ -2,10 +2,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 import { idToBytes } from '../../src/lib/id.ts'
 import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { turns } from '../support/race.ts'
+import { inLanes, turns } from '../support/race.ts'
 import {
   basicHeader,
   introspect,
+  liveOf,
   newServiceClient,
   postForm,
   type TestServiceClient,
@@ -43,13 +44,8 @@ const tokenOf = async (client: TestServiceClient): Promise<string> => {
   return answer.body.access_token
 }
 
-const activeOf = async (tokens: readonly string[], instance: number): Promise<string[]> => {
-  const asker = await newServiceClient(cardea)
-  const answers = await Promise.all(
-    tokens.map((token) => introspect(cardea.clientOf(instance), asker.authorization, { token })),
-  )
-  return tokens.filter((_, place) => answers[place]?.body.active)
-}
+const activeOf = async (tokens: readonly string[], instance: number): Promise<string[]> =>
+  liveOf(cardea.clientOf(instance), await newServiceClient(cardea), tokens)
 
 const expectDeadEverywhere = async (...tokens: string[]): Promise<void> => {
   for (const instance of [0, 1]) {
@@ -240,9 +236,7 @@ test(`${rounds} accounts are disabled while clients are made for them: none is m
       made.ended += 1
     }
   }
-  for (let round = 0; round < rounds; round += together) {
-    await Promise.all(Array.from({ length: together }, (_, place) => one(round + place)))
-  }
+  await inLanes(together, rounds, (_lane, round) => one(round))
   // Both orders happened, or this would prove nothing.
   expect(made.refused).toBeGreaterThan(0)
   expect(made.ended).toBeGreaterThan(0)
@@ -250,10 +244,9 @@ test(`${rounds} accounts are disabled while clients are made for them: none is m
 
 test(`R77: ${rounds} accounts are revoked while clients are made for them and ask for tokens: none that ended gets one, and no token survives`, async () => {
   const tokens: string[] = []
-  for (let round = 0; round < rounds; round += together) {
-    const batch = Array.from({ length: together }, (_, one) => race(round + one))
-    tokens.push(...(await Promise.all(batch)).flat())
-  }
+  await inLanes(together, rounds, async (_lane, round) => {
+    tokens.push(...(await race(round)))
+  })
   // Both orders happened, or this would prove nothing.
   expect(tokens.length).toBeGreaterThan(0)
   expect(tokens.length).toBeLessThan(2 * rounds)

@@ -52,3 +52,16 @@ export const introspect = (
   authorization: string | undefined,
   parameters: Readonly<Record<string, string>> | string,
 ): Promise<Answer> => postForm(client, '/oauth/introspect', authorization, parameters)
+
+/** Those of the tokens that an instance calls active. */
+export const liveOf = async (
+  client: Client,
+  { authorization }: TestServiceClient,
+  tokens: readonly string[],
+): Promise<string[]> => {
+  const answers = await Promise.all(
+    tokens.map((token) => introspect(client, authorization, { token })),
+  )
+  for (const { status } of answers) if (status !== 200) throw new Error(`introspection: ${status}`)
+  return tokens.filter((_, place) => answers[place]?.body.active)
+}

@@ -9,8 +9,9 @@ export const storeErrors = defineErrors({
 
 /**
  * SQLSTATE classes that say "not now" and nothing about the request: connection (08), who we are (28, 3D000: only a new connection is
- * told so, when a password or a database was changed while the service runs), transaction rolled back (40),
- * read-only or not a primary (25006), a transaction that took too long (25P03, 25P04), resources (53), operator intervention (57, statement timeout included), system error (58).
+ * told so, when a password or a database was changed while the service runs), transaction rolled back (40), read-only or not a primary
+ * (25006), a transaction that took too long (25P03, 25P04), resources (53), operator intervention (57, statement timeout included),
+ * system error (58).
  */
 const passing = /^(08|28|40|53|57|58)|^(25006|25P0[34]|3D000)$/
 

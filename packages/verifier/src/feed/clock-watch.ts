@@ -6,10 +6,11 @@ class ClockDiffers extends Error {
 }
 
 /**
- * Entries are kept for 40 s longer than a clock that is right needs them. One that is further behind takes a token for alive when
- * the entry that revoked it is no longer sent; one that is ahead refuses what is good.
+ * Entries are kept for 40 s longer than a clock that is right needs them, 15 of which what was under way meanwhile may use up. A clock
+ * that is further behind takes a token for alive when the entry that revoked it is no longer sent; one that is ahead refuses what is
+ * good.
  */
-const toleratedMs = 30_000
+const toleratedMs = 25_000
 
 /** `date` is that of an answer (RFC 9110 section 6.6.1), `askedAtMs` the wall-clock time at which it was asked for. */
 export type ClockWatch = (date: string | null, askedAtMs: number) => void

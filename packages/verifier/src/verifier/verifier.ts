@@ -21,7 +21,7 @@ export type VerifierEvents = {
   readonly keys: { readonly kids: readonly string[] }
   /**
    * Something in the background failed and will be tried again: worth an alert when it lasts. Or the clock of this machine and that
-   * of the feed differ by more than 30 seconds: told once, until they agree again.
+   * of the feed differ by more than 25 seconds: told once, until they agree again.
    */
   readonly error: unknown
 }
