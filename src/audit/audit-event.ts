@@ -5,6 +5,7 @@ export const auditEventNames = [
   'login_limited',
   'login_locked',
   'token_reuse',
+  'refresh_response_lost',
   'generation_recovered',
   'session_reauthenticated',
   'session_ended',

@@ -71,8 +71,12 @@ export const composeService = async (core: Core, log: Log) => {
   const issue: LoginRouteDeps['issue'] = (facts, secret) =>
     issueTokens(acts, facts, secret, facts.authenticatedAtMs)
   const sealed = composeSealed(ring, ({ facts, secret }) => issue(facts, secret))
-  const { refreshGraceSeconds: graceSeconds, sessionIdleSeconds: idleSeconds } = config
-  const refresh = onceReadyToSign(keys, refreshSession({ ...acts, graceSeconds, idleSeconds }))
+  const rules = {
+    graceMs: config.refreshGraceSeconds * 1000,
+    lostResponse: config.refreshLostResponse,
+  }
+  const idleSeconds = config.sessionIdleSeconds
+  const refresh = onceReadyToSign(keys, refreshSession({ ...acts, rules, idleSeconds }))
   const cookieCodec = cookies.codec
   const oauth = composeOauth(core, { log, mint, check, refresh, codec, cookieCodec })
   const login = composeLogin(core, {

@@ -30,6 +30,7 @@ export type Config = {
   readonly passwordPeppers: readonly string[] | undefined
   readonly accessTokenSeconds: number
   readonly refreshGraceSeconds: number
+  readonly refreshLostResponse: 'resume' | 'end'
   readonly sessionIdleSeconds: number
   /** At least `sessionIdleSeconds`. */
   readonly sessionAbsoluteSeconds: number

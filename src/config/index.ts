@@ -50,6 +50,7 @@ const readConfig = (read: SettingReader['read'], production: boolean): Config =>
   secrets: read(settings.secrets),
   accessTokenSeconds: read(settings.accessTokenSeconds),
   refreshGraceSeconds: read(settings.refreshGraceSeconds),
+  refreshLostResponse: read(settings.refreshLostResponse),
   sessionIdleSeconds: read(settings.sessionIdleDays) * secondsPerDay,
   sessionAbsoluteSeconds: read(settings.sessionAbsoluteDays) * secondsPerDay,
   sessionsPerAccount: read(settings.sessionsPerAccount),

@@ -27,7 +27,7 @@ const alwaysRules: readonly Rule[] = [
     isBroken: (config) => config.sessionAbsoluteSeconds < config.sessionIdleSeconds,
   },
   {
-    // A statement that waited longer than the grace rotates with an old time, and the client's retry would be taken for theft.
+    // A statement that waited longer than the grace rotates with an old time, and tabs that retry together would get different successors.
     name: 'REFRESH_GRACE_SECONDS',
     message:
       'must be 0, or longer than DATABASE_CONNECT_TIMEOUT_MS and DATABASE_STATEMENT_TIMEOUT_MS together',

@@ -54,10 +54,20 @@ const accessTokenSeconds: Setting<number> = {
 const refreshGraceSeconds: Setting<number> = {
   name: 'REFRESH_GRACE_SECONDS',
   meaning:
-    'How long the last handle before the current one still gets the same successor. 0: never, and a lost answer signs out.',
+    'How long the last presented handle still gets the same successor. Later, or with 0 at once, REFRESH_LOST_RESPONSE applies.',
   format: wholeNumber(0, 60),
   fallback: 10,
   whyThisDefault: 'Covers retries and several tabs; a thief has this long to be taken for one.',
+}
+
+const refreshLostResponse: Setting<'resume' | 'end'> = {
+  name: 'REFRESH_LOST_RESPONSE',
+  meaning:
+    'What a refresh does when the last presented handle comes again after the grace. resume: it issues a new successor. end: it ends the session as stolen.',
+  format: oneOf(['resume', 'end']),
+  fallback: 'resume',
+  whyThisDefault:
+    'A response that did not arrive logs nobody out, and two holders of one session are still detected.',
 }
 
 const sessionIdleDays: Setting<number> = {
@@ -112,6 +122,7 @@ export const tokenSettings = {
   secrets,
   accessTokenSeconds,
   refreshGraceSeconds,
+  refreshLostResponse,
   sessionIdleDays,
   sessionAbsoluteDays,
   sessionsPerAccount,

@@ -11,6 +11,10 @@ export const sessionErrors = defineErrors({
     status: 503,
     title: 'The session kept changing while it was refreshed. Try again; nothing was consumed.',
   },
+  refresh_delayed: {
+    status: 503,
+    title: 'The refresh waited for too long to be decided. Try again; the session goes on.',
+  },
   sealed_session_too_large: {
     status: 409,
     title: 'The account has too many roles for a sealed session.',

@@ -5,6 +5,7 @@ import {
   decideRefresh,
   type EndReason,
   type RefreshDecision,
+  type RefreshRules,
   type SessionFacts,
 } from './session.ts'
 import type { Rotation, SessionStore } from './session-store.ts'
@@ -13,7 +14,7 @@ import type { InTransaction, SessionStores } from './session-work.ts'
 export type InvestigateDeps = {
   readonly sessions: Pick<SessionStore, 'find'>
   readonly inTransaction: InTransaction<SessionStores>
-  readonly graceSeconds: number
+  readonly rules: RefreshRules
 }
 
 /** Why a refresh gives no tokens, and whether the client's cookie is to be cleared. */
@@ -45,18 +46,19 @@ const refusal = (reason: EndReason, clearsCookie: boolean): Refused => ({
 
 const actor = { kind: 'system' } as const
 
-const recover = async (
+/** Moves a session on in a way that is not the usual one, and records that it did. */
+const moveOn = async (
   { inTransaction }: InvestigateDeps,
-  rotation: Rotation,
+  event: 'generation_recovered' | 'refresh_response_lost',
   client: RequestFacts,
+  move: (sessions: SessionStore) => Promise<SessionFacts | undefined>,
 ): Promise<Finding> => {
   const facts = await inTransaction(async ({ sessions, audit }) => {
-    const recovered = await sessions.recover(rotation)
-    if (!recovered) return undefined
-    const { accountId, sessionId } = recovered
-    const event = 'generation_recovered'
+    const moved = await move(sessions)
+    if (!moved) return undefined
+    const { accountId, sessionId } = moved
     await audit.record({ event, outcome: 'success', actor, accountId, sessionId, client })
-    return recovered
+    return moved
   })
   return facts ? { kind: 'stands', facts } : { kind: 'changed' }
 }
@@ -73,13 +75,19 @@ const end = async (
 
 /**
  * Finds out why a handle did not rotate its session, and does what follows from it.
- * @throws store_unavailable
+ * @param assertInTime throws when the request has waited for too long to decide about its session
+ * @throws store_unavailable, and what `assertInTime` throws
  */
 export const investigateRefresh =
   (deps: InvestigateDeps) =>
-  async (rotation: Rotation, client: RequestFacts): Promise<Finding> => {
+  async (
+    rotation: Rotation,
+    client: RequestFacts,
+    assertInTime: () => void,
+  ): Promise<Finding> => {
     const state = await deps.sessions.find(rotation.sessionId, rotation.secretDigest)
-    const decision = decideRefresh(state, rotation, rotation.nowMs, deps.graceSeconds * 1000)
+    assertInTime()
+    const decision = decideRefresh(state, rotation, rotation.nowMs, deps.rules)
     switch (decision.kind) {
       case 'unknown':
         return unknownHandle()
@@ -88,7 +96,13 @@ export const investigateRefresh =
       case 'rotate':
         return { kind: 'changed' }
       case 'recover':
-        return recover(deps, rotation, client)
+        return moveOn(deps, 'generation_recovered', client, (sessions) =>
+          sessions.recover(rotation),
+        )
+      case 'resume':
+        return moveOn(deps, 'refresh_response_lost', client, (sessions) =>
+          sessions.resume(rotation, decision.issuedGeneration),
+        )
       case 'refuse':
         return refusal(decision.reason, decision.clearsCookie)
       case 'end':

@@ -41,6 +41,7 @@ type FactsRow = { facts: Facts }
 type StateRow = FactsRow & {
   delivery: Delivery
   last_used_at: Date
+  presented_generation: number
   absolute_expires_at: Date
   end_reason: string | null
   account_is_active: boolean
@@ -93,6 +94,7 @@ const stateOf = (sessionId: string, row: StateRow): SessionState => ({
   absoluteExpiresAtMs: row.absolute_expires_at.getTime(),
   delivery: row.delivery,
   lastUsedAtMs: row.last_used_at.getTime(),
+  presentedGeneration: row.presented_generation,
   ended: endReasonOf(row.end_reason),
   accountIsActive: row.account_is_active,
   epochHasRisen: row.epoch_has_risen,
@@ -124,7 +126,7 @@ const optionalId = (id: string | undefined): Buffer | undefined =>
 /** How sessions begin, move on and are found again. */
 const handleMethods = (
   sql: Sql,
-): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'find' | 'stands'> => ({
+): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'resume' | 'find' | 'stands'> => ({
   add: async (session) => {
     const [row] = await sql.query<FactsRow & { others: number }>(statements.add, [
       idToBytes(session.sessionId),
@@ -151,6 +153,11 @@ const handleMethods = (
   },
   recover: async (rotation) => {
     const [row] = await sql.query<FactsRow>(statements.recover, rotationValues(rotation))
+    return row && factsOf(rotation.sessionId, row)
+  },
+  resume: async (rotation, issuedGeneration) => {
+    const values = [...rotationValues(rotation), issuedGeneration]
+    const [row] = await sql.query<FactsRow>(statements.resume, values)
     return row && factsOf(rotation.sessionId, row)
   },
   find: async (sessionId, secretDigest) => {

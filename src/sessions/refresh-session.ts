@@ -30,20 +30,33 @@ export type RefreshResult = { readonly kind: 'issued'; readonly issued: Issued }
 const attempts = 3
 
 /**
+ * How much of the grace a refresh may take, from its request to its response. A handle is only handed out in the first half of its grace,
+ * and a request that waited for longer than the second half neither issues a further one nor ends a session. So a request that comes too
+ * late for the grace was received after the response of the others, and two tabs never leave with different successors.
+ */
+const shareOfGrace = 1 / 2
+
+/**
  * Turns a refresh token into its successor and a new access token. On the happy path that is one statement and one round trip;
  * only when it changes nothing does a second read find out why.
- * @throws session_contended, and then nothing is consumed; store_unavailable, and then it may be, as an answer can be lost: a retry within
- * the grace gets the same successor
+ * @throws session_contended, and then nothing is consumed; refresh_delayed and store_unavailable, and then it may be: a retry gets a
+ * successor
  */
 export const refreshSession = (deps: RefreshDeps) => {
-  const { clock, codec, sessions, idleSeconds } = deps
+  const { clock, codec, sessions, idleSeconds, rules } = deps
   const investigate = investigateRefresh(deps)
+  const mayTakeMs = rules.graceMs > 0 ? rules.graceMs * shareOfGrace : Number.POSITIVE_INFINITY
 
   return async ({ presented, delivery, client }: RefreshInput): Promise<RefreshResult> => {
     const handle = codec.read(presented)
     if (!handle) return unknownHandle()
     const { sessionId, generation, secret } = handle
     const nowMs = clock.nowMs()
+    const beganMs = clock.monotonicMs()
+    const assertInTime = (): void => {
+      if (clock.monotonicMs() - beganMs <= mayTakeMs) return
+      throw sessionErrors.error('refresh_delayed', { retryAfterSeconds: 1 })
+    }
     const rotation: Rotation = {
       sessionId,
       generation,
@@ -54,10 +67,12 @@ export const refreshSession = (deps: RefreshDeps) => {
     }
     for (let attempt = 0; attempt < attempts; attempt += 1) {
       const rotated = await sessions.rotate(rotation)
+      assertInTime()
       if (rotated) return { kind: 'issued', issued: issueTokens(deps, rotated, secret, nowMs) }
-      const finding = await investigate(rotation, client)
+      const finding = await investigate(rotation, client, assertInTime)
       if (finding.kind === 'refused') return finding
       if (finding.kind === 'stands') {
+        assertInTime()
         return { kind: 'issued', issued: issueTokens(deps, finding.facts, secret, nowMs) }
       }
     }

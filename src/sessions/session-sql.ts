@@ -52,9 +52,20 @@ export const recover = {
     AND s.generation < $3 RETURNING ${facts}`,
 }
 
+/** Leaves `presented_generation` where it is: the handles between it and the new one were issued in responses that were lost. */
+export const resume = {
+  name: 'session_resume',
+  text: `UPDATE sessions s SET generation = s.generation + 1, presented_generation = $3, reissued_generation = s.generation + 1,
+    ${touched} ${guarded} AND s.generation = $7 RETURNING ${facts}`,
+}
+
+/** Why it is derived and not written at every rotation: docs/decisions/0029-lost-responses.md. */
+const presentedGeneration = `CASE WHEN s.reissued_generation = s.generation THEN s.presented_generation
+  WHEN s.kind = 'cookie' THEN s.generation ELSE s.generation - 1 END AS presented_generation`
+
 export const find = {
   name: 'session_find',
-  text: `SELECT ${facts}, s.delivery, s.last_used_at, s.absolute_expires_at, s.end_reason, a.status = 'active' AS account_is_active,
+  text: `SELECT ${facts}, s.delivery, s.last_used_at, ${presentedGeneration}, s.absolute_expires_at, s.end_reason, a.status = 'active' AS account_is_active,
       (a.epoch <> s.account_epoch OR i.global_epoch <> s.global_epoch) AS epoch_has_risen
     FROM sessions s JOIN accounts a ON a.id = s.account_id CROSS JOIN instance i
     WHERE s.id = $1 AND s.secret_digest = $2`,

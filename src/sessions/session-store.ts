@@ -61,6 +61,14 @@ export type SessionStore = {
   readonly rotate: (rotation: Rotation) => Promise<SessionFacts | undefined>
   /** Sets a session that fell behind its handle to one past that handle. None when another request has done it. */
   readonly recover: (rotation: Rotation) => Promise<SessionFacts | undefined>
+  /**
+   * Issues a further generation to the holder of the last presented one, whose response was lost. None when another request has moved
+   * the session on from `issuedGeneration`.
+   */
+  readonly resume: (
+    rotation: Rotation,
+    issuedGeneration: number,
+  ) => Promise<SessionFacts | undefined>
   /** None when no session has this id and secret. */
   readonly find: (sessionId: string, secretDigest: Buffer) => Promise<SessionState | undefined>
   /** The live sessions of an account, last used first. */

@@ -48,6 +48,8 @@ export type SessionState = SessionFacts & {
   readonly absoluteExpiresAtMs: number
   readonly delivery: Delivery
   readonly lastUsedAtMs: number
+  /** The newest generation that a client has presented: the one before `generation`, unless responses were lost. */
+  readonly presentedGeneration: number
   readonly ended: EndReason | undefined
   readonly accountIsActive: boolean
   /** Whether the account's or the global epoch has risen since sign-in. */
@@ -59,11 +61,22 @@ export type PresentedHandle = {
   readonly delivery: Delivery
 }
 
+/** What a client that presents the last presented handle after the grace has done: lost a response, or a thief is at work. */
+export type LostResponseRule = 'resume' | 'end'
+
+export type RefreshRules = {
+  /** How long the last presented handle gets the same successor, counted from the last response; zero turns that off. */
+  readonly graceMs: number
+  readonly lostResponse: LostResponseRule
+}
+
 export type RefreshDecision =
   /** The handle is the current one: whatever was in the way is gone, so rotate again. */
   | { readonly kind: 'rotate' }
-  /** The direct predecessor within the grace: the same successor again. */
+  /** The last presented handle within the grace: the same successor again. */
   | { readonly kind: 'repeat'; readonly facts: SessionFacts }
+  /** The last presented handle after the grace: the response was lost, so a further successor is issued. */
+  | { readonly kind: 'resume'; readonly issuedGeneration: number }
   /** A later generation than the row's, which only we can have made: commits were lost in a fail-over. */
   | { readonly kind: 'recover' }
   /** The session must end now, for this reason. */
@@ -81,17 +94,19 @@ export const whyDead = (state: SessionState, nowMs: number): EndReason | undefin
 }
 
 /**
- * What to answer to a handle that did not rotate its session (design section 4).
+ * Decides about a handle that did not rotate its session (docs/decisions/0029-lost-responses.md has the table).
+ *
+ * Handles between the last presented one and the newest were issued in responses that were believed lost. If one of them is presented
+ * after all, two parties hold handles of this session, and so do they if an even older handle is presented: the session ends.
  *
  * A response to a handle that is not the newest never clears the cookie, because the browser may hold the newest by now. Reuse is
  * the exception: it ends the session, and with it every handle there is.
- * @param graceMs how long the direct predecessor is answered with its successor; zero turns that off
  */
 export const decideRefresh = (
   state: SessionState | undefined,
   presented: PresentedHandle,
   nowMs: number,
-  graceMs: number,
+  { graceMs, lostResponse }: RefreshRules,
 ): RefreshDecision => {
   // No refresh token was ever made for a cookie session: its own handle has another MAC.
   if (!state || state.kind === 'cookie' || state.delivery !== presented.delivery) {
@@ -104,6 +119,9 @@ export const decideRefresh = (
   if (!state.accountIsActive) return { kind: 'end', reason: 'account_disabled', clearsCookie }
   if (age < 0) return { kind: 'recover' }
   if (age === 0) return { kind: 'rotate' }
-  if (age === 1 && nowMs - state.lastUsedAtMs < graceMs) return { kind: 'repeat', facts: state }
+  if (presented.generation === state.presentedGeneration) {
+    if (nowMs - state.lastUsedAtMs < graceMs) return { kind: 'repeat', facts: state }
+    if (lostResponse === 'resume') return { kind: 'resume', issuedGeneration: state.generation }
+  }
   return { kind: 'end', reason: 'token_reuse', clearsCookie: true }
 }

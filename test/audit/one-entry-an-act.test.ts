@@ -111,14 +111,30 @@ test('R112: a refresh is one line of the log, with the session as the same keyed
 test('R112: the reuse of a refresh token', async () => {
   const account = await cardea.createAccount()
   const first = await logIn(account)
-  await refresh(first.refreshCookie ?? '')
-  clock.advance(10_000)
+  const second = await refresh(first.refreshCookie ?? '')
+  await refresh(second.refreshCookie ?? '')
   const { entry, answer } = await entryOf(() => refresh(first.refreshCookie ?? ''))
   expect(answer.status).toBe(401)
   expect(entry).toMatchObject({
     event: 'token_reuse',
     outcome: 'failure',
     reason: 'token_reuse',
+    actor: 'system',
+    account: account.id,
+  })
+})
+
+test('R112: a refresh whose response was lost', async () => {
+  const account = await cardea.createAccount()
+  const first = await logIn(account)
+  await refresh(first.refreshCookie ?? '')
+  clock.advance(10_000)
+  const { entry, answer } = await entryOf(() => refresh(first.refreshCookie ?? ''))
+  expect(answer.status).toBe(200)
+  expect(entry).toMatchObject({
+    event: 'refresh_response_lost',
+    outcome: 'success',
+    reason: null,
     actor: 'system',
     account: account.id,
   })

@@ -1,13 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { decideRefresh, endReasons, type SessionState } from '../../src/sessions/session.ts'
+import { decideRefresh, endReasons, type RefreshRules, type SessionState } from '../../src/sessions/session.ts'
 
 const nowMs = Date.UTC(2030, 0, 1)
 const graceMs = 10_000
+const resuming: RefreshRules = { graceMs, lostResponse: 'resume' }
 
 const live: SessionState = {
   sessionId: 'AAAAAAAAAAAAAAAAAAAAAA',
   accountId: 'AQAAAAAAAAAAAAAAAAAAAA',
   generation: 7,
+  presentedGeneration: 6,
   clientId: 'first-party',
   audience: 'https://api.example.com',
   scope: 'account',
@@ -28,8 +30,10 @@ const live: SessionState = {
   epochHasRisen: false,
 }
 
-const decide = (changes: Partial<SessionState>, generation = 7, grace = graceMs) =>
-  decideRefresh({ ...live, ...changes }, { generation, delivery: 'cookie' }, nowMs, grace)
+const decide = (changes: Partial<SessionState>, generation = 7, rules = resuming) =>
+  decideRefresh({ ...live, ...changes }, { generation, delivery: 'cookie' }, nowMs, rules)
+
+const reuse = { kind: 'end', reason: 'token_reuse', clearsCookie: true }
 
 test('the current handle of a live session rotates', () => {
   expect(decide({})).toEqual({ kind: 'rotate' })
@@ -37,30 +41,54 @@ test('the current handle of a live session rotates', () => {
 
 test('no session, or one delivered the other way, is unknown and no sign of theft', () => {
   const presented = { generation: 6, delivery: 'cookie' } as const
-  expect(decideRefresh(undefined, presented, nowMs, graceMs)).toEqual({ kind: 'unknown' })
+  expect(decideRefresh(undefined, presented, nowMs, resuming)).toEqual({ kind: 'unknown' })
   expect(decide({ delivery: 'body' }, 3)).toEqual({ kind: 'unknown' })
   expect(decide({ delivery: 'body', ended: 'logout' })).toEqual({ kind: 'unknown' })
 })
 
-describe('the direct predecessor', () => {
-  const reuse = { kind: 'end', reason: 'token_reuse', clearsCookie: true }
+describe('the last presented handle', () => {
+  const resume = { kind: 'resume', issuedGeneration: 7 }
 
-  test('R42: gets its successor again until the last millisecond of the grace', () => {
+  test('R42: gets its successor again until the last millisecond of the grace, and then a further one', () => {
     for (const lastUsedAtMs of [nowMs, nowMs - graceMs + 1]) {
       expect(decide({ lastUsedAtMs }, 6)).toMatchObject({ kind: 'repeat' })
     }
-    expect(decide({ lastUsedAtMs: nowMs - graceMs }, 6)).toEqual(reuse)
+    for (const lastUsedAtMs of [nowMs - graceMs, nowMs - 13 * 24 * 3600 * 1000]) {
+      expect(decide({ lastUsedAtMs }, 6)).toEqual(resume)
+    }
   })
 
-  test('R42: gets nothing when the grace is zero', () => {
-    expect(decide({ lastUsedAtMs: nowMs }, 6, 0)).toEqual(reuse)
+  test('R42: gets a further successor at once when the grace is zero', () => {
+    expect(decide({ lastUsedAtMs: nowMs }, 6, { ...resuming, graceMs: 0 })).toEqual(resume)
+  })
+
+  test('is the same one however many responses were lost', () => {
+    const twiceLost = { presentedGeneration: 4, lastUsedAtMs: nowMs - graceMs }
+    expect(decide(twiceLost, 4)).toEqual(resume)
+    expect(decide({ ...twiceLost, lastUsedAtMs: nowMs }, 4)).toMatchObject({ kind: 'repeat' })
+  })
+
+  test('R41: ends the session after the grace under REFRESH_LOST_RESPONSE=end', () => {
+    const strict: RefreshRules = { graceMs, lostResponse: 'end' }
+    expect(decide({ lastUsedAtMs: nowMs - graceMs + 1 }, 6, strict)).toMatchObject({
+      kind: 'repeat',
+    })
+    expect(decide({ lastUsedAtMs: nowMs - graceMs }, 6, strict)).toEqual(reuse)
+    expect(decide({ lastUsedAtMs: nowMs }, 6, { ...strict, graceMs: 0 })).toEqual(reuse)
   })
 })
 
-test('R41: any older generation is theft at any time, and clears the cookie since every handle died', () => {
+test('R41: a handle older than the last presented one is theft at any time, and clears the cookie since every handle died', () => {
   for (const generation of [0, 1, 5]) {
-    const reuse = { kind: 'end', reason: 'token_reuse', clearsCookie: true }
     expect(decide({ lastUsedAtMs: nowMs }, generation)).toEqual(reuse)
+  }
+})
+
+test('R41: a handle whose response was believed lost is theft at any time, also within the grace', () => {
+  for (const generation of [5, 6]) {
+    for (const lastUsedAtMs of [nowMs, nowMs - graceMs]) {
+      expect(decide({ presentedGeneration: 4, lastUsedAtMs }, generation)).toEqual(reuse)
+    }
   }
 })
 

@@ -122,7 +122,7 @@ describe('an altered or made-up handle', () => {
     mint: () => ({ token: '', expiresInSeconds: 900, tokenId: '' }),
     sessions: { rotate: untouchable, find: untouchable },
     inTransaction: untouchable,
-    graceSeconds: 10,
+    rules: { graceMs: 10_000, lostResponse: 'resume' },
     idleSeconds: 60,
   })
   const client = { address: '192.0.2.1', userAgent: undefined, requestId: 'r' }

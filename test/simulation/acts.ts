@@ -24,7 +24,7 @@ const codec = handleCodec(
 const operator = { kind: 'command-line' } as const
 const client = { address: '192.0.2.1', userAgent: 'simulated', requestId: 'none' }
 
-const graceSeconds = 10
+const rules = { graceMs: 10_000, lostResponse: 'resume' } as const
 const idleSeconds = 14 * 24 * 3600
 const limits = { idleSeconds, absoluteSeconds: 30 * 24 * 3600, perAccount: 1_000 }
 
@@ -108,7 +108,7 @@ const refreshAs = async (world: World, who: Client, isSlow = false): Promise<voi
   await request(world, { name: 'refresh', isSlow }, async (operation, { clock }) => {
     const use = refreshSession({
       ...operation,
-      ...{ clock, codec, graceSeconds, idleSeconds, sessions: operation.stores.sessions },
+      ...{ clock, codec, rules, idleSeconds, sessions: operation.stores.sessions },
     })
     const wasBehind = who.isBehind
     // Until the answer is here, the service may have moved on without this client.

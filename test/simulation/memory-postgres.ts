@@ -22,6 +22,8 @@ export type SessionRow = {
   readonly idleExpiresAtMs: number
   readonly absoluteExpiresAtMs: number
   readonly generation: number
+  /** Of the newest response that was issued in the place of a lost one. */
+  readonly lost?: { readonly presented: number; readonly reissued: number }
   readonly globalEpoch: number
   readonly accountEpoch: number
   readonly endReason: string | undefined

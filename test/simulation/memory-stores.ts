@@ -74,6 +74,9 @@ const moveOn = async (
   within: Within,
   rotation: Rotation,
   fits: (row: SessionRow) => boolean,
+  moved: (row: SessionRow, presented: number) => Partial<SessionRow> = (_row, presented) => ({
+    generation: presented + 1,
+  }),
 ): Promise<SessionFacts | undefined> => {
   const { sessionId, secretDigest, delivery, nowMs, generation } = rotation
   const cell = within.postgres.session(sessionId)
@@ -86,12 +89,12 @@ const moveOn = async (
     const stands = isLive(now, nowMs) && accountIsActive && !epochHasRisen
     if (!isOurs || !stands || !fits(now)) return undefined
     const idleExpiresAtMs = Math.min(rotation.idleExpiresAtMs, now.absoluteExpiresAtMs)
-    return { ...now, generation: generation + 1, lastUsedAtMs: nowMs, idleExpiresAtMs }
+    return { ...now, ...moved(now, generation), lastUsedAtMs: nowMs, idleExpiresAtMs }
   })
   return row && factsOf(sessionId, row, around(row))
 }
 
-const handles = (within: Within): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'find'> => ({
+const handles = (within: Within): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'resume' | 'find'> => ({
   add: async ({ sessionId, secretDigest, ...session }) => {
     const account = accountSeen(within, session.accountId)
     if (account?.status !== 'active') return undefined
@@ -117,12 +120,25 @@ const handles = (within: Within): Pick<SessionStore, 'add' | 'rotate' | 'recover
     moveOn(within, rotation, ({ generation }) => generation === rotation.generation),
   recover: (rotation) =>
     moveOn(within, rotation, ({ generation }) => generation < rotation.generation),
+  resume: (rotation, issuedGeneration) =>
+    moveOn(
+      within,
+      rotation,
+      ({ generation }) => generation === issuedGeneration,
+      ({ generation }, presented) => ({
+        generation: generation + 1,
+        lost: { presented, reissued: generation + 1 },
+      }),
+    ),
   find: async (sessionId, secretDigest) => {
     const row = seenBy(within.transaction, within.postgres.session(sessionId))
     if (row?.secretDigest !== secretDigest.toString('hex')) return undefined
     const around = surroundings(within, row)(row)
     const ended = row.endReason as SessionState['ended']
-    return { ...factsOf(sessionId, row, around), ...row, ...around, ended }
+    const { generation, lost } = row
+    const presentedGeneration =
+      lost?.reissued === generation ? lost.presented : row.generation - 1
+    return { ...factsOf(sessionId, row, around), ...row, ...around, presentedGeneration, ended }
   },
 })
 

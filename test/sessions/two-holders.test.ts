@@ -1,0 +1,131 @@
+import { expect, test } from 'vitest'
+import { decideRefresh, type RefreshRules, type SessionState } from '../../src/sessions/session.ts'
+
+/**
+ * All histories of a session up to some length, over the pure decision: who presents which handle, whether the response arrives, and
+ * whether the grace has passed since the last one.
+ */
+
+const graceMs = 10_000
+const rules: RefreshRules = { graceMs, lostResponse: 'resume' }
+
+type Session = {
+  readonly newest: number
+  readonly presented: number
+  readonly issuedAtMs: number
+  readonly nowMs: number
+  readonly isEnded: boolean
+}
+
+/** What a party keeps: the handle it received last, and the one it presented last, which an older cookie jar brings back. */
+type Holder = { readonly received: number; readonly presented: number }
+
+const fresh: Session = { newest: 0, presented: -1, issuedAtMs: 0, nowMs: 0, isEnded: false }
+
+const stateOf = ({ newest, presented, issuedAtMs }: Session): SessionState => ({
+  sessionId: 'AAAAAAAAAAAAAAAAAAAAAA',
+  accountId: 'AQAAAAAAAAAAAAAAAAAAAA',
+  generation: newest,
+  presentedGeneration: presented,
+  lastUsedAtMs: issuedAtMs,
+  clientId: 'first-party',
+  audience: 'https://api.example.com',
+  scope: 'account',
+  amr: ['pwd'],
+  acr: 'aal1',
+  authenticatedAtMs: 0,
+  idleExpiresAtMs: Number.MAX_SAFE_INTEGER,
+  absoluteExpiresAtMs: Number.MAX_SAFE_INTEGER,
+  roles: [],
+  claimsEpoch: 0,
+  kind: 'token',
+  globalEpoch: 1,
+  accountEpoch: 0,
+  delivery: 'cookie',
+  ended: undefined,
+  accountIsActive: true,
+  epochHasRisen: false,
+})
+
+/** The session after a handle was presented, as the store carries the decision out. */
+const present = (before: Session, generation: number, waitsMs: number): Session => {
+  const nowMs = before.nowMs + waitsMs
+  const session = { ...before, nowMs }
+  const { kind } = decideRefresh(stateOf(session), { generation, delivery: 'cookie' }, nowMs, rules)
+  switch (kind) {
+    case 'rotate':
+      return {
+        ...session,
+        newest: session.newest + 1,
+        presented: session.newest,
+        issuedAtMs: nowMs,
+      }
+    case 'resume':
+      return { ...session, newest: session.newest + 1, issuedAtMs: nowMs }
+    case 'repeat':
+      return session
+    case 'end':
+      return { ...session, isEnded: true }
+    default:
+      throw new Error(`${kind} can not happen here`)
+  }
+}
+
+const waits = [1, graceMs]
+
+test('I13: no history of one holder with lost responses and older cookie jars ends a session', () => {
+  let histories = 0
+  const walk = (session: Session, holder: Holder, left: number): void => {
+    histories += 1
+    expect(session.isEnded).toBe(false)
+    if (left === 0) return
+    for (const waitsMs of waits) {
+      for (const handle of new Set([holder.received, holder.presented])) {
+        const after = present(session, handle, waitsMs)
+        const arrived = { received: after.newest, presented: handle }
+        const lost = { received: handle, presented: handle }
+        walk(after, arrived, left - 1)
+        walk(after, lost, left - 1)
+      }
+    }
+  }
+  walk(fresh, { received: 0, presented: 0 }, 7)
+  expect(histories).toBeGreaterThan(100_000)
+})
+
+test('I14: of two holders with different handles, the session has ended when each has presented theirs outside the grace', () => {
+  let pairs = 0
+  let stolen = 0
+  const bothPresent = (session: Session, first: number, second: number): Session => {
+    const once = present(session, first, graceMs)
+    return once.isEnded ? once : present(once, second, graceMs)
+  }
+  const walk = (session: Session, owner: Holder, thief: Holder | undefined, left: number): void => {
+    if (session.isEnded) return
+    if (thief && thief.received !== owner.received) {
+      pairs += 1
+      expect(bothPresent(session, owner.received, thief.received).isEnded).toBe(true)
+      expect(bothPresent(session, thief.received, owner.received).isEnded).toBe(true)
+    }
+    if (left === 0) return
+    if (!thief) {
+      stolen += 1
+      walk(session, owner, owner, left - 1)
+    }
+    for (const waitsMs of waits) {
+      for (const isThief of thief ? [false, true] : [false]) {
+        const holder = isThief && thief ? thief : owner
+        const after = present(session, holder.received, waitsMs)
+        const arrived = { received: after.newest, presented: holder.received }
+        const lost = { received: holder.received, presented: holder.received }
+        for (const next of [arrived, lost]) {
+          if (isThief) walk(after, owner, next, left - 1)
+          else walk(after, next, thief, left - 1)
+        }
+      }
+    }
+  }
+  walk(fresh, { received: 0, presented: 0 }, undefined, 7)
+  expect(pairs).toBeGreaterThan(10_000)
+  expect(stolen).toBeGreaterThan(1_000)
+})
