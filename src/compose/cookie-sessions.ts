@@ -1,15 +1,16 @@
 import { keyLabels } from '../keys/index.ts'
 import {
   checkCookieSession,
+  confirmRenewedCookie,
   cookieAuthentication,
   cookieSessionRoutes,
   endCookieSession,
+  explainRefusedCookie,
   handleCodec,
   issueCookie,
   issueRenewedCookie,
   type OpenedSession,
   replaceSessionData,
-  whyCookieSessionEnded,
 } from '../sessions/index.ts'
 import type { Core } from './core.ts'
 
@@ -27,12 +28,14 @@ export const composeCookieSessions = (core: Core) => {
     isStoreThere: revocations.isLogReadable,
     sessions: store,
     copies,
+    confirm: confirmRenewedCookie({ clock, inTransaction, keeper }),
     onUse: uses.note,
     onError: (error) => report(error, 'a session was not copied'),
   })
-  const whyEnded = whyCookieSessionEnded({
+  const explainRefused = explainRefusedCookie({
     clock,
     codec,
+    inTransaction,
     sessions: stores.sessions,
     onError: (error) => report(error, 'why a session ended was not read'),
   })
@@ -40,11 +43,11 @@ export const composeCookieSessions = (core: Core) => {
   return {
     codec,
     check,
-    authenticate: cookieAuthentication(check, whyEnded),
+    authenticate: cookieAuthentication(check, explainRefused),
     issueCookie: ({ facts, absoluteExpiresAtMs, secret }: OpenedSession) =>
       issueCookie(acts, { ...facts, absoluteExpiresAtMs }, secret),
     /** After a step-up. */
-    issueRenewed: issueRenewedCookie({ ...acts, keeper }),
+    issueRenewed: issueRenewedCookie(acts),
     logOut: endCookieSession(acts),
     routes: [
       cookieSessionRoutes({

@@ -53,6 +53,7 @@ export const composeLogin = (core: Core, { cookies, sealed, issue, supersede }: 
     devices: deviceTokens(ring.derive(keyLabels.device), random, clock),
   }
   const idleSeconds = config.sessionIdleSeconds
+  const graceMs = config.refreshGraceSeconds * 1000
   const open = openSession(random, {
     idleSeconds,
     absoluteSeconds: config.sessionAbsoluteSeconds,
@@ -67,7 +68,9 @@ export const composeLogin = (core: Core, { cookies, sealed, issue, supersede }: 
       input.kind === 'cookie' ? signIn(input) : signInForTokens(input),
     issueCookie,
   }
-  const stepUpParts = { reauthenticate: reauthenticate({ ...acts, issueRenewed, idleSeconds }) }
+  const stepUpParts = {
+    reauthenticate: reauthenticate({ ...acts, issueRenewed, idleSeconds, graceMs }),
+  }
   return {
     /** What the login page signs in with. */
     pageParts: { ...signInParts, ...stepUpParts },

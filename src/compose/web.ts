@@ -1,5 +1,6 @@
 import { accountRoutes } from '../accounts/index.ts'
 import { adminClientRoutes, adminRoutes } from '../admin/index.ts'
+import type { Config } from '../config/index.ts'
 import { healthRoutes } from '../health/index.ts'
 import type { Caller } from '../http/access.ts'
 import type { Log } from '../http/log.ts'
@@ -17,6 +18,7 @@ import {
   logoutRoutes,
   operatorRole,
   ownSessionRoutes,
+  type RefreshRules,
   refreshRoutes,
   refreshSession,
   supersedeSessions,
@@ -53,6 +55,11 @@ const mayOperateAt =
   ({ roles, scopes, audience }: Caller): boolean =>
     roles.includes(operatorRole) && scopes.includes(adminScope) && audience.includes(issuer)
 
+const refreshRules = ({ refreshGraceSeconds, refreshLostResponse }: Config): RefreshRules => ({
+  graceMs: refreshGraceSeconds * 1000,
+  lostResponse: refreshLostResponse,
+})
+
 /** The service's routes and what its edge needs to know who calls. */
 export const composeService = async (core: Core, log: Log) => {
   const { config, machine, stores, inTransaction, reference, ring, keys } = core
@@ -71,12 +78,8 @@ export const composeService = async (core: Core, log: Log) => {
   const issue: LoginRouteDeps['issue'] = (facts, secret) =>
     issueTokens(acts, facts, secret, facts.authenticatedAtMs)
   const sealed = composeSealed(ring, ({ facts, secret }) => issue(facts, secret))
-  const rules = {
-    graceMs: config.refreshGraceSeconds * 1000,
-    lostResponse: config.refreshLostResponse,
-  }
-  const idleSeconds = config.sessionIdleSeconds
-  const refresh = onceReadyToSign(keys, refreshSession({ ...acts, rules, idleSeconds }))
+  const refreshing = { rules: refreshRules(config), idleSeconds: config.sessionIdleSeconds }
+  const refresh = onceReadyToSign(keys, refreshSession({ ...acts, ...refreshing }))
   const cookieCodec = cookies.codec
   const oauth = composeOauth(core, { log, mint, check, refresh, codec, cookieCodec })
   const login = composeLogin(core, {

@@ -1,10 +1,9 @@
 import type { AccountStores } from '../accounts/index.ts'
-import { actorText, type RequestFacts } from '../audit/index.ts'
+import type { RequestFacts } from '../audit/index.ts'
 import type { Clock } from '../lib/clock.ts'
 import {
   type CookieSession,
   type CookieSessionStore,
-  handleId,
   type InTransaction,
   type IssuedCookie,
   sessionErrors,
@@ -25,9 +24,10 @@ export type ReauthenticateDeps = Omit<ProveDeps, 'inTransaction'> & {
   readonly clock: Clock
   readonly devices: Pick<DeviceTokens, 'read'>
   readonly inTransaction: InTransaction<RenewalStores>
-  /** Makes the new handle, and the old one dead everywhere. */
-  readonly issueRenewed: (renewed: CookieSession, handle: string) => Promise<IssuedCookie>
+  readonly issueRenewed: (renewed: CookieSession, handle: string) => IssuedCookie
   readonly idleSeconds: number
+  /** How long a step-up that is tried again by the same handle gets the same new handle. */
+  readonly graceMs: number
 }
 
 export type ReauthenticateInput = {
@@ -40,16 +40,16 @@ export type ReauthenticateInput = {
 }
 
 /**
- * Renewal, revocation of the handle before, count and entry in one transaction. Nothing when the account has changed since its password
- * was judged; nothing in `renewed` when the session has.
+ * Renewal, count and entry in one transaction. Nothing when the account has changed since its password was judged; nothing in `renewed`
+ * when the session has.
  */
 const renewFor = (
-  { clock, inTransaction, idleSeconds }: ReauthenticateDeps,
-  { sessionId, accountId, generation }: CookieSession,
+  { clock, inTransaction, idleSeconds, graceMs }: ReauthenticateDeps,
+  { sessionId, accountId, generation, pendingGeneration }: CookieSession,
   { account, rehashed }: RightPassword,
   attempt: Attempt,
 ): Promise<{ readonly renewed: CookieSession | undefined } | undefined> =>
-  inTransaction(async ({ accounts, cookieSessions, revocations, audit }) => {
+  inTransaction(async ({ accounts, cookieSessions, audit }) => {
     const locked = await accounts.lock(accountId)
     if (account.accountId !== accountId || locked?.password.phc !== account.password.phc) {
       return undefined
@@ -57,19 +57,14 @@ const renewFor = (
     const { client, deviceId } = attempt
     const nowMs = clock.nowMs()
     const idleExpiresAtMs = nowMs + idleSeconds * 1000
-    const renewed = await cookieSessions.renew({ sessionId, generation, nowMs, idleExpiresAtMs })
+    const renewal = { sessionId, generation, nowMs, idleExpiresAtMs, graceMs }
+    const renewed = await cookieSessions.renew(renewal)
     if (!renewed) {
       await recordUnserved({ audit }, 'invalid_session', accountId, attempt)
       return { renewed }
     }
     await recordSuccess(accounts, locked, rehashed)
     const actor = { kind: 'account', accountId } as const
-    // An instance that holds an older copy of the session must not go by it: no other kind of entry leaves the session alive.
-    await revocations.append({
-      target: { kind: 'jti', key: handleId({ sessionId, generation }) },
-      actor: actorText(actor),
-      reason: 'replaced',
-    })
     await audit.record({
       event: 'session_reauthenticated',
       outcome: 'success',
@@ -77,15 +72,20 @@ const renewFor = (
       accountId,
       sessionId,
       client,
-      details: { factor: 'password', knownDevice: deviceId !== undefined },
+      details: {
+        factor: 'password',
+        knownDevice: deviceId !== undefined,
+        responseLost: pendingGeneration !== undefined,
+      },
     })
     return { renewed }
   })
 
 /**
  * Step-up: the person behind a session cookie proves again who they are. The session goes on under a new handle, because whoever may
- * hold a copy of the old one must not rise with its owner. Limits, hashing, answers and audit are those of a log-in; a refusal leaves
- * the session as it was.
+ * hold a copy of the old one must not rise with its owner. The old one opens the session as it was until the new one is presented, so
+ * a response that does not arrive costs nothing (`confirmRenewedCookie`). Limits, hashing, responses and audit are those of a login; a
+ * refusal leaves the session as it was.
  * @throws invalid_session when another request has renewed or ended it meanwhile, and all that `provePassword` throws
  */
 export const reauthenticate = (deps: ReauthenticateDeps) => {

@@ -29,6 +29,8 @@ export type CheckCookieSessionDeps = {
   readonly isStoreThere: () => boolean
   readonly sessions: Pick<CookieSessionStore, 'look'>
   readonly copies: SessionCopies | undefined
+  /** Makes the presented handle of a step-up the only one. */
+  readonly confirm: (session: CookieSession, presented: PresentedCookie) => Promise<CookieSession>
   /** Told of every look-up that found a session. */
   readonly onUse: (session: CookieSession) => void
   /** Told of copies that could not be kept. */
@@ -97,14 +99,25 @@ export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSes
     copies.write(copy).catch(deps.onError)
   }
 
+  /** The copy is for the newest handle, once its holder is known to have received it. */
+  const found = async (
+    session: CookieSession,
+    presented: RememberedCookie,
+    nowMs: number,
+  ): Promise<CookieSession> => {
+    const { pendingGeneration, generation } = session
+    if (pendingGeneration === generation) return deps.confirm(session, presented)
+    if (pendingGeneration === undefined) keepCopy(session, presented.secretDigest, nowMs)
+    return session
+  }
+
   const fromStore = async (presented: RememberedCookie): Promise<CookieSession | undefined> => {
     for (let attempt = 0; attempt < attempts; attempt += 1) {
       const nowMs = clock.nowMs()
       const session = await sessions.look(presented, nowMs)
       const kind = session && coveredBy(session, presented)
       if (session && kind === undefined) {
-        keepCopy(session, presented.secretDigest, nowMs)
-        return session
+        return found(session, presented, nowMs)
       }
       // Roles that changed since the row was read end nothing: they are read again.
       if (kind !== 'claims') return undefined

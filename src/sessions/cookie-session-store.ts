@@ -23,6 +23,15 @@ export type Renewal = {
   readonly nowMs: number
   /** Idle expiry from now on; the store never lets it pass the absolute one. */
   readonly idleExpiresAtMs: number
+  /** How long the handle before gets the same successor again. */
+  readonly graceMs: number
+}
+
+export type Confirmation = {
+  /** Of the handle that opened the session before. */
+  readonly replacedGeneration: number
+  /** The row had lost the commit of the step-up that made the handle. */
+  readonly isRecovered: boolean
 }
 
 /** Somebody used the session then. */
@@ -34,8 +43,18 @@ export type CookieSessionStore = {
   readonly look: (presented: PresentedCookie, nowMs: number) => Promise<CookieSession | undefined>
   /** None: it is not live, or its data is of another version by now. */
   readonly replaceData: (change: DataChange) => Promise<CookieSession | undefined>
-  /** Signed in anew: the next generation, and no other handle opens it any more. None: it is not live, or has another generation. */
+  /**
+   * Logged in again: the next generation, pending until it is presented. The handle before gets the same one within the grace and a
+   * further one after it. None: it is not live, or the handle does not open it any more.
+   */
   readonly renew: (renewal: Renewal) => Promise<CookieSession | undefined>
+  /**
+   * The pending handle was presented, or a later one than the row knows, so no other one opens the session any more. None: another
+   * request came first.
+   */
+  readonly confirm: (
+    session: Pick<CookieSession, 'sessionId' | 'generation'>,
+  ) => Promise<Confirmation | undefined>
   /**
    * Writes down uses in one statement, each only if the last one written is older than `useIsNewsAfterMs`; returns the ids of the
    * sessions it changed.

@@ -13,8 +13,13 @@ export type CookieSession = {
   readonly acr: string
   /** Of the sign-in; the claims epoch is that of the roles. */
   readonly epochs: readonly [global: number, account: number, claims: number]
-  /** Of the one handle that opens it; every step-up makes another. */
+  /** Of the handle that opened it; every step-up makes another. */
   readonly generation: number
+  /**
+   * Of the handle that the last step-up made, while nobody is known to have presented it. Until then the one before opens the session too, with the
+   * `authenticatedAtMs` it had: a response that did not arrive does not cost the session.
+   */
+  readonly pendingGeneration: number | undefined
   readonly createdAtMs: number
   readonly authenticatedAtMs: number
   readonly lastUsedAtMs: number

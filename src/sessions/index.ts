@@ -10,6 +10,7 @@ export { endOwnSession, endOwnSessions, logOut } from './end-own-sessions.ts'
 export { endCookieSession, endPresentedSession } from './end-presented-session.ts'
 export { endSession } from './end-session.ts'
 export { sessionErrors } from './errors.ts'
+export { explainRefusedCookie } from './explain-refused-cookie.ts'
 export {
   type HandleCodec,
   handleCodec,
@@ -17,13 +18,13 @@ export {
   secretDigest as sessionSecretDigest,
 } from './handle.ts'
 export { type IssuedCookie, issueCookie } from './issue-cookie.ts'
-export { issueRenewedCookie } from './issue-renewed-cookie.ts'
 export { type Issued, issueTokens } from './issue-tokens.ts'
 export { type OpenedSession, openSession } from './open-session.ts'
 export { postgresCookieSessionStore } from './postgres-cookie-session-store.ts'
 export { postgresSessionStore } from './postgres-session-store.ts'
 export { redisSessionCopies } from './redis-session-copies.ts'
 export { refreshSession } from './refresh-session.ts'
+export { confirmRenewedCookie, issueRenewedCookie } from './renewed-cookie.ts'
 export { replaceSessionData } from './replace-session-data.ts'
 export { cookieAuthentication, cookieSessionOf } from './routes/cookie-callers.ts'
 export { cookieSessionRoutes } from './routes/cookie-session.ts'
@@ -43,7 +44,7 @@ export {
 } from './schemas.ts'
 export { accountScope, adminScope, operatorRole, scopeAtSignIn } from './scope.ts'
 export { openOnlySealable } from './sealed-session.ts'
-export type { Delivery, SessionKind } from './session.ts'
+export type { Delivery, RefreshRules, SessionKind } from './session.ts'
 export type { SessionCopies } from './session-copies.ts'
 export type { SessionStore } from './session-store.ts'
 export { type SessionUses, sessionUses } from './session-uses.ts'
@@ -53,4 +54,3 @@ export {
   type PresentedCookies,
   supersedeSessions,
 } from './supersede-sessions.ts'
-export { whyCookieSessionEnded } from './why-cookie-session-ended.ts'

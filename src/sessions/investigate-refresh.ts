@@ -80,11 +80,7 @@ const end = async (
  */
 export const investigateRefresh =
   (deps: InvestigateDeps) =>
-  async (
-    rotation: Rotation,
-    client: RequestFacts,
-    assertInTime: () => void,
-  ): Promise<Finding> => {
+  async (rotation: Rotation, client: RequestFacts, assertInTime: () => void): Promise<Finding> => {
     const state = await deps.sessions.find(rotation.sessionId, rotation.secretDigest)
     assertInTime()
     const decision = decideRefresh(state, rotation, rotation.nowMs, deps.rules)

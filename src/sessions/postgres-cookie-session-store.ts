@@ -1,4 +1,4 @@
-import type { Sql } from '../infra/postgres/database.ts'
+import type { Sql, Statement } from '../infra/postgres/database.ts'
 import { idFromBytes, idToBytes } from '../lib/id.ts'
 import type { CookieSession } from './cookie-session.ts'
 import * as statements from './cookie-session-sql.ts'
@@ -26,6 +26,7 @@ type Facts = [
   absoluteExpiresAtMs: number,
   data: string | null,
   dataVersion: number,
+  pendingGeneration: number | null,
 ]
 
 type Row = { facts: Facts }
@@ -50,11 +51,12 @@ const sessionOf = (sessionId: string, { facts }: Row): CookieSession => ({
   absoluteExpiresAtMs: facts[16],
   data: facts[17] ?? undefined,
   dataVersion: facts[18],
+  pendingGeneration: facts[19] ?? undefined,
 })
 
 export const postgresCookieSessionStore = (sql: Sql): CookieSessionStore => {
   const one = async (
-    statement: (typeof statements)[keyof typeof statements],
+    statement: Statement,
     sessionId: string,
     values: readonly unknown[],
   ): Promise<CookieSession | undefined> => {
@@ -66,8 +68,19 @@ export const postgresCookieSessionStore = (sql: Sql): CookieSessionStore => {
       one(statements.look, sessionId, [generation, new Date(nowMs), secretDigest]),
     replaceData: ({ sessionId, generation, data, follows, nowMs }) =>
       one(statements.replaceData, sessionId, [generation, new Date(nowMs), data, follows]),
-    renew: ({ sessionId, generation, nowMs, idleExpiresAtMs }) =>
-      one(statements.renew, sessionId, [generation, new Date(nowMs), new Date(idleExpiresAtMs)]),
+    renew: ({ sessionId, generation, nowMs, idleExpiresAtMs, graceMs }) =>
+      one(statements.renew, sessionId, [
+        generation,
+        new Date(nowMs),
+        new Date(idleExpiresAtMs),
+        new Date(nowMs - graceMs),
+      ]),
+    confirm: async ({ sessionId, generation }) => {
+      type Confirmed = { replaced: number; is_recovered: boolean }
+      const values = [idToBytes(sessionId), generation]
+      const [row] = await sql.query<Confirmed>(statements.confirm, values)
+      return row && { replacedGeneration: row.replaced, isRecovered: row.is_recovered }
+    },
     recordUses: async (uses, idleSeconds) => {
       const ids = uses.map(({ sessionId }) => idToBytes(sessionId))
       const times = uses.map(({ usedAtMs }) => new Date(usedAtMs).toISOString())

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
 import { idToBytes } from '../../src/lib/id.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { handleFields } from '../support/handles.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { type QuickSession, quickSession } from '../support/quick-session.ts'
 import { newServiceClient, postForm } from '../support/service-client.ts'
@@ -63,31 +64,39 @@ const overWhat = async (what: string, get: () => Promise<string>): Promise<strin
 const session = async (): Promise<QuickSession> =>
   quickSession(cardea, (await cardea.createAccount()).id)
 
-const refresh = async (handle: string): Promise<string> => {
-  const answer = await cardea.client.refresh(handle)
-  return answer.body.access_token
+/** A handle that the process is about to refresh for the first time. */
+const current = async (): Promise<string> => (await session()).refreshToken
+
+/** The last presented handle, within the grace. */
+const repeated = async (): Promise<string> => {
+  const { refreshToken } = await session()
+  await cardea.client.refresh(refreshToken)
+  return refreshToken
 }
 
-const refreshed = async (what: string): Promise<string> => {
-  const { refreshToken } = await session()
-  return overWhat(what, () => refresh(refreshToken))
-}
-
-/** The predecessor comes again within the grace. */
-const repeated = async (what: string): Promise<string> => {
-  const { refreshToken } = await session()
-  await refresh(refreshToken)
-  return overWhat(what, () => refresh(refreshToken))
+/** The last presented handle, after the grace. */
+const lost = async (): Promise<string> => {
+  const handle = await repeated()
+  clock.advance(10_000)
+  return handle
 }
 
 /** As after a fail-over that lost commits. */
-const recovered = async (what: string): Promise<string> => {
+const recovered = async (): Promise<string> => {
   const { sessionId, refreshToken } = await session()
   const { refreshCookie = '' } = await cardea.client.refresh(refreshToken)
   await sqlAs(database.ownerUrl)('UPDATE sessions SET generation = 0 WHERE id = $1', [
     idToBytes(sessionId),
   ])
-  return overWhat(what, () => refresh(refreshCookie))
+  return refreshCookie
+}
+
+/** A stolen handle, older than the last presented one. */
+const reused = async (): Promise<string> => {
+  const handle = await repeated()
+  const { refreshCookie = '' } = await cardea.client.refresh(handle)
+  await cardea.client.refresh(refreshCookie)
+  return handle
 }
 
 const signedIn = async (what: string): Promise<string> => {
@@ -130,9 +139,32 @@ const passedOn = async (what: string): Promise<string> => {
 }
 
 test.each([
-  ['a refresh', 'session_rotate', refreshed],
-  ['a refresh that comes again', 'session_find', repeated],
-  ['the refresh of a row that was set back', 'session_recover', recovered],
+  ['a refresh', 'session_rotate', current, 200],
+  ['a refresh that comes again', 'session_find', repeated, 200],
+  ['a refresh whose response was lost', 'session_resume', lost, 200],
+  ['the refresh of a row that was set back', 'session_recover', recovered, 200],
+  ['the refresh of a stolen handle', 'session_find', reused, 401],
+])(
+  'R77, I13: when the process stands still during %s it is 503, hands out nothing and ends nothing; the next one is as usual',
+  async (_what, statement, handleOf, usual) => {
+    const handle = await handleOf()
+    stoppedBy = statement
+    const late = await cardea.client.refresh(handle)
+    expect(stoppedBy).toBeUndefined()
+    expect(late).toMatchObject({ status: 503, body: { code: 'refresh_delayed' } })
+    expect(late.headers.get('retry-after')).toBe('1')
+    expect(late.headers.getSetCookie()).toEqual([])
+    const live = 'SELECT FROM sessions WHERE id = $1 AND ended_at IS NULL'
+    const id = idToBytes(handleFields(handle).sessionId)
+    expect(await sqlAs(database.ownerUrl)(live, [id])).toHaveLength(1)
+    const before = Math.floor(clock.nowMs() / 1000)
+    const next = await cardea.client.refresh(handle)
+    expect(next.status).toBe(usual)
+    if (usual === 200) expect(decodeJwt(next.body.access_token).iat).toBe(before)
+  },
+)
+
+test.each([
   ['a sign-in', 'session_add', signedIn],
   ['a grant to a service', 'service_client_rights', grantedToService],
   ['a look-up for a proxy', 'cookie_session_look', passedOn],

@@ -122,6 +122,7 @@ describe('the Redis user of deploy/', () => {
       ...{ kind: 'cookie', sessionId, accountId, email: 'bob@example.com', roles: [] },
       ...{ scope: 'account', clientId: 'first-party', audience: 'https://api.example.com' },
       ...{ amr: ['pwd'], acr: 'aal1', epochs: [1, 0, 0], generation: 0, createdAtMs: 1 },
+      pendingGeneration: undefined,
       ...{ authenticatedAtMs: 1, lastUsedAtMs: 1, idleExpiresAtMs: 2, absoluteExpiresAtMs: 3 },
       ...{ data: '{}', dataVersion: 1 },
     }

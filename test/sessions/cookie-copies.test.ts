@@ -152,8 +152,9 @@ test('a copy of an ended session that comes back is refused on every instance', 
 test('a copy from before a step-up does not open the session to the old handle, nor hide the new state', async () => {
   const stale = await whenCopied()
   const body = { password: 'correct horse battery staple 7' }
-  const next = (await cardea.client.post('/session/reauthenticate', { session, body }))
-    .sessionCookie
+  const renewed = await cardea.client.post('/session/reauthenticate', { session, body })
+  const next = renewed.sessionCookie
+  expect((await read(next)).status).toBe(200)
   const copy = cardea.instances[0]?.core.cookieSessions.copies
   const old = await copy?.read(handleFields(session).sessionId)
   expect(old?.session.generation).toBe(1)

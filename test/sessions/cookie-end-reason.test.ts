@@ -72,12 +72,14 @@ test('everything revoked is told as well, and an account that was disabled in th
   expect(await refusal(other.session)).toEqual(ended('account_disabled'))
 })
 
-test('the cookie of before a step-up is told nothing while the session goes on, and the end after it', async () => {
+test('the cookie of before a used step-up is told nothing while the session goes on, and the end after it', async () => {
   const { session } = await signIn()
   const body = { password: testPassword }
   const { sessionCookie } = await cardea.client.post('/session/reauthenticate', { session, body })
+  const next = { session: sessionCookie ?? '' }
+  expect((await cardea.client.get('/session', next)).status).toBe(200)
   expect(await refusal(session)).toEqual(ended(undefined))
-  await cardea.client.post('/logout', { session: sessionCookie ?? '' })
+  await cardea.client.post('/logout', next)
   expect(await refusal(session)).toEqual(ended('logout'))
 })
 

@@ -87,7 +87,6 @@ test('R53: logging out by a cookie that is newer than the database ends the sess
   const codec = codecOf(cardea.stores.secrets, keyLabels.sessionHandle)
   // As after a fail-over that lost the commit of a step-up.
   const newer = codec.write({ ...fields, generation: fields.generation + 1 })
-  expect(await statusOn(0, newer)).toBe(401)
   const answer = await cardea.client.post('/logout', { session: newer })
   expect(answer).toMatchObject({ status: 204, sessionCookie: '' })
   expect(await statusOn(0, session)).toBe(401)

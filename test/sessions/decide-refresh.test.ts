@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { decideRefresh, endReasons, type RefreshRules, type SessionState } from '../../src/sessions/session.ts'
+import {
+  decideRefresh,
+  endReasons,
+  type RefreshRules,
+  type SessionState,
+} from '../../src/sessions/session.ts'
 
 const nowMs = Date.UTC(2030, 0, 1)
 const graceMs = 10_000

@@ -94,7 +94,9 @@ const moveOn = async (
   return row && factsOf(sessionId, row, around(row))
 }
 
-const handles = (within: Within): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'resume' | 'find'> => ({
+const handles = (
+  within: Within,
+): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'resume' | 'find'> => ({
   add: async ({ sessionId, secretDigest, ...session }) => {
     const account = accountSeen(within, session.accountId)
     if (account?.status !== 'active') return undefined
@@ -136,8 +138,7 @@ const handles = (within: Within): Pick<SessionStore, 'add' | 'rotate' | 'recover
     const around = surroundings(within, row)(row)
     const ended = row.endReason as SessionState['ended']
     const { generation, lost } = row
-    const presentedGeneration =
-      lost?.reissued === generation ? lost.presented : row.generation - 1
+    const presentedGeneration = lost?.reissued === generation ? lost.presented : row.generation - 1
     return { ...factsOf(sessionId, row, around), ...row, ...around, presentedGeneration, ended }
   },
 })

@@ -1,9 +1,10 @@
 import type { FastifyRequest } from 'fastify'
 import type { Caller } from '../../http/access.ts'
+import { clientFacts } from '../../http/client-facts.ts'
 import type { CheckCookieSession } from '../check-cookie-session.ts'
 import type { CookieSession } from '../cookie-session.ts'
 import { sessionErrors } from '../errors.ts'
-import type { whyCookieSessionEnded } from '../why-cookie-session-ended.ts'
+import type { ExplainRefusedCookie } from '../explain-refused-cookie.ts'
 import { presentedSessionCookie } from './session-cookie.ts'
 
 declare module 'fastify' {
@@ -25,14 +26,14 @@ export const cookieSessionOf = (request: FastifyRequest): CookieSession => {
  * @throws duplicate_cookie, invalid_session, or 503 when it cannot be known
  */
 export const cookieAuthentication =
-  (check: CheckCookieSession, whyEnded: ReturnType<typeof whyCookieSessionEnded>) =>
+  (check: CheckCookieSession, explainRefused: ExplainRefusedCookie) =>
   async (request: FastifyRequest): Promise<Caller | undefined> => {
     const handle = presentedSessionCookie(request)
     if (handle === undefined) return undefined
     const session = await check(handle)
     // The cookie stays: an answer to an older one must not clear the one that a step-up has just set.
     if (!session) {
-      const reason = await whyEnded(handle)
+      const reason = await explainRefused(handle, clientFacts(request))
       throw sessionErrors.error('invalid_session', { ...(reason && { reason }) })
     }
     request.cookieSession = session
