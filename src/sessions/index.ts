@@ -14,7 +14,6 @@ export { explainRefusedCookie } from './explain-refused-cookie.ts'
 export {
   type HandleCodec,
   handleCodec,
-  handleId,
   secretDigest as sessionSecretDigest,
 } from './handle.ts'
 export { type IssuedCookie, issueCookie } from './issue-cookie.ts'

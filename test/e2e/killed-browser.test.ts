@@ -1,0 +1,174 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { type Cardea, startCardea } from '../support/cardea.ts'
+import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { findChromium } from '../support/find-chromium.ts'
+import { fetchTimeoutMs } from '../support/find-program.ts'
+import { scratchFolder } from '../support/scratch-folder.ts'
+import { sqlAs } from '../support/sql.ts'
+
+/**
+ * A browser writes its cookies to disk about every 30 s. One that is killed before that comes back with the cookie it had presented, and
+ * what the service had sent is lost.
+ */
+
+const profilesAtOnce = 5
+
+let clock: FakeClock
+let cardea: Cardea
+let page: Awaited<ReturnType<typeof servePage>>
+
+/** The app: it logs in or refreshes, as its address says, and tells its own server of the responses. */
+const appHtml = (auth: string) => `<!doctype html><title>app</title><script type="module">
+const { act, email, password, profile } = Object.fromEntries(new URLSearchParams(location.search))
+const options = { method: 'POST', credentials: 'include', headers: { 'content-type': 'application/json' } }
+const body = act === 'login' ? JSON.stringify({ email, password }) : undefined
+const ask = async () => {
+  const response = await fetch('${auth}/' + act, { ...options, body })
+  if (response.status !== 503) return response
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  return ask()
+}
+const response = await ask()
+const { reason = '' } = await response.json()
+await fetch('/told', { method: 'POST', body: [profile, act, response.status, reason].join(' ') })
+</script>`
+
+const servePage = async () => {
+  const told: string[] = []
+  let auth = ''
+  const server = createServer((request, response) => {
+    if (request.url !== '/told') {
+      response.setHeader('content-type', 'text/html').end(appHtml(auth))
+      return
+    }
+    request.setEncoding('utf8').on('data', (text: string) => told.push(text))
+    request.on('end', () => response.end())
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    address: `http://127.0.0.1:${port}`,
+    told,
+    ask: (address: string) => {
+      auth = address
+    },
+    close: () => server.close(),
+  }
+}
+
+beforeAll(async () => {
+  await findChromium()
+  clock = fakeClock()
+  page = await servePage()
+  cardea = await startCardea({ clock, config: { allowedOrigins: [page.address] } })
+  page.ask(cardea.client.address)
+}, fetchTimeoutMs)
+afterAll(async () => {
+  await cardea.stop()
+  page.close()
+})
+
+const switches = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** Resolves once the page has told of the response. */
+const browse = async (profile: string, address: string, told: string) => {
+  const { path, env } = await findChromium()
+  const child = spawn(path, [...switches, `--user-data-dir=${profile}`, address], {
+    env: { ...env, HOME: profile },
+    stdio: 'ignore',
+    // Its own group: the browser is many processes, and all of them are killed at once.
+    detached: true,
+  })
+  const ended = once(child, 'exit')
+  const kill = async () => {
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL')
+    await ended
+  }
+  try {
+    await vi.waitUntil(() => page.told.some((line) => line.startsWith(told)), {
+      timeout: 120_000,
+      interval: 50,
+    })
+  } catch (error) {
+    await kill()
+    throw error
+  }
+  const line =
+    page.told.splice(
+      page.told.findIndex((one) => one.startsWith(told)),
+      1,
+    )[0] ?? ''
+  return {
+    result: line.slice(told.length + 1).trim(),
+    kill,
+  }
+}
+
+const addressFor = (query: Readonly<Record<string, string>>): string =>
+  `${page.address}/?${new URLSearchParams(query)}`
+
+/** The name stands in the file as it is, its value does not. */
+const hasCookieOnDisk = async (home: string): Promise<boolean> => {
+  const file = await readFile(join(home, 'Default', 'Cookies')).catch(() => undefined)
+  return file?.includes('__Host-cardea-refresh') ?? false
+}
+
+/** Logs in, refreshes and is killed so many seconds later, again and again. Returns what each refresh was answered. */
+const refreshAndDie = async (profile: string, home: string): Promise<string[]> => {
+  const { email, password } = await cardea.createAccount()
+  const login = addressFor({ act: 'login', email, password, profile })
+  const first = await browse(home, login, `${profile} login`)
+  try {
+    expect(first.result).toBe('200')
+    await vi.waitUntil(() => hasCookieOnDisk(home), { timeout: 180_000, interval: 250 })
+  } finally {
+    await first.kill()
+  }
+  const results: string[] = []
+  const refreshing = addressFor({ act: 'refresh', profile })
+  for (const seconds of [1, 2, 5, 40, 0]) {
+    const browser = await browse(home, refreshing, `${profile} refresh`)
+    results.push(browser.result)
+    await pause(seconds * 1000)
+    await browser.kill()
+    // Whoever starts a browser again does so after the grace.
+    clock.advance(11_000)
+  }
+  return results
+}
+
+test('I13: a Chromium that is killed 1, 2, 5 and 40 s after a refresh and started again is still logged in', async () => {
+  const folder = await scratchFolder('chromium')
+  try {
+    const profiles = Array.from({ length: profilesAtOnce }, (_, index) => `profile-${index}`)
+    // All are waited for, whatever becomes of one, so that no browser is left.
+    const results = await Promise.allSettled(
+      profiles.map((profile) => refreshAndDie(profile, join(folder.path, profile))),
+    )
+    const value = Array(5).fill('200')
+    expect(results).toEqual(Array(profilesAtOnce).fill({ status: 'fulfilled', value }))
+    const trail = await sqlAs(cardea.stores.migrateUrl)<{ event: string }>(
+      'SELECT event FROM audit_events WHERE event IN ($1, $2)',
+      ['refresh_response_lost', 'token_reuse'],
+    )
+    expect(new Set(trail.map(({ event }) => event))).toEqual(new Set(['refresh_response_lost']))
+  } finally {
+    await folder.remove()
+  }
+}, 900_000)
