@@ -138,16 +138,17 @@ module.exports = {
     door('jose-in-keys-and-tokens', 'node_modules/jose/', ['^src/(keys|tokens)/']),
     door('argon2-behind-its-port', 'node_modules/(@node-rs/)?argon2/', ['/argon2-[^/]+[.]ts$']),
     {
-      name: 'verifier-is-used-only-by-revocation',
-      comment: 'The service holds the same replica as everyone else, from the same code.',
+      name: 'verifier-is-used-only-by-revocation-and-for-cookies',
+      comment:
+        'The service holds the same replica as everyone else and reads cookies as everyone else does, from the same code.',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/revocation/' },
+      from: { path: '^src/', pathNot: '^src/(revocation/|http/cookies[.]ts$)' },
       to: { path: '^packages/verifier/' },
     },
     {
       name: 'verifier-is-entered-by-its-public-doors',
       severity: 'error',
-      from: { path: '^src/revocation/' },
+      from: { path: '^src/' },
       to: {
         path: '^packages/verifier/',
         pathNot: '^packages/verifier/src/(index|replica|wire)[.]ts$',

@@ -49,7 +49,8 @@ export const parsePhc = (phc: string): ParsedHash => {
   return { ...cost, saltBytes: bytesOf(salt), tagBytes: bytesOf(tag) }
 }
 
-const base64 = (bytes: Buffer): string => bytes.toString('base64').replace(/=+$/, '')
+/** Without padding, as PHC strings have it; `=` stands nowhere else. */
+const base64 = (bytes: Buffer): string => bytes.toString('base64').replaceAll('=', '')
 
 /** Writes a PHC string from its parts. */
 export const formatPhc = (cost: Argon2Parameters, salt: Buffer, tag: Buffer): string =>

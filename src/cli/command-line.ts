@@ -61,7 +61,7 @@ export const commandTree = (): Command => {
 }
 
 /** What was typed after a mistaken option's name may be a secret (`--pasword=…`, `-p…`): the name is all that is said. */
-const unknownOption = /^error: unknown option '(--[^=']*|-[^-']?)[^']*'/
+const unknownOption = /^error: unknown option '(--[^=']*(?=[='])|-[^-']?)[^']*'/
 
 const usageFailure = ({ code, message }: CommanderError): Failure => {
   const words = message.replace(unknownOption, "error: unknown option '$1'").replace(/^error: /, '')

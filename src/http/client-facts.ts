@@ -25,7 +25,9 @@ const escapeControls = (text: string): string =>
  * proxy's own address.
  */
 const addressOf = (request: FastifyRequest): string => {
-  const address = isIP(request.ip) > 0 ? request.ip : (request.socket.remoteAddress ?? '')
+  // Read once: each reading parses the whole of `X-Forwarded-For`.
+  const { ip } = request
+  const address = isIP(ip) > 0 ? ip : (request.socket.remoteAddress ?? '')
   return ipaddr.isValid(address) ? ipaddr.process(address).toString() : address
 }
 

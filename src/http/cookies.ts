@@ -1,5 +1,14 @@
 import { stringifySetCookie } from 'cookie'
+import type { FastifyRequest } from 'fastify'
+import { type Cookies, readCookies } from '../../packages/verifier/src/wire.ts'
 import { httpErrors } from './errors.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set by `cookiesOf`, which is how to read it. */
+    cookiesRead: Cookies | undefined
+  }
+}
 
 /** Browsers drop larger cookies without a word (RFC 6265bis section 5.6). */
 const maxNameAndValueBytes = 4096
@@ -11,33 +20,25 @@ type CredentialCookieOptions = {
   readonly sameSite: 'strict' | 'lax'
 }
 
-/**
- * What separates pairs (RFC 9110 section 5.6.3). `trim()` would take off more: a sibling domain may set a cookie whose name is ours after
- * a no-break space, which browsers do not hold to the rules of `__Host-`.
- */
-const outerBlanks = /^[ \t]+|[ \t]+$/g
+type CookieRequest = Pick<FastifyRequest, 'cookiesRead' | 'headers'>
+
+/** The cookies of a request. The header is read once, when the first caller asks. */
+export const cookiesOf = (request: CookieRequest): Cookies => {
+  request.cookiesRead ??= readCookies(request.headers.cookie)
+  return request.cookiesRead
+}
 
 /**
  * The value of the one cookie of exactly this name; `undefined` when there is none.
  *
- * Written by hand because parsers keep one of several: a second cookie of our name was planted by someone (another
- * path, a sibling domain), and picking either could sign the user in as the attacker. A name that differs only in case
- * is another cookie and is ignored.
- *
  * @throws duplicate_cookie
  */
-export const readSingleCookie = (header: string | undefined, name: string): string | undefined => {
-  if (header === undefined) return undefined
-  const start = `${name}=`
-  const values = header
-    .split(';')
-    .map((pair) => pair.replace(outerBlanks, ''))
-    .filter((pair) => pair.startsWith(start))
-    .map((pair) => pair.slice(start.length))
-  if (values.length > 1) {
+export const singleCookie = (request: CookieRequest, name: string): string | undefined => {
+  const [value, second] = cookiesOf(request).get(name) ?? []
+  if (second !== undefined) {
     throw httpErrors.error('duplicate_cookie', { detail: `More than one cookie named ${name}.` })
   }
-  return values[0]
+  return value
 }
 
 /**

@@ -7,6 +7,7 @@ import type { RawAnswers } from './raw-answers.ts'
 import { newRequestId, requestIdHeader } from './request-id.ts'
 import { securityHeaders } from './security-headers.ts'
 import type { Traffic } from './traffic.ts'
+import { trustedHops } from './trusted-peers.ts'
 
 const maxBodyBytes = 8 * 1024
 const maxHeaderBytes = 16 * 1024
@@ -58,8 +59,8 @@ export const serverOptions = (
   logger: false,
   genReqId: () => newRequestId(options.random),
   requestIdHeader: false,
-  // Only a list of addresses: `true` would believe any client's X-Forwarded-For.
-  trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
+  // Only addresses on a list: `true` would believe any client's X-Forwarded-For.
+  trustProxy: options.trustedProxies.length > 0 ? trustedHops(options.trustedProxies) : false,
   bodyLimit: maxBodyBytes,
   requestTimeout: timeouts.requestMs,
   connectionTimeout: timeouts.idleMs,

@@ -75,6 +75,8 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
   limitAnswerTime(app, traffic, timeouts)
   readJsonBodies(app)
   readFormBodies(app)
+  // Declared now, or each request would get a new hidden class when `cookiesOf` sets it.
+  app.decorateRequest('cookiesRead')
   onEveryRequest(app, [
     (_request, reply) => traffic.begin(reply),
     echoRequestId,

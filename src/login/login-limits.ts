@@ -86,7 +86,7 @@ export const originOf = (
     return { source, network: `${ipaddr.IPv4.networkAddressFromCIDR(`${source}/24`)}/24` }
   }
   // A zone (`fe80::1%eth0`) names an interface of this machine and is no part of the address.
-  const plain = parsed.toNormalizedString().replace(/%.*$/, '')
+  const [plain] = parsed.toNormalizedString().split('%', 1)
   return {
     source: `${ipaddr.IPv6.networkAddressFromCIDR(`${plain}/64`)}/64`,
     network: `${ipaddr.IPv6.networkAddressFromCIDR(`${plain}/48`)}/48`,

@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
+import { costlyRequests, fragments, senderTo } from '../support/cpu-of-requests.ts'
 import { sendRaw, startToyServer } from './toy-server.ts'
 
 const factsOf = async (headers: readonly string[], trustedProxies: readonly string[] = []) => {
@@ -29,6 +30,29 @@ test('R107: behind a trusted proxy the address is the last one that no trusted p
 test('R107: text that is no address is not taken for one', async () => {
   const { address } = await factsOf(['X-Forwarded-For: admin'], ['127.0.0.1/32'])
   expect(address).toBe('127.0.0.1')
+})
+
+test('R107: what a client wrote before the addresses of more than 16 proxies is not looked at', async () => {
+  const trusted = ['127.0.0.0/8', '10.0.0.0/8']
+  const proxies = (count: number) => Array.from({ length: count }, (_, hop) => `10.0.0.${hop}`)
+  const addressFor = async (...addresses: string[]) =>
+    (await factsOf([`X-Forwarded-For: ${addresses.join(', ')}`], trusted)).address
+  // The peer is the sixteenth.
+  expect(await addressFor('203.0.113.9', ...proxies(15))).toBe('203.0.113.9')
+  expect(await addressFor('203.0.113.9', ...proxies(16))).toBe('10.0.0.0')
+  expect(await addressFor(...Array(1000).fill('10.9.9.9'), ...proxies(16))).toBe('10.0.0.0')
+})
+
+test('R117: finding the address in 15 KB of repeated characters costs little more CPU than without them', async () => {
+  const { url } = await startToyServer({ trustedProxies: ['127.0.0.0/8', '::1/128'] })
+  const sender = senderTo(url)
+  onTestFinished(sender.close)
+  const plain = { method: 'GET', path: '/facts' }
+  const attacks = fragments.map((fragment) => {
+    const headers = { 'x-forwarded-for': `${fragment.repeat(15_000 / fragment.length)}127.0.0.1` }
+    return [fragment, { ...plain, headers }] as const
+  })
+  expect(await costlyRequests(sender, plain, new Map(attacks))).toEqual([])
 })
 
 test('a peer that is not on the list is not believed', async () => {

@@ -1,8 +1,15 @@
 import { parseSetCookie } from 'cookie'
 import { expect, test } from 'vitest'
-import { credentialCookie, expiredCookie, readSingleCookie } from '../../src/http/cookies.ts'
+import { cookiesOf, credentialCookie, expiredCookie, singleCookie } from '../../src/http/cookies.ts'
 
 const name = '__Host-cardea-refresh'
+
+const requestWith = (cookie: string | undefined) => ({
+  headers: cookie === undefined ? {} : { cookie },
+  cookiesRead: undefined,
+})
+
+const read = (cookie: string | undefined) => singleCookie(requestWith(cookie), name)
 
 test('R50: a credential cookie is host-only, secure, hidden from scripts and explicit about its age', () => {
   const header = credentialCookie(name, 'AbC-_9', { maxAgeSeconds: 1_209_600, sameSite: 'strict' })
@@ -39,13 +46,13 @@ test('R50: a name without the prefix, a value that is not opaque and a pair over
 })
 
 test('R57: only an exact single match is used', () => {
-  expect(readSingleCookie(undefined, name)).toBeUndefined()
-  expect(readSingleCookie('', name)).toBeUndefined()
-  expect(readSingleCookie(`a=1; ${name}=v; b=2`, name)).toBe('v')
-  expect(readSingleCookie(`${name}=a=b`, name)).toBe('a=b')
-  expect(readSingleCookie(`__host-cardea-refresh=x; ${name}=v`, name)).toBe('v')
-  expect(readSingleCookie('__HOST-CARDEA-REFRESH=x', name)).toBeUndefined()
-  expect(readSingleCookie(`${name}-old=x; x${name}=y; =${name}=z`, name)).toBeUndefined()
+  expect(read(undefined)).toBeUndefined()
+  expect(read('')).toBeUndefined()
+  expect(read(`a=1; ${name}=v; b=2`)).toBe('v')
+  expect(read(`${name}=a=b`)).toBe('a=b')
+  expect(read(`__host-cardea-refresh=x; ${name}=v`)).toBe('v')
+  expect(read('__HOST-CARDEA-REFRESH=x')).toBeUndefined()
+  expect(read(`${name}-old=x; x${name}=y; =${name}=z`)).toBeUndefined()
 })
 
 test('R49 R57: two cookies of our name are refused, also when they are equal', () => {
@@ -54,7 +61,7 @@ test('R49 R57: two cookies of our name are refused, also when they are equal', (
     `${name}=a;${name}=a`,
     `${name}=a; x=1;  ${name}=`,
   ]) {
-    expect(() => readSingleCookie(header, name), header).toThrow(
+    expect(() => read(header), header).toThrow(
       expect.objectContaining({ code: 'duplicate_cookie', status: 400 }),
     )
   }
@@ -63,7 +70,14 @@ test('R49 R57: two cookies of our name are refused, also when they are equal', (
 test.each(['\u00a0', '\u0085', '\ufeff', '\u2003', '\v', '\f'])(
   'R57: a cookie whose name is ours after %j is another one, as it is for browsers',
   (blank) => {
-    expect(readSingleCookie(`a=b; ${blank}${name}=planted`, name)).toBeUndefined()
-    expect(readSingleCookie(`${blank}${name}=planted;\t ${name}=ours \t`, name)).toBe('ours')
+    expect(read(`a=b; ${blank}${name}=planted`)).toBeUndefined()
+    expect(read(`${blank}${name}=planted;\t ${name}=ours \t`)).toBe('ours')
   },
 )
+
+test('the header is read once a request, however many ask', () => {
+  const request = requestWith(`a=1; ${name}=v`)
+  const cookies = cookiesOf(request)
+  expect(singleCookie(request, name)).toBe('v')
+  expect(cookiesOf(request)).toBe(cookies)
+})

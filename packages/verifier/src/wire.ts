@@ -1,11 +1,12 @@
 /**
- * The shapes in which revocations travel, as JSON and in a compact binary form; the page written
- * and read is the same.
+ * What Cardea and its verifiers read alike. The shapes in which revocations travel, as JSON and in a
+ * compact binary form, where the page written and read is the same; and the cookies of a request.
  *
  *     const body = encodeFeedBinary({ feedId: '7312…-1', cursor: '9041', entries: [] })
  *     decodeFeedBinary(body).cursor // '9041'
  */
 export { feedBinaryMediaType } from './wire/binary-form.ts'
+export { type Cookies, readCookies } from './wire/cookies.ts'
 export { decodeFeedBinary } from './wire/decode-feed-binary.ts'
 export { encodeFeedBinary } from './wire/encode-feed-binary.ts'
 export { FeedFormatError } from './wire/feed-format-error.ts'

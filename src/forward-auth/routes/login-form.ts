@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { credentialCookie, readSingleCookie } from '../../http/cookies.ts'
+import { credentialCookie, singleCookie } from '../../http/cookies.ts'
 import { type Html, html } from '../../http/html.ts'
 import { sendPage } from '../../http/page.ts'
 import { AppError } from '../../lib/app-error.ts'
@@ -30,7 +30,7 @@ export type FormContent = {
  * @throws duplicate_cookie
  */
 export const presentedFormCookie = (request: FastifyRequest): string | undefined => {
-  const value = readSingleCookie(request.headers.cookie, formCookieName)
+  const value = singleCookie(request, formCookieName)
   return isFormCookie(value) ? value : undefined
 }
 

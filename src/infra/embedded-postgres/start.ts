@@ -50,7 +50,9 @@ class StartFailed extends Error {
     const lastLines = log.trim().split('\n').slice(-8).join('\n')
     super(`the embedded Postgres ${why}; the last lines of ${logFile}:\n${lastLines}`)
     this.name = 'StartFailed'
-    this.portWasTaken = /could not bind .*: Address already in use/.test(log)
+    this.portWasTaken = log
+      .split('\n')
+      .some((line) => line.includes('could not bind') && line.includes('Address already in use'))
   }
 }
 

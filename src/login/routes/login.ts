@@ -1,7 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { clientFacts } from '../../http/client-facts.ts'
-import { credentialCookie, readSingleCookie } from '../../http/cookies.ts'
+import { credentialCookie, singleCookie } from '../../http/cookies.ts'
 import { httpErrors } from '../../http/errors.ts'
 import {
   type CookieAnswer,
@@ -38,7 +38,7 @@ const deviceCookieSeconds = 365 * 24 * 3600
 
 /** @throws duplicate_cookie */
 export const presentedDeviceToken = (request: FastifyRequest): string | undefined =>
-  readSingleCookie(request.headers.cookie, deviceCookieName)
+  singleCookie(request, deviceCookieName)
 
 export const deviceCookie = (token: string): string =>
   credentialCookie(deviceCookieName, token, {

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { credentialCookie, expiredCookie, readSingleCookie } from '../../http/cookies.ts'
+import { credentialCookie, expiredCookie, singleCookie } from '../../http/cookies.ts'
 import type { IssuedCookie } from '../issue-cookie.ts'
 import type { CookieAnswer } from '../schemas.ts'
 
@@ -10,7 +10,7 @@ const sameSite = 'lax'
 
 /** @throws duplicate_cookie */
 export const presentedSessionCookie = (request: FastifyRequest): string | undefined =>
-  readSingleCookie(request.headers.cookie, sessionCookieName)
+  singleCookie(request, sessionCookieName)
 
 export const expiredSessionCookie = (): string => expiredCookie(sessionCookieName, { sameSite })
 

@@ -1,15 +1,9 @@
 import { VerifierError } from '../errors.ts'
+import { readCookies } from '../wire/cookies.ts'
 import type { Presented } from './presented.ts'
 
 /** The prefix makes browsers insist on `Secure`, `Path=/` and no `Domain`: no sibling domain can set it (RFC 6265bis section 4.1.3.2). */
-const start = '__Host-cardea-sealed='
-
-/**
- * What separates pairs (RFC 9110 section 5.6.3). `trim()` would take off more: a sibling domain may
- * set a cookie whose name is ours after a no-break space, which browsers do not hold to the rules
- * of `__Host-`.
- */
-const outerBlanks = /^[ \t]+|[ \t]+$/g
+const name = '__Host-cardea-sealed'
 
 /**
  * The sealed token of a request: the value of the one cookie of exactly this name.
@@ -18,12 +12,7 @@ const outerBlanks = /^[ \t]+|[ \t]+$/g
  *   person in as somebody else
  */
 export const sealedCookie = (header: string | undefined): string => {
-  const values = (header ?? '')
-    .split(';')
-    .map((pair) => pair.replace(outerBlanks, ''))
-    .filter((pair) => pair.startsWith(start))
-    .map((pair) => pair.slice(start.length))
-  const [value, second] = values
+  const [value, second] = readCookies(header).get(name) ?? []
   if (value === undefined) throw new VerifierError('token_missing')
   if (second !== undefined) {
     throw new VerifierError('token_invalid', { cause: new Error('several sealed cookies') })

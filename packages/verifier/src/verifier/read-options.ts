@@ -50,6 +50,12 @@ const parseUrl = (text: string, name: string): URL => {
   }
 }
 
+const withoutEndSlashes = (text: string): string => {
+  let end = text.length
+  while (text[end - 1] === '/') end -= 1
+  return text.slice(0, end)
+}
+
 /** The address that requests begin with. */
 const readEndpoint = (text: string, name: string, allowInsecureHttp: boolean): string => {
   const url = parseUrl(text, name)
@@ -62,7 +68,7 @@ const readEndpoint = (text: string, name: string, allowInsecureHttp: boolean): s
   if (!isAllowed) {
     throw new TypeError(`${name} must be https: over http: keys can be forged and secrets be read`)
   }
-  return url.href.replace(/\/+$/, '')
+  return withoutEndSlashes(url.href)
 }
 
 const readAudiences = (audience: string | readonly string[]): readonly string[] => {
