@@ -1,4 +1,4 @@
-import { ConfigError } from './config/index.ts'
+import { ConfigError, usesEmbeddedPostgres } from './config/index.ts'
 import { DataDirInUse } from './infra/data-dir-lock.ts'
 import { MigrationMismatch } from './infra/postgres/migrate.ts'
 import { WrongKeyEncryptionKey } from './keys/index.ts'
@@ -56,13 +56,19 @@ const hints: Readonly<Record<string, string>> = {
   password_rejected: 'take a longer or less common one; PASSWORD_MIN_LENGTH sets the least',
 }
 
+const databaseHint =
+  'check DATABASE_URL, and that Postgres runs, is the primary and lets this role in; DATABASE_START_TIMEOUT_SECONDS sets how long it is waited for'
+
+const embeddedHint =
+  'the embedded Postgres may need more time on a busy machine: set DATABASE_START_TIMEOUT_SECONDS higher; postgres.log in DATA_DIR says what it does'
+
 const appFailure = (error: AppError): Failure => {
   const { code, cause } = error
   if (code === 'store_unavailable') {
     return one(
       code,
       `Postgres does not answer: ${textOf(cause)}`,
-      'check DATABASE_URL, and that Postgres runs and lets this role in',
+      usesEmbeddedPostgres() ? embeddedHint : databaseHint,
       exitCodes.storeAway,
     )
   }

@@ -2,8 +2,9 @@ import { type AppOptions, createApp } from './app.ts'
 import { startBackground } from './background.ts'
 import { type Core, composeCore, type Machine } from './compose/core.ts'
 import { type Config, configWarnings } from './config/index.ts'
-import { type LogOptions, openLog } from './http/log.ts'
+import { type Log, type LogOptions, openLog } from './http/log.ts'
 import type { HttpServer } from './http/server.ts'
+import { hasCode } from './lib/app-error.ts'
 import { type Stores, storesWarnings } from './stores.ts'
 import { version } from './version.ts'
 
@@ -19,30 +20,50 @@ export type InstanceOptions = {
   readonly machine: Omit<Machine, 'report'>
   readonly app?: AppOptions
   readonly logStream?: LogOptions['logStream']
+  /** Part of the start, once it listens: a failure ends the instance. */
+  readonly onListening?: (address: string) => Promise<void>
 }
 
-/** A million revocations are read in a fraction of this. Without them the service works too, and asks Postgres for each request. */
-const firstReadMs = 10_000
+/**
+ * Reports to the log. During the start a store that is slow is tried again, so its failures are not reported unless the start fails of them:
+ * a first start on a busy machine prints no warnings.
+ */
+const reporter = (log: Log) => {
+  let isStarting = true
+  const report: Machine['report'] = (error, what) => {
+    if (!(isStarting && hasCode(error, 'store_unavailable'))) log.warn({ err: error }, what)
+  }
+  return {
+    report,
+    started: () => {
+      isStarting = false
+    },
+  }
+}
 
 /** One running instance over stores that are open and migrated. Several may run at once, in one process or in many. */
 export const startInstance = async (
   config: Config,
   stores: Stores,
-  { machine, app: appOptions, logStream }: InstanceOptions,
+  { machine, app: appOptions, logStream, onListening }: InstanceOptions,
 ): Promise<Instance> => {
   const log = openLog({ ...config, ...(logStream && { logStream }) })
   const warnings = [...configWarnings(config), ...storesWarnings(config, stores)]
   for (const warning of warnings) log.warn(warning)
-  const report: Machine['report'] = (error, what) => log.warn({ err: error }, what)
+  const { report, started } = reporter(log)
+  const patienceMs = config.databaseStartTimeoutSeconds * 1000
   const core = await composeCore(config, stores, { ...machine, report })
   let app: HttpServer | undefined
   try {
     app = await createApp(core, log, appOptions)
+    // Without them the service works too: it asks Postgres for each request.
     await core.revocations
-      .start(AbortSignal.timeout(firstReadMs))
-      .catch((error: unknown) => report(error, 'what is revoked is not known yet'))
+      .start(AbortSignal.timeout(patienceMs))
+      .catch((error: unknown) => log.warn({ err: error }, 'what is revoked is not known yet'))
     const address = await app.listen({ host: config.host, port: config.port })
     log.info({ address, version, argon2: core.hashedBy }, 'listening')
+    await onListening?.(address)
+    started()
     const background = startBackground(core)
     const { close } = app
     return {

@@ -1,6 +1,8 @@
 import type { Config } from './config/index.ts'
+import { awaitPrimary } from './infra/postgres/await-primary.ts'
 import { type Database, openDatabase, type Sql } from './infra/postgres/database.ts'
 import { migrate, pendingMigrations } from './infra/postgres/migrate.ts'
+import { systemClock } from './lib/clock.ts'
 import type { Stores } from './stores.ts'
 
 const whoAmI = { name: 'who_am_i', text: 'SELECT current_user AS role' }
@@ -11,11 +13,36 @@ const roleOn = async (sql: Sql): Promise<string> => {
   return row.role
 }
 
+/** For a start and for commands, where nobody waits for a response: whatever Postgres is asked may take as long as the start itself. */
+export const patientConfig = (config: Config): Config => {
+  const patienceMs = config.databaseStartTimeoutSeconds * 1000
+  return {
+    ...config,
+    databaseConnectTimeoutMs: patienceMs,
+    databaseStatementTimeoutMs: Math.max(patienceMs, config.databaseStatementTimeoutMs),
+  }
+}
+
+/** Told when Postgres does not take a connection at once. */
+export type OnWait = (text: string) => void
+
+/**
+ * Waits until Postgres takes connections.
+ * @throws store_unavailable
+ */
+export const awaitDatabase = (config: Config, url: string, onWait: OnWait): Promise<void> =>
+  awaitPrimary({
+    url,
+    patienceMs: config.databaseStartTimeoutSeconds * 1000,
+    clock: systemClock,
+    onWait: (why) => onWait(`waiting for Postgres at ${why}`),
+  })
+
 const openFor = (config: Config, url: string): Database =>
   openDatabase({
     url,
     poolSize: 1,
-    connectTimeoutMs: config.databaseConnectTimeoutMs,
+    connectTimeoutMs: patientConfig(config).databaseConnectTimeoutMs,
     statementTimeoutMs: 0,
     preparedStatements: false,
     onIdleError: () => undefined,
@@ -50,14 +77,20 @@ const askDatabase = async (config: Config, stores: Stores) => {
 }
 
 /**
- * Brings the database up to this version if it is not. A role that may not create tables is enough when nothing is left to do, so the
- * service can start without the owner's credentials after a separate migration.
+ * Brings the database up to this version if it is not, as soon as Postgres takes connections. A role that may not create tables is enough
+ * when nothing is left to do, so the service can start without the owner's credentials after a separate migration.
  * @returns the names of the migrations that ran
  * @throws MigrationMismatch, store_unavailable
  */
-export const prepareSchema = async (config: Config, stores: Stores): Promise<string[]> => {
+export const prepareSchema = async (
+  config: Config,
+  stores: Stores,
+  onWait: OnWait = () => undefined,
+): Promise<string[]> => {
+  await awaitDatabase(config, stores.databaseUrl, onWait)
   const { isCurrent, role } = await askDatabase(config, stores)
   if (isCurrent) return []
+  await awaitDatabase(config, stores.migrateUrl, onWait)
   const owner = openFor(config, stores.migrateUrl)
   try {
     return await migrate(owner, role)

@@ -1,9 +1,10 @@
+import { composeCore } from './compose/core.ts'
 import { type Config, loadConfig, sizeThreadPool } from './config/index.ts'
 import { createFirstOperator } from './first-operator.ts'
 import { type Instance, startInstance } from './instance.ts'
 import { systemClock } from './lib/clock.ts'
 import { systemRandom } from './lib/random.ts'
-import { prepareSchema } from './schema.ts'
+import { patientConfig, prepareSchema } from './schema.ts'
 import { openStores, type Stores } from './stores.ts'
 import { welcome } from './welcome.ts'
 
@@ -18,18 +19,28 @@ const print = (text: string): void => {
   process.stdout.write(text)
 }
 
-const start = async (config: Config, stores: Stores): Promise<Instance> => {
-  await prepareSchema(config, stores)
-  const service = await startInstance(config, stores, { machine })
+/** Over connections of its own, which are more patient than those of requests: the password is shown once, or lost. */
+const firstOperator = async (config: Config, stores: Stores) => {
+  const core = await composeCore(patientConfig(config), stores, {
+    ...machine,
+    report: () => undefined,
+  })
   try {
-    // In production an operator is made on the command line: there a password on standard output ends in a log.
-    if (!config.production) print(welcome(service.address, await createFirstOperator(service.core)))
-    return service
-  } catch (error) {
-    // It listens already: left alone it would keep the process and its port.
-    await service.stop()
-    throw error
+    return await createFirstOperator(core)
+  } finally {
+    await core.close()
   }
+}
+
+const start = async (config: Config, stores: Stores): Promise<Instance> => {
+  await prepareSchema(config, stores, (text) => process.stderr.write(`${text}\n`))
+  const greet = async (address: string) =>
+    print(welcome(address, await firstOperator(config, stores)))
+  // In production an operator is made on the command line: there a password on standard output ends in a log.
+  return await startInstance(config, stores, {
+    machine,
+    ...(!config.production && { onListening: greet }),
+  })
 }
 
 /**

@@ -3,14 +3,11 @@ import { type Core, composeCore, type Machine } from '../compose/core.ts'
 import type { Config } from '../config/index.ts'
 import { DataDirInUse } from '../infra/data-dir-lock.ts'
 import { systemClock } from '../lib/clock.ts'
+import { patiently } from '../lib/patiently.ts'
 import { systemRandom } from '../lib/random.ts'
-import { isSchemaCurrent, prepareSchema } from '../schema.ts'
+import { awaitDatabase, isSchemaCurrent, patientConfig, prepareSchema } from '../schema.ts'
 import { openStores, type Stores } from '../stores.ts'
 import { CommandError } from './command-error.ts'
-
-/** A service that is just starting holds the folder before its Postgres answers; making a new cluster takes some seconds. */
-const startingMs = 15_000
-const lookEveryMs = 100
 
 /** Redis answers in milliseconds or is away; then the running service, or the next one, fills it from Postgres. */
 const redisReadyMs = 1000
@@ -26,21 +23,21 @@ export const machine: Machine = {
   },
 }
 
+export const warnOfWait = (text: string): void => {
+  process.stderr.write(`warning: ${text}\n`)
+}
+
 /**
- * The stores of a running service on the same DATA_DIR, or the same ones opened here.
+ * The stores of a running service on the same DATA_DIR, or the same ones opened here. A service that is just starting holds the folder
+ * before its Postgres answers.
  * @throws DataDirInUse when the folder is held and no Postgres comes up in it
  */
-export const openStoresBeside = async (config: Config): Promise<Stores> => {
-  const giveUpMs = systemClock.monotonicMs() + startingMs
-  for (;;) {
-    try {
-      return await openStores(config, { joinsRunning: true })
-    } catch (error) {
-      if (!(error instanceof DataDirInUse) || systemClock.monotonicMs() > giveUpMs) throw error
-      await sleep(lookEveryMs)
-    }
-  }
-}
+export const openStoresBeside = (config: Config): Promise<Stores> =>
+  patiently(() => openStores(config, { joinsRunning: true }), {
+    patienceMs: config.databaseStartTimeoutSeconds * 1000,
+    clock: systemClock,
+    isPassing: (error) => error instanceof DataDirInUse,
+  })
 
 const demandSchema = async (database: Core['database']): Promise<void> => {
   if (await isSchemaCurrent(database)) return
@@ -68,8 +65,9 @@ const redisReady = async (redis: Core['redis']): Promise<void> => {
 export const withCore = async <T>(config: Config, act: (core: Core) => Promise<T>): Promise<T> => {
   const stores = await openStoresBeside(config)
   try {
-    if (config.databaseUrl === undefined) await prepareSchema(config, stores)
-    const core = await composeCore(config, stores, machine)
+    if (config.databaseUrl === undefined) await prepareSchema(config, stores, warnOfWait)
+    else await awaitDatabase(config, stores.databaseUrl, warnOfWait)
+    const core = await composeCore(patientConfig(config), stores, machine)
     try {
       await demandSchema(core.database)
       await redisReady(core.redis)

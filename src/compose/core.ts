@@ -200,7 +200,6 @@ export const composeCore = async (
       ...machine,
       sql: database,
       url: opened.databaseUrl,
-      connectTimeoutMs: config.databaseConnectTimeoutMs,
     }),
     mirror,
   })

@@ -5,6 +5,8 @@ import { healthRoutes } from '../health/index.ts'
 import type { Caller } from '../http/access.ts'
 import type { Log } from '../http/log.ts'
 import { keyLabels } from '../keys/index.ts'
+import { hasCode } from '../lib/app-error.ts'
+import { patiently } from '../lib/patiently.ts'
 import type { LoginRouteDeps } from '../login/index.ts'
 import { revocationRoutes } from '../revocation/index.ts'
 import {
@@ -45,6 +47,7 @@ const callerFrom = (claims: AccessTokenClaims): Caller => ({
 const healthOf = ({ database, redis, revocations }: Core) =>
   healthRoutes({
     postgres: database.ping,
+    isNotPrimary: database.isNotPrimary,
     redis: redis?.ping,
     knowsRevocations: () => revocations.replica.state() !== 'LOADING',
   })
@@ -60,12 +63,20 @@ const refreshRules = ({ refreshGraceSeconds, refreshLostResponse }: Config): Ref
   lostResponse: refreshLostResponse,
 })
 
+/** Making the first keys takes several statements, of which a busy machine may need longer than a request would wait. */
+const openPatiently = ({ config, machine, keys }: Core): Promise<void> =>
+  patiently(keys.open, {
+    patienceMs: config.databaseStartTimeoutSeconds * 1000,
+    clock: machine.clock,
+    isPassing: (error) => hasCode(error, 'store_unavailable'),
+  })
+
 /** The service's routes and what its edge needs to know who calls. */
 export const composeService = async (core: Core, log: Log) => {
   const { config, machine, stores, inTransaction, reference, ring, keys } = core
   const { clock, random } = machine
   const { issuer } = config
-  await keys.open()
+  await openPatiently(core)
   const cookies = composeCookieSessions(core)
   const codec = handleCodec(ring.derive(keyLabels.refreshHandle))
   const mint = mintAccessToken({ ...config, ...machine, signer: keys.signer })

@@ -15,6 +15,7 @@ export type Config = {
   readonly allowPlaintextStores: boolean
   readonly databasePoolSize: number
   readonly databaseConnectTimeoutMs: number
+  readonly databaseStartTimeoutSeconds: number
   readonly databaseStatementTimeoutMs: number
   readonly databasePreparedStatements: boolean
   /** Byte for byte as set. */

@@ -45,6 +45,7 @@ const readConfig = (read: SettingReader['read'], production: boolean): Config =>
   allowPlaintextStores: read(settings.allowPlaintextStores),
   databasePoolSize: read(settings.databasePoolSize),
   databaseConnectTimeoutMs: read(settings.databaseConnectTimeoutMs),
+  databaseStartTimeoutSeconds: read(settings.databaseStartTimeoutSeconds),
   databaseStatementTimeoutMs: read(settings.databaseStatementTimeoutMs),
   databasePreparedStatements: read(settings.databasePreparedStatements),
   secrets: read(settings.secrets),
@@ -64,6 +65,12 @@ const readConfig = (read: SettingReader['read'], production: boolean): Config =>
   loginFailuresPerNetwork: read(settings.loginFailuresPerNetwork),
   loginFailuresGlobal: read(settings.loginFailuresGlobal),
 })
+
+/** For whoever has to explain a failure before or without a `Config`. */
+export const usesEmbeddedPostgres = (environment: Environment = process.env): boolean => {
+  const { DATABASE_URL: url } = environment
+  return url === undefined || url === ''
+}
 
 /** Config is flat: an object of values and of lists of values. */
 const freezeWithLists = (config: Config): Config => {

@@ -55,11 +55,22 @@ const databasePoolSize: Setting<number> = {
 
 const databaseConnectTimeoutMs: Setting<number> = {
   name: 'DATABASE_CONNECT_TIMEOUT_MS',
-  meaning: 'Milliseconds to wait for a connection, waiting for a free one in the pool included.',
+  meaning:
+    'Milliseconds that a request waits for a connection, a free one or a new one. The attempt to connect may take longer and goes on without the request.',
   format: wholeNumber(50, 10_000),
   fallback: 300,
   whyThisDefault:
     'With the statement timeout below a second: a request is answered with 503 within 1 s when Postgres is away.',
+}
+
+const databaseStartTimeoutSeconds: Setting<number> = {
+  name: 'DATABASE_START_TIMEOUT_SECONDS',
+  meaning:
+    'Seconds that a start, a migration and a command wait for Postgres. A wrong password, an unknown database or a bad certificate is reported at once.',
+  format: wholeNumber(1, 3_600),
+  fallback: 30,
+  whyThisDefault:
+    'A database that starts beside the service, or recovers from a crash, needs seconds; a busy machine more.',
 }
 
 const databaseStatementTimeoutMs: Setting<number> = {
@@ -88,6 +99,7 @@ export const storeSettings = {
   allowPlaintextStores,
   databasePoolSize,
   databaseConnectTimeoutMs,
+  databaseStartTimeoutSeconds,
   databaseStatementTimeoutMs,
   databasePreparedStatements,
 }

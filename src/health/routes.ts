@@ -7,16 +7,21 @@ type Probe = () => Promise<void>
 
 export type HealthDeps = {
   readonly postgres: Probe
+  /** Whether the probe failed because Postgres takes no writes. */
+  readonly isNotPrimary: (error: unknown) => boolean
   /** Undefined: this process does without. */
   readonly redis: Probe | undefined
   /** Whether this process has read what is revoked. */
   readonly knowsRevocations: () => boolean
 }
 
-const stateOf = async (probe: Probe): Promise<'ready' | 'unreachable'> =>
+const stateOf = async (
+  probe: Probe,
+  isNotPrimary: HealthDeps['isNotPrimary'] = () => false,
+): Promise<'ready' | 'unreachable' | 'not_primary'> =>
   probe().then(
     () => 'ready',
-    () => 'unreachable',
+    (error: unknown) => (isNotPrimary(error) ? 'not_primary' : 'unreachable'),
   )
 
 /** Without Redis everything still works, so only Postgres, and what has to be read from it first, decide whether requests should come. */
@@ -30,7 +35,7 @@ const statusOf = (
 }
 
 export const healthRoutes =
-  ({ postgres, redis, knowsRevocations }: HealthDeps) =>
+  ({ postgres, isNotPrimary, redis, knowsRevocations }: HealthDeps) =>
   (instance: FastifyInstance): void => {
     const app = instance.withTypeProvider<TypeBoxTypeProvider>()
 
@@ -43,7 +48,7 @@ export const healthRoutes =
       { schema: readySchema, config: { access: 'public' } },
       async (_request, reply) => {
         const [postgresState, redisState] = await Promise.all([
-          stateOf(postgres),
+          stateOf(postgres, isNotPrimary),
           redis ? stateOf(redis) : ('in_process' as const),
         ])
         const revocations = knowsRevocations() ? 'ready' : 'loading'

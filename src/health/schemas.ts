@@ -8,6 +8,9 @@ export const liveSchema = {
 const storeState = Type.Union([
   Type.Literal('ready'),
   Type.Literal('unreachable'),
+  Type.Literal('not_primary', {
+    description: 'Postgres answers, but as a standby or set to read only; it is not used then',
+  }),
   Type.Literal('in_process', {
     description: 'No such store is configured; this process does its work',
   }),

@@ -38,6 +38,10 @@ export class AppError extends Error {
   }
 }
 
+/** Whether an error is the expected failure with this code. */
+export const hasCode = (error: unknown, code: string): boolean =>
+  error instanceof AppError && error.code === code
+
 /** What was promised, or nothing when it was refused with a 401. Being unable to know (503) is still thrown. */
 export const unlessUnauthorized = <T>(promised: Promise<T>): Promise<T | undefined> =>
   promised.catch((error: unknown) => {

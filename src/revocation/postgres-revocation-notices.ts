@@ -7,7 +7,6 @@ import type { RevocationNotices } from './revocation-notices.ts'
 export type NoticesOptions = {
   readonly sql: Sql
   readonly url: string
-  readonly connectTimeoutMs: number
   readonly random: Random
   readonly report: (error: unknown, what: string) => void
 }

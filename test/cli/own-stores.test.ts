@@ -147,9 +147,10 @@ describe('on a database that others run', () => {
     const { code, stdout, stderr } = await runCli(['account', 'list'], {
       ...settings,
       DATABASE_URL: href,
+      DATABASE_START_TIMEOUT_SECONDS: '1',
     })
     expect([code, stdout]).toEqual([5, ''])
-    expect(stderr).toMatch(/^error: .+\nhint: .*DATABASE_URL.*\n$/)
+    expect(stderr).toMatch(/^error: .+\nhint: .*DATABASE_URL.*\n$/m)
     expect(stderr).not.toContain(new URL(database.appUrl).password)
     expect(stderr).not.toContain('zX9')
   })
@@ -228,7 +229,11 @@ describe('the doctor', () => {
 
   test('says what is away and goes on with the rest', async () => {
     const url = Object.assign(new URL(database.appUrl), { port: '1' }).href
-    const { code, stateOf } = await doctor({ DATABASE_URL: url, REDIS_URL: 'redis://127.0.0.1:1' })
+    const { code, stateOf } = await doctor({
+      DATABASE_URL: url,
+      REDIS_URL: 'redis://127.0.0.1:1',
+      DATABASE_START_TIMEOUT_SECONDS: '1',
+    })
     expect(code).toBe(1)
     expect(stateOf('postgres')).toEqual(['fail'])
     expect(stateOf('redis')).toEqual(['fail'])

@@ -142,6 +142,9 @@ test('I13: a refresh that a frozen Postgres runs only after the grace, when nobo
     config: { databaseConnectTimeoutMs, databaseStatementTimeoutMs },
   })
   const { sessionId, refreshToken } = await quickSession(other, account.id)
+  // Two idle connections: the reader of the log may hold one when Postgres stands still.
+  const { database } = other.instances[0]!.core
+  await database.transaction(() => database.ping())
   await postgres.freeze()
   expectStoreAway('refresh', await other.client.refresh(refreshToken))
   clock.advance(other.config.refreshGraceSeconds * 1000)

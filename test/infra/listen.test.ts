@@ -25,7 +25,6 @@ const start = async (url: string, options: Partial<ListenOptions> = {}): Promise
   listening = listen({
     url,
     channel: 'news',
-    connectTimeoutMs: 2_000,
     onNotice: (payload) => heard.push(payload),
     onConnect: () => {
       connections += 1

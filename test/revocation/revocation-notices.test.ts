@@ -22,7 +22,6 @@ const instance = async (sql: Sql = store.database) => {
       },
     },
     url: store.appUrl,
-    connectTimeoutMs: 5_000,
     random: systemRandom,
     report: (_error, what) => seen.reports.push(what),
   })

@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import pg from 'pg'
 import { inject } from 'vitest'
 import {
@@ -7,7 +10,7 @@ import {
   processesOn,
   startEmbeddedPostgres,
 } from '../../src/infra/embedded-postgres/index.ts'
-import { scratchFolder } from './scratch-folder.ts'
+import { type ScratchFolder, scratchFolder } from './scratch-folder.ts'
 
 export type PostgresServer = {
   readonly ownerUrl: string
@@ -23,7 +26,14 @@ export type PostgresServer = {
   /** Stops every process of the server: connections stay open and nothing is answered, until `thaw`. */
   readonly freeze: () => Promise<void>
   readonly thaw: () => Promise<void>
+  /**
+   * A standby with the data of this moment, which receives nothing of what is written later. Ends this server and starts it again to copy
+   * its files.
+   */
+  readonly standby: () => Promise<PostgresServer>
 }
+
+const run = promisify(execFile)
 
 const portOf = (url: string): string => new URL(url).port
 
@@ -40,8 +50,12 @@ const signalIfThere = (pid: number, signal: NodeJS.Signals): void => {
 /** A Postgres of the test's own, with an empty database and the two roles. `settings` are those of `postgresql.conf`. */
 export const startPostgres = async (
   settings: Readonly<Record<string, string>> = {},
+): Promise<PostgresServer> => await startIn(await scratchFolder('postgres'), settings)
+
+const startIn = async (
+  folder: ScratchFolder,
+  settings: Readonly<Record<string, string>>,
 ): Promise<PostgresServer> => {
-  const folder = await scratchFolder('postgres')
   const directory = join(folder.path, 'postgres')
   const start = async (extra: Readonly<Record<string, string>>) => {
     const server = await startEmbeddedPostgres({ directory, settings: { ...settings, ...extra } })
@@ -84,6 +98,14 @@ export const startPostgres = async (
       await signalAll('SIGSTOP')
     },
     thaw: async () => await signalAll('SIGCONT'),
+    standby: async () => {
+      const copy = await scratchFolder('standby')
+      await stop()
+      await run('cp', ['-a', directory, copy.path])
+      await writeFile(join(copy.path, 'postgres', 'cluster', 'standby.signal'), '')
+      current = await start({ port: portOf(first.ownerUrl) })
+      return await startIn(copy, settings)
+    },
   }
 }
 

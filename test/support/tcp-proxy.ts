@@ -1,8 +1,16 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 
-/** What becomes of bytes from the server: they go on, they are lost, or they are lost and the connection with them, all or the rest. */
-export type Fate = 'pass' | 'lose' | 'cut' | { readonly cutAfterBytes: number }
+/**
+ * What becomes of bytes from the server: they go on, they are lost, they are lost and the connection with them, all or the rest, or others
+ * go on in their place.
+ */
+export type Fate =
+  | 'pass'
+  | 'lose'
+  | 'cut'
+  | { readonly cutAfterBytes: number }
+  | { readonly passInstead: Buffer }
 
 /** Sees the bytes of one connection. */
 export type Observer = {
@@ -32,11 +40,15 @@ const relay = ({ from, to, delayMs }: Direction, fateOf: (bytes: Buffer) => Fate
   }
   from.on('data', (bytes: Buffer) => {
     const fate = fateOf(bytes)
-    if (typeof fate === 'object') to.end(bytes.subarray(0, fate.cutAfterBytes), cut)
     if (fate === 'cut') cut()
-    if (fate !== 'pass') return
+    if (fate === 'cut' || fate === 'lose') return
+    if (fate !== 'pass' && 'cutAfterBytes' in fate) {
+      to.end(bytes.subarray(0, fate.cutAfterBytes), cut)
+      return
+    }
+    const passed = fate === 'pass' ? bytes : fate.passInstead
     const forward = () => {
-      if (!to.destroyed) to.write(bytes)
+      if (!to.destroyed) to.write(passed)
     }
     if (delayMs() === 0) forward()
     else setTimeout(forward, delayMs())

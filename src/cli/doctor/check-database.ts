@@ -94,9 +94,12 @@ const one = (name: string, check: () => Promise<Finding>) =>
   guarded(name, async () => [await check()])
 
 /** One after the other: what comes first explains what comes later. */
-export const checkDatabase = async (core: Core): Promise<readonly Finding[]> => {
+export const checkDatabase = async (
+  core: Core,
+  whenUp = core.database.ping,
+): Promise<readonly Finding[]> => {
   const away = await guarded('postgres', async () => {
-    await core.database.ping()
+    await whenUp()
     return []
   })
   if (away.length > 0) return away

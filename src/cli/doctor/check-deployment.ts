@@ -2,6 +2,7 @@ import { composeCore } from '../../compose/core.ts'
 import { type Config, configWarnings, loadConfig } from '../../config/index.ts'
 import { explainFailure } from '../../failure.ts'
 import { readKeptSecret } from '../../kept-secret.ts'
+import { awaitDatabase, patientConfig } from '../../schema.ts'
 import { lacksDatabase, type Stores, storesWarnings } from '../../stores.ts'
 import { machine, openStoresBeside } from '../with-core.ts'
 import { checkDatabase } from './check-database.ts'
@@ -33,11 +34,15 @@ const settingsFindings = (config: Config): Finding[] => {
 
 const checkStores = async (config: Config, stores: Stores): Promise<readonly Finding[]> => {
   // Each check says itself what is away; nothing else is to be reported.
-  const core = await composeCore(config, stores, { ...machine, report: () => undefined })
+  const core = await composeCore(patientConfig(config), stores, {
+    ...machine,
+    report: () => undefined,
+  })
+  const whenUp = () => awaitDatabase(config, stores.databaseUrl, () => undefined)
   try {
     return [
       ...worthKnowing(storesWarnings(config, stores)),
-      ...(await guarded('postgres', () => checkDatabase(core))),
+      ...(await guarded('postgres', () => checkDatabase(core, whenUp))),
       ...(await guarded('redis', () => checkRedis(core))),
       ...(await guarded('passwords', () => checkPasswords(core))),
     ]

@@ -1,6 +1,6 @@
 import pg from 'pg'
-import { limitStatements } from './statement-limit.ts'
-import { isStoreAway, storeFailure } from './store-failure.ts'
+import { openConnectionPool, type PooledClient } from './connection-pool.ts'
+import { isNotPrimary, isStoreAway, storeFailure } from './store-failure.ts'
 
 /** One SQL statement; `name` makes it a prepared one, unless the setting forbids (poolers in transaction mode). */
 export type Statement = { readonly name: string; readonly text: string }
@@ -16,6 +16,8 @@ export type Database = Sql & {
   readonly transaction: <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
   /** Resolves when Postgres answers; throws `store_unavailable` when it does not in time. */
   readonly ping: () => Promise<void>
+  /** Whether a `store_unavailable` means that the server takes no writes: it is a standby, or set to read only. */
+  readonly isNotPrimary: (error: unknown) => boolean
   /** Waits for the statements under way, then closes every connection. */
   readonly close: () => Promise<void>
 }
@@ -23,7 +25,7 @@ export type Database = Sql & {
 export type DatabaseOptions = {
   readonly url: string
   readonly poolSize: number
-  /** Includes the wait for a free connection of the pool. */
+  /** How long a statement waits for a connection, a free one or a new one. An attempt to connect may take longer and goes on. */
   readonly connectTimeoutMs: number
   /** Zero: no limit (migrations). */
   readonly statementTimeoutMs: number
@@ -68,11 +70,13 @@ const types: pg.CustomTypesConfig = {
     oid === bigintOid ? Number : pg.types.getTypeParser(oid, format),
 }
 
-const openPool = (options: DatabaseOptions): pg.Pool => {
-  const pool = new pg.Pool({
+const openPool = (options: DatabaseOptions) =>
+  openConnectionPool({
     connectionString: options.url,
-    max: options.poolSize,
-    connectionTimeoutMillis: options.connectTimeoutMs,
+    poolSize: options.poolSize,
+    waitMs: options.connectTimeoutMs,
+    statementMs: options.statementTimeoutMs,
+    onIdleError: options.onIdleError,
     application_name: 'cardea',
     types,
     ...(options.statementTimeoutMs > 0 && { statement_timeout: options.statementTimeoutMs }),
@@ -80,75 +84,63 @@ const openPool = (options: DatabaseOptions): pg.Pool => {
       idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
     }),
   })
-  // A server that is stopped right after the service ends connections that are just closing.
-  pool.on('error', (error) => {
-    if (!pool.ending) options.onIdleError(error)
-  })
-  return pool
-}
 
 /** Connections are made when first needed, so this neither fails nor waits while Postgres is away. */
 export const openDatabase = (options: DatabaseOptions): Database => {
   const pool = openPool(options)
-  const limit =
-    options.statementTimeoutMs > 0 ? limitStatements(options.statementTimeoutMs) : undefined
-  if (limit) {
-    pool.on('acquire', limit.begin)
-    pool.on('release', (_error, client) => limit.finish(client))
+
+  const take = async (): Promise<PooledClient> => {
+    try {
+      return await pool.take()
+    } catch (error) {
+      throw storeFailure(error)
+    }
   }
 
   const transaction = async <T>(work: (sql: Sql) => Promise<T>): Promise<T> => {
-    const client = await pool.connect().catch((error: unknown) => {
-      throw storeFailure(error)
-    })
+    const client = await take()
     // Until COMMIT or ROLLBACK has been answered nobody knows what the connection is in the middle of: it is then closed, never
     // handed out again.
-    let fault: Error | undefined = new Error('a transaction was left unfinished')
-    // The pool listens to idle connections only. One that breaks in our hands fails the statement under way, and then says so once
-    // more as an event; unheard, that event would end the process.
-    const onBreak = (error: Error): void => {
-      fault = error
-    }
-    client.on('error', onBreak)
-    const run: Run = async (query) => {
-      limit?.begin(client)
-      try {
-        return await client.query(query)
-      } finally {
-        // Between its statements a transaction may take its time.
-        limit?.finish(client)
-      }
-    }
-    const sql = sqlBy(run, options.preparedStatements)
+    let isClean = false
+    const sql = sqlBy((query) => pool.run(client, query), options.preparedStatements)
     try {
       await sql.query(begin)
       const result = await work(sql)
       await sql.query(commit)
-      fault = undefined
+      isClean = true
       return result
     } catch (error) {
       // One that does not answer is not asked to roll back: closing it does that, and asking would cost the caller another timeout.
       if (!isStoreAway(error)) {
         await sql.query(rollback)
-        fault = undefined
+        isClean = true
       }
       throw error
     } finally {
-      client.release(fault)
-      if (!fault) client.off('error', onBreak)
+      pool.giveBack(client, isClean)
     }
   }
 
-  const sql = sqlBy((query) => pool.query(query), options.preparedStatements)
+  const runOnce: Run = async (query) => {
+    const client = await pool.take()
+    let isClean = false
+    try {
+      const result = await pool.run(client, query)
+      isClean = true
+      return result
+    } finally {
+      pool.giveBack(client, isClean)
+    }
+  }
+
+  const sql = sqlBy(runOnce, options.preparedStatements)
   return {
     ...sql,
     transaction,
     ping: async () => {
       await sql.query(ping)
     },
-    close: async () => {
-      await pool.end()
-      limit?.stop()
-    },
+    isNotPrimary,
+    close: pool.close,
   }
 }

@@ -1,12 +1,10 @@
-import { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import pg from 'pg'
+import { connectWithinMs, PrimaryClient } from './primary-client.ts'
 
 export type ListenOptions = {
   readonly url: string
   /** A plain lower-case name; it becomes part of a statement. */
   readonly channel: string
-  readonly connectTimeoutMs: number
   readonly onNotice: (payload: string) => void
   /** At each connection made: notices of the time before it are lost. */
   readonly onConnect: () => void
@@ -33,13 +31,11 @@ const plainName = /^[a-z_]+$/
 
 /** One connection until it breaks. Rejects with what broke it, or resolves when the signal ends it. */
 const listenOnce = async (options: ListenOptions, signal: AbortSignal): Promise<void> => {
-  const { url, channel, connectTimeoutMs, onNotice, onConnect } = options
-  const socket = new Socket()
-  const client = new pg.Client({
+  const { url, channel, onNotice, onConnect } = options
+  const client = new PrimaryClient({
     connectionString: url,
-    stream: () => socket,
-    connectionTimeoutMillis: connectTimeoutMs,
-    query_timeout: connectTimeoutMs,
+    // Nobody waits for the one statement, so it has as much time as the attempt to connect.
+    query_timeout: connectWithinMs,
     application_name: 'cardea listening',
     // Nothing is ever sent on this connection, so only this notices a peer that is gone.
     keepAlive: true,
@@ -68,7 +64,7 @@ const listenOnce = async (options: ListenOptions, signal: AbortSignal): Promise<
     const goodbye = client.end().catch(() => undefined)
     await Promise.race([goodbye, pause(goodbyeMs, undefined, { ref: false })])
     // A frozen server never says goodbye.
-    socket.destroy()
+    client.destroy()
   }
 }
 

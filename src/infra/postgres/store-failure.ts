@@ -1,4 +1,5 @@
 import { AppError, defineErrors } from '../../lib/app-error.ts'
+import { NotPrimary } from './primary-client.ts'
 
 export const storeErrors = defineErrors({
   store_unavailable: {
@@ -36,11 +37,27 @@ const describesTheWire = (error: unknown): boolean => {
 export const storeFailure = (error: unknown): unknown => {
   const code = codeOf(error)
   const away =
-    code !== undefined && sqlStateShape.test(code) ? passing.test(code) : describesTheWire(error)
+    error instanceof NotPrimary ||
+    (code !== undefined && sqlStateShape.test(code) ? passing.test(code) : describesTheWire(error))
   if (!away) return error
   return storeErrors.error('store_unavailable', { retryAfterSeconds: 1, cause: error })
 }
 
 /** Whether an error is one that `storeFailure` made of a store that is away. */
-export const isStoreAway = (error: unknown): boolean =>
+export const isStoreAway = (error: unknown): error is AppError =>
   error instanceof AppError && error.code === 'store_unavailable'
+
+/** What the driver or the server said, behind `store_unavailable`. */
+export const causeOf = (error: unknown): unknown => (isStoreAway(error) ? error.cause : error)
+
+/** Whether Postgres answers but takes no writes: it is a standby, or set to read only. */
+export const isNotPrimary = (error: unknown): boolean => causeOf(error) instanceof NotPrimary
+
+/** The role, its password or the database (SQLSTATE), and certificates: waiting mends none of them. */
+const lasting = /^(28|3D000)|CERT|_SIGNATURE|ERR_TLS|ERR_SSL|support SSL/
+
+/** Whether Postgres is away in a way that only somebody at the settings can mend. */
+export const isLasting = (error: unknown): boolean => {
+  const cause = causeOf(error)
+  return cause instanceof Error && lasting.test(codeOf(cause) ?? cause.message)
+}

@@ -45,7 +45,11 @@ export type RedisPatience = {
 /** Redis answers in well under a millisecond; one that needs this long is of no use to a request. */
 const defaultPatience: RedisPatience = { commandMs: 100, silenceMs: 250 }
 
-const connectTimeoutMs = 1000
+/** Nobody waits for an attempt to connect, so it may take as long as TLS takes on a busy machine. */
+const connectTimeoutMs = 10_000
+
+/** Of several nodes one may drop packets: then the next one is tried soon. */
+const nodeTimeoutMs = 1000
 
 const longestRetryMs = 2000
 
@@ -67,7 +71,7 @@ const clientFor = (
     ...(address.password !== undefined && { password: address.password }),
     commandTimeout: commandMs,
     socketTimeout: silenceMs,
-    connectTimeout: connectTimeoutMs,
+    connectTimeout: address.kind === 'single' ? connectTimeoutMs : nodeTimeoutMs,
     // A command that was lost with its connection is not sent again: its caller has fallen back long ago, and an
     // increment sent twice counts twice.
     autoResendUnfulfilledCommands: false,
@@ -83,7 +87,7 @@ const clientFor = (
       dnsLookup: (name, done) => done(null, name),
       clusterRetryStrategy: retryStrategy,
       clusterNodeRetryStrategy: retryStrategy,
-      slotsRefreshTimeout: connectTimeoutMs,
+      slotsRefreshTimeout: nodeTimeoutMs,
       redisOptions: common,
     })
   }
@@ -93,7 +97,7 @@ const clientFor = (
     ...single,
     sentinels: [...address.nodes],
     name: address.masterName,
-    sentinelCommandTimeout: connectTimeoutMs,
+    sentinelCommandTimeout: nodeTimeoutMs,
     sentinelRetryStrategy: retryStrategy,
     ...(address.tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
   })

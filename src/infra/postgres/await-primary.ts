@@ -1,0 +1,63 @@
+import type { Clock } from '../../lib/clock.ts'
+import { patiently } from '../../lib/patiently.ts'
+import { connectWithinMs, PrimaryClient } from './primary-client.ts'
+import { causeOf, isLasting, isStoreAway, storeErrors, storeFailure } from './store-failure.ts'
+
+/** Also the last attempt has time to learn more than that its time is over. */
+const leastAttemptMs = 1_000
+
+export type AwaitPrimaryOptions = {
+  readonly url: string
+  /** In all. The last attempt ends with it. */
+  readonly patienceMs: number
+  readonly clock: Pick<Clock, 'monotonicMs'>
+  /** Called once, when the first attempt has failed, with where and why. */
+  readonly onWait: (why: string) => void
+}
+
+const messageOf = (error: unknown): string => {
+  const cause = causeOf(error)
+  // Trying every address of a name ends in an AggregateError, whose own message is empty.
+  const last: unknown = cause instanceof AggregateError ? cause.errors.at(-1) : cause
+  return last instanceof Error ? last.message : String(last)
+}
+
+/**
+ * Resolves when a primary takes connections. Starts and commands wait here: a database that starts beside the service, and a machine that is
+ * busy, need seconds. What waiting cannot mend (a wrong password, an unknown database, a bad certificate) fails at once.
+ * @throws store_unavailable, with what was tried
+ */
+export const awaitPrimary = async (options: AwaitPrimaryOptions): Promise<void> => {
+  const { url, patienceMs, clock, onWait } = options
+  const { place } = new PrimaryClient({ connectionString: url })
+  const startedMs = clock.monotonicMs()
+  const connectOnce = async (): Promise<void> => {
+    const leftMs = startedMs + patienceMs - clock.monotonicMs()
+    const client = new PrimaryClient({ connectionString: url, application_name: 'cardea waiting' })
+    const late = () =>
+      client.destroy(new Error('timeout: Postgres took the connection and did not reply'))
+    const timer = setTimeout(late, Math.max(Math.min(leftMs, connectWithinMs), leastAttemptMs))
+    try {
+      await client.connect()
+      await client.end()
+    } catch (error) {
+      throw storeFailure(error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+  const isPassing = (error: unknown): boolean => isStoreAway(error) && !isLasting(error)
+  try {
+    await patiently(connectOnce, {
+      patienceMs,
+      clock,
+      isPassing,
+      onWait: (error) => onWait(`${place}: ${messageOf(error)}`),
+    })
+  } catch (error) {
+    if (!isPassing(error)) throw error
+    const seconds = Math.round(patienceMs / 1000)
+    const text = `${place} was tried for ${seconds} s, the last time: ${messageOf(error)}`
+    throw storeErrors.error('store_unavailable', { cause: new Error(text, { cause: error }) })
+  }
+}

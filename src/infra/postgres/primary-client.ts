@@ -1,0 +1,151 @@
+import { Socket } from 'node:net'
+import pg from 'pg'
+
+/** The server takes no writes: it is a standby, which may be behind, or it is set to read only. */
+export class NotPrimary extends Error {
+  override readonly name = 'NotPrimary'
+}
+
+/**
+ * How long one attempt to connect may take: name look-up, TCP, TLS, password and the check for a primary. It does not depend on how long a
+ * request waits: an attempt that is dropped and begun again whenever a request gives up never succeeds on a busy machine.
+ */
+export const connectWithinMs = 10_000
+
+/**
+ * For each address of the host name but the last one. Node's default of 250 ms gives up a good address that is slow for a moment. An address
+ * that drops packets costs a new connection this long, which the attempt above has time for.
+ */
+const eachAddressMs = 1_000
+
+/** `pg` calls `connect` with a port and a host, or with the path of a Unix socket. */
+class PatientSocket extends Socket {
+  // biome-ignore lint/suspicious/noExplicitAny: the overloads of `Socket.connect` have no common type
+  override connect(...args: any[]): this {
+    const [port, host] = args
+    if (typeof host !== 'string') return super.connect(port)
+    return super.connect({ port, host, autoSelectFamilyAttemptTimeout: eachAddressMs })
+  }
+}
+
+type ParameterStatus = { readonly parameterName: string; readonly parameterValue: string }
+
+/** Reported since PostgreSQL 14, at the start of a connection and whenever they change. */
+const reports: Readonly<Record<string, string>> = {
+  in_hot_standby: 'Postgres is a standby, which may be behind',
+  default_transaction_read_only: 'Postgres is set to read only',
+}
+
+const question = `SELECT pg_is_in_recovery() AS standby, pg_backend_pid() AS pid,
+  current_setting('transaction_read_only')::boolean AS read_only`
+
+type Reply = { readonly standby: boolean; readonly pid: number; readonly read_only: boolean }
+
+/** How long the reply of a server behind a pooler is relied on: the pooler may have moved to another one. */
+const pooledReplyHoldsMs = 1_000
+
+/**
+ * A connection to a primary: connecting fails with `NotPrimary` for any other server. What a standby says may be behind without bound, so a
+ * session that was ended would be accepted for as long.
+ *
+ * What the server reports at the start is free, but a pooler may leave it out, or repeat what an earlier server said. So the server itself
+ * is asked once for each connection. It also tells its process id, and a pooler makes up another one.
+ */
+export class PrimaryClient extends pg.Client {
+  readonly #socket: Socket
+  readonly #refusals = new Set<string>()
+  #isConnected = false
+  #isBroken = false
+  /** As the start of the connection tells it; a pooler makes one up. */
+  #processId = 0
+  #isPooled = false
+  #askedAtMs = 0
+
+  constructor(config: pg.ClientConfig = {}) {
+    const socket = new PatientSocket()
+    super({ ...config, stream: () => socket })
+    this.#socket = socket
+    // A connection that breaks fails the statement under way, and then says so once more as an event. Unheard, that event would end the
+    // process.
+    this.on('error', this.#onBreak)
+    this.on('end', this.#onBreak)
+    this.connection.on('parameterStatus', this.#onReport)
+    this.connection.on('backendKeyData', ({ processID }: { processID: number }) => {
+      this.#processId = processID
+    })
+  }
+
+  /** Where it connects to, without user and password. */
+  get place(): string {
+    return this.host.startsWith('/') ? this.host : `${this.host}:${this.port}`
+  }
+
+  /** False during the attempt to connect. */
+  get isConnected(): boolean {
+    return this.#isConnected
+  }
+
+  /** False once it broke, or once the server reported that it takes no writes any more. */
+  get isUsable(): boolean {
+    return !this.#isBroken && this.#refusals.size === 0
+  }
+
+  override connect(): Promise<this>
+  override connect(callback: (error: Error) => void): void
+  override connect(callback?: (error: Error) => void): Promise<this> | undefined {
+    const opening = this.#open()
+    if (!callback) return opening
+    const done = callback as (error?: Error) => void
+    void opening.then(() => done(), done)
+    return undefined
+  }
+
+  /** Gives up the connection without a goodbye, which a frozen server would never answer. */
+  destroy(error?: Error): void {
+    this.#socket.destroy(error)
+  }
+
+  /** Whether a statement now needs `assertPrimary` first. Never for a direct connection: it stays with one server, which stays a primary. */
+  get isDueForCheck(): boolean {
+    return this.#isPooled && performance.now() - this.#askedAtMs > pooledReplyHoldsMs
+  }
+
+  /** @throws NotPrimary */
+  async assertPrimary(): Promise<void> {
+    this.#askedAtMs = performance.now()
+    const { rows } = await this.query<Reply>(question)
+    const [reply] = rows
+    if (reply?.standby) throw new NotPrimary(reports['in_hot_standby'])
+    if (reply?.read_only) throw new NotPrimary(reports['default_transaction_read_only'])
+    this.#isPooled = reply?.pid !== this.#processId
+  }
+
+  async #open(): Promise<this> {
+    const late = () =>
+      this.destroy(new Error(`timeout: not connected within ${connectWithinMs} ms`))
+    const timer = setTimeout(late, connectWithinMs)
+    try {
+      await super.connect()
+      const [refusal] = this.#refusals
+      if (refusal !== undefined) throw new NotPrimary(reports[refusal])
+      await this.assertPrimary()
+      this.#isConnected = true
+      return this
+    } catch (error) {
+      this.destroy()
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  readonly #onBreak = (): void => {
+    this.#isBroken = true
+  }
+
+  readonly #onReport = ({ parameterName, parameterValue }: ParameterStatus): void => {
+    if (!(parameterName in reports)) return
+    if (parameterValue === 'on') this.#refusals.add(parameterName)
+    else this.#refusals.delete(parameterName)
+  }
+}

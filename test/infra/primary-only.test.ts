@@ -1,0 +1,104 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
+import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
+import { sqlAs } from '../support/sql.ts'
+import { type Fate, startTcpProxy } from '../support/tcp-proxy.ts'
+
+const atEnd: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const end of atEnd.splice(0).reverse()) await end()
+})
+
+const server = async (): Promise<PostgresServer> => {
+  const started = await startPostgres()
+  atEnd.push(started.stop)
+  return started
+}
+
+const open = (url: string): Database => {
+  const database = openDatabase({
+    url,
+    poolSize: 2,
+    connectTimeoutMs: 10_000,
+    statementTimeoutMs: 10_000,
+    preparedStatements: true,
+    onIdleError: () => undefined,
+  })
+  atEnd.push(database.close)
+  return database
+}
+
+const reported = ['in_hot_standby', 'default_transaction_read_only']
+
+/** A message of type K: length, process id, secret key. */
+const keyData = Buffer.from([0x4b, 0, 0, 0, 12])
+
+/** What a pooler does at the start of a connection: it reports nothing of the server's state, and makes up a process id. */
+const asPooler = (bytes: Buffer): Fate => {
+  const changed = Buffer.from(bytes)
+  for (const name of reported) {
+    const at = changed.indexOf(name)
+    if (at >= 0) changed.write('x', at)
+  }
+  const at = changed.indexOf(keyData)
+  if (at >= 0) changed.writeInt32BE(1, at + keyData.length)
+  return { passInstead: changed }
+}
+
+const behindPooler = async (url: string): Promise<string> => {
+  const proxy = await startTcpProxy(url, () => ({ onServerBytes: asPooler }))
+  atEnd.push(proxy.stop)
+  return proxy.through(url)
+}
+
+const stateOf = async (database: Database): Promise<string> => {
+  try {
+    await database.ping()
+    return 'ready'
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'store_unavailable', status: 503, retryAfterSeconds: 1 })
+    return database.isNotPrimary(error) ? 'not_primary' : 'unreachable'
+  }
+}
+
+const becomes = async (database: Database, state: string): Promise<void> =>
+  await vi.waitFor(async () => expect(await stateOf(database)).toBe(state), {
+    timeout: 10_000,
+    interval: 100,
+  })
+
+const setReadOnly = async ({ ownerUrl }: PostgresServer, value: 'on' | 'off'): Promise<void> => {
+  const asOwner = sqlAs(ownerUrl)
+  await asOwner(`ALTER SYSTEM SET default_transaction_read_only = ${value}`)
+  await asOwner('SELECT pg_reload_conf()')
+}
+
+const ways = [
+  ['directly', async (url: string) => url],
+  ['through a pooler that does not pass on what the server reports', behindPooler],
+] as const
+
+test.each(ways)('R104: a standby that is reached %s runs no statement', async (_how, reach) => {
+  const primary = await server()
+  const standby = await primary.standby()
+  atEnd.push(standby.stop)
+  expect(await stateOf(open(await reach(primary.appUrl)))).toBe('ready')
+  const database = open(await reach(standby.appUrl))
+  expect(await stateOf(database)).toBe('not_primary')
+  await expect(database.transaction(async () => 'begun')).rejects.toMatchObject({
+    code: 'store_unavailable',
+  })
+})
+
+test.each(ways)(
+  'R104: a server that is set to read only while connections are open is left when reached %s, and used again afterwards',
+  async (_how, reach) => {
+    const own = await server()
+    const database = open(await reach(own.appUrl))
+    expect(await stateOf(database)).toBe('ready')
+    await setReadOnly(own, 'on')
+    await becomes(database, 'not_primary')
+    await setReadOnly(own, 'off')
+    await becomes(database, 'ready')
+  },
+)
