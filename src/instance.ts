@@ -2,7 +2,7 @@ import { type AppOptions, createApp } from './app.ts'
 import { startBackground } from './background.ts'
 import { type Core, composeCore, type Machine } from './compose/core.ts'
 import { type Config, configWarnings } from './config/index.ts'
-import { type LogOptions, openLog } from './http/log.ts'
+import { type LogStream, openLog } from './http/log.ts'
 import type { HttpServer } from './http/server.ts'
 import { type Stores, storesWarnings } from './stores.ts'
 import { version } from './version.ts'
@@ -16,9 +16,9 @@ export type Instance = {
 }
 
 export type InstanceOptions = {
-  readonly machine: Omit<Machine, 'report'>
+  readonly machine: Omit<Machine, 'report' | 'reportEnd'>
   readonly app?: AppOptions
-  readonly logStream?: LogOptions['logStream']
+  readonly logStream: LogStream
 }
 
 /** A million revocations are read in a fraction of this. Without them the service works too, and asks Postgres for each request. */
@@ -30,11 +30,12 @@ export const startInstance = async (
   stores: Stores,
   { machine, app: appOptions, logStream }: InstanceOptions,
 ): Promise<Instance> => {
-  const log = openLog({ ...config, ...(logStream && { logStream }) })
+  const log = openLog({ ...config, logStream })
   const warnings = [...configWarnings(config), ...storesWarnings(config, stores)]
   for (const warning of warnings) log.warn(warning)
   const report: Machine['report'] = (error, what) => log.warn({ err: error }, what)
-  const core = await composeCore(config, stores, { ...machine, report })
+  const reportEnd: Machine['reportEnd'] = (what) => log.warn(what)
+  const core = await composeCore(config, stores, { ...machine, report, reportEnd })
   let app: HttpServer | undefined
   try {
     app = await createApp(core, log, appOptions)

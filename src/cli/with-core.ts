@@ -24,6 +24,7 @@ export const machine: Machine = {
     const text = error instanceof Error ? error.message : String(error)
     process.stderr.write(`warning: ${what}: ${text}\n`)
   },
+  reportEnd: () => undefined,
 }
 
 /**

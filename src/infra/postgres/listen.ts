@@ -1,6 +1,7 @@
 import { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
+import { storeFailure } from './store-failure.ts'
 
 export type ListenOptions = {
   readonly url: string
@@ -91,7 +92,7 @@ export const listen = (options: ListenOptions): Listening => {
       try {
         await listenOnce({ ...options, onConnect }, signal)
       } catch (error) {
-        if (attempt === 0 && !signal.aborted) options.onError(error)
+        if (attempt === 0 && !signal.aborted) options.onError(storeFailure(error))
       }
       attempt += 1
       const delayMs = pauseMs(attempt, options.fraction)
