@@ -1,7 +1,12 @@
 import type { Config } from './config/index.ts'
 import { type Database, openDatabase, type Sql } from './infra/postgres/database.ts'
 import { migrate, pendingMigrations } from './infra/postgres/migrate.ts'
+import { systemClock } from './lib/clock.ts'
+import { fractionOf, systemRandom } from './lib/random.ts'
 import type { Stores } from './stores.ts'
+
+/** A back-up takes longer than this only where there is time to run `cardea migrate` again. */
+const migrationPatienceMs = 10 * 60_000
 
 const whoAmI = { name: 'who_am_i', text: 'SELECT current_user AS role' }
 
@@ -14,7 +19,7 @@ const roleOn = async (sql: Sql): Promise<string> => {
 const openFor = (config: Config, url: string): Database =>
   openDatabase({
     url,
-    poolSize: 1,
+    poolSize: 2,
     connectTimeoutMs: config.databaseConnectTimeoutMs,
     statementTimeoutMs: 0,
     preparedStatements: false,
@@ -52,15 +57,25 @@ const askDatabase = async (config: Config, stores: Stores) => {
 /**
  * Brings the database up to this version if it is not. A role that may not create tables is enough when nothing is left to do, so the
  * service can start without the owner's credentials after a separate migration.
+ * @param onWait told of other sessions that are waited for
  * @returns the names of the migrations that ran
- * @throws MigrationMismatch, store_unavailable
+ * @throws MigrationMismatch, MigrationBlocked, store_unavailable
  */
-export const prepareSchema = async (config: Config, stores: Stores): Promise<string[]> => {
+export const prepareSchema = async (
+  config: Config,
+  stores: Stores,
+  onWait: (text: string) => void = () => undefined,
+): Promise<string[]> => {
   const { isCurrent, role } = await askDatabase(config, stores)
   if (isCurrent) return []
   const owner = openFor(config, stores.migrateUrl)
   try {
-    return await migrate(owner, role)
+    return await migrate(owner, role, {
+      clock: systemClock,
+      fraction: fractionOf(systemRandom),
+      patienceMs: migrationPatienceMs,
+      onWait,
+    })
   } finally {
     await owner.close()
   }

@@ -21,9 +21,12 @@ type Outputs = { readonly output: BoundedOutput; readonly errors: BoundedOutput 
 const start = async (
   config: Config,
   stores: Stores,
-  { output }: Outputs,
+  { output, errors }: Outputs,
 ): Promise<Instance> => {
-  await prepareSchema(config, stores)
+  await prepareSchema(config, stores, (text) => {
+    errors.write(`${text}\n`)
+    errors.flush()
+  })
   const service = await startInstance(config, stores, { machine, logStream: output })
   try {
     // In production an operator is made on the command line: there a password on standard output ends in a log.

@@ -15,6 +15,11 @@ const lookEveryMs = 100
 /** Redis answers in milliseconds or is away; then the running service, or the next one, fills it from Postgres. */
 const redisReadyMs = 1000
 
+/** What a command waits for, so that nobody thinks that it hangs. */
+export const tellProgress = (text: string): void => {
+  process.stderr.write(`${text}\n`)
+}
+
 export const commandLineActor = { kind: 'command-line' } as const
 
 export const machine: Machine = {
@@ -69,7 +74,7 @@ const redisReady = async (redis: Core['redis']): Promise<void> => {
 export const withCore = async <T>(config: Config, act: (core: Core) => Promise<T>): Promise<T> => {
   const stores = await openStoresBeside(config)
   try {
-    if (config.databaseUrl === undefined) await prepareSchema(config, stores)
+    if (config.databaseUrl === undefined) await prepareSchema(config, stores, tellProgress)
     const core = await composeCore(config, stores, machine)
     try {
       await demandSchema(core.database)
