@@ -1,5 +1,6 @@
 import { ConfigError, usesEmbeddedPostgres } from './config/index.ts'
 import { DataDirInUse } from './infra/data-dir-lock.ts'
+import { MigrationBlocked } from './infra/postgres/lock-patience.ts'
 import { MigrationMismatch } from './infra/postgres/migrate.ts'
 import { WrongKeyEncryptionKey } from './keys/index.ts'
 import { AppError } from './lib/app-error.ts'
@@ -97,6 +98,12 @@ const known: readonly Known[] = [
     MigrationMismatch,
     'migration_mismatch',
     'run the version that made this database, or restore the migration file',
+    failed,
+  ],
+  [
+    MigrationBlocked,
+    'migration_blocked',
+    'let that session end (a back-up, a report), or end it with `SELECT pg_terminate_backend(pid)`; then run `cardea migrate` again: nothing is half done',
     failed,
   ],
   [

@@ -2,7 +2,7 @@ import { type AppOptions, createApp } from './app.ts'
 import { startBackground } from './background.ts'
 import { type Core, composeCore, type Machine } from './compose/core.ts'
 import { type Config, configWarnings } from './config/index.ts'
-import { type Log, type LogOptions, openLog } from './http/log.ts'
+import { type Log, type LogStream, openLog } from './http/log.ts'
 import type { HttpServer } from './http/server.ts'
 import { hasCode } from './lib/app-error.ts'
 import { type Stores, storesWarnings } from './stores.ts'
@@ -17,9 +17,9 @@ export type Instance = {
 }
 
 export type InstanceOptions = {
-  readonly machine: Omit<Machine, 'report'>
+  readonly machine: Omit<Machine, 'report' | 'reportEnd'>
   readonly app?: AppOptions
-  readonly logStream?: LogOptions['logStream']
+  readonly logStream: LogStream
   /** Part of the start, once it listens: a failure ends the instance. */
   readonly onListening?: (address: string) => Promise<void>
 }
@@ -47,12 +47,13 @@ export const startInstance = async (
   stores: Stores,
   { machine, app: appOptions, logStream, onListening }: InstanceOptions,
 ): Promise<Instance> => {
-  const log = openLog({ ...config, ...(logStream && { logStream }) })
+  const log = openLog({ ...config, logStream })
   const warnings = [...configWarnings(config), ...storesWarnings(config, stores)]
   for (const warning of warnings) log.warn(warning)
   const { report, started } = reporter(log)
+  const reportEnd: Machine['reportEnd'] = (what) => log.warn(what)
   const patienceMs = config.databaseStartTimeoutSeconds * 1000
-  const core = await composeCore(config, stores, { ...machine, report })
+  const core = await composeCore(config, stores, { ...machine, report, reportEnd })
   let app: HttpServer | undefined
   try {
     app = await createApp(core, log, appOptions)

@@ -3,7 +3,11 @@ import { awaitPrimary } from './infra/postgres/await-primary.ts'
 import { type Database, openDatabase, type Sql } from './infra/postgres/database.ts'
 import { migrate, pendingMigrations } from './infra/postgres/migrate.ts'
 import { systemClock } from './lib/clock.ts'
+import { fractionOf, systemRandom } from './lib/random.ts'
 import type { Stores } from './stores.ts'
+
+/** A back-up takes longer than this only where there is time to run `cardea migrate` again. */
+const migrationPatienceMs = 10 * 60_000
 
 const whoAmI = { name: 'who_am_i', text: 'SELECT current_user AS role' }
 
@@ -23,7 +27,7 @@ export const patientConfig = (config: Config): Config => {
   }
 }
 
-/** Told when Postgres does not take a connection at once. */
+/** Told what a start or a command waits for. */
 export type OnWait = (text: string) => void
 
 /**
@@ -41,7 +45,8 @@ export const awaitDatabase = (config: Config, url: string, onWait: OnWait): Prom
 const openFor = (config: Config, url: string): Database =>
   openDatabase({
     url,
-    poolSize: 1,
+    // One of them watches who holds the other up while a migration waits for a lock.
+    poolSize: 2,
     connectTimeoutMs: patientConfig(config).databaseConnectTimeoutMs,
     statementTimeoutMs: 0,
     preparedStatements: false,
@@ -79,8 +84,9 @@ const askDatabase = async (config: Config, stores: Stores) => {
 /**
  * Brings the database up to this version if it is not, as soon as Postgres takes connections. A role that may not create tables is enough
  * when nothing is left to do, so the service can start without the owner's credentials after a separate migration.
+ * @param onWait told of Postgres, and of other sessions, that are waited for
  * @returns the names of the migrations that ran
- * @throws MigrationMismatch, store_unavailable
+ * @throws MigrationMismatch, MigrationBlocked, store_unavailable
  */
 export const prepareSchema = async (
   config: Config,
@@ -93,7 +99,12 @@ export const prepareSchema = async (
   await awaitDatabase(config, stores.migrateUrl, onWait)
   const owner = openFor(config, stores.migrateUrl)
   try {
-    return await migrate(owner, role)
+    return await migrate(owner, role, {
+      clock: systemClock,
+      fraction: fractionOf(systemRandom),
+      patienceMs: migrationPatienceMs,
+      onWait,
+    })
   } finally {
     await owner.close()
   }

@@ -1,7 +1,9 @@
 import { composeCore } from './compose/core.ts'
 import { type Config, loadConfig, sizeThreadPool } from './config/index.ts'
+import { explainFailure, failureText } from './failure.ts'
 import { createFirstOperator } from './first-operator.ts'
 import { type Instance, startInstance } from './instance.ts'
+import { BoundedOutput } from './lib/bounded-output.ts'
 import { systemClock } from './lib/clock.ts'
 import { systemRandom } from './lib/random.ts'
 import { patientConfig, prepareSchema } from './schema.ts'
@@ -15,15 +17,14 @@ class StoreLost extends Error {
   override readonly name = 'StoreLost'
 }
 
-const print = (text: string): void => {
-  process.stdout.write(text)
-}
+type Outputs = { readonly output: BoundedOutput; readonly errors: BoundedOutput }
 
 /** Over connections of its own, which are more patient than those of requests: the password is shown once, or lost. */
 const firstOperator = async (config: Config, stores: Stores) => {
   const core = await composeCore(patientConfig(config), stores, {
     ...machine,
     report: () => undefined,
+    reportEnd: () => undefined,
   })
   try {
     return await createFirstOperator(core)
@@ -32,13 +33,23 @@ const firstOperator = async (config: Config, stores: Stores) => {
   }
 }
 
-const start = async (config: Config, stores: Stores): Promise<Instance> => {
-  await prepareSchema(config, stores, (text) => process.stderr.write(`${text}\n`))
-  const greet = async (address: string) =>
-    print(welcome(address, await firstOperator(config, stores)))
+const start = async (
+  config: Config,
+  stores: Stores,
+  { output, errors }: Outputs,
+): Promise<Instance> => {
+  await prepareSchema(config, stores, (text) => {
+    errors.write(`${text}\n`)
+    errors.flush()
+  })
+  const greet = async (address: string): Promise<void> => {
+    output.write(welcome(address, await firstOperator(config, stores)))
+    output.flush()
+  }
   // In production an operator is made on the command line: there a password on standard output ends in a log.
   return await startInstance(config, stores, {
     machine,
+    logStream: output,
     ...(!config.production && { onListening: greet }),
   })
 }
@@ -61,13 +72,13 @@ const askedToStop = (): Promise<void> =>
  * Runs the service until it is asked to stop, then finishes what is under way and closes everything.
  * @throws whatever keeps it from starting; `explainFailure` puts it into words
  */
-export const serve = async (): Promise<void> => {
+const serveUntilStopped = async (outputs: Outputs): Promise<void> => {
   const stop = askedToStop()
   const config = loadConfig()
   sizeThreadPool(config)
   const stores = await openStores(config, { joinsRunning: false })
   try {
-    const service = await start(config, stores)
+    const service = await start(config, stores, outputs)
     const lost = stores.lost.then(() => {
       throw new StoreLost('the embedded Postgres has ended; its log is postgres.log in DATA_DIR')
     })
@@ -79,4 +90,40 @@ export const serve = async (): Promise<void> => {
   } finally {
     await stores.close()
   }
+}
+
+/** How long the end of the log is waited for when everything else is closed. */
+const lastLinesMs = 1_000
+
+/** What Node itself has to say goes to standard error by a call that waits for a reader. */
+const tellWarnings = (errors: BoundedOutput): void => {
+  process.removeAllListeners('warning')
+  process.on('warning', ({ name, message }) => errors.write(`warning: ${name}: ${message}\n`))
+}
+
+/**
+ * Runs the service until it is asked to stop. What is written to standard output and standard error never holds it up, and neither
+ * does their end.
+ * @returns the exit code of the process; why it failed stands on standard error
+ */
+export const serve = async (): Promise<number> => {
+  const outputs = { output: new BoundedOutput(1), errors: new BoundedOutput(2) }
+  const { output, errors } = outputs
+  process.once('exit', () => {
+    output.writeRest()
+    errors.writeRest()
+  })
+  tellWarnings(errors)
+  let exitCode = 0
+  try {
+    await serveUntilStopped(outputs)
+  } catch (error) {
+    const failure = explainFailure(error)
+    errors.write(failureText(failure))
+    exitCode = failure.exitCode
+  }
+  const closed = await Promise.all([output.close(lastLinesMs), errors.close(lastLinesMs)])
+  // Node joins its threads before it exits, and one of them is in a write that does not end (measured, Node 24.21).
+  if (closed.includes(false)) process.kill(process.pid, 'SIGKILL')
+  return exitCode
 }

@@ -1,7 +1,16 @@
 #!/usr/bin/env node
+import { exitCodes } from '../failure.ts'
 import { runCommandLine } from './command-line.ts'
 
-// A reader that has seen enough (`cardea account list | head`) is no failure.
-process.stdout.on('error', () => process.exit(0))
+// A reader that has seen enough (`cardea account list | head`) is no failure. A result that cannot be kept is one: it may hold a secret.
+process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+  if (code === 'EPIPE') process.exit(0)
+  process.stderr.write(
+    `error: the result could not be written: ${message}\nhint: what the command changed is done; give standard output room and see with \`list\`\n`,
+  )
+  process.exit(exitCodes.failed)
+})
+// Then the exit code tells.
+process.stderr.on('error', () => undefined)
 
 process.exitCode = await runCommandLine(process.argv.slice(2))

@@ -12,6 +12,11 @@ import { CommandError } from './command-error.ts'
 /** Redis answers in milliseconds or is away; then the running service, or the next one, fills it from Postgres. */
 const redisReadyMs = 1000
 
+/** What a command waits for, so that nobody thinks that it hangs. */
+export const tellProgress = (text: string): void => {
+  process.stderr.write(`${text}\n`)
+}
+
 export const commandLineActor = { kind: 'command-line' } as const
 
 export const machine: Machine = {
@@ -21,10 +26,7 @@ export const machine: Machine = {
     const text = error instanceof Error ? error.message : String(error)
     process.stderr.write(`warning: ${what}: ${text}\n`)
   },
-}
-
-export const warnOfWait = (text: string): void => {
-  process.stderr.write(`warning: ${text}\n`)
+  reportEnd: () => undefined,
 }
 
 /**
@@ -65,8 +67,8 @@ const redisReady = async (redis: Core['redis']): Promise<void> => {
 export const withCore = async <T>(config: Config, act: (core: Core) => Promise<T>): Promise<T> => {
   const stores = await openStoresBeside(config)
   try {
-    if (config.databaseUrl === undefined) await prepareSchema(config, stores, warnOfWait)
-    else await awaitDatabase(config, stores.databaseUrl, warnOfWait)
+    if (config.databaseUrl === undefined) await prepareSchema(config, stores, tellProgress)
+    else await awaitDatabase(config, stores.databaseUrl, tellProgress)
     const core = await composeCore(patientConfig(config), stores, machine)
     try {
       await demandSchema(core.database)

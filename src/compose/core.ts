@@ -12,7 +12,7 @@ import { revoke } from '../admin/index.ts'
 import { keyedReference, type Reference } from '../audit/index.ts'
 import type { Config } from '../config/index.ts'
 import { type Database, openDatabase } from '../infra/postgres/database.ts'
-import { storeErrors } from '../infra/postgres/store-failure.ts'
+import { storeErrors, storeFailure } from '../infra/postgres/store-failure.ts'
 import type { RedisConnection } from '../infra/redis/redis.ts'
 import {
   keyLabels,
@@ -55,6 +55,8 @@ export type Machine = {
   readonly random: Random
   /** Told of failures behind nobody's request: a broken idle connection, a cache that is away. */
   readonly report: (error: unknown, what: string) => void
+  /** Told that such a failure is over. */
+  readonly reportEnd: (what: string) => void
 }
 
 type KeyParts = Pick<Core, 'config' | 'machine' | 'ring' | 'database' | 'inTransaction'>
@@ -108,17 +110,21 @@ const openPool = (config: Config, url: string, { report }: Machine): Database =>
     statementTimeoutMs: config.databaseStatementTimeoutMs,
     idleInTransactionTimeoutMs,
     preparedStatements: config.databasePreparedStatements,
-    onIdleError: (error) => report(error, 'an idle connection to postgres broke'),
+    onIdleError: (error) => report(storeFailure(error), 'an idle connection to postgres broke'),
   })
 
 /** The driver is loaded only where there is a Redis: it takes 16 MB. */
 const openRedis = async (
   { redisUrl }: Config,
-  { random, report }: Machine,
+  { random, report, reportEnd }: Machine,
 ): Promise<RedisConnection | undefined> => {
   if (redisUrl === undefined) return undefined
   const { connectRedis } = await import('../infra/redis/redis.ts')
-  return connectRedis(redisUrl, { random, onError: (error) => report(error, 'redis is away') })
+  return connectRedis(redisUrl, {
+    random,
+    onError: (error) => report(error, 'redis is away'),
+    onRecovery: () => reportEnd('redis answers again'),
+  })
 }
 
 const openHasher = async (config: Config, peppers: readonly string[], { random }: Machine) => {

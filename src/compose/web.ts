@@ -44,12 +44,13 @@ const callerFrom = (claims: AccessTokenClaims): Caller => ({
   audience: typeof claims.aud === 'string' ? [claims.aud] : claims.aud,
 })
 
-const healthOf = ({ database, redis, revocations }: Core) =>
+const healthOf = ({ database, redis, revocations }: Core, log: Log) =>
   healthRoutes({
     postgres: database.ping,
     isNotPrimary: database.isNotPrimary,
     redis: redis?.ping,
     knowsRevocations: () => revocations.replica.state() !== 'LOADING',
+    dropsLogLines: log.isDropping,
   })
 
 /** Not with a token meant for another service: that service could have kept it. */
@@ -134,7 +135,7 @@ export const composeService = async (core: Core, log: Log) => {
         revoke: core.revoke,
       }),
       adminClientRoutes(core.serviceClients),
-      healthOf(core),
+      healthOf(core, log),
     ],
   }
 }

@@ -13,6 +13,8 @@ export type HealthDeps = {
   readonly redis: Probe | undefined
   /** Whether this process has read what is revoked. */
   readonly knowsRevocations: () => boolean
+  /** Whether the log is behind and lines of it are lost. */
+  readonly dropsLogLines: () => boolean
 }
 
 const stateOf = async (
@@ -24,18 +26,19 @@ const stateOf = async (
     (error: unknown) => (isNotPrimary(error) ? 'not_primary' : 'unreachable'),
   )
 
-/** Without Redis everything still works, so only Postgres, and what has to be read from it first, decide whether requests should come. */
+/** Without Redis or a log everything still works, so only Postgres, and what has to be read from it first, decide whether requests should come. */
 const statusOf = (
   postgres: string,
   redis: string,
   revocations: 'ready' | 'loading',
+  log: 'complete' | 'dropping',
 ): 'ready' | 'degraded' | 'not_ready' => {
   if (postgres !== 'ready' || revocations !== 'ready') return 'not_ready'
-  return redis === 'unreachable' ? 'degraded' : 'ready'
+  return redis === 'unreachable' || log === 'dropping' ? 'degraded' : 'ready'
 }
 
 export const healthRoutes =
-  ({ postgres, isNotPrimary, redis, knowsRevocations }: HealthDeps) =>
+  ({ postgres, isNotPrimary, redis, knowsRevocations, dropsLogLines }: HealthDeps) =>
   (instance: FastifyInstance): void => {
     const app = instance.withTypeProvider<TypeBoxTypeProvider>()
 
@@ -52,9 +55,11 @@ export const healthRoutes =
           redis ? stateOf(redis) : ('in_process' as const),
         ])
         const revocations = knowsRevocations() ? 'ready' : 'loading'
-        const status = statusOf(postgresState, redisState, revocations)
+        const log = dropsLogLines() ? 'dropping' : 'complete'
+        const status = statusOf(postgresState, redisState, revocations, log)
         const stores = { postgres: postgresState, redis: redisState }
-        return reply.code(status === 'not_ready' ? 503 : 200).send({ status, stores, revocations })
+        const code = status === 'not_ready' ? 503 : 200
+        return reply.code(code).send({ status, stores, revocations, log })
       },
     )
   }

@@ -19,7 +19,9 @@ const storeState = Type.Union([
 const readiness = Type.Object({
   status: Type.Union([
     Type.Literal('ready'),
-    Type.Literal('degraded', { description: 'Everything works, with local limits' }),
+    Type.Literal('degraded', {
+      description: 'Everything works, with local limits or without a log',
+    }),
     Type.Literal('not_ready'),
   ]),
   stores: Type.Object({ postgres: storeState, redis: storeState }),
@@ -27,6 +29,13 @@ const readiness = Type.Object({
     Type.Literal('ready'),
     Type.Literal('loading', {
       description: 'This process has not read yet what is revoked; it goes on trying',
+    }),
+  ]),
+  log: Type.Union([
+    Type.Literal('complete'),
+    Type.Literal('dropping', {
+      description:
+        'Standard output takes no lines, and some are lost: the disk is full, or its reader stands still',
     }),
   ]),
 })

@@ -1,8 +1,20 @@
-import { type Logger, pino } from 'pino'
-import { openLogStream } from './log-stream.ts'
+import { pino } from 'pino'
+import { type Clock, systemClock } from '../lib/clock.ts'
+import { defaultOutageTimes, type OutageTimes, outageLog } from './outage-log.ts'
+
+type LogLine = (fieldsOrMessage: object | string, message?: string) => void
 
 /** One JSON object a line; what belongs to a request names it in `request_id`. */
-export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
+export type Log = {
+  readonly debug: LogLine
+  readonly info: LogLine
+  /** Of the failures of a store that is away the first is written, the others are counted. */
+  readonly warn: LogLine
+  /** As `warn`. */
+  readonly error: LogLine
+  /** Whether lines were dropped that nobody could be told of yet. */
+  readonly isDropping: () => boolean
+}
 
 /** How an error is written to the log. */
 type LoggedError = {
@@ -35,11 +47,42 @@ const describeError = (error: unknown, causesLeft: number): LoggedError => {
  */
 const serializeError = (error: unknown): LoggedError => describeError(error, maxCauses)
 
-export type LogOptions = {
-  readonly logLevel: string
-  /** Where lines go; standard output when absent. */
-  readonly logStream?: { readonly write: (line: string) => void }
+/** Where lines go. It never blocks. */
+export type LogStream = {
+  readonly write: (line: string) => void
+  /** For one that drops lines rather than wait: whom to tell how many, when it works again. */
+  readonly onDropped?: (tell: (count: number) => void) => void
+  readonly isDropping?: () => boolean
 }
 
-export const openLog = ({ logLevel, logStream }: LogOptions): Log =>
-  pino({ level: logLevel, serializers: { err: serializeError } }, logStream ?? openLogStream())
+export type LogOptions = {
+  readonly logLevel: string
+  readonly logStream: LogStream
+  readonly clock?: Pick<Clock, 'monotonicMs'>
+  readonly outageTimes?: OutageTimes
+}
+
+export const openLog = ({
+  logLevel,
+  logStream,
+  clock = systemClock,
+  outageTimes = defaultOutageTimes,
+}: LogOptions): Log => {
+  const lines = pino({ level: logLevel, serializers: { err: serializeError } }, logStream)
+  logStream.onDropped?.((count) => lines.error({ lines: count }, 'lines of the log were dropped'))
+  const outages = outageLog(lines, clock, outageTimes)
+  const failing =
+    (level: 'warn' | 'error'): LogLine =>
+    (fieldsOrMessage, message = '') => {
+      if (typeof fieldsOrMessage === 'string') lines[level](fieldsOrMessage)
+      else if (!outages.note(level, fieldsOrMessage, message))
+        lines[level](fieldsOrMessage, message)
+    }
+  return {
+    debug: lines.debug.bind(lines),
+    info: lines.info.bind(lines),
+    warn: failing('warn'),
+    error: failing('error'),
+    isDropping: () => logStream.isDropping?.() ?? false,
+  }
+}

@@ -49,7 +49,10 @@ test('three that start at once on an empty database migrate it once, make one pa
   const migrated: number[] = []
   const instances = await threeTimes(async () => {
     migrated.push((await prepareSchema(withRedis, stores)).length)
-    return startInstance(withRedis, stores, { machine })
+    return startInstance(withRedis, stores, {
+      machine,
+      logStream: { write: () => undefined },
+    })
   })
   expect(migrated.toSorted()).toEqual([0, 0, files.length].toSorted())
   const applied = await sqlAs(database.ownerUrl)('SELECT version FROM schema_migrations')

@@ -48,7 +48,7 @@ export const toyOptions: HttpServerOptions = {
   version: '0.0.0',
   allowedOrigins: ['https://app.example.com'],
   trustedProxies: [],
-  log: openLog({ logLevel: 'silent' }),
+  log: openLog({ logLevel: 'silent', logStream: { write: () => undefined } }),
   random: systemRandom,
   authenticate,
   authenticateCookie: async () => undefined,

@@ -210,9 +210,9 @@ test('R75: an instance that has not read yet what is revoked is not ready, asks 
   const operator = await cardea.operatorToken()
   await revoke(cardea, operator, { sid: claimsOf(revoked.accessToken).sid })
   const report = () => undefined
-  const machine = { clock: systemClock, random: systemRandom, report }
+  const machine = { clock: systemClock, random: systemRandom, report, reportEnd: report }
   const core = await composeCore(cardea.config, cardea.stores, machine)
-  const log = openLog({ logLevel: 'silent' })
+  const log = openLog({ logLevel: 'silent', logStream: { write: () => undefined } })
   const app = await createApp(core, log)
   const client = httpClient(await app.listen({ host: '127.0.0.1', port: 0 }))
   const statusOf = async (token: string) => (await client.get('/account', { token })).status

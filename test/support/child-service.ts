@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { freePort } from './free-port.ts'
 import { scratchFolder } from './scratch-folder.ts'
 
-const entry = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const ownEntry = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 /** Limits that only the tests of limits should meet: all requests of a run come from one address, and some runs share a Redis. */
 const roomy = {
@@ -26,12 +26,21 @@ export type ChildService = {
   readonly signalGroup: (signal: NodeJS.Signals) => void
 }
 
+/** Descriptors that take the place of the pipes, which the test process reads; then nothing is known of what was written. */
+export type ServiceOutputs = {
+  readonly stdout?: number | 'pipe'
+  readonly stderr?: number | 'pipe'
+}
+
 export type ServiceHome = {
   /** The working directory; `.data` in it is the service's own. */
   readonly folder: string
   readonly address: string
   /** The process, started and left to itself. */
-  readonly spawn: (environment?: Readonly<Record<string, string>>) => ChildService
+  readonly spawn: (
+    environment?: Readonly<Record<string, string>>,
+    outputs?: ServiceOutputs,
+  ) => ChildService
   /** The process, once it listens. Throws with what it wrote when it ends before. */
   readonly start: (environment?: Readonly<Record<string, string>>) => Promise<ChildService>
   /** Ends every process that was started here and removes the folder. */
@@ -78,19 +87,23 @@ const listening = async (child: ChildProcess, service: ChildService): Promise<vo
 /** A folder and a port in which the real process, `node src/main.ts`, is started again and again. */
 export const serviceHome = async (
   base: Readonly<Record<string, string>> = {},
+  entry = ownEntry,
 ): Promise<ServiceHome> => {
   const { PATH: path } = process.env
   const scratch = await scratchFolder('service')
   const port = await freePort()
   const running = new Map<ChildProcess, ChildService>()
-  const launch = (environment: Readonly<Record<string, string>> = {}) => {
+  const launch = (
+    environment: Readonly<Record<string, string>> = {},
+    { stdout = 'pipe', stderr = 'pipe' }: ServiceOutputs = {},
+  ) => {
     const child = spawn(process.execPath, [entry], {
       cwd: scratch.path,
       // Nothing of the environment of the tests: a stray setting would change what is tested.
       env: { PATH: path ?? '', PORT: String(port), ...roomy, ...base, ...environment },
       // A process group of its own, so that a signal to the group does not reach the tests.
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', stdout, stderr],
     })
     scratch.watch(child.pid ?? '')
     const service = describeChild(child)
@@ -101,7 +114,7 @@ export const serviceHome = async (
   return {
     folder: scratch.path,
     address: `http://127.0.0.1:${port}`,
-    spawn: (environment) => launch(environment).service,
+    spawn: (environment, outputs) => launch(environment, outputs).service,
     start: async (environment) => {
       const { child, service } = launch(environment)
       await listening(child, service)

@@ -37,14 +37,18 @@ export const startCountedHashing = async (cardea: Cardea): Promise<CountedHashin
       return engine.verify(phc, password, secret)
     },
   }
-  const machine = { clock: systemClock, random: systemRandom, report: () => undefined }
+  const nothing = () => undefined
+  const machine = { clock: systemClock, random: systemRandom, report: nothing, reportEnd: nothing }
   const core = await composeCore(cardea.config, cardea.stores, machine)
   const { peppers } = cardea.stores
   const hasher = boundedPasswordHasher(
     argon2PasswordHasher({ engine: counted, random: systemRandom, peppers }),
     { concurrency: cardea.config.hashConcurrency, queue: cardea.config.hashQueue },
   )
-  const app = await createApp({ ...core, hasher }, openLog({ logLevel: 'silent' }))
+  const app = await createApp(
+    { ...core, hasher },
+    openLog({ logLevel: 'silent', logStream: { write: () => undefined } }),
+  )
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   return {
     client: httpClient(address),

@@ -12,14 +12,15 @@ export type ServiceOnDatabase = Omit<ServiceHome, 'remove'> & {
 /** A home of the real process over the Redis of the run and a database of its own. */
 export const serviceOnDatabase = async (
   settings: Readonly<Record<string, string>>,
+  entry?: string,
 ): Promise<ServiceOnDatabase> => {
   const database = await freshDatabase()
-  const home = await serviceHome({
+  const stores = {
     DATABASE_URL: database.appUrl,
     MIGRATE_DATABASE_URL: database.ownerUrl,
     REDIS_URL: inject('redisUrl'),
-    ...settings,
-  })
+  }
+  const home = await serviceHome({ ...stores, ...settings }, entry)
   return {
     ...home,
     database,

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { connectWithinMs, PrimaryClient } from './primary-client.ts'
+import { storeFailure } from './store-failure.ts'
 
 export type ListenOptions = {
   readonly url: string
@@ -87,7 +88,7 @@ export const listen = (options: ListenOptions): Listening => {
       try {
         await listenOnce({ ...options, onConnect }, signal)
       } catch (error) {
-        if (attempt === 0 && !signal.aborted) options.onError(error)
+        if (attempt === 0 && !signal.aborted) options.onError(storeFailure(error))
       }
       attempt += 1
       const delayMs = pauseMs(attempt, options.fraction)

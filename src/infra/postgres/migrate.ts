@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import type { Database, Sql } from './database.ts'
+import { type LockPatience, withLockPatience } from './lock-patience.ts'
 
 const folder = new URL('../../../migrations/', import.meta.url)
 
@@ -30,11 +31,7 @@ const readMigrations = async (): Promise<Migration[]> => {
   )
 }
 
-/** Any number that nobody else uses as an advisory lock: 'cardea' in ASCII. */
-const lockNumber = '109252285588833'
-
 const statements = {
-  lock: { name: 'migrate_lock', text: `SELECT pg_advisory_xact_lock(${lockNumber})` },
   createTable: {
     name: 'migrate_create_table',
     text: `CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -88,27 +85,56 @@ export const unknownMigrations = async (sql: Sql): Promise<number[]> => {
   return [...applied.keys()].filter((version) => !known.has(version)).sort((a, b) => a - b)
 }
 
-const applyPending = async (sql: Sql, pending: readonly Migration[]): Promise<void> => {
-  for (const { version, name, text, checksum } of pending) {
-    await sql.query({ name, text })
-    await sql.query(statements.record, [version, name, checksum])
-  }
+const apply = async (sql: Sql, { version, name, text, checksum }: Migration): Promise<void> => {
+  await sql.query({ name, text })
+  await sql.query(statements.record, [version, name, checksum])
+}
+
+const grant = async (sql: Sql, appRole: string): Promise<void> => {
+  await sql.query(statements.setRole, [appRole])
+  const text = await readFile(new URL('privileges.sql', folder), 'utf8')
+  await sql.query({ name: 'privileges', text })
+}
+
+export type MigrateOptions = LockPatience & {
+  /** Leaves out the migrations after this one, and the grants: for tests of the way from one version to the next. */
+  readonly through?: number
+}
+
+type Step = { readonly ran: readonly string[]; readonly isLast: boolean }
+
+/**
+ * One migration, so that its locks are held for as short as can be, or all of them on an empty database, which nobody uses. The grants
+ * belong to the last one: a process that finds nothing pending works with what was granted.
+ */
+const step = async (sql: Sql, appRole: string, through: number): Promise<Step> => {
+  await sql.query(statements.createTable)
+  const isEmpty = (await readApplied(sql)).size === 0
+  const pending = (await pendingMigrations(sql)).filter(({ version }) => version <= through)
+  const now = isEmpty ? pending : pending.slice(0, 1)
+  for (const migration of now) await apply(sql, migration)
+  const isLast = now.length === pending.length
+  if (isLast && through === Number.POSITIVE_INFINITY) await grant(sql, appRole)
+  return { ran: now.map(({ name }) => name), isLast }
 }
 
 /**
- * Brings the schema up to this version, all of it or nothing, and grants the application's role what it may do.
- * Whoever comes first does the work; others wait for the advisory lock and find nothing left.
- * @param owner a connection whose role may create tables, opened without prepared statements
+ * Brings the schema up to this version, and grants the application's role what it may do. Each migration is applied whole or not at all.
+ * Whoever comes first does the work; others wait and find nothing left. The service goes on meanwhile: see `withLockPatience`.
+ * @param owner connections whose role may create tables, two at least, opened without prepared statements
  * @returns the names of the migrations that ran now
+ * @throws MigrationMismatch, MigrationBlocked
  */
-export const migrate = (owner: Database, appRole: string): Promise<string[]> =>
-  owner.transaction(async (sql) => {
-    await sql.query(statements.lock)
-    await sql.query(statements.createTable)
-    const pending = await pendingMigrations(sql)
-    await applyPending(sql, pending)
-    await sql.query(statements.setRole, [appRole])
-    const text = await readFile(new URL('privileges.sql', folder), 'utf8')
-    await sql.query({ name: 'privileges', text })
-    return pending.map(({ name }) => name)
+export const migrate = (
+  owner: Database,
+  appRole: string,
+  { through = Number.POSITIVE_INFINITY, ...patience }: MigrateOptions,
+): Promise<string[]> =>
+  withLockPatience(owner, patience, async (attempt) => {
+    const ran: string[] = []
+    for (;;) {
+      const done = await attempt((sql) => step(sql, appRole, through))
+      ran.push(...done.ran)
+      if (done.isLast) return ran
+    }
   })

@@ -28,6 +28,8 @@ export type RedisConnection = {
 export type RedisOptions = {
   /** Told once an outage, not once a retry. The error holds no password and no command. */
   readonly onError: (error: Error) => void
+  /** Told at the end of each outage that `onError` was told of. */
+  readonly onRecovery?: () => void
   readonly random: Random
   readonly patience?: RedisPatience
 }
@@ -110,7 +112,7 @@ const clientFor = (
  */
 export const connectRedis = (
   url: string,
-  { onError, random, patience = defaultPatience }: RedisOptions,
+  { onError, onRecovery, random, patience = defaultPatience }: RedisOptions,
 ): RedisConnection => {
   const client = clientFor(parseRedisUrl(url), random, patience)
   let outage: Error | undefined
@@ -123,6 +125,7 @@ export const connectRedis = (
   // A connection that the server closed, and a cluster that is not whole, raise no error: they only try again.
   client.on('reconnecting', () => report(new Error('the connection was lost or could not be made')))
   client.on('ready', () => {
+    if (outage) onRecovery?.()
     outage = undefined
   })
   const isReady = () => client.status === 'ready'

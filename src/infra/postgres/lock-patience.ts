@@ -1,0 +1,178 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Clock } from '../../lib/clock.ts'
+import type { Database, Sql } from './database.ts'
+
+export type LockPatience = {
+  readonly clock: Pick<Clock, 'monotonicMs'>
+  /** A number from 0 up to 1. */
+  readonly fraction: () => number
+  /** How long to go on trying in all. */
+  readonly patienceMs: number
+  /** Told what is waited for: at the first attempt that failed, and then now and then. */
+  readonly onWait: (text: string) => void
+}
+
+/** Another session held a lock for longer than the migration waited in all. */
+export class MigrationBlocked extends Error {
+  override readonly name = 'MigrationBlocked'
+}
+
+/**
+ * How long a statement waits for a lock. A request for a strong lock that waits for a long reader (`pg_dump` reads every table in one
+ * transaction) makes every later reader wait behind it, so this has to stay well below the time in which requests are answered.
+ */
+const lockTimeoutMs = 100
+
+/** Between two attempts, up to half of it more or less: nine tenths of the time nobody waits. */
+const pauseMs = 1_000
+
+const sayEveryMs = 30_000
+
+/** How often the sessions are looked at that an attempt waits for. */
+const lookEveryMs = 20
+
+/**
+ * Two numbers that nobody else uses as an advisory lock; the first is 'cardea' in ASCII. One is held while the schema changes. The
+ * other one is held between the attempts too: with many processes that all try, somebody would always be waiting for the tables.
+ */
+const changing = '109252285588833'
+const trying = '109252285588834'
+
+const statements = {
+  limitLocks: (ms: number) => ({
+    name: 'migrate_limit_locks',
+    text: `SET LOCAL lock_timeout = ${Math.max(1, Math.ceil(ms))}`,
+  }),
+  lock: (number: string) => ({
+    name: 'migrate_lock',
+    text: `SELECT pg_advisory_xact_lock(${number})`,
+  }),
+  pid: { name: 'migrate_pid', text: 'SELECT pg_backend_pid() AS pid' },
+  blockers: {
+    name: 'migrate_blockers',
+    // The query start is hidden from a role that may not see other roles' sessions.
+    text: `SELECT pid, application_name AS application, usename AS role, query_start AS since
+      FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1)) ORDER BY xact_start LIMIT 5`,
+  },
+}
+
+type Blocker = {
+  readonly pid: number
+  readonly application: string | null
+  readonly role: string | null
+  readonly since: Date | null
+}
+
+const describe = (blockers: readonly Blocker[]): string => {
+  if (blockers.length === 0) return 'another session'
+  return blockers
+    .map(({ pid, application, role, since }) => {
+      const query = since === null ? '' : `, query started ${since.toISOString()}`
+      return `pid ${pid} (${application || 'an unnamed application'} of role ${role}${query})`
+    })
+    .join(', ')
+}
+
+/** SQLSTATE lock_not_available, and deadlock_detected, which comes as the cause of `store_unavailable`. */
+const isLocked = (error: unknown): boolean => {
+  if (!(error instanceof Error)) return false
+  return (
+    ('code' in error && (error.code === '55P03' || error.code === '40P01')) || isLocked(error.cause)
+  )
+}
+
+type Attempt = <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
+
+type Seen = (blockers: readonly Blocker[]) => void
+
+/** Tells, while `act` runs on the connection of `sql`, whom it waits for, as another connection sees it. */
+const watched = async <T>(
+  sql: Sql,
+  watcher: Sql,
+  seen: Seen,
+  act: () => Promise<T>,
+): Promise<T> => {
+  const [self] = await sql.query<{ pid: number }>(statements.pid)
+  const acting = act()
+  let isOver = false
+  const over = acting
+    .catch(() => undefined)
+    .then(() => {
+      isOver = true
+    })
+  const watch = async (): Promise<void> => {
+    for (;;) {
+      await Promise.race([over, pause(lookEveryMs)])
+      if (isOver) return
+      const blockers = await watcher.query<Blocker>(statements.blockers, [self?.pid])
+      if (blockers.length > 0) seen(blockers)
+    }
+  }
+  // One that cannot be asked leaves them unnamed.
+  await watch().catch(() => undefined)
+  return acting
+}
+
+const untilUnlocked = async <T>(
+  attempt: () => Promise<T>,
+  later: (error: unknown) => Promise<void>,
+): Promise<T> => {
+  for (;;) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!isLocked(error)) throw error
+      await later(error)
+    }
+  }
+}
+
+/**
+ * Runs transactions that need strong locks on tables in use, beside a service that goes on. An attempt that does not get a lock at once is
+ * rolled back, which lets everybody pass, and made again after a pause. One process at a time tries; the others wait for it.
+ * @param owner two connections at least
+ * @throws MigrationBlocked, and what `work` throws
+ */
+export const withLockPatience = async <T>(
+  owner: Database,
+  { clock, fraction, patienceMs, onWait }: LockPatience,
+  work: (attempt: Attempt) => Promise<T>,
+): Promise<T> => {
+  const giveUpMs = clock.monotonicMs() + patienceMs
+  let sayAtMs = Number.NEGATIVE_INFINITY
+  let blockers: readonly Blocker[] = []
+  const seen: Seen = (now) => {
+    blockers = now
+    const nowMs = clock.monotonicMs()
+    if (nowMs < sayAtMs) return
+    sayAtMs = nowMs + sayEveryMs
+    onWait(`the migration waits for ${describe(blockers)}`)
+  }
+  const blocked = (cause: unknown): MigrationBlocked => {
+    const text = `a lock that the migration needs was not free within ${Math.round(patienceMs / 1000)} s; held by ${describe(blockers)}`
+    return new MigrationBlocked(text, { cause })
+  }
+  const lockWithin = async (sql: Sql, number: string, ms: number): Promise<void> => {
+    await sql.query(statements.limitLocks(ms))
+    await sql.query(statements.lock(number))
+  }
+  const once = <Done>(watcher: Sql, change: (sql: Sql) => Promise<Done>): Promise<Done> =>
+    owner.transaction((sql) =>
+      watched(sql, watcher, seen, async () => {
+        await lockWithin(sql, changing, lockTimeoutMs)
+        return change(sql)
+      }),
+    )
+  const later = async (error: unknown): Promise<void> => {
+    if (clock.monotonicMs() >= giveUpMs) throw blocked(error)
+    await pause(pauseMs * (0.5 + fraction()))
+  }
+  return owner.transaction(async (guard) => {
+    await watched(guard, owner, seen, () => lockWithin(guard, trying, patienceMs)).catch(
+      (error: unknown) => {
+        throw isLocked(error) ? blocked(error) : error
+      },
+    )
+    return work((change) => untilUnlocked(() => once(guard, change), later))
+  })
+}
