@@ -27,6 +27,8 @@ export type RequestOptions = {
   readonly handle?: string
   /** Sent as the session cookie. */
   readonly session?: string
+  /** Gives up, and closes the connection, as a client does that has waited long enough. */
+  readonly signal?: AbortSignal
 }
 
 export type Client = {
@@ -92,6 +94,7 @@ export const httpClient = (address: string): Client => {
       headers: requestHeaders(options, isUnsafe),
       redirect: 'manual',
       ...(options.body !== undefined && { body: raw }),
+      ...(options.signal && { signal: options.signal }),
     })
     const text = await response.text()
     const { status, headers } = response

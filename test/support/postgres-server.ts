@@ -38,7 +38,7 @@ const run = promisify(execFile)
 const portOf = (url: string): string => new URL(url).port
 
 /** A process that has ended since somebody looked needs no signal any more. */
-const signalIfThere = (pid: number, signal: NodeJS.Signals): void => {
+export const signalIfThere = (pid: number, signal: NodeJS.Signals): void => {
   try {
     process.kill(pid, signal)
   } catch (error) {

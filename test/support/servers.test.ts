@@ -5,8 +5,10 @@ import { Redis } from 'ioredis'
 import pg from 'pg'
 import { expect, inject, test, vi } from 'vitest'
 import { freshDatabase, startPostgres } from './postgres-server.ts'
+import { makeSynchronous, startStandby } from './postgres-standby.ts'
 import { startRedis } from './redis-server.ts'
 import { scratchFolder } from './scratch-folder.ts'
+import { clockAhead } from './shifted-clock.ts'
 
 const connected = async (url: string) => {
   const client = new pg.Client(url)
@@ -101,6 +103,51 @@ test('a frozen Postgres answers nothing, not even on open connections, until it 
   await server.freeze()
   await server.stop()
 })
+
+test('a commit waits for a synchronous standby that is frozen, and succeeds when it thaws', async () => {
+  const primary = await startPostgres({ wal_sender_timeout: '0' })
+  const standby = await startStandby(primary)
+  await makeSynchronous(primary)
+  const client = await connected(primary.ownerUrl)
+  await client.query('CREATE TABLE kept (answer int)')
+  await standby.freeze()
+  let isCommitted = false
+  const commit = client.query('INSERT INTO kept VALUES (42)').then(() => {
+    isCommitted = true
+  })
+  const look = await connected(primary.ownerUrl)
+  const waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+  await vi.waitFor(async () => expect((await look.query(waiting)).rowCount).toBe(1), 10_000)
+  expect(isCommitted).toBe(false)
+  await standby.thaw()
+  await commit
+  const copy = await connected(standby.ownerUrl)
+  const copied = async () => (await copy.query('SELECT answer FROM kept')).rows
+  await vi.waitFor(async () => expect(await copied()).toEqual([{ answer: 42 }]), 10_000)
+  for (const one of [client, look, copy]) await one.end()
+  await standby.stop()
+  await primary.stop()
+})
+
+test.each([9_000, -40_000, 40 * 24 * 3_600_000])(
+  'the wall clock of a process can be %i ms ahead, and its monotonic clock is right',
+  async (aheadMs) => {
+    const script = `
+      const looks = [Date.now(), new Date().getTime(), Date.parse(Date()), new Date(0).getTime()]
+      process.stdout.write(JSON.stringify([...looks, performance.now() < 60000, new Date() instanceof Date]))`
+    const child = spawn(process.execPath, ['-e', script], {
+      env: clockAhead(aheadMs),
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [chunk] = await once(child.stdout, 'data')
+    const [now, made, text, zero, ...rest] = JSON.parse(String(chunk))
+    for (const ms of [now, made, text]) {
+      expect(ms - aheadMs).toBeGreaterThan(Date.now() - 60_000)
+      expect(ms - aheadMs).toBeLessThanOrEqual(Date.now())
+    }
+    expect([zero, ...rest]).toEqual([0, true, true])
+  },
+)
 
 test('servers and folders end with the process that started them, even when it is killed while they are frozen', async () => {
   const scratch = await scratchFolder('owner')

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Cardea } from './cardea.ts'
-import type { Answer, Client } from './client.ts'
+import type { Answer, Client, RequestOptions } from './client.ts'
 
 export type TestServiceClient = {
   readonly clientId: string
@@ -37,8 +37,10 @@ export const postForm = (
   path: string,
   authorization: string | undefined,
   parameters: Readonly<Record<string, string>> | string,
+  { signal }: Pick<RequestOptions, 'signal'> = {},
 ): Promise<Answer> =>
   client.post(path, {
+    ...(signal && { signal }),
     body: String(new URLSearchParams(parameters)),
     headers: {
       'content-type': 'application/x-www-form-urlencoded',
