@@ -19,6 +19,7 @@ export const createApp = async (
     ...options,
     log,
     random: machine.random,
+    time: core.time,
     version,
     authenticate: service.authenticate,
     authenticateCookie: service.authenticateCookie,

@@ -7,6 +7,9 @@ import { followRevocations, postgresRevocationPurge } from './revocation/index.t
 /** How long a cache may miss a revocation that another instance committed while it was away. */
 const followEveryMs = 1_000
 
+/** A clock that jumped without a trace on this machine (a paused VM) is noticed this soon. */
+const measureEveryMs = 3_000
+
 /** So much of what is known of the last use of sessions may be lost by a kill. */
 const writeUsesEveryMs = 3_000
 
@@ -64,21 +67,35 @@ const usesWriter =
     await uses.write()
   }
 
-/** What an instance does beside answering: keeps the cache of revocations complete, rotates keys, drops what has ended. */
+/** A failure means that Postgres is away or slow. Everybody who asks it notices, and reports it. */
+const keepTime = ({ time, machine: { random } }: Core): Repeating =>
+  repeat({
+    pauseMs: () => measureEveryMs,
+    work: time.measure,
+    onError: () => undefined,
+    fraction: fractionOf(random),
+  })
+
+/** What an instance does beside answering: keeps its time and the cache of revocations right, rotates keys, drops what has ended. */
 export const startBackground = (
   core: Core,
   pace = purgePace,
 ): { readonly stop: () => Promise<void> } => {
   const { random, report } = core.machine
-  const start = (what: string, job: Job): Repeating =>
+  const start = (what: string, { pauseMs, work }: Job): Repeating =>
     repeat({
-      ...job,
+      pauseMs,
+      work: async () => {
+        await core.time.settle()
+        await work()
+      },
       onError: (error) => report(error, `${what} failed`),
       fraction: fractionOf(random),
     })
   const follow = follower(core)
   const writeUses = usesWriter(core)
   const jobs = [
+    keepTime(core),
     start('dropping what has ended', purger(core, pace)),
     start(
       'keeping the signing keys',

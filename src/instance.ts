@@ -1,6 +1,6 @@
 import { type AppOptions, createApp } from './app.ts'
 import { startBackground } from './background.ts'
-import { type Core, composeCore, type Machine } from './compose/core.ts'
+import { type Core, composeCore, type MachineParts } from './compose/core.ts'
 import { type Config, configWarnings } from './config/index.ts'
 import { type Log, type LogStream, openLog } from './http/log.ts'
 import type { HttpServer } from './http/server.ts'
@@ -17,7 +17,7 @@ export type Instance = {
 }
 
 export type InstanceOptions = {
-  readonly machine: Omit<Machine, 'report' | 'reportEnd'>
+  readonly machine: Omit<MachineParts, 'report' | 'reportEnd'>
   readonly app?: AppOptions
   readonly logStream: LogStream
   /** Part of the start, once it listens: a failure ends the instance. */
@@ -30,7 +30,7 @@ export type InstanceOptions = {
  */
 const reporter = (log: Log) => {
   let isStarting = true
-  const report: Machine['report'] = (error, what) => {
+  const report: MachineParts['report'] = (error, what) => {
     if (!(isStarting && hasCode(error, 'store_unavailable'))) log.warn({ err: error }, what)
   }
   return {
@@ -51,11 +51,12 @@ export const startInstance = async (
   const warnings = [...configWarnings(config), ...storesWarnings(config, stores)]
   for (const warning of warnings) log.warn(warning)
   const { report, started } = reporter(log)
-  const reportEnd: Machine['reportEnd'] = (what) => log.warn(what)
+  const reportEnd: MachineParts['reportEnd'] = (what) => log.warn(what)
   const patienceMs = config.databaseStartTimeoutSeconds * 1000
   const core = await composeCore(config, stores, { ...machine, report, reportEnd })
   let app: HttpServer | undefined
   try {
+    await core.time.start(patienceMs)
     app = await createApp(core, log, appOptions)
     // Without them the service works too: it asks Postgres for each request.
     await core.revocations

@@ -4,13 +4,12 @@ import { explainFailure, failureText } from './failure.ts'
 import { createFirstOperator } from './first-operator.ts'
 import { type Instance, startInstance } from './instance.ts'
 import { BoundedOutput } from './lib/bounded-output.ts'
-import { systemClock } from './lib/clock.ts'
 import { systemRandom } from './lib/random.ts'
 import { patientConfig, prepareSchema } from './schema.ts'
 import { openStores, type Stores } from './stores.ts'
 import { welcome } from './welcome.ts'
 
-const machine = { clock: systemClock, random: systemRandom }
+const machine = { random: systemRandom }
 
 /** An embedded Postgres that ended by itself. */
 class StoreLost extends Error {

@@ -1,7 +1,6 @@
 import { loadConfig, sizeThreadPool } from '../../src/config/index.ts'
 import { type Instance, startInstance } from '../../src/instance.ts'
 import { BoundedOutput } from '../../src/lib/bounded-output.ts'
-import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import { openStores } from '../../src/stores.ts'
 import { answerCalls } from '../calls.ts'
@@ -33,7 +32,7 @@ const calls = {
     const config = loadConfig(settings)
     sizeThreadPool(config)
     const stores = await openStores(config, { joinsRunning: false })
-    const machine = { clock: systemClock, random: systemRandom }
+    const machine = { random: systemRandom }
     instance = await startInstance(config, stores, { machine, logStream: new BoundedOutput(1) })
     return instance.address
   },

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Core, composeCore, type Machine } from '../compose/core.ts'
+import { type Core, composeCore, type MachineParts } from '../compose/core.ts'
 import type { Config } from '../config/index.ts'
 import { DataDirInUse } from '../infra/data-dir-lock.ts'
 import { systemClock } from '../lib/clock.ts'
@@ -19,8 +19,7 @@ export const tellProgress = (text: string): void => {
 
 export const commandLineActor = { kind: 'command-line' } as const
 
-export const machine: Machine = {
-  clock: systemClock,
+export const machine: MachineParts = {
   random: systemRandom,
   report: (error, what) => {
     const text = error instanceof Error ? error.message : String(error)
@@ -72,6 +71,7 @@ export const withCore = async <T>(config: Config, act: (core: Core) => Promise<T
     const core = await composeCore(patientConfig(config), stores, machine)
     try {
       await demandSchema(core.database)
+      await core.time.start()
       await redisReady(core.redis)
       return await act(core)
     } finally {

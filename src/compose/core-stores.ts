@@ -1,6 +1,7 @@
 import { type AccountStores, postgresAccountStore } from '../accounts/index.ts'
 import { postgresAuditTrail, type Reference } from '../audit/index.ts'
 import type { Database, Sql } from '../infra/postgres/database.ts'
+import type { DatabaseClock } from '../infra/postgres/database-clock.ts'
 import { storeErrors } from '../infra/postgres/store-failure.ts'
 import { postgresSigningKeyTransaction, type SigningKeyTransaction } from '../keys/index.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -52,7 +53,7 @@ export const storesOn =
   })
 
 export type TransactionsDeps = {
-  readonly clock: Clock
+  readonly clock: Clock & Pick<DatabaseClock, 'isSure'>
   readonly database: Database
   readonly storesFor: ReturnType<typeof storesOn>
   readonly revocations: Pick<Revocations, 'spread'>
@@ -61,7 +62,7 @@ export type TransactionsDeps = {
 
 /**
  * Transactions that make known, after their commit, what was revoked and what has ended in them. A revocation that the process stood
- * still over is not committed: it would be forgotten before the tokens are over that were made meanwhile.
+ * still over, or whose time is in doubt, is not committed: it would be forgotten before the tokens are over that were made meanwhile.
  */
 export const transactionsOver =
   ({
@@ -84,7 +85,8 @@ export const transactionsOver =
     }
     const result = await database.transaction(async (sql) => {
       const done = await work(storesFor(sql, heard))
-      if (clock.nowMs() - firstReckonedAtMs > commitWithinMs) {
+      const isLate = clock.nowMs() - firstReckonedAtMs > commitWithinMs
+      if (revoked.length > 0 && (isLate || !clock.isSure())) {
         throw storeErrors.error('store_unavailable', { retryAfterSeconds: 1 })
       }
       return done

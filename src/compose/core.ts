@@ -12,6 +12,12 @@ import { revoke } from '../admin/index.ts'
 import { keyedReference, type Reference } from '../audit/index.ts'
 import type { Config } from '../config/index.ts'
 import { type Database, openDatabase } from '../infra/postgres/database.ts'
+import {
+  type DatabaseClock,
+  databaseClock,
+  reportAgreement,
+  trustedClock,
+} from '../infra/postgres/database-clock.ts'
 import { storeErrors, storeFailure } from '../infra/postgres/store-failure.ts'
 import type { RedisConnection } from '../infra/redis/redis.ts'
 import {
@@ -51,6 +57,7 @@ import { composeUpkeep, type SessionUpkeep } from './session-upkeep.ts'
 
 /** What a test replaces. */
 export type Machine = {
+  /** Postgres's time. */
   readonly clock: Clock
   readonly random: Random
   /** Told of failures behind nobody's request: a broken idle connection, a cache that is away. */
@@ -59,11 +66,16 @@ export type Machine = {
   readonly reportEnd: (what: string) => void
 }
 
+/** `clock` is for tests alone: without it the time is Postgres's, whatever this machine's wall clock says. */
+export type MachineParts = Omit<Machine, 'clock'> & Partial<Pick<Machine, 'clock'>>
+
 type KeyParts = Pick<Core, 'config' | 'machine' | 'ring' | 'database' | 'inTransaction'>
 
 /** What the service and the command line have in common: stores, and the acts that need nothing of HTTP. */
 export type Core = {
   readonly machine: Machine
+  /** `machine.clock`, and what keeps it right. To be started before anything is decided by time. */
+  readonly time: DatabaseClock
   readonly config: Config
   readonly ring: SecretRing
   readonly database: Database
@@ -102,21 +114,30 @@ export type Core = {
  */
 const idleInTransactionTimeoutMs = 5_000
 
-const openPool = (config: Config, url: string, { report }: Machine): Database =>
-  openDatabase({
+/** The pool, and the machine with the time of the server behind it. */
+const openPostgres = (config: Config, url: string, given: MachineParts) => {
+  const database = openDatabase({
     url,
     poolSize: config.databasePoolSize,
     connectTimeoutMs: config.databaseConnectTimeoutMs,
     statementTimeoutMs: config.databaseStatementTimeoutMs,
     idleInTransactionTimeoutMs,
     preparedStatements: config.databasePreparedStatements,
-    onIdleError: (error) => report(storeFailure(error), 'an idle connection to postgres broke'),
+    onIdleError: (error) => {
+      given.report(storeFailure(error), 'an idle connection to postgres broke')
+      // The next connection may lead to another server. If none answers, others report that.
+      time.measure().catch(() => undefined)
+    },
   })
+  const onChange = reportAgreement(given)
+  const time = given.clock ? trustedClock(given.clock) : databaseClock({ sql: database, onChange })
+  return { database, machine: { ...given, clock: time } }
+}
 
 /** The driver is loaded only where there is a Redis: it takes 16 MB. */
 const openRedis = async (
   { redisUrl }: Config,
-  { random, report, reportEnd }: Machine,
+  { random, report, reportEnd }: MachineParts,
 ): Promise<RedisConnection | undefined> => {
   if (redisUrl === undefined) return undefined
   const { connectRedis } = await import('../infra/redis/redis.ts')
@@ -127,7 +148,7 @@ const openRedis = async (
   })
 }
 
-const openHasher = async (config: Config, peppers: readonly string[], { random }: Machine) => {
+const openHasher = async (config: Config, peppers: readonly string[], { random }: MachineParts) => {
   const engine = await loadArgon2()
   const { hashConcurrency: concurrency, hashQueue: queue } = config
   const unbounded = argon2PasswordHasher({ engine, random, peppers })
@@ -190,14 +211,14 @@ const serviceClientsOn = ({
 export const composeCore = async (
   config: Config,
   opened: Stores,
-  machine: Machine,
+  given: MachineParts,
 ): Promise<Core> => {
   const ring = secretRing(opened.secrets)
   const [auditKey] = ring.derive(keyLabels.auditReference)
   const reference = keyedReference(auditKey.key)
-  const { hasher, hashedBy } = await openHasher(config, opened.peppers, machine)
-  const database = openPool(config, opened.databaseUrl, machine)
-  const redis = await openRedis(config, machine)
+  const { hasher, hashedBy } = await openHasher(config, opened.peppers, given)
+  const { database, machine } = openPostgres(config, opened.databaseUrl, given)
+  const redis = await openRedis(config, given)
   const mirror = redis && redisRevocationMirror(redis, machine)
   const revocations = openRevocations({
     ...machine,
@@ -231,6 +252,7 @@ export const composeCore = async (
   const keys = openableKeys({ config, machine, ring, database, inTransaction }, isKeyRevoked)
   return {
     machine,
+    time: machine.clock,
     config,
     ring,
     database,

@@ -44,13 +44,14 @@ const callerFrom = (claims: AccessTokenClaims): Caller => ({
   audience: typeof claims.aud === 'string' ? [claims.aud] : claims.aud,
 })
 
-const healthOf = ({ database, redis, revocations }: Core, log: Log) =>
+const healthOf = ({ database, redis, revocations, time }: Core, log: Log) =>
   healthRoutes({
     postgres: database.ping,
     isNotPrimary: database.isNotPrimary,
     redis: redis?.ping,
     knowsRevocations: () => revocations.replica.state() !== 'LOADING',
     dropsLogLines: log.isDropping,
+    clock: time.agreement,
   })
 
 /** Not with a token meant for another service: that service could have kept it. */

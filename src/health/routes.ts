@@ -15,7 +15,14 @@ export type HealthDeps = {
   readonly knowsRevocations: () => boolean
   /** Whether the log is behind and lines of it are lost. */
   readonly dropsLogLines: () => boolean
+  /** How this machine's wall clock compares with Postgres's. */
+  readonly clock: () => Clock
 }
+
+type Clock = 'agrees' | 'differs' | 'too_far'
+
+/** Health is told whatever the clocks say. */
+const config = { access: 'public', timeless: true } as const
 
 const stateOf = async (
   probe: Probe,
@@ -26,40 +33,41 @@ const stateOf = async (
     (error: unknown) => (isNotPrimary(error) ? 'not_primary' : 'unreachable'),
   )
 
-/** Without Redis or a log everything still works, so only Postgres, and what has to be read from it first, decide whether requests should come. */
+/**
+ * Without Redis or a log everything still works, so only Postgres, and what has to be read from it first, decide whether requests should come. A
+ * machine whose clock is far off is likely to have other faults: the process works, and others should serve.
+ */
 const statusOf = (
   postgres: string,
   redis: string,
   revocations: 'ready' | 'loading',
   log: 'complete' | 'dropping',
+  clock: Clock,
 ): 'ready' | 'degraded' | 'not_ready' => {
-  if (postgres !== 'ready' || revocations !== 'ready') return 'not_ready'
+  if (postgres !== 'ready' || revocations !== 'ready' || clock === 'too_far') return 'not_ready'
   return redis === 'unreachable' || log === 'dropping' ? 'degraded' : 'ready'
 }
 
 export const healthRoutes =
-  ({ postgres, isNotPrimary, redis, knowsRevocations, dropsLogLines }: HealthDeps) =>
+  ({ postgres, isNotPrimary, redis, knowsRevocations, dropsLogLines, clock }: HealthDeps) =>
   (instance: FastifyInstance): void => {
     const app = instance.withTypeProvider<TypeBoxTypeProvider>()
 
-    app.get('/health/live', { schema: liveSchema, config: { access: 'public' } }, async () => ({
+    app.get('/health/live', { schema: liveSchema, config }, async () => ({
       status: 'live' as const,
     }))
 
-    app.get(
-      '/health/ready',
-      { schema: readySchema, config: { access: 'public' } },
-      async (_request, reply) => {
-        const [postgresState, redisState] = await Promise.all([
-          stateOf(postgres, isNotPrimary),
-          redis ? stateOf(redis) : ('in_process' as const),
-        ])
-        const revocations = knowsRevocations() ? 'ready' : 'loading'
-        const log = dropsLogLines() ? 'dropping' : 'complete'
-        const status = statusOf(postgresState, redisState, revocations, log)
-        const stores = { postgres: postgresState, redis: redisState }
-        const code = status === 'not_ready' ? 503 : 200
-        return reply.code(code).send({ status, stores, revocations, log })
-      },
-    )
+    app.get('/health/ready', { schema: readySchema, config }, async (_request, reply) => {
+      const [postgresState, redisState] = await Promise.all([
+        stateOf(postgres, isNotPrimary),
+        redis ? stateOf(redis) : ('in_process' as const),
+      ])
+      const revocations = knowsRevocations() ? 'ready' : 'loading'
+      const log = dropsLogLines() ? 'dropping' : 'complete'
+      const clocks = clock()
+      const status = statusOf(postgresState, redisState, revocations, log, clocks)
+      const stores = { postgres: postgresState, redis: redisState }
+      const code = status === 'not_ready' ? 503 : 200
+      return reply.code(code).send({ status, stores, revocations, log, clock: clocks })
+    })
   }

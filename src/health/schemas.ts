@@ -38,6 +38,14 @@ const readiness = Type.Object({
         'Standard output takes no lines, and some are lost: the disk is full, or its reader stands still',
     }),
   ]),
+  clock: Type.Union([
+    Type.Literal('agrees'),
+    Type.Literal('differs', {
+      description:
+        'The clock of this machine is more than 5 s off that of Postgres, which is used instead',
+    }),
+    Type.Literal('too_far', { description: 'The same, by more than 30 s: not ready' }),
+  ]),
 })
 
 export const readySchema = {

@@ -50,7 +50,10 @@ export const describeApi = async (app: FastifyInstance, options: OpenApiOptions)
   })
   app.get(
     '/openapi.json',
-    { config: { access: 'public', publicDocument: true }, schema: { hide: true } },
+    {
+      config: { access: 'public', publicDocument: true, timeless: true },
+      schema: { hide: true },
+    },
     async () => app.swagger(),
   )
 }

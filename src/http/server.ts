@@ -24,6 +24,7 @@ import { problemSchema } from './problem.ts'
 import { createRawAnswers } from './raw-answers.ts'
 import { echoRequestId } from './request-id.ts'
 import { refuseAmbiguousRequests } from './request-line.ts'
+import { awaitRightTime, correctDate, type TimeOptions } from './right-time.ts'
 import { refuseForeignSites } from './same-site.ts'
 import { addSecurityHeaders } from './security-headers.ts'
 import {
@@ -45,6 +46,7 @@ export type HttpServer = FastifyInstance<
 
 export type HttpServerOptions = ServerOptions &
   AccessOptions &
+  TimeOptions &
   OpenApiOptions & {
     /** Refuses what did not come over TLS. */
     readonly production: boolean
@@ -81,6 +83,7 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
     (_request, reply) => traffic.begin(reply),
     echoRequestId,
     addSecurityHeaders,
+    correctDate(options),
     closeGracefully(app, timeouts.closeMs),
     refuseAmbiguousRequests,
     ...(options.production ? [requireHttps] : []),
@@ -88,6 +91,7 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
   shareAcrossOrigins(app, origins)
   onEveryRequest(app, [refuseForeignSites(origins), requireJson, requireForm])
   answerUnroutedRequests(app)
+  awaitRightTime(app, options)
   guardAccess(app, options)
   await describeApi(app, options)
   return app.withTypeProvider<TypeBoxTypeProvider>()

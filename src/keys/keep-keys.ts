@@ -90,8 +90,9 @@ export const keepKeys = (deps: KeepKeysDeps) => {
     const algorithm = newKeyFor(step)
     const newKey = algorithm && (await makeKey(algorithm, deps))
     return inTransaction(async (stores) => {
-      await stores.signingKeys.lockForRotation()
-      const nowMs = clock.nowMs()
+      const databaseMs = await stores.signingKeys.lockForRotation()
+      // No key is retired or erased because one process believes that it is later than Postgres does.
+      const nowMs = Math.min(clock.nowMs(), databaseMs)
       const current = await stores.signingKeys.listUsable()
       if (!isSame(step, nextStep({ ...schedule, keys: current, nowMs, isAsked }))) {
         return { kind: 'done_by_another' }

@@ -29,7 +29,8 @@ const listAll = {
  */
 const lockForRotation = {
   name: 'signing_keys_lock',
-  text: 'SELECT pg_advisory_xact_lock(1801812339)',
+  text: `SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms
+         FROM pg_advisory_xact_lock(1801812339)`,
 }
 
 const insert = {
@@ -140,7 +141,9 @@ export const postgresSigningKeyTransaction = (sql: Sql): SigningKeyTransaction =
   return {
     ...postgresSigningKeyStore(sql),
     lockForRotation: async () => {
-      await sql.query(lockForRotation)
+      const [row] = await sql.query<{ now_ms: number }>(lockForRotation)
+      if (!row) throw new TypeError('a lock without a row')
+      return row.now_ms
     },
     insert: (key) => insertKey(sql, key),
     retire: (kid, atMs) => change(retire, kid, new Date(atMs)),

@@ -27,7 +27,7 @@ export const keyRoutes =
   (app: FastifyInstance): void => {
     app.get(
       '/.well-known/jwks.json',
-      { schema: jwksSchema, config: { access: 'public', publicDocument: true } },
+      { schema: jwksSchema, config: { access: 'public', publicDocument: true, timeless: true } },
       (request, reply) => {
         const jwks = currentJwks()
         if (jwks instanceof Promise) return jwks.then((read) => answer(request, reply, read))

@@ -12,8 +12,9 @@ export type SigningKeyTransaction = SigningKeyStore & {
   /**
    * Waits until no other instance is changing keys, and keeps them out until the transaction ends. What was read before
    * may have changed: check again. Do nothing slow while holding it.
+   * @returns Postgres's time when the lock was taken, milliseconds since the Unix epoch
    */
-  readonly lockForRotation: () => Promise<void>
+  readonly lockForRotation: () => Promise<number>
   readonly insert: (key: NewSigningKey) => Promise<void>
   /** The active key stops signing and goes on verifying. */
   readonly retire: (kid: string, atMs: number) => Promise<void>

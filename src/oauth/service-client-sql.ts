@@ -85,6 +85,6 @@ export const stands = {
   text: `SELECT EXISTS (
       SELECT FROM service_clients c CROSS JOIN instance i
       WHERE c.id = $1 AND ${mayCall} AND i.global_epoch <= $2 AND c.epoch <= $3)
-    AND NOT EXISTS (SELECT FROM revocations WHERE kind = 'jti' AND key = $4 AND not_after > $5)
-    AND NOT EXISTS (SELECT FROM revocations WHERE kind = 'kid' AND key = $6 AND not_after > $5) AS stands`,
+    AND NOT EXISTS (SELECT FROM revocations WHERE kind = 'jti' AND key = $4 AND not_after > least($5, now()))
+    AND NOT EXISTS (SELECT FROM revocations WHERE kind = 'kid' AND key = $6 AND not_after > least($5, now())) AS stands`,
 }

@@ -51,7 +51,7 @@ const changes = {
   name: 'revocation_changes',
   text: `SELECT log.*, found.* FROM (${log}) log LEFT JOIN (
       SELECT r.xid::text, kind, key, min_epoch, ${notAfter} AS not_after FROM revocations r
-      WHERE r.xid >= $1::xid8 AND not_after > $2 ORDER BY r.xid LIMIT ${mostChanges + 1}) found ON true`,
+      WHERE r.xid >= $1::xid8 AND not_after > least($2, now()) ORDER BY r.xid LIMIT ${mostChanges + 1}) found ON true`,
 }
 
 const holdStill = {
@@ -69,7 +69,7 @@ const batch = {
   name: 'revocation_batch',
   text: `SELECT max(seq) AS last, string_agg(kind, ',') AS kinds, string_agg(key, ',') AS keys,
       string_agg(coalesce(min_epoch::text, ''), ',') AS min_epochs, string_agg(${notAfter}::text, ',') AS not_afters
-    FROM (SELECT * FROM revocations WHERE seq > $1 AND not_after > $2 ORDER BY seq LIMIT ${batchRows}) r`,
+    FROM (SELECT * FROM revocations WHERE seq > $1 AND not_after > least($2, now()) ORDER BY seq LIMIT ${batchRows}) r`,
 }
 
 type HeadRow = { cursor: string; end: string; feed_id: string | null }

@@ -19,17 +19,19 @@ const lockToken = {
 
 const findToken = {
   name: 'revocation_find_token',
-  text: "SELECT seq FROM revocations WHERE kind = 'jti' AND key = $1 AND not_after > $2",
+  text: "SELECT seq FROM revocations WHERE kind = 'jti' AND key = $1 AND not_after > least($2, now())",
 }
 
 /**
+ * `least` here and in every statement that forgets by time: no process does so by its own clock alone.
+ *
  * Not FOR UPDATE SKIP LOCKED: that asks for the privilege to change entries, which the application must not have. Of two instances
  * that choose the same rows one waits for the other and finds them gone.
  */
 const drop = {
   name: 'revocation_drop',
   text: `DELETE FROM revocations WHERE seq IN
-           (SELECT seq FROM revocations WHERE not_after < $1 ORDER BY not_after LIMIT $2)
+           (SELECT seq FROM revocations WHERE not_after < least($1, now()) ORDER BY not_after LIMIT $2)
          RETURNING seq`,
 }
 

@@ -20,7 +20,7 @@ export const copyKeeper = (
   copies: SessionCopies,
   onError: (error: unknown) => void,
 ): CopyKeeper => {
-  /** Sessions whose copy may be old, and until when. */
+  /** Sessions whose copy may be old, and until when by the monotonic clock. */
   const owed = new Map<string, number>()
 
   /** Says whether it succeeded. What became owed after it began stays owed: of several nodes one may be slow. */
@@ -41,14 +41,14 @@ export const copyKeeper = (
   /** Until a whole lifetime from now, also when older changes are owed: what they left may have been copied until this one. */
   const change = async (act: () => Promise<void>, sessionIds: readonly string[]): Promise<void> => {
     if (await tryTo(act, sessionIds)) return
-    const untilMs = clock.nowMs() + copyLifetimeMs
+    const untilMs = clock.monotonicMs() + copyLifetimeMs
     for (const sessionId of sessionIds) owed.set(sessionId, untilMs)
   }
   return {
     drop: (sessionIds) => change(() => copies.drop(sessionIds), sessionIds),
     replace: (copy) => change(() => copies.write(copy), [copy.session.sessionId]),
     settle: async () => {
-      const nowMs = clock.nowMs()
+      const nowMs = clock.monotonicMs()
       for (const [sessionId, untilMs] of owed) if (untilMs <= nowMs) owed.delete(sessionId)
       if (owed.size === 0 || !copies.isReady()) return
       const sessionIds = [...owed.keys()]

@@ -117,14 +117,14 @@ export const stands = {
       SELECT FROM sessions s JOIN accounts a ON a.id = s.account_id CROSS JOIN instance i
       WHERE s.id = $1 AND s.account_id = $2 AND s.ended_at IS NULL AND a.status = 'active'
         AND i.global_epoch <= $3 AND a.epoch <= $4 AND a.claims_epoch <= $5)
-    AND NOT EXISTS (SELECT FROM revocations WHERE kind = 'jti' AND key = $6 AND not_after > $7)
-    AND NOT EXISTS (SELECT FROM revocations WHERE kind = 'kid' AND key = $8 AND not_after > $7) AS stands`,
+    AND NOT EXISTS (SELECT FROM revocations WHERE kind = 'jti' AND key = $6 AND not_after > least($7, now()))
+    AND NOT EXISTS (SELECT FROM revocations WHERE kind = 'kid' AND key = $8 AND not_after > least($7, now())) AS stands`,
 }
 
 export const dropExpired = {
   name: 'session_drop_expired',
   text: `DELETE FROM sessions WHERE id IN
-      (SELECT id FROM sessions WHERE absolute_expires_at < $1 ORDER BY absolute_expires_at LIMIT $2
+      (SELECT id FROM sessions WHERE absolute_expires_at < least($1, now()) ORDER BY absolute_expires_at LIMIT $2
        FOR UPDATE SKIP LOCKED)
     RETURNING id`,
 }

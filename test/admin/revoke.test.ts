@@ -6,7 +6,7 @@ import { postgresRevocationPurge } from '../../src/revocation/index.ts'
 import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
 import type { SignedIn } from '../support/client.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, pastClock } from '../support/fake-clock.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
 import { sqlAs } from '../support/sql.ts'
 import { verifiedClaims } from '../support/verified-claims.ts'
@@ -16,7 +16,7 @@ let redis: RedisServer
 let cardea: Cardea
 
 beforeAll(async () => {
-  clock = fakeClock()
+  clock = pastClock()
   redis = await startRedis()
   cardea = await startCardea({ clock, redisUrl: redis.url })
 })

@@ -3,7 +3,6 @@ import { expect, inject, test } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
 import { MigrationMismatch } from '../../src/infra/postgres/migrate.ts'
 import { type Instance, startInstance } from '../../src/instance.ts'
-import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import { prepareSchema } from '../../src/schema.ts'
 import type { Stores } from '../../src/stores.ts'
@@ -20,7 +19,7 @@ const config = {
   loginFailuresPerSource: 1_000_000,
   loginFailuresPerNetwork: 1_000_000,
 }
-const machine = { clock: systemClock, random: systemRandom }
+const machine = { random: systemRandom }
 
 const storesOn = (database: FreshDatabase): Stores => ({
   databaseUrl: database.appUrl,

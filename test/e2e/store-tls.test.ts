@@ -139,7 +139,13 @@ test('R124: production signs in over verified TLS to Postgres and Redis', async 
     const client = httpClient(home.address)
     const headers = { 'x-forwarded-proto': 'https' }
     const stores = { postgres: 'ready', redis: 'ready' }
-    const ready = { status: 'ready', stores, revocations: 'ready', log: 'complete' }
+    const ready = {
+      status: 'ready',
+      stores,
+      revocations: 'ready',
+      log: 'complete',
+      clock: 'agrees',
+    }
     const askReady = () => client.get('/health/ready', { headers })
     await vi.waitFor(async () => expect((await askReady()).body).toEqual(ready), {
       timeout: 60_000,

@@ -195,3 +195,38 @@ test('R77: a revocation that the process stands still over before its commit is 
   expect((await cardea.client.post('/admin/revoke', options)).status).toBe(200)
   expect(await entries()).toHaveLength(1)
 })
+
+test('R77: a revocation during which the machine was suspended is 503 and did not happen; the next one waits for the right time', async () => {
+  const [suspended, database] = [60 * 60_000, await freshDatabase()]
+  // The monotonic clock of Linux stands still meanwhile, and the wall clock does not.
+  let now: { mockRestore: () => void } | undefined
+  const suspend = (statement: string) => {
+    if (statement !== 'revocation_insert' || now) return
+    const real = Date.now
+    now = vi.spyOn(Date, 'now').mockImplementation(() => real() + suspended)
+  }
+  const proxy = await startTcpProxy(database.appUrl, statementObserver(suspend))
+  const appUrl = proxy.through(database.appUrl)
+  const cardea = await startCardea({ database: { ownerUrl: database.ownerUrl, appUrl } })
+  try {
+    const token = await cardea.operatorToken()
+    const { sessionId } = await quickSession(cardea, (await cardea.createAccount()).id)
+    const options = { token, body: { sid: sessionId } }
+    const entries = () =>
+      sqlAs(database.ownerUrl)<{ right: boolean }>(
+        `SELECT abs(extract(epoch FROM created_at - now())) < 600 AS right
+         FROM revocations WHERE key = $1`,
+        [sessionId],
+      )
+    const late = await cardea.client.post('/admin/revoke', options)
+    expect([late.status, late.body.code]).toEqual([503, 'store_unavailable'])
+    expect(await entries()).toEqual([])
+    expect((await cardea.client.post('/admin/revoke', options)).status).toBe(200)
+    expect(await entries()).toEqual([{ right: true }])
+  } finally {
+    now?.mockRestore()
+    await cardea.stop()
+    await proxy.stop()
+    await database.drop()
+  }
+})

@@ -26,6 +26,7 @@ const allReady = {
     stores: { postgres: 'ready', redis: 'ready' },
     revocations: 'ready',
     log: 'complete',
+    clock: 'agrees',
   },
 }
 
@@ -48,6 +49,7 @@ test('R104: without its Redis the service is degraded and still takes requests; 
           stores: { postgres: 'ready', redis: 'unreachable' },
           revocations: 'ready',
           log: 'complete',
+          clock: 'agrees',
         },
       }),
     10_000,
@@ -67,6 +69,7 @@ test('a process that does without Redis says so', async () => {
       stores: { postgres: 'ready', redis: 'in_process' },
       revocations: 'ready',
       log: 'complete',
+      clock: 'agrees',
     })
   } finally {
     await own.stop()

@@ -7,6 +7,7 @@ import { openLog } from '../../src/http/log.ts'
 import { problemResponses } from '../../src/http/problem.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from '../../src/http/server.ts'
 import { defineErrors } from '../../src/lib/app-error.ts'
+import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 
 const toyErrors = defineErrors({
@@ -50,6 +51,7 @@ export const toyOptions: HttpServerOptions = {
   trustedProxies: [],
   log: openLog({ logLevel: 'silent', logStream: { write: () => undefined } }),
   random: systemRandom,
+  time: { ...systemClock, aheadMs: () => 0, settle: () => undefined },
   authenticate,
   authenticateCookie: async () => undefined,
   mayOperate: ({ roles, scopes }) => roles.includes('operator') && scopes.includes('admin'),
@@ -125,7 +127,7 @@ const mountRoutes = (app: HttpServer, onHandled: () => void, released: Promise<v
   app.get('/health/live', { config: { access: 'public' } }, async () => ({ ok: true }))
   app.get(
     '/keys',
-    { config: { access: 'public', publicDocument: true } },
+    { config: { access: 'public', publicDocument: true, timeless: true } },
     async (_request, reply) => {
       reply.header('cache-control', 'public, max-age=300')
       return { keys: [] }

@@ -1,7 +1,7 @@
 import { createLocalJWKSet, decodeJwt, type JSONWebKeySet, jwtVerify } from 'jose'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { type Cardea, type CardeaOptions, startCardea } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, pastClock } from '../support/fake-clock.ts'
 import { freshDatabase } from '../support/postgres-server.ts'
 import { type QuickSession, quickSession } from '../support/quick-session.ts'
 import { type Seeded, seeded } from '../support/seeded.ts'
@@ -16,7 +16,7 @@ let cardea: Cardea
 let chance: Seeded
 
 beforeEach(() => {
-  clock = fakeClock()
+  clock = pastClock()
   chance = seeded()
 })
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type SigningAlgorithm, WrongKeyEncryptionKey } from '../../src/keys/index.ts'
 import { keptAfterRetirementMs } from '../../src/keys/key-times.ts'
 import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, pastClock } from '../support/fake-clock.ts'
 import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
 import {
   connectAs,
@@ -30,7 +30,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   await owner.query('DELETE FROM signing_keys')
   await trail()
-  clock = fakeClock()
+  clock = pastClock()
 })
 afterAll(async () => {
   await owner?.end()

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, pastClock } from '../support/fake-clock.ts'
 import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
 import { connectAs, hourMs, type KeyInstanceOptions, keyInstance } from './key-instances.ts'
 
@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 beforeEach(async () => {
   await owner.query('DELETE FROM signing_keys')
-  clock = fakeClock()
+  clock = pastClock()
 })
 afterAll(async () => {
   await owner?.end()

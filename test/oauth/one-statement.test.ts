@@ -14,7 +14,9 @@ let orders: TestServiceClient
 beforeAll(async () => {
   database = await freshDatabase()
   // An instance follows the log of revocations, whatever it is asked.
-  counter = statementCounter((text) => !/revocation_changes|pg_current_snapshot/.test(text))
+  counter = statementCounter(
+    (text) => !/revocation_changes|pg_current_snapshot|database_clock/.test(text),
+  )
   proxy = await startTcpProxy(database.appUrl, counter.observe)
   cardea = await startCardea({
     database: { ownerUrl: database.ownerUrl, appUrl: proxy.through(database.appUrl) },

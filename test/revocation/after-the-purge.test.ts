@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { entryLifetimeMs, postgresRevocationPurge } from '../../src/revocation/index.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, pastClock } from '../support/fake-clock.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { sqlAs } from '../support/sql.ts'
 
@@ -9,7 +9,7 @@ let clock: FakeClock
 let cardea: Cardea
 
 beforeAll(async () => {
-  clock = fakeClock()
+  clock = pastClock()
   cardea = await startCardea({ clock })
 })
 afterAll(() => cardea.stop())
@@ -56,7 +56,7 @@ describe('with instances that give their tokens lives of different lengths', () 
 
   beforeAll(async () => {
     database = await freshDatabase()
-    time = fakeClock()
+    time = pastClock()
     long = await startCardea({ clock: time, database, config: { accessTokenSeconds: 900 } })
     short = await startCardea({ clock: time, database, config: { accessTokenSeconds: 60 } })
   })

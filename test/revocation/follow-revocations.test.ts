@@ -13,7 +13,7 @@ import {
   redisRevocationMirror,
   revocationFeed,
 } from '../../src/revocation/index.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, pastClock } from '../support/fake-clock.ts'
 import { type MigratedDatabase, migratedServer } from '../support/migrated-database.ts'
 import { idNamed, nameOfId } from '../support/named-id.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
@@ -39,7 +39,7 @@ afterAll(async () => {
   await store.drop()
 })
 beforeEach(async () => {
-  clock = fakeClock()
+  clock = pastClock()
   connection = connectRedis(server.url, { random: systemRandom, onError: () => undefined })
   await new Promise<void>((resolve) => connection.onReady(resolve))
   await look.flushall()

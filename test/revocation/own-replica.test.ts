@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createApp } from '../../src/app.ts'
 import { composeCore } from '../../src/compose/core.ts'
 import { openLog } from '../../src/http/log.ts'
-import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
 import { type Answer, httpClient } from '../support/client.ts'
@@ -107,7 +106,9 @@ describe('the check of a bearer', () => {
   let proxy: TcpProxy
   let cardea: Cardea
   let operator: string
-  const counter = statementCounter((statement) => !/revocation_|pg_current_snap/.test(statement))
+  const counter = statementCounter(
+    (statement) => !/revocation_|pg_current_snap|database_clock/.test(statement),
+  )
 
   beforeAll(async () => {
     database = await freshDatabase()
@@ -210,8 +211,9 @@ test('R75: an instance that has not read yet what is revoked is not ready, asks 
   const operator = await cardea.operatorToken()
   await revoke(cardea, operator, { sid: claimsOf(revoked.accessToken).sid })
   const report = () => undefined
-  const machine = { clock: systemClock, random: systemRandom, report, reportEnd: report }
+  const machine = { random: systemRandom, report, reportEnd: report }
   const core = await composeCore(cardea.config, cardea.stores, machine)
+  await core.time.start()
   const log = openLog({ logLevel: 'silent', logStream: { write: () => undefined } })
   const app = await createApp(core, log)
   const client = httpClient(await app.listen({ host: '127.0.0.1', port: 0 }))

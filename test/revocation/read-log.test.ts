@@ -6,7 +6,7 @@ import { type Database, openDatabase } from '../../src/infra/postgres/database.t
 import { mostChanges, postgresReadLog } from '../../src/revocation/postgres-read-log.ts'
 import { postgresRevocationLog } from '../../src/revocation/postgres-revocation-log.ts'
 import type { LogChanges, ReadLog } from '../../src/revocation/revocation-log.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, fakeClock, pastClock } from '../support/fake-clock.ts'
 import { type MigratedDatabase, migratedServer } from '../support/migrated-database.ts'
 import { idNamed, nameOfId } from '../support/named-id.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
@@ -28,7 +28,7 @@ describe('the log of revocations', () => {
   })
   afterAll(() => store.drop())
   beforeEach(async () => {
-    clock = fakeClock()
+    clock = pastClock()
     log = postgresReadLog(store.database, clock)
     await sqlAs(store.ownerUrl)('DELETE FROM revocations')
   })

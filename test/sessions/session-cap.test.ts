@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, pastClock } from '../support/fake-clock.ts'
 import { sqlAs } from '../support/sql.ts'
 
 let clock: FakeClock
 let cardea: Cardea
 
 beforeAll(async () => {
-  clock = fakeClock()
+  clock = pastClock()
   cardea = await startCardea({ clock, config: { sessionsPerAccount: 3 } })
 })
 afterAll(() => cardea.stop())

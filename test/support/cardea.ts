@@ -4,7 +4,6 @@ import { type Config, loadConfig } from '../../src/config/index.ts'
 import type { HttpTimeouts } from '../../src/http/server-options.ts'
 import { type Instance, startInstance } from '../../src/instance.ts'
 import type { Clock } from '../../src/lib/clock.ts'
-import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import { prepareSchema } from '../../src/schema.ts'
 import type { Stores } from '../../src/stores.ts'
@@ -12,6 +11,7 @@ import { type Client, httpClient } from './client.ts'
 import { freshDatabase } from './postgres-server.ts'
 
 export type CardeaOptions = {
+  /** Postgres's time unless another is given. */
   readonly clock?: Clock
   /** Replaces settings after they have been read and checked. */
   readonly config?: Partial<Config>
@@ -89,7 +89,7 @@ export const startCardea = async (options: CardeaOptions = {}): Promise<Cardea> 
   }
   await prepareSchema(config, stores)
   const log: string[] = []
-  const machine = { clock: options.clock ?? systemClock, random: systemRandom }
+  const machine = { random: systemRandom, ...(options.clock && { clock: options.clock }) }
   const logStream = { write: (line: string) => void log.push(line) }
   const app = { ...(options.timeouts && { timeouts: options.timeouts }) }
   const instances: Instance[] = []

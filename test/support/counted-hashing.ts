@@ -7,7 +7,6 @@ import type { Argon2Engine } from '../../src/accounts/password-engine.ts'
 import { createApp } from '../../src/app.ts'
 import { composeCore } from '../../src/compose/core.ts'
 import { openLog } from '../../src/http/log.ts'
-import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import type { Cardea } from './cardea.ts'
 import { type Client, httpClient } from './client.ts'
@@ -38,8 +37,9 @@ export const startCountedHashing = async (cardea: Cardea): Promise<CountedHashin
     },
   }
   const nothing = () => undefined
-  const machine = { clock: systemClock, random: systemRandom, report: nothing, reportEnd: nothing }
+  const machine = { random: systemRandom, report: nothing, reportEnd: nothing }
   const core = await composeCore(cardea.config, cardea.stores, machine)
+  await core.time.start()
   const { peppers } = cardea.stores
   const hasher = boundedPasswordHasher(
     argon2PasswordHasher({ engine: counted, random: systemRandom, peppers }),

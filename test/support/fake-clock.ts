@@ -16,3 +16,9 @@ export const fakeClock = (startMs = Date.now()): FakeClock => {
     },
   }
 }
+
+/**
+ * The same, a year ago. For tests of what ends or is deleted by time: Postgres deletes nothing that has not ended by its own clock, so
+ * the fake one must stay behind it.
+ */
+export const pastClock = (): FakeClock => fakeClock(Date.now() - 365 * 86_400_000)

@@ -8,18 +8,12 @@ import { askPrivileges } from './privileges.ts'
 /** PostgreSQL 15 took CREATE on the schema `public` away from everybody. */
 const oldestVersion = 150_000
 
-/** A skew between this machine and Postgres eats into expiries and epochs, which different machines judge. */
+/** Above this a time service is not at work. Nothing is decided by this machine's clock, but it is a fault that grows. */
 const skewWarnMs = 1000
-const skewFailMs = 5000
 
 const versionStatement = {
   name: 'doctor_version',
   text: `SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS text`,
-}
-
-const timeStatement = {
-  name: 'doctor_time',
-  text: 'SELECT clock_timestamp() AS now',
 }
 
 const checkVersion = async ({ database }: Core): Promise<Finding> => {
@@ -30,14 +24,13 @@ const checkVersion = async ({ database }: Core): Promise<Finding> => {
     : fail('postgres', text, 'run PostgreSQL 15 or later')
 }
 
-const checkClock = async ({ database, machine: { clock } }: Core): Promise<Finding> => {
-  const beforeMs = clock.nowMs()
-  const [row] = await database.query<{ now: Date }>(timeStatement)
-  // The answer was made somewhere between: the middle is off by half of the round trip at most.
-  const skewMs = Math.abs((row?.now.getTime() ?? 0) - (beforeMs + clock.nowMs()) / 2)
+/** As the service judges it: what is a `fail` here is a warning in its log, and above 30 s it is not ready. */
+const checkClock = async ({ time }: Core): Promise<Finding> => {
+  await time.start()
+  const skewMs = Math.abs(time.aheadMs())
   const text = `this machine and Postgres are ${Math.round(skewMs)} ms apart`
   const fix = 'let a time service (chrony, systemd-timesyncd) keep both clocks'
-  if (skewMs > skewFailMs) return fail('postgres-clock', text, fix)
+  if (time.agreement() !== 'agrees') return fail('postgres-clock', text, fix)
   return skewMs > skewWarnMs ? warn('postgres-clock', text, fix) : ok('postgres-clock', text)
 }
 

@@ -1,0 +1,207 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { type Clock, systemClock } from '../../lib/clock.ts'
+import { type Estimate, type LocalTime, movedAlike, offsetOf, refine } from './clock-estimate.ts'
+import type { Sql } from './database.ts'
+import { storeErrors } from './store-failure.ts'
+
+/**
+ * How this machine's wall clock compares with Postgres's. `differs`: by more than 5 s, which is worth a warning. `too_far`: by more
+ * than 30 s; the process works, with Postgres's time, and is not ready.
+ */
+export type ClockAgreement = 'agrees' | 'differs' | 'too_far'
+
+export type DatabaseClock = Clock & {
+  /** Measures until there is a time. Throws `store_unavailable` when there is none by then; 30 s unless told. */
+  readonly start: (patienceMs?: number) => Promise<void>
+  /** Compares the clocks once more; concurrent calls share one statement. Throws `store_unavailable` when that gave no time. */
+  readonly measure: () => Promise<void>
+  /**
+   * False when `nowMs` may be wrong: the machine was suspended, its wall clock was set, or the last measurement is too old. Costs two
+   * looks at local clocks.
+   */
+  readonly isSure: () => boolean
+  /** To be awaited before something is decided by time: measures when the time is not sure, and else gives nothing to wait for. */
+  readonly settle: () => Promise<void> | undefined
+  readonly agreement: () => ClockAgreement
+  /** By how much this machine's wall clock is ahead of Postgres's, milliseconds, at the last measurement. Negative: behind. */
+  readonly aheadMs: () => number
+}
+
+export type DatabaseClockOptions = {
+  readonly sql: Sql
+  /** Told when the agreement changes, not at each measurement. */
+  readonly onChange: (agreement: ClockAgreement, aheadMs: number) => void
+  /** The clocks of this machine; a test gives others. */
+  readonly local?: Clock
+}
+
+const differsAboveMs = 5_000
+const tooFarAboveMs = 30_000
+
+/** A difference must fall this far below the limit before the clocks agree again, so that one at the limit is not reported for ever. */
+const hysteresisMs = 1_000
+
+/** Without a measurement for this long, two clocks that run well may be apart by half a second. */
+const sureForMs = 10 * 60_000
+
+/** A correction up to this much backwards makes the clock stand still until it is right. A larger one sets it back. */
+const longestStandstillMs = 5_000
+
+const startPatienceMs = 30_000
+const startPauseMs = 200
+
+/** Microseconds in a double are exact enough for centuries. */
+const statement = {
+  name: 'database_clock',
+  text: 'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now_ms',
+}
+
+const agreementOf = (aheadMs: number, before: ClockAgreement): ClockAgreement => {
+  const apartMs = Math.abs(aheadMs)
+  if (apartMs > tooFarAboveMs - (before === 'too_far' ? hysteresisMs : 0)) return 'too_far'
+  return apartMs > differsAboveMs - (before === 'agrees' ? 0 : hysteresisMs) ? 'differs' : 'agrees'
+}
+
+/** What the log and the command line say when the clocks begin to differ. */
+const reports = {
+  differs: 'the clocks of this machine and of Postgres differ; the time of Postgres is used',
+  too_far:
+    'the clocks of this machine and of Postgres differ so much that this process is not ready',
+} as const
+
+/** Nothing fails because of it, and operators must know. */
+class ClocksDiffer extends Error {
+  override readonly name = 'ClocksDiffer'
+}
+
+export type AgreementReports = {
+  readonly report: (error: unknown, what: string) => void
+  readonly reportEnd: (what: string) => void
+}
+
+export const reportAgreement =
+  ({ report, reportEnd }: AgreementReports): DatabaseClockOptions['onChange'] =>
+  (agreement, aheadMs) => {
+    if (agreement === 'agrees') {
+      reportEnd('the clocks of this machine and of Postgres agree again')
+      return
+    }
+    const seconds = (Math.abs(aheadMs) / 1000).toFixed(1)
+    const where = aheadMs < 0 ? 'behind' : 'ahead of'
+    const error = new ClocksDiffer(`this machine's clock is ${seconds} s ${where} Postgres's`)
+    report(error, reports[agreement])
+  }
+
+type AgreementWatch = {
+  readonly note: (aheadMs: number) => void
+  readonly agreement: () => ClockAgreement
+  readonly aheadMs: () => number
+}
+
+const watchAgreement = (onChange: DatabaseClockOptions['onChange']): AgreementWatch => {
+  let agreement: ClockAgreement = 'agrees'
+  let lastAheadMs = 0
+  return {
+    agreement: () => agreement,
+    aheadMs: () => lastAheadMs,
+    note: (aheadMs) => {
+      lastAheadMs = aheadMs
+      const found = agreementOf(aheadMs, agreement)
+      if (found === agreement) return
+      agreement = found
+      onChange(found, aheadMs)
+    },
+  }
+}
+
+const notMeasured = (why: string) =>
+  storeErrors.error('store_unavailable', { retryAfterSeconds: 1, cause: new Error(why) })
+
+/** A clock that is right by definition: a test moves it. */
+export const trustedClock = (clock: Clock): DatabaseClock => ({
+  ...clock,
+  start: async () => undefined,
+  measure: async () => undefined,
+  isSure: () => true,
+  settle: () => undefined,
+  agreement: () => 'agrees',
+  aheadMs: () => 0,
+})
+
+/**
+ * The time that decides: Postgres's, told by the local monotonic clock and a measured offset. All processes agree with it, and so with
+ * each other, to half a round trip, whatever their machines' wall clocks say. Decisions need no statement for it.
+ */
+export const databaseClock = (options: DatabaseClockOptions): DatabaseClock => {
+  const { sql, local = systemClock } = options
+  const { note, agreement, aheadMs } = watchAgreement(options.onChange)
+  let estimate: Estimate | undefined
+  let offsetMs = Number.NaN
+  let lastMs = Number.NEGATIVE_INFINITY
+  let underWay: Promise<void> | undefined
+
+  const localTime = (): LocalTime => ({
+    wallMs: local.nowMs(),
+    monotonicMs: local.monotonicMs(),
+  })
+
+  const accept = (refined: Estimate): void => {
+    estimate = refined
+    offsetMs = offsetOf(refined)
+    const rightMs = refined.at.monotonicMs + offsetMs
+    if (lastMs - rightMs > longestStandstillMs) lastMs = Math.floor(rightMs)
+    note(refined.at.wallMs - rightMs)
+  }
+
+  const read = async (): Promise<void> => {
+    const sent = localTime()
+    const [row] = await sql.query<{ now_ms: number }>(statement)
+    if (!row) throw notMeasured('no time in the response')
+    const refined = refine(estimate, { sent, received: localTime(), databaseMs: row.now_ms })
+    if (!refined) throw notMeasured('comparing clocks took too long, or a clock jumped meanwhile')
+    accept(refined)
+  }
+
+  const measure = (): Promise<void> => {
+    underWay ??= read().finally(() => {
+      underWay = undefined
+    })
+    return underWay
+  }
+
+  const start = async (patienceMs = startPatienceMs): Promise<void> => {
+    const giveUpMs = local.monotonicMs() + patienceMs
+    for (;;) {
+      try {
+        return await measure()
+      } catch (error) {
+        if (local.monotonicMs() >= giveUpMs) throw error
+        await pause(startPauseMs)
+      }
+    }
+  }
+
+  const isSure = (): boolean => {
+    if (!estimate) return false
+    const now = localTime()
+    const ageMs = now.monotonicMs - estimate.at.monotonicMs
+    return ageMs < sureForMs && movedAlike(estimate.at, now)
+  }
+
+  return {
+    start,
+    measure,
+    isSure,
+    // The one under way may have begun before the suspension that made it useless.
+    settle: () => (isSure() ? undefined : measure().catch(measure)),
+    nowMs: () => {
+      if (!estimate) throw notMeasured("Postgres's clock was not read yet")
+      const nowMs = Math.floor(local.monotonicMs() + offsetMs)
+      if (nowMs > lastMs) lastMs = nowMs
+      return lastMs
+    },
+    monotonicMs: local.monotonicMs,
+    agreement,
+    aheadMs,
+  }
+}
