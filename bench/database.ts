@@ -31,6 +31,7 @@ export const settingsFor = (appUrl: string, ownerUrl: string): Record<string, st
   LOGIN_FAILURES_PER_SOURCE: '1000000',
   LOGIN_FAILURES_PER_NETWORK: '1000000',
   LOGIN_FAILURES_GLOBAL: '1000000',
+  LOGGED_ACTS_PER_ACCOUNT: '1000000',
   // A stall of the disk is to be seen in the p99 and not to end the run.
   DATABASE_CONNECT_TIMEOUT_MS: '4000',
   DATABASE_STATEMENT_TIMEOUT_MS: '4000',

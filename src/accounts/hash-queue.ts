@@ -1,6 +1,6 @@
-import pLimit from 'p-limit'
+import { boundedQueue } from '../lib/bounded-queue.ts'
 import { accountErrors } from './errors.ts'
-import type { PasswordHasher } from './password-hasher.ts'
+import type { PasswordHasher, PasswordVerdict, StoredPassword } from './password-hasher.ts'
 
 export type HashQueueOptions = {
   /**
@@ -10,9 +10,17 @@ export type HashQueueOptions = {
   readonly concurrency: number
   /** Hashes that may wait behind those, 0 or more. Each adds one hash's time, divided by `concurrency`, to the wait. */
   readonly queue: number
+  /** The longest wait for a turn, milliseconds; 10 s unless given. */
+  readonly maxWaitMs?: number
 }
 
-export type BoundedPasswordHasher = PasswordHasher & {
+export type BoundedPasswordHasher = Pick<PasswordHasher, 'hash'> & {
+  /** As `PasswordHasher.verify`. With `isCallerGone` nothing is hashed for a caller who has left by its turn: `caller_gone`. */
+  readonly verify: (
+    password: string,
+    stored: StoredPassword | undefined,
+    isCallerGone?: () => boolean,
+  ) => Promise<PasswordVerdict>
   /**
    * Throws `server_busy` when a hash would be refused now. A look, which keeps no place: for whoever has work to do before the hash
    * that would be in vain.
@@ -20,35 +28,29 @@ export type BoundedPasswordHasher = PasswordHasher & {
   readonly demandRoom: () => void
 }
 
+/** Shorter than the 15 s after which a request is answered in any case (`answerMs`), so that the reason is told. */
+const defaultMaxWaitMs = 10_000
+
 /**
  * The same hasher with a bound on its work, for the whole process: build one and share it. What is over the
- * bound is refused with `server_busy` at once, before any hashing, so that a flood of sign-ins costs
+ * bound is refused with `server_busy`, before any hashing, so that a flood of sign-ins costs
  * itself and nobody else (and a refused caller learns nothing about the account).
  * Throws a TypeError for options out of range.
  */
 export const boundedPasswordHasher = (
   hasher: PasswordHasher,
-  { concurrency, queue }: HashQueueOptions,
+  { concurrency, queue, maxWaitMs = defaultMaxWaitMs }: HashQueueOptions,
 ): BoundedPasswordHasher => {
-  if (!Number.isInteger(concurrency) || concurrency < 1) {
-    throw new TypeError('concurrency must be an integer of 1 or more')
-  }
-  if (!Number.isInteger(queue) || queue < 0) {
-    throw new TypeError('queue must be an integer of 0 or more')
-  }
-  const limit = pLimit(concurrency)
-  const demandRoom = (): void => {
-    if (limit.activeCount + limit.pendingCount >= concurrency + queue) {
-      throw accountErrors.error('server_busy', { retryAfterSeconds: 1 })
-    }
-  }
-  const admit = <Result>(work: () => Promise<Result>): Promise<Result> => {
-    demandRoom()
-    return limit(work)
-  }
+  const { demandRoom, run } = boundedQueue({
+    concurrency,
+    queue,
+    maxWaitMs,
+    refusal: () => accountErrors.error('server_busy', { retryAfterSeconds: 1 }),
+  })
   return {
     demandRoom,
-    hash: async (password) => admit(() => hasher.hash(password)),
-    verify: async (password, stored) => admit(() => hasher.verify(password, stored)),
+    hash: (password) => run(() => hasher.hash(password)),
+    verify: (password, stored, isCallerGone) =>
+      run(() => hasher.verify(password, stored), isCallerGone),
   }
 }

@@ -1,3 +1,5 @@
+import type { CallerPresence } from '../lib/caller-presence.ts'
+
 /** Every act that is recorded. `docs/reference/events-and-logs.md` explains each, and a test holds the two together. */
 export const auditEventNames = [
   'login_succeeded',
@@ -31,8 +33,8 @@ export const auditEventNames = [
 
 export type AuditEventName = (typeof auditEventNames)[number]
 
-/** Where a request came from, as far as trusted proxies vouch for it. */
-export type RequestFacts = {
+/** Where a request came from, as far as trusted proxies vouch for it, and whether somebody still waits there. */
+export type RequestFacts = CallerPresence & {
   readonly address: string
   /** Escaped and truncated where it was read: it is the client's text. */
   readonly userAgent: string | undefined

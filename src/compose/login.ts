@@ -4,16 +4,14 @@ import {
   type LogInInput,
   type LoginRouteDeps,
   logIn,
-  loginLimitRules,
   loginRoutes,
-  memoryLoginLimits,
   reauthenticate,
   reauthenticateRoutes,
-  redisLoginLimits,
 } from '../login/index.ts'
 import { openSession, type supersedeSessions } from '../sessions/index.ts'
 import type { composeCookieSessions } from './cookie-sessions.ts'
 import type { Core } from './core.ts'
+import type { Limits } from './limits.ts'
 import { onceReadyToSign } from './once-ready-to-sign.ts'
 import type { composeSealed } from './sealed.ts'
 
@@ -22,25 +20,12 @@ export type LoginParts = {
   readonly sealed: ReturnType<typeof composeSealed>
   readonly issue: LoginRouteDeps['issue']
   readonly supersede: ReturnType<typeof supersedeSessions>
-}
-
-const limitsFor = ({ config, machine, redis, ring }: Core) => {
-  const [identifierKey] = ring.derive(keyLabels.limitIdentifier)
-  const options = {
-    clock: machine.clock,
-    identifierKey: identifierKey.key,
-    rules: loginLimitRules({
-      perSource: config.loginFailuresPerSource,
-      perNetwork: config.loginFailuresPerNetwork,
-      global: config.loginFailuresGlobal,
-    }),
-    onError: (error: unknown) => machine.report(error, 'limits are counted in this process'),
-  }
-  return redis ? redisLoginLimits({ ...options, client: redis.client }) : memoryLoginLimits(options)
+  readonly limits: Limits
 }
 
 /** Signing in, for sessions of all kinds, and proving again who one is. */
-export const composeLogin = (core: Core, { cookies, sealed, issue, supersede }: LoginParts) => {
+export const composeLogin = (core: Core, parts: LoginParts) => {
+  const { cookies, sealed, issue, supersede, limits } = parts
   const { config, machine, ring, stores, inTransaction, hasher, keys } = core
   const { clock, random } = machine
   const acts = {
@@ -49,7 +34,10 @@ export const composeLogin = (core: Core, { cookies, sealed, issue, supersede }: 
     hasher,
     inTransaction,
     accounts: stores.accounts,
-    limits: limitsFor(core),
+    limits: limits.logins,
+    spendAct: limits.spendAct,
+    lookUps: limits.unproven.accountLookUps,
+    records: limits.unproven.refusalRecords,
     devices: deviceTokens(ring.derive(keyLabels.device), random, clock),
   }
   const idleSeconds = config.sessionIdleSeconds

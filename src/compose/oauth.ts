@@ -2,6 +2,7 @@ import type { Log } from '../http/log.ts'
 import { firstParty } from '../login/index.ts'
 import {
   authenticateServiceClient,
+  clientProofs,
   grantClientCredentials,
   grantRefreshToken,
   introspectRoutes,
@@ -15,6 +16,7 @@ import type { CheckBearer } from '../revocation/index.ts'
 import type { HandleCodec, refreshSession } from '../sessions/index.ts'
 import type { MintAccessToken } from '../tokens/index.ts'
 import type { Core } from './core.ts'
+import type { Limits } from './limits.ts'
 import { onceReadyToSign } from './once-ready-to-sign.ts'
 
 export type OauthParts = {
@@ -27,20 +29,23 @@ export type OauthParts = {
   /** Of refresh tokens and of session cookies. */
   readonly codec: HandleCodec
   readonly cookieCodec: HandleCodec
+  readonly limits: Limits
 }
 
 /** Who a service client is, and the routes that speak OAuth. */
 export const composeOauth = (core: Core, parts: OauthParts) => {
-  const { log, mint, check, refresh, codec, cookieCodec } = parts
+  const { log, mint, check, refresh, codec, cookieCodec, limits } = parts
   const { config, machine, stores, keys, reference, inTransaction } = core
   const { clock } = machine
   const { issuer } = config
   const clients = core.serviceClients.store
-  const authenticateService = authenticateServiceClient({ clock, clients })
+  const proofs = clientProofs({ clock, strangers: limits.unproven.clientLookUps })
+  const authenticateService = authenticateServiceClient({ clock, clients, proofs })
   const edge = { authenticateService, publicClientId: firstParty }
   const grantToClient = grantClientCredentials({
     clock,
     clients,
+    proofs,
     mint,
     audiences: [...config.audiences, issuer],
   })
@@ -51,6 +56,7 @@ export const composeOauth = (core: Core, parts: OauthParts) => {
     check,
     codec,
     cookieCodec,
+    spendAct: limits.spendAct,
   })
   return {
     authenticateService,

@@ -7,6 +7,7 @@ import type { Log } from '../http/log.ts'
 import { keyLabels } from '../keys/index.ts'
 import { hasCode } from '../lib/app-error.ts'
 import { patiently } from '../lib/patiently.ts'
+import { shareBriefly } from '../lib/share-briefly.ts'
 import type { LoginRouteDeps } from '../login/index.ts'
 import { revocationRoutes } from '../revocation/index.ts'
 import {
@@ -30,6 +31,7 @@ import { anyBearerCheck, personBearerCheck } from './bearer.ts'
 import { composeCookieSessions } from './cookie-sessions.ts'
 import type { Core } from './core.ts'
 import { composeForwardAuth } from './forward-auth.ts'
+import { composeLimits } from './limits.ts'
 import { composeLogin } from './login.ts'
 import { composeOauth } from './oauth.ts'
 import { onceReadyToSign } from './once-ready-to-sign.ts'
@@ -44,11 +46,14 @@ const callerFrom = (claims: AccessTokenClaims): Caller => ({
   audience: typeof claims.aud === 'string' ? [claims.aud] : claims.aud,
 })
 
-const healthOf = ({ database, redis, revocations, time }: Core, log: Log) =>
+/** How old an answer to "is it ready" may be: anybody may ask, and as often as they like. */
+const probeKeptMs = 1_000
+
+const healthOf = ({ database, redis, revocations, machine: { clock }, time }: Core, log: Log) =>
   healthRoutes({
-    postgres: database.ping,
+    postgres: shareBriefly(database.ping, { clock, keepMs: probeKeptMs }),
     isNotPrimary: database.isNotPrimary,
-    redis: redis?.ping,
+    redis: redis && shareBriefly(redis.ping, { clock, keepMs: probeKeptMs }),
     knowsRevocations: () => revocations.replica.state() !== 'LOADING',
     dropsLogLines: log.isDropping,
     clock: time.agreement,
@@ -77,7 +82,6 @@ const openPatiently = ({ config, machine, keys }: Core): Promise<void> =>
 export const composeService = async (core: Core, log: Log) => {
   const { config, machine, stores, inTransaction, reference, ring, keys } = core
   const { clock, random } = machine
-  const { issuer } = config
   await openPatiently(core)
   const cookies = composeCookieSessions(core)
   const codec = handleCodec(ring.derive(keyLabels.refreshHandle))
@@ -94,17 +98,19 @@ export const composeService = async (core: Core, log: Log) => {
   const refreshing = { rules: refreshRules(config), idleSeconds: config.sessionIdleSeconds }
   const refresh = onceReadyToSign(keys, refreshSession({ ...acts, ...refreshing }))
   const cookieCodec = cookies.codec
-  const oauth = composeOauth(core, { log, mint, check, refresh, codec, cookieCodec })
+  const limits = composeLimits(core)
+  const oauth = composeOauth(core, { log, mint, check, refresh, codec, cookieCodec, limits })
   const login = composeLogin(core, {
     cookies,
     sealed,
     issue,
+    limits,
     supersede: supersedeSessions({ clock, sessionCodec: cookieCodec, refreshCodec: codec }),
   })
   return {
     authenticate,
     authenticateCookie: cookies.authenticate,
-    mayOperate: mayOperateAt(issuer),
+    mayOperate: mayOperateAt(config.issuer),
     authenticateService: oauth.authenticateService,
     warnings: keys.warnings(),
     routes: [

@@ -44,5 +44,6 @@ export type Config = {
   readonly loginFailuresPerSource: number
   readonly loginFailuresPerNetwork: number
   readonly loginFailuresGlobal: number
+  readonly loggedActsPerAccount: number
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
 }

@@ -64,6 +64,7 @@ const readConfig = (read: SettingReader['read'], production: boolean): Config =>
   loginFailuresPerSource: read(settings.loginFailuresPerSource),
   loginFailuresPerNetwork: read(settings.loginFailuresPerNetwork),
   loginFailuresGlobal: read(settings.loginFailuresGlobal),
+  loggedActsPerAccount: read(settings.loggedActsPerAccount),
 })
 
 /** For whoever has to explain a failure before or without a `Config`. */

@@ -33,7 +33,8 @@ const hashConcurrency: Setting<number> = {
 
 const hashQueue: Setting<number> = {
   name: 'HASH_QUEUE',
-  meaning: 'How many logins may wait for a hash; one more is answered with 503 at once.',
+  meaning:
+    'How many logins may wait for a hash, each at most 10 s; one more is answered with 503 at once. Those whose clients leave take no place.',
   format: wholeNumber(0, 10_000),
   fallback: 64,
   whyThisDefault: 'About a second of work for one core: who waits longer has gone.',
@@ -63,6 +64,15 @@ const loginFailuresGlobal: Setting<number> = {
   whyThisDefault: 'Far above what honest mistakes add up to in most installations.',
 }
 
+const loggedActsPerAccount: Setting<number> = {
+  name: 'LOGGED_ACTS_PER_ACCOUNT',
+  meaning:
+    'Acts in ten minutes that one account or service client may leave in the audit trail and the log of revocations: logins, step-ups, revoked tokens. One session has a quarter. Ending sessions is not counted.',
+  format: wholeNumber(4, 1_000_000),
+  fallback: 120,
+  whyThisDefault: 'One in five seconds: far more than a person does, far less than fills a disk.',
+}
+
 /** Signing in: passwords, their cost, how many wrong ones are borne. */
 export const loginSettings = {
   passwordPeppers,
@@ -72,4 +82,5 @@ export const loginSettings = {
   loginFailuresPerSource,
   loginFailuresPerNetwork,
   loginFailuresGlobal,
+  loggedActsPerAccount,
 }

@@ -1,9 +1,11 @@
 import { isIP } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import ipaddr from 'ipaddr.js'
+import type { CallerPresence } from '../lib/caller-presence.ts'
+import { isCallerConnected, isCallerGone } from './caller-connection.ts'
 
 /** Who is calling, as far as HTTP tells: for limits, for the audit trail and for the list of sessions. */
-export type ClientFacts = {
+export type ClientFacts = Required<CallerPresence> & {
   /** The address the last trusted proxy saw, else the peer's; IPv4 is never written as IPv6. */
   readonly address: string
   /** At most 256 characters, control characters escaped. The client's own words: shown, never decided on. */
@@ -50,6 +52,14 @@ class RequestClient implements ClientFacts {
 
   get requestId(): string {
     return this.#request.id
+  }
+
+  get isCallerGone(): () => boolean {
+    return () => isCallerGone(this.#request)
+  }
+
+  get isCallerConnected(): () => Promise<boolean> {
+    return () => isCallerConnected(this.#request)
   }
 }
 

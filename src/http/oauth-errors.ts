@@ -30,7 +30,7 @@ type OauthError = Static<typeof oauthErrorSchema>
 
 /** Registered for the authorization endpoint, and the nearest there is for "not now" and "our fault". */
 const serverFault = (status: number): string =>
-  status === 503 ? 'temporarily_unavailable' : 'server_error'
+  status === 503 || status === 429 ? 'temporarily_unavailable' : 'server_error'
 
 /** RFC 6749 section 5.2, RFC 7009 section 2.2.1, RFC 8707 section 2: errors of these codes are answered under their own name. */
 const registered: ReadonlySet<string> = new Set([
@@ -45,7 +45,7 @@ const registered: ReadonlySet<string> = new Set([
 
 /** The codes of OAuth are few: what else is wrong with a request is `invalid_request`, and the status says more. */
 const codeOf = ({ code, status }: AppError): string => {
-  if (status >= 500) return serverFault(status)
+  if (status >= 500 || status === 429) return serverFault(status)
   if (code === 'missing_credentials') return 'invalid_client'
   return registered.has(code) ? code : 'invalid_request'
 }

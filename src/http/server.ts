@@ -33,6 +33,7 @@ import {
   type ServerOptions,
   serverOptions,
 } from './server-options.ts'
+import { dropGoneAfterStall } from './stalls.ts'
 import { followTraffic } from './traffic.ts'
 
 /** The app that features mount their routes on; request and answer types come from the routes' schemas. */
@@ -88,6 +89,7 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
     refuseAmbiguousRequests,
     ...(options.production ? [requireHttps] : []),
   ])
+  dropGoneAfterStall(app, options.log)
   shareAcrossOrigins(app, origins)
   onEveryRequest(app, [refuseForeignSites(origins), requireJson, requireForm])
   answerUnroutedRequests(app)

@@ -1,9 +1,9 @@
 import { AppError } from '../lib/app-error.ts'
 import type { Clock } from '../lib/clock.ts'
+import { shareReads } from '../lib/share-reads.ts'
 import { keyErrors } from './errors.ts'
 import { servedUnreadMs, signsUnreadMs, signsUnreadSlackMs } from './key-times.ts'
 import type { KeySet } from './load-key-set.ts'
-import { shareReads } from './share-reads.ts'
 
 export type CurrentKeySetOptions = {
   readonly load: () => Promise<KeySet>

@@ -6,6 +6,7 @@ import type { DeviceTokens } from './device-token.ts'
 export const attemptOf = (
   devices: Pick<DeviceTokens, 'read'>,
   input: Pick<LogInInput, 'email' | 'password' | 'client' | 'deviceToken'>,
+  sessionId?: string,
 ): Attempt => {
   const identity = parseEmail(input.email)
   const { password, client, deviceToken } = input
@@ -14,6 +15,7 @@ export const attemptOf = (
     identity,
     password,
     client,
+    sessionId,
     deviceId,
     failureLimit: failedLoginLimit(deviceId !== undefined),
   }

@@ -19,6 +19,8 @@ export type Attempt = {
   readonly identity: EmailAddress
   readonly password: string
   readonly client: RequestFacts
+  /** The session that proves again who it belongs to; undefined at a log-in. */
+  readonly sessionId: string | undefined
   /** From a valid device token: this device signed in to this address before. */
   readonly deviceId: string | undefined
   /** Wrong passwords in a row from which on this device may not try any more. */

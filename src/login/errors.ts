@@ -11,6 +11,10 @@ export const loginErrors = defineErrors({
     status: 429,
     title: 'Too many attempts to log in. Wait as long as Retry-After says.',
   },
+  too_many_acts: {
+    status: 429,
+    title: 'This account has done too much in a short time. Wait as long as Retry-After says.',
+  },
   unknown_audience: {
     status: 400,
     title: 'This service issues no tokens for that audience.',

@@ -11,25 +11,31 @@ export type LoginAttempt = {
   readonly deviceId: string | undefined
 }
 
-/** An attempt counts as failed from the start. A failure needs no call, so a crash cannot lose one. */
+/**
+ * An attempt that is under way. Exactly one of these is called when it has an outcome; none of them throws. One that is never called, by a
+ * crash, keeps a place under way for a minute and counts as no failure.
+ */
 export type AdmittedAttempt = {
-  /** Ends the run of failures of this account and gives the other points back. Never throws. */
+  /** Ends the run of failures of this account. */
   readonly succeeded: () => Promise<void>
-  /** Takes all points back, for a password that was never judged. Never throws. */
+  /** Counts a failure at every limit. */
+  readonly failed: () => Promise<void>
+  /** Counts nothing, for a password that was never judged, or a right one whose owner could not be served. */
   readonly withdrawn: () => Promise<void>
 }
 
 export type LoginLimits = {
   /**
-   * Counts the attempt, before any hashing. Throws `TooManyAttempts` (429) with a true `retryAfterSeconds`: an attempt
-   * after that time is admitted, if nobody else used the room up. Throws `limits_unavailable` (503) when it cannot count.
+   * Takes a place among the attempts under way, before any hashing. Throws `TooManyAttempts` (429) with a true `retryAfterSeconds`: an
+   * attempt after that time is admitted, if nobody else used the room up. That is the end of a window when failures have spent a limit, and
+   * a second when only too many attempts are under way. Throws `limits_unavailable` (503) when it cannot count.
    */
   readonly admit: (attempt: LoginAttempt) => Promise<AdmittedAttempt>
 }
 
 export type LimitName = 'account' | 'source' | 'network' | 'global'
 
-/** So many attempts in a window that begins with the first of them. */
+/** So many failures in a window that begins with the first of them; as many attempts may be under way. */
 export type AttemptWindow = { readonly attempts: number; readonly seconds: number }
 
 export type LoginLimitRules = {

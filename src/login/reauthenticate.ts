@@ -91,7 +91,7 @@ const renewFor = (
 export const reauthenticate = (deps: ReauthenticateDeps) => {
   const prove = provePassword(deps)
   return async ({ session, handle, ...rest }: ReauthenticateInput): Promise<IssuedCookie> => {
-    const attempt = attemptOf(deps.devices, { ...rest, email: session.email })
+    const attempt = attemptOf(deps.devices, { ...rest, email: session.email }, session.sessionId)
     const { renewed } = await prove(attempt, (right) => renewFor(deps, session, right, attempt))
     if (!renewed) throw sessionErrors.error('invalid_session')
     return deps.issueRenewed(renewed, handle)

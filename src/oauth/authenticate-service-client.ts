@@ -1,15 +1,14 @@
-import { timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../lib/clock.ts'
 import { isId } from '../lib/id.ts'
 import { briefMemory } from './brief-memory.ts'
-import { isServiceClientSecret, secretDigest } from './service-client.ts'
+import { type ClientProofs, credentialsKey, type ServiceCredentials } from './client-proofs.ts'
+import { isServiceClientSecret } from './service-client.ts'
 import type { ServiceClientStore } from './service-client-store.ts'
-
-export type ServiceCredentials = { readonly clientId: string; readonly secret: string }
 
 export type AuthenticateServiceClientDeps = {
   readonly clock: Pick<Clock, 'monotonicMs'>
   readonly clients: Pick<ServiceClientStore, 'validDigests'>
+  readonly proofs: ClientProofs
 }
 
 /** How long an instance goes on letting in a client that has been disabled; `docs/reference/cli.md` says so. */
@@ -25,32 +24,33 @@ const mostRemembered = 1_000
  *
  * No limit on attempts: a secret has 256 random bits.
  *
- * @throws store_unavailable when it cannot be known; never a yes or a no then
+ * @throws store_unavailable or server_busy when it cannot be known; never a yes or a no then
  */
-export const authenticateServiceClient = ({ clock, clients }: AuthenticateServiceClientDeps) => {
+export const authenticateServiceClient = ({
+  clock,
+  clients,
+  proofs,
+}: AuthenticateServiceClientDeps) => {
   const remembered = briefMemory({ clock, keepMs: rememberedMs, most: mostRemembered })
+  const prove = proofs({ read: clients.validDigests, digestsOf: (digests) => digests })
+
   /** Many replicas of one client come at once: they share one look. */
   const underWay = new Map<string, Promise<boolean>>()
 
-  const look = async (key: string, clientId: string, digest: Buffer): Promise<boolean> => {
+  const look = async (credentials: ServiceCredentials, key: string): Promise<boolean> => {
     const sinceMs = clock.monotonicMs()
-    const digests = await clients.validDigests(clientId)
-    // All of them, each in constant time. What they are compared with is a hash, too, which nobody can steer byte by byte.
-    const matches = digests.filter((valid) => timingSafeEqual(valid, digest))
-    if (matches.length === 0) return false
+    if (!(await prove(credentials))) return false
     remembered.add(key, sinceMs)
     return true
   }
 
-  return async ({ clientId, secret }: ServiceCredentials): Promise<boolean> => {
-    if (!isId(clientId) || !isServiceClientSecret(secret)) return false
-    const digest = secretDigest(secret)
-    // The digest, so that no secret stays in memory longer than its request.
-    const key = `${clientId}.${digest.toString('base64url')}`
+  return async (credentials: ServiceCredentials): Promise<boolean> => {
+    if (!isId(credentials.clientId) || !isServiceClientSecret(credentials.secret)) return false
+    const key = credentialsKey(credentials)
     if (remembered.has(key)) return true
     const started = underWay.get(key)
     if (started !== undefined) return started
-    const looking = look(key, clientId, digest).finally(() => underWay.delete(key))
+    const looking = look(credentials, key).finally(() => underWay.delete(key))
     underWay.set(key, looking)
     return looking
   }

@@ -1,16 +1,14 @@
-import { timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../lib/clock.ts'
-import { isId } from '../lib/id.ts'
 import type { MintAccessToken, MintedToken } from '../tokens/index.ts'
-import type { ServiceCredentials } from './authenticate-service-client.ts'
+import type { ClientProofs, ServiceCredentials } from './client-proofs.ts'
 import { oauthErrors } from './errors.ts'
 import { parseScope } from './scopes.ts'
-import { isServiceClientSecret, secretDigest } from './service-client.ts'
 import type { ClientRights, ServiceClientStore } from './service-client-store.ts'
 
 export type GrantClientCredentialsDeps = {
   readonly clock: Pick<Clock, 'nowMs'>
   readonly clients: Pick<ServiceClientStore, 'rights'>
+  readonly proofs: ClientProofs
   readonly mint: MintAccessToken
   /** For whom this issuer mints tokens; a client's own list may be older than the settings. */
   readonly audiences: readonly string[]
@@ -54,22 +52,25 @@ const grantedAudience = (
 
 /**
  * An access token for a service itself (RFC 6749 section 4.4). One statement authenticates the client and reads what it may ask for and
- * the epochs, and nothing here is remembered: a secret that was revoked and a client that was disabled get no token from the commit on,
+ * the epochs, shared by those who ask at the same time, and nothing here is remembered: a secret that was revoked and a client that was disabled get no token from the commit on,
  * and a token that was being made at that moment is condemned by the epoch it carries.
  *
  * @returns nothing when these are not the credentials of a client that may call
  * @throws invalid_scope, invalid_target, unauthorized_client, store_unavailable
  */
-export const grantClientCredentials =
-  ({ clock, clients, mint, audiences: known }: GrantClientCredentialsDeps) =>
-  async (input: ClientCredentialsInput): Promise<ClientToken | undefined> => {
-    const { clientId, secret } = input.credentials
-    if (!isId(clientId) || !isServiceClientSecret(secret)) return undefined
-    const digest = secretDigest(secret)
+export const grantClientCredentials = ({
+  clock,
+  clients,
+  proofs,
+  mint,
+  audiences: known,
+}: GrantClientCredentialsDeps) => {
+  const prove = proofs({ read: clients.rights, digestsOf: (rights) => rights?.digests ?? [] })
+  return async (input: ClientCredentialsInput): Promise<ClientToken | undefined> => {
+    const { clientId } = input.credentials
     const factsReadAtMs = clock.nowMs()
-    const rights = await clients.rights(clientId)
-    const matches = rights?.digests.filter((valid) => timingSafeEqual(valid, digest)) ?? []
-    if (rights === undefined || matches.length === 0) return undefined
+    const rights = await prove(input.credentials)
+    if (rights === undefined) return undefined
     const audience = grantedAudience(input.audience, rights, known)
     const scope = grantedScope(input.scope, rights)
     const minted = mint({
@@ -84,3 +85,4 @@ export const grantClientCredentials =
     })
     return { ...minted, clientId, scope }
   }
+}

@@ -4,6 +4,7 @@
  * It never signs people in, and keeps no secret of a client: what it prints once is stored as a digest.
  */
 export { authenticateServiceClient } from './authenticate-service-client.ts'
+export { clientProofs } from './client-proofs.ts'
 export { addClientSecret, revokeClientSecret } from './client-secrets.ts'
 export { createServiceClient } from './create-service-client.ts'
 export { describeClient, describeClientSecret } from './describe-client.ts'

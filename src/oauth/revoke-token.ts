@@ -1,6 +1,7 @@
 import { type Actor, actorText, type RequestFacts } from '../audit/index.ts'
 import { unlessUnauthorized } from '../lib/app-error.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { SpendAct } from '../login/index.ts'
 import {
   endSession,
   type HandleCodec,
@@ -22,6 +23,7 @@ export type RevokeTokenDeps = {
   /** The check of access tokens of every kind and audience: throws an `AppError` of status 401 for one that is no good. */
   readonly check: (token: string) => Promise<AccessTokenClaims>
   readonly inTransaction: InTransaction<SessionStores>
+  readonly spendAct: SpendAct
 }
 
 export type RevokeTokenInput = {
@@ -56,15 +58,17 @@ const revokeRefreshToken = async (
 }
 
 const revokeAccessToken = async (
-  { inTransaction }: RevokeTokenDeps,
+  { inTransaction, spendAct }: RevokeTokenDeps,
   claims: AccessTokenClaims,
   { client }: RevokeTokenInput,
 ): Promise<void> => {
-  const { sub, jti: tokenId, client_id: clientId } = claims
+  const { sub, sid, jti: tokenId, client_id: clientId } = claims
   const isService = isServiceToken(claims)
   const actor: Actor = isService
     ? { kind: 'client', clientId }
     : { kind: 'account', accountId: sub }
+  // Every refresh and every grant gives another token to revoke, so without a bound one caller could fill both logs.
+  await spendAct({ subjectId: sub, sessionId: isService ? undefined : sid })
   await inTransaction(async ({ revocations, audit }) => {
     const seq = await revocations.appendTokenOnce({ tokenId, actor: actorText(actor), reason })
     if (seq === undefined) return
@@ -84,7 +88,7 @@ const revokeAccessToken = async (
  * it; an access token dies alone. Unknown, malformed and dead tokens are no error (section 2.2): what was wanted is so.
  *
  * @returns after the commit
- * @throws invalid_grant for a live token of another client, unsupported_token_type, store_unavailable
+ * @throws invalid_grant for a live token of another client, unsupported_token_type, too_many_acts, store_unavailable
  */
 export const revokeToken =
   (deps: RevokeTokenDeps) =>

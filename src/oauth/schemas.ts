@@ -127,6 +127,6 @@ export const revokeTokenSchema = {
   }),
   response: {
     200: Type.Object({}, { description: 'It is no good (any more)' }),
-    ...oauthErrorResponses(400, 401, 403, 413, 415, 503),
+    ...oauthErrorResponses(400, 401, 403, 413, 415, 429, 503),
   },
 }

@@ -1,4 +1,5 @@
 import type { RequestFacts } from '../audit/index.ts'
+import { hasCallerLeft } from '../lib/caller-presence.ts'
 import type { Clock } from '../lib/clock.ts'
 import { endSession } from './end-session.ts'
 import type { HandleCodec } from './handle.ts'
@@ -42,6 +43,8 @@ export const explainRefusedCookie = (deps: ExplainRefusedDeps): ExplainRefusedCo
     const nowMs = clock.nowMs()
     const dead = whyDead(state, nowMs) ?? (state.accountIsActive ? undefined : 'account_disabled')
     if (dead !== undefined || !isOrphaned(state, generation)) return dead
+    // As a refresh: nothing is ended on the word of somebody who has gone.
+    if (await hasCallerLeft(client)) return undefined
     const end = { sessionId, reason: 'token_reuse', actor: { kind: 'system' }, client } as const
     await inTransaction((stores) => endSession(stores, { ...end, nowMs }))
     return end.reason

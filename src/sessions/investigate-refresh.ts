@@ -1,4 +1,5 @@
 import type { RequestFacts } from '../audit/index.ts'
+import { callerGone, hasCallerLeft } from '../lib/caller-presence.ts'
 import { endSession } from './end-session.ts'
 import { sessionErrors } from './errors.ts'
 import {
@@ -69,6 +70,9 @@ const end = async (
   { sessionId, nowMs }: Rotation,
   client: RequestFacts,
 ): Promise<Finding> => {
+  // A process that stood still runs requests whose callers left long ago, and an old handle is no sign of theft then. A thief waits for
+  // the response. So nothing is ended or written on the word of somebody who has gone.
+  if (await hasCallerLeft(client)) throw callerGone()
   await inTransaction((stores) => endSession(stores, { sessionId, reason, nowMs, actor, client }))
   return refusal(reason, clearsCookie)
 }

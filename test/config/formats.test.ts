@@ -38,6 +38,7 @@ describe('numbers', () => {
     ['LOGIN_FAILURES_PER_SOURCE', 1, 1_000_000],
     ['LOGIN_FAILURES_PER_NETWORK', 1, 1_000_000],
     ['LOGIN_FAILURES_GLOBAL', 1, 1_000_000],
+    ['LOGGED_ACTS_PER_ACCOUNT', 4, 1_000_000],
   ])('%s takes %d and %d and nothing beyond', (name, least, most) => {
     for (const value of [least, most]) {
       // Without a grace, which has to be longer than the timeouts.

@@ -18,13 +18,14 @@ export const attempt = (more: Partial<LoginAttempt> = {}): LoginAttempt => ({
   ...more,
 })
 
-/** The refusal, or undefined when the attempt was admitted; an admitted attempt counts as failed. */
+/** The refusal, or undefined when the attempt was admitted, and then it failed. */
 export const fail = async (
   limits: LoginLimits,
   more: Partial<LoginAttempt> = {},
 ): Promise<TooManyAttempts | undefined> => {
   try {
-    await limits.admit(attempt(more))
+    const admittedAttempt = await limits.admit(attempt(more))
+    await admittedAttempt.failed()
     return undefined
   } catch (error) {
     if (error instanceof TooManyAttempts) return error
@@ -137,6 +138,7 @@ export const loginLimitsContract = (
 
     test('only the first refusal of a window says that it is the first', async () => {
       const limits = await open(rules())
+      await failTimes(limits, 4)
       const outcomes = await Promise.all(Array.from({ length: 20 }, () => fail(limits)))
       const refusals = outcomes.filter((outcome) => outcome !== undefined)
       expect(refusals.filter((refusal) => refusal.firstInWindow)).toHaveLength(1)
@@ -223,6 +225,55 @@ export const loginLimitsContract = (
         code: 'limits_unavailable',
         status: 503,
       })
+    })
+  })
+
+  describe(`limits on log-in attempts, counted in ${name}: what is under way`, () => {
+    const one = (index: number) => attempt(spray(index))
+
+    test('R106: attempts under way are bounded by themselves, are told to come back in a second, and use up no failures', async () => {
+      const limits = await open(rules({ source: { attempts: 5, seconds: 600 } }))
+      const underWay = await Promise.all(
+        Array.from({ length: 5 }, (_, index) => limits.admit(one(index))),
+      )
+      expect(await fail(limits, spray(5))).toMatchObject({
+        limit: 'source',
+        retryAfterSeconds: 1,
+        firstInWindow: false,
+      })
+      await underWay[0]?.succeeded()
+      await (await limits.admit(one(6))).succeeded()
+      await Promise.all(underWay.slice(1).map((passed) => passed.succeeded()))
+      expect(admitted(await failTimes(limits, 6, spray))).toBe(5)
+    })
+
+    test('R106: right passwords beside failures are admitted, until failures have spent the limit', async () => {
+      const limits = await open(rules({ source: { attempts: 5, seconds: 600 } }))
+      await failTimes(limits, 4, spray)
+      const underWay = await Promise.all(
+        Array.from({ length: 5 }, (_, index) => limits.admit(one(10 + index))),
+      )
+      await Promise.all(underWay.map((passed) => passed.succeeded()))
+      expect(await fail(limits, spray(20))).toBeUndefined()
+      const refused = await fail(limits, spray(21))
+      expect(refused).toMatchObject({ limit: 'source', firstInWindow: true })
+      expect(refused?.retryAfterSeconds).toBeGreaterThan(500)
+    })
+
+    test('R110: of a thousand guesses at once a source gets no more than may fail and may be under way', async () => {
+      const limits = await open(rules({ source: { attempts: 20, seconds: 600 } }))
+      const outcomes = await Promise.all(
+        Array.from({ length: 1000 }, (_, index) => fail(limits, spray(index))),
+      )
+      expect(admitted(outcomes)).toBeGreaterThanOrEqual(20)
+      expect(admitted(outcomes)).toBeLessThanOrEqual(40)
+      expect(admitted(await failTimes(limits, 30, (index) => spray(2000 + index)))).toBe(0)
+    })
+
+    test('an attempt that was never judged leaves its place and no failure', async () => {
+      const limits = await open(rules({ source: { attempts: 1, seconds: 600 } }))
+      for (let index = 0; index < 5; index++) await (await limits.admit(one(index))).withdrawn()
+      expect(await fail(limits, spray(9))).toBeUndefined()
     })
   })
 

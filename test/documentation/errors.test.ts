@@ -6,6 +6,7 @@ import { forwardAuthErrors } from '../../src/forward-auth/index.ts'
 import { httpErrors } from '../../src/http/errors.ts'
 import { storeErrors } from '../../src/infra/postgres/store-failure.ts'
 import { keyErrors } from '../../src/keys/index.ts'
+import { presenceErrors } from '../../src/lib/caller-presence.ts'
 import { tokenErrors } from '../../src/lib/token-errors.ts'
 import { loginErrors } from '../../src/login/index.ts'
 import { oauthErrors } from '../../src/oauth/index.ts'
@@ -21,6 +22,7 @@ const catalogues = {
   keyErrors,
   loginErrors,
   oauthErrors,
+  presenceErrors,
   revocationErrors,
   sessionErrors,
   storeErrors,

@@ -7,8 +7,9 @@ import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.
 import { systemClock } from '../../src/lib/clock.ts'
 import { newId } from '../../src/lib/id.ts'
 import { systemRandom } from '../../src/lib/random.ts'
+import { loginLimits } from '../../src/login/admit-attempt.ts'
 import { type LoginLimitRules, loginLimitRules } from '../../src/login/login-limits.ts'
-import { redisLoginLimits } from '../../src/login/redis-login-limits.ts'
+import { redisCounters } from '../../src/login/redis-counters.ts'
 import { redisRevocationMirror } from '../../src/revocation/redis-revocation-mirror.ts'
 import type { CookieSession } from '../../src/sessions/cookie-session.ts'
 import { redisSessionCopies } from '../../src/sessions/redis-session-copies.ts'
@@ -54,13 +55,14 @@ afterAll(async () => {
   await scratch.remove()
 })
 
+const onError = (error: unknown) => errors.push(error)
+
 const limits = (rules: LoginLimitRules) =>
-  redisLoginLimits({
-    client: connection.client,
-    clock: systemClock,
+  loginLimits({
+    counters: redisCounters({ client: connection.client, clock: systemClock, onError }),
     identifierKey: randomBytes(32),
     rules,
-    onError: (error) => errors.push(error),
+    onError,
   })
 
 /** What was refused to the user of the deployment. That `ioredis` may not introduce itself, from Redis 7.2 on, changes nothing. */

@@ -8,6 +8,7 @@ import {
 } from '../../src/infra/redis/redis.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
+import { loginLimits } from '../../src/login/admit-attempt.ts'
 import { loginErrors } from '../../src/login/errors.ts'
 import {
   type LoginLimitRules,
@@ -15,7 +16,7 @@ import {
   loginLimitRules,
   originOf,
 } from '../../src/login/login-limits.ts'
-import { memoryLoginLimits, redisLoginLimits } from '../../src/login/redis-login-limits.ts'
+import { memoryCounters, redisCounters } from '../../src/login/redis-counters.ts'
 import {
   admitted,
   attempt,
@@ -32,7 +33,7 @@ const noError = (error: unknown) => {
 }
 
 loginLimitsContract('the memory of one process', async (rules) =>
-  memoryLoginLimits({ identifierKey, rules, clock: systemClock, onError: noError }),
+  loginLimits({ identifierKey, rules, counters: memoryCounters(systemClock), onError: noError }),
 )
 
 let server: RedisServer
@@ -62,7 +63,13 @@ const limitsOn = (
   { client }: RedisConnection,
   rules: LoginLimitRules = loginLimitRules(),
   onError: (error: unknown) => void = () => undefined,
-): LoginLimits => redisLoginLimits({ client, identifierKey, rules, clock: systemClock, onError })
+): LoginLimits =>
+  loginLimits({
+    identifierKey,
+    rules,
+    counters: redisCounters({ client, clock: systemClock, onError }),
+    onError,
+  })
 
 beforeAll(async () => {
   server = await startRedis()
@@ -95,7 +102,8 @@ describe('on a Redis', () => {
     await fail(limits)
     await fail(limits, { deviceId: deviceA })
     const keys = await connection.client.keys('*')
-    expect(keys).toHaveLength(9)
+    // Failures and what is under way, for each limit.
+    expect(keys).toHaveLength(18)
     for (const key of keys) {
       expect(key).toMatch(/^cardea:limit:[a-z0-9-]+:[A-Za-z0-9_./:-]+$/)
       expect(key).not.toContain('ada')
@@ -104,20 +112,17 @@ describe('on a Redis', () => {
   })
 
   test('a point is not given back to a window that began after it was taken', async () => {
-    const source = { attempts: 2, seconds: 1 }
-    const limits = limitsOn(connection, { ...loginLimitRules(), source })
-    const slow = await limits.admit(attempt())
-    await sleep(1000)
-    await vi.waitUntil(
-      async () => {
-        const keys = await connection.client.keys('cardea:limit:source:*')
-        return keys.length === 0
-      },
-      { timeout: 10_000 },
-    )
-    await slow.succeeded()
-    const outcomes = await failTimes(limits, 3, (index) => ({ identifier: `u${index}@a.example` }))
-    expect(admitted(outcomes)).toBe(2)
+    const counters = redisCounters({
+      client: connection.client,
+      clock: systemClock,
+      onError: noError,
+    })
+    const counter = counters('source-under-way', { attempts: 2, seconds: 1 })
+    const slow = await counter.take('a')
+    await vi.waitUntil(async () => (await counter.look('a')) === undefined, { timeout: 10_000 })
+    await counter.take('a')
+    await slow.giveBack()
+    expect(await counter.look('a')).toMatchObject({ count: 1 })
   })
 })
 

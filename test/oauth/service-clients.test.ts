@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { postgresAccountStore } from '../../src/accounts/index.ts'
 import { keyedReference, postgresAuditTrail } from '../../src/audit/index.ts'
+import { boundedQueue } from '../../src/lib/bounded-queue.ts'
 import { idToBytes } from '../../src/lib/id.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import {
   authenticateServiceClient,
+  clientProofs,
   createServiceClient,
   disableServiceClient,
   postgresServiceClientStore,
@@ -75,6 +77,15 @@ const instance = () => {
         return validDigests(clientId)
       },
     },
+    proofs: clientProofs({
+      clock,
+      strangers: boundedQueue({
+        concurrency: 2,
+        queue: 64,
+        maxWaitMs: 10_000,
+        refusal: () => new Error('busy'),
+      }),
+    }),
   })
   return {
     check: (clientId: string, secret: string) => check({ clientId, secret }),

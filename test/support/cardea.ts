@@ -51,6 +51,7 @@ const roomy = {
   loginFailuresPerSource: 1_000_000,
   loginFailuresPerNetwork: 1_000_000,
   loginFailuresGlobal: 1_000_000,
+  loggedActsPerAccount: 1_000_000,
   databaseConnectTimeoutMs: 10_000,
   databaseStatementTimeoutMs: 10_000,
 }

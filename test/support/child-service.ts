@@ -11,6 +11,7 @@ const roomy = {
   LOGIN_FAILURES_PER_SOURCE: '1000000',
   LOGIN_FAILURES_PER_NETWORK: '1000000',
   LOGIN_FAILURES_GLOBAL: '1000000',
+  LOGGED_ACTS_PER_ACCOUNT: '1000000',
 }
 
 export type Ending = { readonly code: number | null; readonly signal: NodeJS.Signals | null }

@@ -25,7 +25,10 @@ export const revokeRoutes =
     app.post(
       '/oauth/revoke',
       // Public, because native apps have no secret to show: who has one of their tokens may take it back, and could do worse with it.
-      { schema: revokeTokenSchema, config: { access: 'public', protocol: 'oauth' } },
+      {
+        schema: revokeTokenSchema,
+        config: { access: 'public', protocol: 'oauth', outlivesCaller: true },
+      },
       async (request, reply) => {
         const { token, client_id: named } = request.body
         refuseBodyCredentials(request.body)

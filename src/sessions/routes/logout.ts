@@ -52,7 +52,7 @@ export const logoutRoutes =
     app.post(
       '/logout',
       // Public, because a person whose access token has just expired must be able to log out too.
-      { schema: logoutSchema, config: { access: 'public' } },
+      { schema: logoutSchema, config: { access: 'public', outlivesCaller: true } },
       async (request, reply) => {
         const { byToken, byCookie } = await endPresentedSessions(request)
         if (!byToken && !byCookie) throw sessionErrors.error('missing_refresh_token')

@@ -80,7 +80,7 @@ export const ownSessionRoutes =
 
     app.delete(
       '/sessions/:id',
-      { schema: endOneSchema, config: { access: 'session' } },
+      { schema: endOneSchema, config: { access: 'session', outlivesCaller: true } },
       async (request, reply) => {
         const owner = ownerOf(request)
         const endsItself = request.params.id === owner.sessionId
@@ -93,7 +93,7 @@ export const ownSessionRoutes =
 
     app.delete(
       '/sessions',
-      { schema: endAllSchema, config: { access: 'session' } },
+      { schema: endAllSchema, config: { access: 'session', outlivesCaller: true } },
       async (request, reply) => {
         const keepsCurrent = request.query.keep === 'current'
         const cookies = keepsCurrent ? [] : ownExpiredCookies(codec, request)

@@ -7,15 +7,15 @@ import {
 import { redisFailure } from '../infra/redis/failure-text.ts'
 import type { RedisClient } from '../infra/redis/redis.ts'
 import type { Clock } from '../lib/clock.ts'
-import { type LoginLimitDependencies, loginLimits } from './admit-attempt.ts'
 import type { AttemptCounter, AttemptCounters } from './attempt-counter.ts'
-import type { AttemptWindow, LoginLimits } from './login-limits.ts'
+import type { AttemptWindow } from './login-limits.ts'
 
-export type MemoryLoginLimitOptions = Omit<LoginLimitDependencies, 'counters'> & {
+export type RedisCounterOptions = {
+  readonly client: RedisClient
   readonly clock: Clock
+  /** Told once when the counting falls back to this process, not for each attempt. */
+  readonly onError: (error: unknown) => void
 }
-
-export type RedisLoginLimitOptions = MemoryLoginLimitOptions & { readonly client: RedisClient }
 
 /** Every key is used alone in its command, so that a cluster can hold each on any node. */
 const keyPrefix = (name: string): string => `cardea:limit:${name}`
@@ -65,7 +65,8 @@ const counterOver = (limiter: RateLimiterAbstract, clock: Clock): AttemptCounter
   }
 }
 
-const memoryCounters =
+/** Counters of this process alone, for running without a Redis. Lost at a restart. */
+export const memoryCounters =
   (clock: Clock): AttemptCounters =>
   (name, window) =>
     counterOver(new RateLimiterMemory(limiterOptions(name, window)), clock)
@@ -73,12 +74,14 @@ const memoryCounters =
 /**
  * The shared counter, and the local one whenever the shared one fails. The library can do this itself (`insuranceLimiter`)
  * but does not tell which of the two counted, so a point could be given back to the one that never took it.
- * `report` hears of every attempt whether it was counted together (undefined) or, because of a failure, here alone.
+ * `report` hears of every point whether it was counted together (undefined) or, because of a failure, here alone; `isLocal` is what was
+ * heard last. A Redis may refuse to count and still let itself be read: what is looked at is where points are taken.
  */
 const withLocalFallback = (
   shared: AttemptCounter,
   local: AttemptCounter,
   report: (failure: unknown) => void,
+  isLocal: () => boolean,
 ): AttemptCounter => ({
   take: async (key) => {
     try {
@@ -90,7 +93,12 @@ const withLocalFallback = (
       return local.take(key)
     }
   },
-  look: (key) => shared.look(key).catch(() => local.look(key)),
+  look: async (key) => {
+    if (isLocal()) return local.look(key)
+    const state = await shared.look(key).catch(() => undefined)
+    // A point that was taken meanwhile may have found out.
+    return isLocal() ? local.look(key) : state
+  },
   clear: async (key) => {
     await local.clear(key)
     // A Redis that is away keeps the run of failures until its window ends: stricter, and no reason to fail a log-in.
@@ -98,30 +106,26 @@ const withLocalFallback = (
   },
 })
 
-/** Limits of this process alone, for running without a Redis. Lost at a restart. */
-export const memoryLoginLimits = (options: MemoryLoginLimitOptions): LoginLimits =>
-  loginLimits({ ...options, counters: memoryCounters(options.clock) })
-
-/**
- * Limits shared by all instances on one Redis. While it is away each instance counts for itself, with half the budget.
- * `onError` is told once when that begins, not for each attempt.
- */
-export const redisLoginLimits = (options: RedisLoginLimitOptions): LoginLimits => {
-  const { client, clock, onError } = options
+/** Counters shared by all instances on one Redis. While it is away each instance counts for itself, with half the budget. */
+export const redisCounters = ({ client, clock, onError }: RedisCounterOptions): AttemptCounters => {
   const local = memoryCounters(clock)
   let isLocal = false
   const report = (failure: unknown) => {
     if (failure !== undefined && !isLocal) onError(redisFailure(failure))
     isLocal = failure !== undefined
   }
-  const counters: AttemptCounters = (name, window) => {
+  return (name, window) => {
     const shared = new RateLimiterRedis({
       ...limiterOptions(name, window),
       storeClient: client,
       // Known to be away: fall back at once instead of waiting for a timeout.
       rejectIfRedisNotReady: true,
     })
-    return withLocalFallback(counterOver(shared, clock), local(name, localWindow(window)), report)
+    return withLocalFallback(
+      counterOver(shared, clock),
+      local(name, localWindow(window)),
+      report,
+      () => isLocal,
+    )
   }
-  return loginLimits({ ...options, counters })
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { shareReads } from '../../src/keys/share-reads.ts'
+import { shareReads } from '../../src/lib/share-reads.ts'
 
 /** Runs that end when the test says so. */
 const stage = () => {

@@ -1,0 +1,106 @@
+import { callerGone } from './caller-presence.ts'
+
+export type BoundedQueueOptions = {
+  /** Jobs that run at once, 1 or more. */
+  readonly concurrency: number
+  /** Jobs that may wait behind those, 0 or more. */
+  readonly queue: number
+  /** The longest that a job waits for its turn, milliseconds. */
+  readonly maxWaitMs: number
+  /** The error of a job that finds no room or waited too long. */
+  readonly refusal: () => Error
+}
+
+export type BoundedQueue = {
+  /** Throws the refusal when a job would be refused now. A look, which keeps no place. */
+  readonly demandRoom: () => void
+  /**
+   * Runs the job in its turn. Rejects with the refusal, or with `caller_gone` when `isGone` says so at the job's turn, and then the job
+   * does not run.
+   */
+  readonly run: <Result>(job: () => Promise<Result>, isGone?: () => boolean) => Promise<Result>
+}
+
+type Waiting = {
+  readonly isGone: () => boolean
+  readonly start: () => void
+  readonly refuse: (error: Error) => void
+}
+
+const isNeverGone = (): boolean => false
+
+/**
+ * A queue, first come first served, that is bounded in every direction: jobs that run, jobs that wait, and how long they wait. Jobs of
+ * callers who have gone cost nothing, neither a run nor a place of somebody who stays.
+ *
+ * Not `p-limit`: a job that waits there can be neither counted out nor dropped, so in a storm the places fill with callers who left.
+ *
+ * @throws {TypeError} for options out of range
+ */
+export const boundedQueue = (options: BoundedQueueOptions): BoundedQueue => {
+  const { concurrency, queue, maxWaitMs, refusal } = options
+  if (!Number.isInteger(concurrency) || concurrency < 1) {
+    throw new TypeError('concurrency must be an integer of 1 or more')
+  }
+  if (!Number.isInteger(queue) || queue < 0) {
+    throw new TypeError('queue must be an integer of 0 or more')
+  }
+  let running = 0
+  const waiting = new Set<Waiting>()
+
+  const hasRoom = (): boolean => running + waiting.size < concurrency + queue
+
+  const demandRoom = (): void => {
+    if (hasRoom()) return
+    for (const one of waiting) if (one.isGone()) one.refuse(callerGone())
+    if (!hasRoom()) throw refusal()
+  }
+
+  const startNext = (): void => {
+    for (const one of waiting) {
+      if (!one.isGone()) {
+        one.start()
+        return
+      }
+      one.refuse(callerGone())
+    }
+  }
+
+  const waitForTurn = (isGone: () => boolean): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const leave = (): void => {
+        clearTimeout(timer)
+        waiting.delete(one)
+      }
+      const one: Waiting = {
+        isGone,
+        start: () => {
+          leave()
+          running += 1
+          resolve()
+        },
+        refuse: (error) => {
+          leave()
+          reject(error)
+        },
+      }
+      const timer = setTimeout(() => one.refuse(refusal()), maxWaitMs)
+      waiting.add(one)
+    })
+
+  return {
+    demandRoom,
+    run: async (job, isGone = isNeverGone) => {
+      if (isGone()) throw callerGone()
+      demandRoom()
+      if (running < concurrency) running += 1
+      else await waitForTurn(isGone)
+      try {
+        return await job()
+      } finally {
+        running -= 1
+        startNext()
+      }
+    },
+  }
+}
