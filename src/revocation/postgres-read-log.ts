@@ -7,6 +7,7 @@ import {
 import type { Database, Sql } from '../infra/postgres/database.ts'
 import { storeErrors } from '../infra/postgres/store-failure.ts'
 import type { Clock } from '../lib/clock.ts'
+import { cursorOfSnapshot, cursorText, type FeedCursor } from './feed-cursor.ts'
 import { ImpossibleRevocation } from './impossible-revocation.ts'
 import { packedEntries } from './packed-entries.ts'
 import type { LogChanges, LoggedEntry, ReadLog } from './revocation-log.ts'
@@ -30,7 +31,7 @@ const batchRows = 5_000
  *
  * A standby answers nothing: it may be behind, and a follower would believe itself complete.
  */
-const log = `SELECT pg_snapshot_xmin(seen)::text AS cursor, pg_snapshot_xmax(seen)::text AS "end",
+const log = `SELECT seen::text AS snapshot,
     CASE WHEN pg_is_in_recovery() THEN NULL ELSE
       concat_ws('-',
         (SELECT system_identifier FROM pg_control_system()),
@@ -42,16 +43,30 @@ const log = `SELECT pg_snapshot_xmin(seen)::text AS cursor, pg_snapshot_xmax(see
 /** In whole seconds, rounded up: an entry that is kept a moment too long refuses nothing that is still valid. */
 const notAfter = `extract(epoch FROM date_trunc('second', not_after + interval '0.999999 s'))::bigint`
 
+/** Written so that the index on `not_after` does not fit: nearly all rows are in it, and without statistics Postgres would take it. */
+const hasNotEnded = "not_after + interval '0' > $3"
+
+const found = `SELECT r.xid::text, kind, key, min_epoch, ${notAfter} AS not_after`
+
 /**
  * Rows and cursor in one statement, so that both are of the same moment. A plain "seq greater than the last" would lose an entry
- * whose transaction took its number early and committed late. Ordered so that the index is used whatever the planner believes of a
- * cursor that it does not know.
+ * whose transaction took its number early and committed late.
+ *
+ * The rows that the cursor `$1`, `$2` has not seen are those of transactions that were running then, and of those that began later. That
+ * is `xid >= xmin AND NOT pg_visible_in_snapshot(xid, cursor)`, asked so that the index finds them and nothing else: a transaction
+ * anywhere in the cluster that runs for an hour would have every read go through all rows of that hour. Ranges in order, also for one
+ * transaction, so that the index is used whatever the planner believes of a cursor that it does not know.
  */
 const changes = {
-  name: 'revocation_changes',
+  name: 'revocation_changes_since',
   text: `SELECT log.*, found.* FROM (${log}) log LEFT JOIN (
-      SELECT r.xid::text, kind, key, min_epoch, ${notAfter} AS not_after FROM revocations r
-      WHERE r.xid >= $1::xid8 AND not_after > $2 ORDER BY r.xid LIMIT ${mostChanges + 1}) found ON true`,
+      (SELECT late.* FROM unnest($1::xid8[]) AS was_running, LATERAL (${found} FROM revocations r
+        WHERE r.xid BETWEEN was_running AND was_running AND ${hasNotEnded}
+        ORDER BY r.xid LIMIT ${mostChanges + 1}) late)
+      UNION ALL
+      (${found} FROM revocations r
+        WHERE r.xid >= $2::xid8 AND ${hasNotEnded} ORDER BY r.xid LIMIT ${mostChanges + 1})
+      LIMIT ${mostChanges + 1}) found ON true`,
 }
 
 const holdStill = {
@@ -72,7 +87,7 @@ const batch = {
     FROM (SELECT * FROM revocations WHERE seq > $1 AND not_after > $2 ORDER BY seq LIMIT ${batchRows}) r`,
 }
 
-type HeadRow = { cursor: string; end: string; feed_id: string | null }
+type HeadRow = { snapshot: string; feed_id: string | null }
 
 type EntryRow = { kind: string; key: string; min_epoch: number | null; not_after: number }
 
@@ -111,8 +126,12 @@ const feedIdOf = ({ feed_id: feedId }: HeadRow): string => {
   throw storeErrors.error('store_unavailable', { retryAfterSeconds: 1, cause })
 }
 
-const readChanges = async (sql: Sql, from: bigint, now: Date): Promise<LogChanges> => {
-  const found = await sql.query<ChangesRow>(changes, [from.toString(), now])
+const readChanges = async (
+  sql: Sql,
+  { running, next }: FeedCursor,
+  now: Date,
+): Promise<LogChanges> => {
+  const found = await sql.query<ChangesRow>(changes, [running.map(String), String(next), now])
   const [first] = found
   if (!first) throw new ImpossibleRevocation('no snapshot')
   const rows: LoggedEntry[] = []
@@ -121,8 +140,7 @@ const readChanges = async (sql: Sql, from: bigint, now: Date): Promise<LogChange
   }
   return {
     feedId: feedIdOf(first),
-    cursor: BigInt(first.cursor),
-    end: BigInt(first.end),
+    cursor: cursorOfSnapshot(first.snapshot),
     rows: rows.length > mostChanges ? 'too_many' : rows,
   }
 }
@@ -150,7 +168,7 @@ const readSnapshot = async (sql: Sql, now: Date): Promise<FeedPage> => {
     add(entriesOf(found))
     after = found.last
   }
-  return { feedId: feedIdOf(state), cursor: state.cursor, entries }
+  return { feedId: feedIdOf(state), cursor: cursorText(cursorOfSnapshot(state.snapshot)), entries }
 }
 
 /** Reads the log as the application's role may: the functions that name it are open to everyone in PostgreSQL 15 and later. */
