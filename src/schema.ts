@@ -1,6 +1,7 @@
 import type { Config } from './config/index.ts'
 import { type Database, openDatabase, type Sql } from './infra/postgres/database.ts'
 import { migrate, pendingMigrations } from './infra/postgres/migrate.ts'
+import { validateConstraints } from './infra/postgres/validate-constraints.ts'
 import type { Stores } from './stores.ts'
 
 const whoAmI = { name: 'who_am_i', text: 'SELECT current_user AS role' }
@@ -60,7 +61,9 @@ export const prepareSchema = async (config: Config, stores: Stores): Promise<str
   if (isCurrent) return []
   const owner = openFor(config, stores.migrateUrl)
   try {
-    return await migrate(owner, role)
+    const ran = await migrate(owner, role)
+    await validateConstraints(owner)
+    return ran
   } finally {
     await owner.close()
   }

@@ -33,6 +33,7 @@ import {
   type ServiceClientStore,
 } from '../oauth/index.ts'
 import {
+  malformedRevocations,
   openRevocations,
   postgresReadLog,
   postgresRevocationNotices,
@@ -146,6 +147,11 @@ const openableKeys = (
     isRevoked,
   })
 
+const logOn = (database: Database, { clock, report }: Machine) =>
+  postgresReadLog(database, clock, (rows) =>
+    report(malformedRevocations(rows), 'rows of `revocations` are malformed'),
+  )
+
 const demandPostgres =
   ({ isLogReadable }: Revocations) =>
   (): void => {
@@ -195,7 +201,7 @@ export const composeCore = async (
   const mirror = redis && redisRevocationMirror(redis, machine)
   const revocations = openRevocations({
     ...machine,
-    log: postgresReadLog(database, machine.clock),
+    log: logOn(database, machine),
     notices: postgresRevocationNotices({
       ...machine,
       sql: database,

@@ -2,7 +2,9 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { entryProblem } from '../../packages/verifier/src/wire.ts'
 import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
+import { validateConstraints } from '../../src/infra/postgres/validate-constraints.ts'
 import { cursorText, type FeedCursor, parseCursor } from '../../src/revocation/feed-cursor.ts'
 import { mostChanges, postgresReadLog } from '../../src/revocation/postgres-read-log.ts'
 import { postgresRevocationLog } from '../../src/revocation/postgres-revocation-log.ts'
@@ -25,6 +27,16 @@ const cursorOf = (text: string): FeedCursor => {
   return cursor
 }
 
+const ownerOf = ({ ownerUrl }: MigratedDatabase): Database =>
+  openDatabase({
+    url: ownerUrl,
+    poolSize: 1,
+    connectTimeoutMs: 10_000,
+    statementTimeoutMs: 0,
+    preparedStatements: false,
+    onIdleError: () => undefined,
+  })
+
 const namesIn = ({ rows }: LogChanges): string[] | 'too_many' =>
   rows === 'too_many' ? rows : rows.map(({ entry }) => nameOfId(entry.key)).toSorted()
 
@@ -39,7 +51,7 @@ describe('the log of revocations', () => {
   afterAll(() => store.drop())
   beforeEach(async () => {
     clock = fakeClock()
-    log = postgresReadLog(store.database, clock)
+    log = postgresReadLog(store.database, clock, () => undefined)
     await sqlAs(store.ownerUrl)('DELETE FROM revocations')
   })
 
@@ -185,7 +197,7 @@ describe('the log of revocations', () => {
           }),
         ),
     }
-    const { cursor, entries } = await postgresReadLog(watched, clock).snapshot()
+    const { cursor, entries } = await postgresReadLog(watched, clock, () => undefined).snapshot()
     expect(reads.filter((name) => name === 'revocation_batch')).toHaveLength(4)
     const keys = new Set([...entries].map(({ key }) => key))
     expect(keys.size).toBe(12_000)
@@ -207,6 +219,96 @@ describe('the log of revocations', () => {
     expect((await log.snapshot()).entries).toHaveLength(mostChanges + 1)
   })
 
+  describe('a malformed row', () => {
+    /** As written before the constraint was there. */
+    const writeByHand = async (rows: readonly (readonly unknown[])[]) => {
+      const sql = sqlAs(store.ownerUrl)
+      const [constraint] = await sql<{ text: string }>(
+        `SELECT pg_get_constraintdef(oid) AS text FROM pg_constraint WHERE conname = 'revocations_can_be_read'`,
+      )
+      await sql('ALTER TABLE revocations DROP CONSTRAINT revocations_can_be_read')
+      for (const row of rows) {
+        await sql(
+          `INSERT INTO revocations (kind, key, min_epoch, not_after, actor, reason, created_at)
+           VALUES ($1, $2, $3, $4, 'somebody', 'by hand', now())`,
+          row,
+        )
+      }
+      const notValid = constraint?.text.replace(/( NOT VALID)?$/, ' NOT VALID')
+      await sql(`ALTER TABLE revocations ADD CONSTRAINT revocations_can_be_read ${notValid}`)
+    }
+    const soon = new Date(Date.now() + lifetimeMs)
+    const id = idNamed('it')
+    const rows = [
+      ['sid', `${id}==`, null, soon],
+      ['sid', 'two,of them', null, soon],
+      ['jti', '', null, soon],
+      ['sub', '4d2c7f2e-5d0a-4a35-9a7c-0b0a2f5f1e11', 3, soon],
+      ['kid', id, null, soon],
+      ['sid', idNamed('endless'), null, 'infinity'],
+      ['sub', idNamed('too high'), '9223372036854775807', soon],
+      ['claims', idNamed('negative'), -4, soon],
+      ['everyone', 'all of them', 7, soon],
+    ] as const
+    /** What covers as much as such a row can, and all that stands beside it. */
+    const passedOn = [
+      `claims ${idNamed('negative')} 0`,
+      'everyone  7',
+      `sid ${idNamed('after')} undefined`,
+      `sid ${idNamed('before')} undefined`,
+      `sid ${idNamed('endless')} undefined`,
+      `sub ${idNamed('too high')} ${Number.MAX_SAFE_INTEGER}`,
+    ]
+
+    test('keeps nobody from the rows beside it, covers what it can, and is named once', async () => {
+      const reports: string[] = []
+      const reading = postgresReadLog(store.database, clock, (names) => reports.push(...names))
+      const start = await cursorNow()
+      await appendOn('before')
+      await writeByHand(rows)
+      await appendOn('after')
+      const { rows: logged } = await reading.changes(start)
+      const changed = logged === 'too_many' ? [] : logged.map(({ entry }) => entry)
+      for (const entries of [changed, [...(await reading.snapshot()).entries]]) {
+        const texts = entries.map(({ kind, key, minEpoch }) => `${kind} ${key} ${minEpoch}`)
+        expect(texts.toSorted()).toEqual(passedOn)
+        for (const entry of entries) expect(entryProblem(entry)).toBeUndefined()
+      }
+      const named = rows.map(([kind, key]) => `${kind} ${key.replace(',', ' ')}`)
+      expect(reports.toSorted()).toEqual(named.toSorted())
+    })
+
+    test.each(rows)('is refused when it is written: %s %s %s', async (...row) => {
+      const written = sqlAs(store.appUrl)(
+        `INSERT INTO revocations (kind, key, min_epoch, not_after, actor, reason, created_at)
+         VALUES ($1, $2, $3, $4, 'somebody', 'by hand', now())`,
+        row,
+      )
+      await expect(written).rejects.toThrow('revocations_can_be_read')
+    })
+
+    test('that was there before is no reason not to migrate, and well-formed ones are checked without keeping anybody out', async () => {
+      const isChecked = async () => {
+        const [row] = await sqlAs(store.ownerUrl)<{ convalidated: boolean }>(
+          `SELECT convalidated FROM pg_constraint WHERE conname = 'revocations_can_be_read'`,
+        )
+        return row?.convalidated
+      }
+      await writeByHand(rows.slice(0, 1))
+      const owner = ownerOf(store)
+      await validateConstraints(owner)
+      expect(await isChecked()).toBe(false)
+      await sqlAs(store.ownerUrl)('DELETE FROM revocations')
+      await appendOn('good')
+      // Whoever reads and writes at this moment is not waited for.
+      const writing = await openAppend('under way')
+      await validateConstraints(owner)
+      expect(await isChecked()).toBe(true)
+      await writing.commit()
+      await owner.close()
+    })
+  })
+
   test('a read touches what it returns and nothing else, also when a transaction elsewhere is older than 100,000 rows', async () => {
     const elsewhere = await writeElsewhere(store.ownerUrl)
     await appendMany(100_000)
@@ -221,7 +323,9 @@ describe('the log of revocations', () => {
         return []
       },
     }
-    await expect(postgresReadLog(explaining, clock).changes(from)).rejects.toThrow('no snapshot')
+    await expect(postgresReadLog(explaining, clock, () => undefined).changes(from)).rejects.toThrow(
+      'no snapshot',
+    )
     const rows = [...plan.join().matchAll(/"Actual Rows":\s*(\d+)/g)].map(([, count]) =>
       Number(count),
     )
@@ -246,9 +350,9 @@ describe('the log of revocations', () => {
         return []
       },
     }
-    await expect(postgresReadLog(explaining, clock).changes(fromTheStart)).rejects.toThrow(
-      'no snapshot',
-    )
+    await expect(
+      postgresReadLog(explaining, clock, () => undefined).changes(fromTheStart),
+    ).rejects.toThrow('no snapshot')
     expect(plan.join('\n')).toContain('Index Scan using revocations_by_transaction')
     expect(plan.join('\n')).not.toMatch(/Seq Scan|Sort/)
   })
@@ -274,7 +378,7 @@ describe('the name of the log', () => {
       preparedStatements: true,
       onIdleError: () => undefined,
     })
-    log = postgresReadLog(database, fakeClock())
+    log = postgresReadLog(database, fakeClock(), () => undefined)
   })
   afterAll(async () => {
     await database.close()

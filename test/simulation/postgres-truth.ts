@@ -134,7 +134,7 @@ export const postgresTruth = ({
     forOperation,
     settled,
     readLog: (clock) => {
-      const log = postgresReadLog(database, clock)
+      const log = postgresReadLog(database, clock, () => undefined)
       return {
         changes: (from) => working(() => log.changes(from)),
         snapshot: () => working(() => log.snapshot()),
