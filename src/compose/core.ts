@@ -48,6 +48,7 @@ import {
 } from '../sessions/index.ts'
 import type { Stores } from '../stores.ts'
 import { type CoreStores, storesOn, transactionsOver } from './core-stores.ts'
+import { type DataLoss, newestActs, watchForDataLoss } from './data-loss.ts'
 import { composeUpkeep, type SessionUpkeep } from './session-upkeep.ts'
 
 /** What a test replaces. */
@@ -79,6 +80,7 @@ export type Core = {
   readonly stores: AccountStores
   readonly inTransaction: InTransaction<CoreStores>
   readonly cookieSessions: SessionUpkeep
+  readonly dataLoss: DataLoss
   /** Opened by the service; commands only change them. */
   readonly keys: SigningKeys
   readonly createAccount: ReturnType<typeof createAccount>
@@ -147,10 +149,31 @@ const openableKeys = (
     isRevoked,
   })
 
-const logOn = (database: Database, { clock, report }: Machine) =>
-  postgresReadLog(database, clock, (rows) =>
-    report(malformedRevocations(rows), 'rows of `revocations` are malformed'),
-  )
+/** Of what is done outside of a transaction nobody else is told. */
+const unheard = {
+  onAppend: () => undefined,
+  onEnd: () => undefined,
+  onRecord: () => undefined,
+}
+
+type RevocationParts = Pick<Core, 'config' | 'machine' | 'database' | 'mirror'> & {
+  readonly opened: Stores
+}
+
+const revocationsOver = ({ config, opened, machine, database, mirror }: RevocationParts) =>
+  openRevocations({
+    ...machine,
+    log: postgresReadLog(database, machine.clock, (rows) =>
+      machine.report(malformedRevocations(rows), 'rows of `revocations` are malformed'),
+    ),
+    notices: postgresRevocationNotices({
+      ...machine,
+      sql: database,
+      url: opened.databaseUrl,
+      connectTimeoutMs: config.databaseConnectTimeoutMs,
+    }),
+    mirror,
+  })
 
 const demandPostgres =
   ({ isLogReadable }: Revocations) =>
@@ -199,17 +222,8 @@ export const composeCore = async (
   const database = openPool(config, opened.databaseUrl, machine)
   const redis = await openRedis(config, machine)
   const mirror = redis && redisRevocationMirror(redis, machine)
-  const revocations = openRevocations({
-    ...machine,
-    log: logOn(database, machine),
-    notices: postgresRevocationNotices({
-      ...machine,
-      sql: database,
-      url: opened.databaseUrl,
-      connectTimeoutMs: config.databaseConnectTimeoutMs,
-    }),
-    mirror,
-  })
+  const revocations = revocationsOver({ config, opened, machine, database, mirror })
+  const ownActs = newestActs()
   const storesFor = storesOn(machine.clock, reference)
   const cookieSessions = composeUpkeep({
     ...machine,
@@ -224,9 +238,10 @@ export const composeCore = async (
     storesFor,
     revocations,
     keeper: cookieSessions.keeper,
+    onCommitted: ownActs.add,
   })
   const acts = { ...machine, inTransaction }
-  const stores = storesFor(database, { onAppend: () => undefined, onEnd: () => undefined })
+  const stores = storesFor(database, unheard)
   const passwords = { hasher, passwordMinLength: config.passwordMinLength }
   const { isKeyRevoked } = revocations.replica
   const keys = openableKeys({ config, machine, ring, database, inTransaction }, isKeyRevoked)
@@ -245,6 +260,13 @@ export const composeCore = async (
     stores,
     inTransaction,
     cookieSessions,
+    dataLoss: watchForDataLoss({
+      ...acts,
+      revocations,
+      afterLoss: stores.afterLoss,
+      ownActs: ownActs.list,
+      revokesEveryone: config.revokeOnDataLoss,
+    }),
     keys,
     createAccount: createAccount({ ...acts, ...passwords }),
     changeAccount: changeAccount(acts),

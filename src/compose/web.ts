@@ -1,3 +1,4 @@
+import type { Replica } from '../../packages/verifier/src/replica.ts'
 import { accountRoutes } from '../accounts/index.ts'
 import { adminClientRoutes, adminRoutes } from '../admin/index.ts'
 import type { Config } from '../config/index.ts'
@@ -18,6 +19,7 @@ import {
   logoutRoutes,
   operatorRole,
   ownSessionRoutes,
+  type RefreshDeps,
   type RefreshRules,
   refreshRoutes,
   refreshSession,
@@ -42,10 +44,19 @@ const callerFrom = (claims: AccessTokenClaims): Caller => ({
   audience: typeof claims.aud === 'string' ? [claims.aud] : claims.aud,
 })
 
-const healthOf = ({ database, redis, revocations }: Core) =>
+const never = Number.MAX_SAFE_INTEGER
+
+/** Whether the session of these facts is dead. Roles that changed end no session. */
+const isRevokedBy =
+  ({ covers }: Pick<Replica, 'covers'>): RefreshDeps['isRevoked'] =>
+  ({ accountId: sub, sessionId: sid, globalEpoch, accountEpoch }) =>
+    covers({ sub, sid, jti: '', kid: '', aep: [globalEpoch, accountEpoch, never] }) !== undefined
+
+const healthOf = ({ database, redis, revocations, dataLoss }: Core) =>
   healthRoutes({
     postgres: database.ping,
     redis: redis?.ping,
+    hasLostData: dataLoss.isUnanswered,
     knowsRevocations: () => revocations.replica.state() !== 'LOADING',
   })
 
@@ -59,6 +70,20 @@ const refreshRules = ({ refreshGraceSeconds, refreshLostResponse }: Config): Ref
   graceMs: refreshGraceSeconds * 1000,
   lostResponse: refreshLostResponse,
 })
+
+const composeRefresh = (
+  { config, keys, revocations }: Core,
+  acts: Omit<RefreshDeps, 'rules' | 'idleSeconds' | 'isRevoked'>,
+) =>
+  onceReadyToSign(
+    keys,
+    refreshSession({
+      ...acts,
+      rules: refreshRules(config),
+      idleSeconds: config.sessionIdleSeconds,
+      isRevoked: isRevokedBy(revocations.replica),
+    }),
+  )
 
 /** The service's routes and what its edge needs to know who calls. */
 export const composeService = async (core: Core, log: Log) => {
@@ -78,8 +103,7 @@ export const composeService = async (core: Core, log: Log) => {
   const issue: LoginRouteDeps['issue'] = (facts, secret) =>
     issueTokens(acts, facts, secret, facts.authenticatedAtMs)
   const sealed = composeSealed(ring, ({ facts, secret }) => issue(facts, secret))
-  const refreshing = { rules: refreshRules(config), idleSeconds: config.sessionIdleSeconds }
-  const refresh = onceReadyToSign(keys, refreshSession({ ...acts, ...refreshing }))
+  const refresh = composeRefresh(core, acts)
   const cookieCodec = cookies.codec
   const oauth = composeOauth(core, { log, mint, check, refresh, codec, cookieCodec })
   const login = composeLogin(core, {

@@ -17,6 +17,7 @@ export type Config = {
   readonly databaseConnectTimeoutMs: number
   readonly databaseStatementTimeoutMs: number
   readonly databasePreparedStatements: boolean
+  readonly revokeOnDataLoss: boolean
   /** Byte for byte as set. */
   readonly issuer: string
   /** Never empty; the first is the default. `issuer` is accepted too, whether or not it stands here. */

@@ -47,6 +47,7 @@ const readConfig = (read: SettingReader['read'], production: boolean): Config =>
   databaseConnectTimeoutMs: read(settings.databaseConnectTimeoutMs),
   databaseStatementTimeoutMs: read(settings.databaseStatementTimeoutMs),
   databasePreparedStatements: read(settings.databasePreparedStatements),
+  revokeOnDataLoss: read(settings.revokeOnDataLoss),
   secrets: read(settings.secrets),
   accessTokenSeconds: read(settings.accessTokenSeconds),
   refreshGraceSeconds: read(settings.refreshGraceSeconds),

@@ -11,6 +11,8 @@ export type HealthDeps = {
   readonly redis: Probe | undefined
   /** Whether this process has read what is revoked. */
   readonly knowsRevocations: () => boolean
+  /** Whether Postgres has lost commits, and what was issued before still counts. */
+  readonly hasLostData: () => boolean
 }
 
 const stateOf = async (probe: Probe): Promise<'ready' | 'unreachable'> =>
@@ -24,13 +26,14 @@ const statusOf = (
   postgres: string,
   redis: string,
   revocations: 'ready' | 'loading',
+  data: 'complete' | 'lost',
 ): 'ready' | 'degraded' | 'not_ready' => {
   if (postgres !== 'ready' || revocations !== 'ready') return 'not_ready'
-  return redis === 'unreachable' ? 'degraded' : 'ready'
+  return redis === 'unreachable' || data === 'lost' ? 'degraded' : 'ready'
 }
 
 export const healthRoutes =
-  ({ postgres, redis, knowsRevocations }: HealthDeps) =>
+  ({ postgres, redis, knowsRevocations, hasLostData }: HealthDeps) =>
   (instance: FastifyInstance): void => {
     const app = instance.withTypeProvider<TypeBoxTypeProvider>()
 
@@ -47,9 +50,12 @@ export const healthRoutes =
           redis ? stateOf(redis) : ('in_process' as const),
         ])
         const revocations = knowsRevocations() ? 'ready' : 'loading'
-        const status = statusOf(postgresState, redisState, revocations)
+        const data = hasLostData() ? 'lost' : 'complete'
+        const status = statusOf(postgresState, redisState, revocations, data)
         const stores = { postgres: postgresState, redis: redisState }
-        return reply.code(status === 'not_ready' ? 503 : 200).send({ status, stores, revocations })
+        return reply
+          .code(status === 'not_ready' ? 503 : 200)
+          .send({ status, stores, revocations, data })
       },
     )
   }

@@ -16,7 +16,9 @@ const storeState = Type.Union([
 const readiness = Type.Object({
   status: Type.Union([
     Type.Literal('ready'),
-    Type.Literal('degraded', { description: 'Everything works, with local limits' }),
+    Type.Literal('degraded', {
+      description: 'Requests are served; `stores` and `data` say what is wrong',
+    }),
     Type.Literal('not_ready'),
   ]),
   stores: Type.Object({ postgres: storeState, redis: storeState }),
@@ -24,6 +26,13 @@ const readiness = Type.Object({
     Type.Literal('ready'),
     Type.Literal('loading', {
       description: 'This process has not read yet what is revoked; it goes on trying',
+    }),
+  ]),
+  data: Type.Union([
+    Type.Literal('complete'),
+    Type.Literal('lost', {
+      description:
+        'Postgres lost commits in a fail-over. Until everything is revoked, sessions that had ended may be alive',
     }),
   ]),
 })

@@ -10,6 +10,11 @@ export type RevocationLog = {
    * None: it was revoked before.
    */
   readonly appendTokenOnce: (revocation: NewTokenRevocation) => Promise<number | undefined>
+  /**
+   * Adds entries of another log that this one lacks, each to its old end, and returns those that were added. Who does the same at the
+   * same time waits, and finds them there.
+   */
+  readonly appendMissing: (entries: readonly RevocationEntry[]) => Promise<RevocationEntry[]>
 }
 
 /** A row of the log, with the transaction that wrote it. */
