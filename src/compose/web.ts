@@ -1,4 +1,3 @@
-import type { Replica } from '../../packages/verifier/src/replica.ts'
 import { accountRoutes } from '../accounts/index.ts'
 import { adminClientRoutes, adminRoutes } from '../admin/index.ts'
 import type { Config } from '../config/index.ts'
@@ -7,7 +6,7 @@ import type { Caller } from '../http/access.ts'
 import type { Log } from '../http/log.ts'
 import { keyLabels } from '../keys/index.ts'
 import type { LoginRouteDeps } from '../login/index.ts'
-import { revocationRoutes } from '../revocation/index.ts'
+import { type Revocations, revocationRoutes } from '../revocation/index.ts'
 import {
   adminScope,
   endOwnSession,
@@ -48,7 +47,7 @@ const never = Number.MAX_SAFE_INTEGER
 
 /** Whether the session of these facts is dead. Roles that changed end no session. */
 const isRevokedBy =
-  ({ covers }: Pick<Replica, 'covers'>): RefreshDeps['isRevoked'] =>
+  ({ covers }: Pick<Revocations['replica'], 'covers'>): RefreshDeps['isRevoked'] =>
   ({ accountId: sub, sessionId: sid, globalEpoch, accountEpoch }) =>
     covers({ sub, sid, jti: '', kid: '', aep: [globalEpoch, accountEpoch, never] }) !== undefined
 

@@ -25,6 +25,7 @@ const allReady = {
     status: 'ready',
     stores: { postgres: 'ready', redis: 'ready' },
     revocations: 'ready',
+    data: 'complete',
   },
 }
 
@@ -46,6 +47,7 @@ test('R104: without its Redis the service is degraded and still takes requests; 
           status: 'degraded',
           stores: { postgres: 'ready', redis: 'unreachable' },
           revocations: 'ready',
+          data: 'complete',
         },
       }),
     10_000,
@@ -64,6 +66,7 @@ test('a process that does without Redis says so', async () => {
       status: 'ready',
       stores: { postgres: 'ready', redis: 'in_process' },
       revocations: 'ready',
+      data: 'complete',
     })
   } finally {
     await own.stop()
