@@ -39,7 +39,7 @@ export const newestActs = () => {
 const actor = { kind: 'system' } as const
 
 /**
- * So many entries in one transaction: the work of a fraction of a second, so that it is over long before its locks and its timeout are felt.
+ * So many entries in one transaction, so that each is short: its locks keep others waiting, and a statement has a timeout.
  */
 const batchEntries = 1_000
 

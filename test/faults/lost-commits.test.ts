@@ -153,7 +153,7 @@ test('with REVOKE_ON_DATA_LOSS a login that was lost has everything revoked, onc
   expect((await cardea.client.get('/account', { token: again.accessToken })).status).toBe(200)
 }, 180_000)
 
-test('a fail-over that loses nothing, and a crash, are no loss', async () => {
+test('a fail-over that loses nothing is no loss', async () => {
   const site = await openSite(true)
   const { cardea } = site
   const account = await cardea.createAccount()
