@@ -13,6 +13,7 @@ BEGIN
   EXECUTE format('GRANT SELECT, INSERT, UPDATE ON signing_keys TO %I', app);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO %I', app);
   EXECUTE format('GRANT SELECT, INSERT, DELETE ON revocations TO %I', app);
+  EXECUTE format('GRANT SELECT, INSERT ON data_losses TO %I', app);
   EXECUTE format('GRANT SELECT, INSERT ON audit_events TO %I', app);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE (disabled_at, epoch) ON service_clients TO %I', app);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE (revoked_at) ON service_client_secrets TO %I', app);

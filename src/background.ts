@@ -103,6 +103,7 @@ export const startBackground = (
         await core.keys.keep()
       }),
     ),
+    start('looking for lost commits', every(followEveryMs, core.dataLoss.check)),
     start('writing the last use of sessions', every(writeUsesEveryMs, writeUses)),
     ...(follow ? [start('following revocations', every(followEveryMs, follow))] : []),
   ]

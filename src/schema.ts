@@ -2,6 +2,7 @@ import type { Config } from './config/index.ts'
 import { awaitPrimary } from './infra/postgres/await-primary.ts'
 import { type Database, openDatabase, type Sql } from './infra/postgres/database.ts'
 import { migrate, pendingMigrations } from './infra/postgres/migrate.ts'
+import { validateConstraints } from './infra/postgres/validate-constraints.ts'
 import { systemClock } from './lib/clock.ts'
 import { fractionOf, systemRandom } from './lib/random.ts'
 import type { Stores } from './stores.ts'
@@ -99,12 +100,14 @@ export const prepareSchema = async (
   await awaitDatabase(config, stores.migrateUrl, onWait)
   const owner = openFor(config, stores.migrateUrl)
   try {
-    return await migrate(owner, role, {
+    const ran = await migrate(owner, role, {
       clock: systemClock,
       fraction: fractionOf(systemRandom),
       patienceMs: migrationPatienceMs,
       onWait,
     })
+    await validateConstraints(owner)
+    return ran
   } finally {
     await owner.close()
   }

@@ -28,6 +28,7 @@ export const auditEventNames = [
   'signing_key_rotated',
   'signing_key_erased',
   'signing_key_revoked',
+  'data_lost',
   'operator_read',
 ] as const
 

@@ -9,16 +9,23 @@ const insert = {
   name: 'audit_insert',
   text: `INSERT INTO audit_events (at, event, outcome, reason, actor, account_id, session_reference,
            identifier_reference, address, user_agent, request_id, details)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id`,
 }
 
 const referenceOf = (text: string | undefined, reference: Reference): string | undefined =>
   text === undefined ? undefined : reference(text)
 
-export const postgresAuditTrail = (sql: Sql, clock: Clock, reference: Reference): AuditTrail => ({
+/** `onRecord` is told of each entry: its number, and its time in milliseconds. */
+export const postgresAuditTrail = (
+  sql: Sql,
+  clock: Clock,
+  reference: Reference,
+  onRecord: (id: number, atMs: number) => void = () => undefined,
+): AuditTrail => ({
   record: async (event: AuditEvent) => {
-    await sql.query(insert, [
-      new Date(clock.nowMs()),
+    const atMs = clock.nowMs()
+    const [row] = await sql.query<{ id: number }>(insert, [
+      new Date(atMs),
       event.event,
       event.outcome,
       event.reason,
@@ -31,5 +38,6 @@ export const postgresAuditTrail = (sql: Sql, clock: Clock, reference: Reference)
       event.client?.requestId,
       JSON.stringify(event.details ?? {}),
     ])
+    if (row) onRecord(row.id, atMs)
   },
 })

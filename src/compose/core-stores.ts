@@ -18,6 +18,7 @@ import {
   postgresCookieSessionStore,
   postgresSessionStore,
 } from '../sessions/index.ts'
+import { type AfterLoss, type CommittedAct, postgresAfterLoss } from './postgres-after-loss.ts'
 import type { SessionUpkeep } from './session-upkeep.ts'
 
 /** What an act on anything here may read and write together. */
@@ -25,12 +26,14 @@ export type CoreStores = AccountStores & {
   readonly cookieSessions: CookieSessionStore
   readonly signingKeys: SigningKeyTransaction
   readonly clients: ServiceClientStore
+  readonly afterLoss: AfterLoss
 }
 
 /** What a transaction tells of itself. */
 type Heard = {
   readonly onAppend: (entry: RevocationEntry, reckonedAtMs: number) => void
   readonly onEnd: (sessionIds: readonly string[]) => void
+  readonly onRecord: (id: number, atMs: number) => void
 }
 
 /**
@@ -42,14 +45,15 @@ const commitWithinMs = 5_000
 /** The stores on one connection, or on the pool. */
 export const storesOn =
   (clock: Clock, reference: Reference) =>
-  (sql: Sql, { onAppend, onEnd }: Heard): CoreStores => ({
+  (sql: Sql, { onAppend, onEnd, onRecord }: Heard): CoreStores => ({
     accounts: postgresAccountStore(sql),
     sessions: postgresSessionStore(sql, { tokensLastMs: entryLifetimeMs, onEnd }),
     cookieSessions: postgresCookieSessionStore(sql),
     revocations: postgresRevocationLog(sql, clock, onAppend),
-    audit: postgresAuditTrail(sql, clock, reference),
+    audit: postgresAuditTrail(sql, clock, reference, onRecord),
     signingKeys: postgresSigningKeyTransaction(sql),
     clients: postgresServiceClientStore(sql),
+    afterLoss: postgresAfterLoss(sql),
   })
 
 export type TransactionsDeps = {
@@ -58,6 +62,8 @@ export type TransactionsDeps = {
   readonly storesFor: ReturnType<typeof storesOn>
   readonly revocations: Pick<Revocations, 'spread'>
   readonly keeper: SessionUpkeep['keeper']
+  /** Told of the acts that a transaction has recorded, after its commit. */
+  readonly onCommitted: (acts: readonly CommittedAct[]) => void
 }
 
 /**
@@ -71,10 +77,12 @@ export const transactionsOver =
     storesFor,
     revocations,
     keeper,
+    onCommitted,
   }: TransactionsDeps): InTransaction<CoreStores> =>
   async (work) => {
     const revoked: RevocationEntry[] = []
     const ended: string[] = []
+    const acts: CommittedAct[] = []
     let firstReckonedAtMs = Number.POSITIVE_INFINITY
     const heard: Heard = {
       onAppend: (entry, reckonedAtMs) => {
@@ -82,6 +90,7 @@ export const transactionsOver =
         firstReckonedAtMs = Math.min(firstReckonedAtMs, reckonedAtMs)
       },
       onEnd: (sessionIds) => ended.push(...sessionIds),
+      onRecord: (id, atMs) => acts.push({ id, atMs }),
     }
     const result = await database.transaction(async (sql) => {
       const done = await work(storesFor(sql, heard))
@@ -91,6 +100,7 @@ export const transactionsOver =
       }
       return done
     })
+    onCommitted(acts)
     // Another instance may not have heard of the revocation yet; without the copy it asks Postgres.
     await Promise.all([revocations.spread(revoked), keeper?.drop(ended)])
     return result

@@ -39,6 +39,7 @@ import {
   type ServiceClientStore,
 } from '../oauth/index.ts'
 import {
+  malformedRevocations,
   openRevocations,
   postgresReadLog,
   postgresRevocationNotices,
@@ -53,6 +54,7 @@ import {
 } from '../sessions/index.ts'
 import type { Stores } from '../stores.ts'
 import { type CoreStores, storesOn, transactionsOver } from './core-stores.ts'
+import { type DataLoss, newestActs, watchForDataLoss } from './data-loss.ts'
 import { composeUpkeep, type SessionUpkeep } from './session-upkeep.ts'
 
 /** What a test replaces. */
@@ -92,6 +94,7 @@ export type Core = {
   readonly stores: AccountStores
   readonly inTransaction: InTransaction<CoreStores>
   readonly cookieSessions: SessionUpkeep
+  readonly dataLoss: DataLoss
   /** Opened by the service; commands only change them. */
   readonly keys: SigningKeys
   readonly createAccount: ReturnType<typeof createAccount>
@@ -173,6 +176,31 @@ const openableKeys = (
     isRevoked,
   })
 
+/** Of what is done outside of a transaction nobody else is told. */
+const unheard = {
+  onAppend: () => undefined,
+  onEnd: () => undefined,
+  onRecord: () => undefined,
+}
+
+type RevocationParts = Pick<Core, 'machine' | 'database' | 'mirror'> & {
+  readonly opened: Stores
+}
+
+const revocationsOver = ({ opened, machine, database, mirror }: RevocationParts) =>
+  openRevocations({
+    ...machine,
+    log: postgresReadLog(database, machine.clock, (rows) =>
+      machine.report(malformedRevocations(rows), 'rows of `revocations` are malformed'),
+    ),
+    notices: postgresRevocationNotices({
+      ...machine,
+      sql: database,
+      url: opened.databaseUrl,
+    }),
+    mirror,
+  })
+
 const demandPostgres =
   ({ isLogReadable }: Revocations) =>
   (): void => {
@@ -220,16 +248,8 @@ export const composeCore = async (
   const { database, machine } = openPostgres(config, opened.databaseUrl, given)
   const redis = await openRedis(config, given)
   const mirror = redis && redisRevocationMirror(redis, machine)
-  const revocations = openRevocations({
-    ...machine,
-    log: postgresReadLog(database, machine.clock),
-    notices: postgresRevocationNotices({
-      ...machine,
-      sql: database,
-      url: opened.databaseUrl,
-    }),
-    mirror,
-  })
+  const revocations = revocationsOver({ opened, machine, database, mirror })
+  const ownActs = newestActs()
   const storesFor = storesOn(machine.clock, reference)
   const cookieSessions = composeUpkeep({
     ...machine,
@@ -244,9 +264,10 @@ export const composeCore = async (
     storesFor,
     revocations,
     keeper: cookieSessions.keeper,
+    onCommitted: ownActs.add,
   })
   const acts = { ...machine, inTransaction }
-  const stores = storesFor(database, { onAppend: () => undefined, onEnd: () => undefined })
+  const stores = storesFor(database, unheard)
   const passwords = { hasher, passwordMinLength: config.passwordMinLength }
   const { isKeyRevoked } = revocations.replica
   const keys = openableKeys({ config, machine, ring, database, inTransaction }, isKeyRevoked)
@@ -266,6 +287,13 @@ export const composeCore = async (
     stores,
     inTransaction,
     cookieSessions,
+    dataLoss: watchForDataLoss({
+      ...acts,
+      revocations,
+      afterLoss: stores.afterLoss,
+      ownActs: ownActs.list,
+      revokesEveryone: config.revokeOnDataLoss,
+    }),
     keys,
     createAccount: createAccount({ ...acts, ...passwords }),
     changeAccount: changeAccount(acts),

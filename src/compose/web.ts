@@ -9,7 +9,7 @@ import { hasCode } from '../lib/app-error.ts'
 import { patiently } from '../lib/patiently.ts'
 import { shareBriefly } from '../lib/share-briefly.ts'
 import type { LoginRouteDeps } from '../login/index.ts'
-import { revocationRoutes } from '../revocation/index.ts'
+import { type Revocations, revocationRoutes } from '../revocation/index.ts'
 import {
   adminScope,
   endOwnSession,
@@ -21,6 +21,7 @@ import {
   logoutRoutes,
   operatorRole,
   ownSessionRoutes,
+  type RefreshDeps,
   type RefreshRules,
   refreshRoutes,
   refreshSession,
@@ -46,18 +47,30 @@ const callerFrom = (claims: AccessTokenClaims): Caller => ({
   audience: typeof claims.aud === 'string' ? [claims.aud] : claims.aud,
 })
 
+const never = Number.MAX_SAFE_INTEGER
+
+/** Whether the session of these facts is dead. Roles that changed end no session. */
+const isRevokedBy =
+  ({ covers }: Pick<Revocations['replica'], 'covers'>): RefreshDeps['isRevoked'] =>
+  ({ accountId: sub, sessionId: sid, globalEpoch, accountEpoch }) =>
+    covers({ sub, sid, jti: '', kid: '', aep: [globalEpoch, accountEpoch, never] }) !== undefined
+
 /** How old an answer to "is it ready" may be: anybody may ask, and as often as they like. */
 const probeKeptMs = 1_000
 
-const healthOf = ({ database, redis, revocations, machine: { clock }, time }: Core, log: Log) =>
-  healthRoutes({
-    postgres: shareBriefly(database.ping, { clock, keepMs: probeKeptMs }),
+const healthOf = (core: Core, log: Log) => {
+  const { database, redis, revocations, dataLoss, machine, time } = core
+  const kept = { clock: machine.clock, keepMs: probeKeptMs }
+  return healthRoutes({
+    postgres: shareBriefly(database.ping, kept),
     isNotPrimary: database.isNotPrimary,
-    redis: redis && shareBriefly(redis.ping, { clock, keepMs: probeKeptMs }),
+    redis: redis && shareBriefly(redis.ping, kept),
+    hasLostData: dataLoss.isUnanswered,
     knowsRevocations: () => revocations.replica.state() !== 'LOADING',
     dropsLogLines: log.isDropping,
     clock: time.agreement,
   })
+}
 
 /** Not with a token meant for another service: that service could have kept it. */
 const mayOperateAt =
@@ -78,6 +91,20 @@ const openPatiently = ({ config, machine, keys }: Core): Promise<void> =>
     isPassing: (error) => hasCode(error, 'store_unavailable'),
   })
 
+const composeRefresh = (
+  { config, keys, revocations }: Core,
+  acts: Omit<RefreshDeps, 'rules' | 'idleSeconds' | 'isRevoked'>,
+) =>
+  onceReadyToSign(
+    keys,
+    refreshSession({
+      ...acts,
+      rules: refreshRules(config),
+      idleSeconds: config.sessionIdleSeconds,
+      isRevoked: isRevokedBy(revocations.replica),
+    }),
+  )
+
 /** The service's routes and what its edge needs to know who calls. */
 export const composeService = async (core: Core, log: Log) => {
   const { config, machine, stores, inTransaction, reference, ring, keys } = core
@@ -95,8 +122,7 @@ export const composeService = async (core: Core, log: Log) => {
   const issue: LoginRouteDeps['issue'] = (facts, secret) =>
     issueTokens(acts, facts, secret, facts.authenticatedAtMs)
   const sealed = composeSealed(ring, ({ facts, secret }) => issue(facts, secret))
-  const refreshing = { rules: refreshRules(config), idleSeconds: config.sessionIdleSeconds }
-  const refresh = onceReadyToSign(keys, refreshSession({ ...acts, ...refreshing }))
+  const refresh = composeRefresh(core, acts)
   const cookieCodec = cookies.codec
   const limits = composeLimits(core)
   const oauth = composeOauth(core, { log, mint, check, refresh, codec, cookieCodec, limits })

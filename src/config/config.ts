@@ -18,6 +18,7 @@ export type Config = {
   readonly databaseStartTimeoutSeconds: number
   readonly databaseStatementTimeoutMs: number
   readonly databasePreparedStatements: boolean
+  readonly revokeOnDataLoss: boolean
   /** Byte for byte as set. */
   readonly issuer: string
   /** Never empty; the first is the default. `issuer` is accepted too, whether or not it stands here. */

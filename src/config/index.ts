@@ -48,6 +48,7 @@ const readConfig = (read: SettingReader['read'], production: boolean): Config =>
   databaseStartTimeoutSeconds: read(settings.databaseStartTimeoutSeconds),
   databaseStatementTimeoutMs: read(settings.databaseStatementTimeoutMs),
   databasePreparedStatements: read(settings.databasePreparedStatements),
+  revokeOnDataLoss: read(settings.revokeOnDataLoss),
   secrets: read(settings.secrets),
   accessTokenSeconds: read(settings.accessTokenSeconds),
   refreshGraceSeconds: read(settings.refreshGraceSeconds),

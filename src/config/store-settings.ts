@@ -91,6 +91,16 @@ const databasePreparedStatements: Setting<boolean> = {
   whyThisDefault: 'Named statements take about half the CPU of unnamed ones.',
 }
 
+const revokeOnDataLoss: Setting<boolean> = {
+  name: 'REVOKE_ON_DATA_LOSS',
+  meaning:
+    'After a fail-over that lost commits, revoke everything that was issued before, once, without asking: everyone must log in again.',
+  format: trueOrFalse,
+  fallback: false,
+  whyThisDefault:
+    'What this process knows to be revoked stays revoked in any case; most people would be logged out for the few acts that are lost.',
+}
+
 /** Postgres and Redis: where they are, how they are reached, how long they are waited for. */
 export const storeSettings = {
   databaseUrl,
@@ -102,4 +112,5 @@ export const storeSettings = {
   databaseStartTimeoutSeconds,
   databaseStatementTimeoutMs,
   databasePreparedStatements,
+  revokeOnDataLoss,
 }

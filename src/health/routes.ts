@@ -13,6 +13,8 @@ export type HealthDeps = {
   readonly redis: Probe | undefined
   /** Whether this process has read what is revoked. */
   readonly knowsRevocations: () => boolean
+  /** Whether Postgres has lost commits, and what was issued before still counts. */
+  readonly hasLostData: () => boolean
   /** Whether the log is behind and lines of it are lost. */
   readonly dropsLogLines: () => boolean
   /** How this machine's wall clock compares with Postgres's. */
@@ -20,6 +22,13 @@ export type HealthDeps = {
 }
 
 type Clock = 'agrees' | 'differs' | 'too_far'
+
+type Parts = {
+  readonly revocations: 'ready' | 'loading'
+  readonly data: 'complete' | 'lost'
+  readonly log: 'complete' | 'dropping'
+  readonly clock: Clock
+}
 
 /** Health is told whatever the clocks say. */
 const config = { access: 'public', timeless: true } as const
@@ -38,18 +47,17 @@ const stateOf = async (
  * machine whose clock is far off is likely to have other faults: the process works, and others should serve.
  */
 const statusOf = (
-  postgres: string,
-  redis: string,
-  revocations: 'ready' | 'loading',
-  log: 'complete' | 'dropping',
-  clock: Clock,
+  stores: { readonly postgres: string; readonly redis: string },
+  { revocations, data, log, clock }: Parts,
 ): 'ready' | 'degraded' | 'not_ready' => {
-  if (postgres !== 'ready' || revocations !== 'ready' || clock === 'too_far') return 'not_ready'
-  return redis === 'unreachable' || log === 'dropping' ? 'degraded' : 'ready'
+  const isReady = stores.postgres === 'ready' && revocations === 'ready' && clock !== 'too_far'
+  if (!isReady) return 'not_ready'
+  const isWhole = stores.redis !== 'unreachable' && log === 'complete' && data === 'complete'
+  return isWhole ? 'ready' : 'degraded'
 }
 
 export const healthRoutes =
-  ({ postgres, isNotPrimary, redis, knowsRevocations, dropsLogLines, clock }: HealthDeps) =>
+  ({ postgres, isNotPrimary, redis, clock, ...deps }: HealthDeps) =>
   (instance: FastifyInstance): void => {
     const app = instance.withTypeProvider<TypeBoxTypeProvider>()
 
@@ -62,12 +70,14 @@ export const healthRoutes =
         stateOf(postgres, isNotPrimary),
         redis ? stateOf(redis) : ('in_process' as const),
       ])
-      const revocations = knowsRevocations() ? 'ready' : 'loading'
-      const log = dropsLogLines() ? 'dropping' : 'complete'
-      const clocks = clock()
-      const status = statusOf(postgresState, redisState, revocations, log, clocks)
+      const parts = {
+        revocations: deps.knowsRevocations() ? 'ready' : 'loading',
+        data: deps.hasLostData() ? 'lost' : 'complete',
+        log: deps.dropsLogLines() ? 'dropping' : 'complete',
+        clock: clock(),
+      } as const
       const stores = { postgres: postgresState, redis: redisState }
-      const code = status === 'not_ready' ? 503 : 200
-      return reply.code(code).send({ status, stores, revocations, log, clock: clocks })
+      const status = statusOf(stores, parts)
+      return reply.code(status === 'not_ready' ? 503 : 200).send({ status, stores, ...parts })
     })
   }

@@ -20,7 +20,7 @@ const readiness = Type.Object({
   status: Type.Union([
     Type.Literal('ready'),
     Type.Literal('degraded', {
-      description: 'Everything works, with local limits or without a log',
+      description: 'Requests are served; the other members say what is wrong',
     }),
     Type.Literal('not_ready'),
   ]),
@@ -29,6 +29,13 @@ const readiness = Type.Object({
     Type.Literal('ready'),
     Type.Literal('loading', {
       description: 'This process has not read yet what is revoked; it goes on trying',
+    }),
+  ]),
+  data: Type.Union([
+    Type.Literal('complete'),
+    Type.Literal('lost', {
+      description:
+        'Postgres lost commits in a fail-over. Until everything is revoked, sessions that had ended may be alive',
     }),
   ]),
   log: Type.Union([

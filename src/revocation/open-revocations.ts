@@ -2,6 +2,7 @@ import type { Replica } from '../../packages/verifier/src/replica.ts'
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
 import type { Clock } from '../lib/clock.ts'
 import { fractionOf, type Random } from '../lib/random.ts'
+import { findMissing } from './find-missing.ts'
 import { ownReplica } from './own-replica.ts'
 import { type RevocationFeed, revocationFeed } from './revocation-feed.ts'
 import type { ReadLog } from './revocation-log.ts'
@@ -27,6 +28,10 @@ export type Revocations = {
   readonly replica: Replica
   /** Whether Postgres answered when the log was read last. False soon after it is away, while the replica is still FRESH. */
   readonly isLogReadable: () => boolean
+  /** Names the log that was read last: another one after a fail-over, a crash or a restore. */
+  readonly feedId: () => string | undefined
+  /** What this process knows to be revoked and this log lacks, by its newest snapshot. Nothing, in the usual case. */
+  readonly findMissing: () => Promise<RevocationEntry[]>
   /** For what a transaction revoked, after its commit. */
   readonly spread: (entries: readonly RevocationEntry[]) => Promise<void>
   /**
@@ -55,6 +60,8 @@ export const openRevocations = (deps: OpenRevocationsDeps): Revocations => {
     feed,
     replica,
     isLogReadable: log.isReadable,
+    feedId: log.feedId,
+    findMissing: findMissing({ ...deps, feed, replica }),
     spread: spreadRevocations({ ...deps, replica, wake }),
     start: (patience) => {
       notices.listen(wake)

@@ -1,4 +1,5 @@
 import {
+  entryProblem,
   type FeedPage,
   type RevocationEntry,
   type RevocationKind,
@@ -7,6 +8,7 @@ import {
 import type { Database, Sql } from '../infra/postgres/database.ts'
 import { storeErrors } from '../infra/postgres/store-failure.ts'
 import type { Clock } from '../lib/clock.ts'
+import { cursorOfSnapshot, cursorText, type FeedCursor } from './feed-cursor.ts'
 import { ImpossibleRevocation } from './impossible-revocation.ts'
 import { packedEntries } from './packed-entries.ts'
 import type { LogChanges, LoggedEntry, ReadLog } from './revocation-log.ts'
@@ -30,7 +32,7 @@ const batchRows = 5_000
  *
  * A standby answers nothing: it may be behind, and a follower would believe itself complete.
  */
-const log = `SELECT pg_snapshot_xmin(seen)::text AS cursor, pg_snapshot_xmax(seen)::text AS "end",
+const log = `SELECT seen::text AS snapshot,
     CASE WHEN pg_is_in_recovery() THEN NULL ELSE
       concat_ws('-',
         (SELECT system_identifier FROM pg_control_system()),
@@ -39,19 +41,49 @@ const log = `SELECT pg_snapshot_xmin(seen)::text AS cursor, pg_snapshot_xmax(see
     END AS feed_id
   FROM pg_current_snapshot() AS seen`
 
-/** In whole seconds, rounded up: an entry that is kept a moment too long refuses nothing that is still valid. */
-const notAfter = `extract(epoch FROM date_trunc('second', not_after + interval '0.999999 s'))::bigint`
+/** What the form of an entry can carry: 53 bits of an epoch, 32 of a time. */
+const lastEpoch = '9007199254740991'
+const lastTime = "timestamptz '2106-02-07T06:28:15Z'"
+
+/**
+ * In whole seconds, rounded up: an entry that is kept a moment too long refuses nothing that is still valid. What is beyond the form is
+ * its last value, which covers as much.
+ */
+const notAfter = `extract(epoch FROM
+    date_trunc('second', least(not_after, ${lastTime}) + interval '0.999999 s'))::bigint`
+
+const minEpoch = `greatest(0, least(min_epoch, ${lastEpoch}))`
+
+const isBeyondTheForm = `(min_epoch < 0 OR min_epoch > ${lastEpoch} OR not_after > ${lastTime})`
+
+/** No key has a comma in it, so that keys can be joined by commas. One that has is malformed without it, too. */
+const plainKey = "translate(key, ',', ' ')"
+
+/** Written so that the index on `not_after` does not fit: nearly all rows are in it, and without statistics Postgres would take it. */
+const hasNotEnded = "not_after + interval '0' > least($3, now())"
+
+const found = `SELECT r.xid::text, kind, ${plainKey} AS key, CASE WHEN min_epoch IS NOT NULL THEN ${minEpoch} END AS min_epoch,
+    ${notAfter} AS not_after, coalesce(${isBeyondTheForm}, false) AS is_odd`
 
 /**
  * Rows and cursor in one statement, so that both are of the same moment. A plain "seq greater than the last" would lose an entry
- * whose transaction took its number early and committed late. Ordered so that the index is used whatever the planner believes of a
- * cursor that it does not know.
+ * whose transaction took its number early and committed late.
+ *
+ * The rows that the cursor `$1`, `$2` has not seen are those of transactions that were running then, and of those that began later. That
+ * is `xid >= xmin AND NOT pg_visible_in_snapshot(xid, cursor)`, asked so that the index finds them and nothing else: a transaction
+ * anywhere in the cluster that runs for an hour would have every read go through all rows of that hour. Ranges in order, also for one
+ * transaction, so that the index is used whatever the planner believes of a cursor that it does not know.
  */
 const changes = {
-  name: 'revocation_changes',
+  name: 'revocation_changes_since',
   text: `SELECT log.*, found.* FROM (${log}) log LEFT JOIN (
-      SELECT r.xid::text, kind, key, min_epoch, ${notAfter} AS not_after FROM revocations r
-      WHERE r.xid >= $1::xid8 AND not_after > least($2, now()) ORDER BY r.xid LIMIT ${mostChanges + 1}) found ON true`,
+      (SELECT late.* FROM unnest($1::xid8[]) AS was_running, LATERAL (${found} FROM revocations r
+        WHERE r.xid BETWEEN was_running AND was_running AND ${hasNotEnded}
+        ORDER BY r.xid LIMIT ${mostChanges + 1}) late)
+      UNION ALL
+      (${found} FROM revocations r
+        WHERE r.xid >= $2::xid8 AND ${hasNotEnded} ORDER BY r.xid LIMIT ${mostChanges + 1})
+      LIMIT ${mostChanges + 1}) found ON true`,
 }
 
 const holdStill = {
@@ -62,19 +94,26 @@ const holdStill = {
 const head = { name: 'revocation_head', text: log }
 
 /**
- * One row with a list for each column: a row for each entry would take four times as long. No text of an entry has a comma in it: kinds
- * are words, keys are base64url.
+ * One row with a list for each column: a row for each entry would take four times as long.
  */
 const batch = {
   name: 'revocation_batch',
-  text: `SELECT max(seq) AS last, string_agg(kind, ',') AS kinds, string_agg(key, ',') AS keys,
-      string_agg(coalesce(min_epoch::text, ''), ',') AS min_epochs, string_agg(${notAfter}::text, ',') AS not_afters
+  text: `SELECT max(seq) AS last, string_agg(kind, ',') AS kinds, string_agg(${plainKey}, ',') AS keys,
+      string_agg(CASE WHEN min_epoch IS NULL THEN '' ELSE ${minEpoch}::text END, ',') AS min_epochs,
+      string_agg(${notAfter}::text, ',') AS not_afters,
+      string_agg(kind || ' ' || ${plainKey}, ',') FILTER (WHERE ${isBeyondTheForm}) AS odd
     FROM (SELECT * FROM revocations WHERE seq > $1 AND not_after > least($2, now()) ORDER BY seq LIMIT ${batchRows}) r`,
 }
 
-type HeadRow = { cursor: string; end: string; feed_id: string | null }
+type HeadRow = { snapshot: string; feed_id: string | null }
 
-type EntryRow = { kind: string; key: string; min_epoch: number | null; not_after: number }
+type EntryRow = {
+  kind: string
+  key: string
+  min_epoch: number | null
+  not_after: number
+  is_odd: boolean
+}
 
 type BatchRow = {
   last: number
@@ -82,6 +121,7 @@ type BatchRow = {
   keys: string
   min_epochs: string
   not_afters: string
+  odd: string | null
 }
 
 /** What aggregating nothing gives. */
@@ -105,41 +145,74 @@ const entryOf = ({ kind, key, min_epoch: minEpoch, not_after: notAfter }: EntryR
   notAfter,
 })
 
+/**
+ * The entry to pass on for a row. None for one whose key is no key: no token has such an id, so the row, taken at its word, covers
+ * nothing. Of `everyone` it is clear who is meant, whatever its key says.
+ */
+const meantBy = (entry: RevocationEntry): RevocationEntry | undefined => {
+  if (entryProblem(entry) === undefined) return entry
+  return entry.kind === 'everyone' ? { ...entry, key: '' } : undefined
+}
+
+type Reading = {
+  readonly now: Date
+  /** Told of rows that cannot be passed on as they are: the kind and the key of each. */
+  readonly onMalformed: (rows: readonly string[]) => void
+}
+
 const feedIdOf = ({ feed_id: feedId }: HeadRow): string => {
   if (feedId !== null) return feedId
   const cause = new Error('connected to a standby, which may be behind')
   throw storeErrors.error('store_unavailable', { retryAfterSeconds: 1, cause })
 }
 
-const readChanges = async (sql: Sql, from: bigint, now: Date): Promise<LogChanges> => {
-  const found = await sql.query<ChangesRow>(changes, [from.toString(), now])
+const readChanges = async (
+  sql: Sql,
+  { running, next }: FeedCursor,
+  { now, onMalformed }: Reading,
+): Promise<LogChanges> => {
+  const found = await sql.query<ChangesRow>(changes, [running.map(String), String(next), now])
   const [first] = found
   if (!first) throw new ImpossibleRevocation('no snapshot')
+  const base = { feedId: feedIdOf(first), cursor: cursorOfSnapshot(first.snapshot) }
+  if (found.length > mostChanges) return { ...base, rows: 'too_many' }
   const rows: LoggedEntry[] = []
+  const malformed = new Set<string>()
   for (const row of found) {
-    if (row.xid !== null) rows.push({ xid: BigInt(row.xid), entry: entryOf(row) })
+    if (row.xid === null) continue
+    const entry = meantBy(entryOf(row))
+    if (entry) rows.push({ xid: BigInt(row.xid), entry })
+    if (row.is_odd || entry?.key !== row.key) malformed.add(`${row.kind} ${row.key}`)
   }
-  return {
-    feedId: feedIdOf(first),
-    cursor: BigInt(first.cursor),
-    end: BigInt(first.end),
-    rows: rows.length > mostChanges ? 'too_many' : rows,
-  }
+  if (malformed.size > 0) onMalformed([...malformed])
+  return { ...base, rows }
 }
 
-const entriesOf = ({ kinds, keys, min_epochs, not_afters }: BatchRow): RevocationEntry[] => {
+function* rowsOf({ kinds, keys, min_epochs, not_afters }: BatchRow): Generator<RevocationEntry> {
   const [keyList, epochs, ends] = [keys.split(','), min_epochs.split(','), not_afters.split(',')]
-  return kinds.split(',').map((kind, place) => {
+  for (const [place, kind] of kinds.split(',').entries()) {
     const [key, epoch, end] = [keyList[place], epochs[place], ends[place]]
     if (key === undefined || epoch === undefined || end === undefined) {
       throw new ImpossibleRevocation('lists of different lengths')
     }
     const minEpoch = epoch === '' ? undefined : Number(epoch)
-    return { kind: kindOf(kind), key, minEpoch, notAfter: Number(end) }
-  })
+    yield { kind: kindOf(kind), key, minEpoch, notAfter: Number(end) }
+  }
 }
 
-const readSnapshot = async (sql: Sql, now: Date): Promise<FeedPage> => {
+const readBatch = (found: BatchRow, onMalformed: Reading['onMalformed']): RevocationEntry[] => {
+  const malformed = new Set(found.odd?.split(','))
+  const entries: RevocationEntry[] = []
+  for (const row of rowsOf(found)) {
+    const entry = meantBy(row)
+    if (entry) entries.push(entry)
+    if (entry !== row) malformed.add(`${row.kind} ${row.key}`)
+  }
+  if (malformed.size > 0) onMalformed([...malformed])
+  return entries
+}
+
+const readSnapshot = async (sql: Sql, { now, onMalformed }: Reading): Promise<FeedPage> => {
   await sql.query(holdStill)
   const [state] = await sql.query<HeadRow>(head)
   if (!state) throw new ImpossibleRevocation('no snapshot')
@@ -147,14 +220,38 @@ const readSnapshot = async (sql: Sql, now: Date): Promise<FeedPage> => {
   for (let after = 0; ; ) {
     const [found] = await sql.query<BatchRow | NoBatch>(batch, [after, now])
     if (!found || found.last === null) break
-    add(entriesOf(found))
+    add(readBatch(found, onMalformed))
     after = found.last
   }
-  return { feedId: feedIdOf(state), cursor: state.cursor, entries }
+  return { feedId: feedIdOf(state), cursor: cursorText(cursorOfSnapshot(state.snapshot)), entries }
 }
 
-/** Reads the log as the application's role may: the functions that name it are open to everyone in PostgreSQL 15 and later. */
-export const postgresReadLog = (database: Database, clock: Pick<Clock, 'nowMs'>): ReadLog => ({
-  changes: (from) => readChanges(database, from, new Date(clock.nowMs())),
-  snapshot: () => database.transaction((sql) => readSnapshot(sql, new Date(clock.nowMs()))),
-})
+/** So many names are remembered, so as to report each row once. */
+const mostNames = 1_000
+
+const oncePerRow = (report: Reading['onMalformed']): Reading['onMalformed'] => {
+  const reported = new Set<string>()
+  return (rows) => {
+    const news = rows.filter((row) => !reported.has(row))
+    if (reported.size > mostNames) reported.clear()
+    for (const row of news) reported.add(row)
+    if (news.length > 0) report(news)
+  }
+}
+
+/**
+ * Reads the log as the application's role may: the functions that name it are open to everyone in PostgreSQL 15 and later. One malformed
+ * row keeps nobody from the others; it is reported once.
+ */
+export const postgresReadLog = (
+  database: Database,
+  clock: Pick<Clock, 'nowMs'>,
+  report: Reading['onMalformed'],
+): ReadLog => {
+  const onMalformed = oncePerRow(report)
+  const reading = (): Reading => ({ now: new Date(clock.nowMs()), onMalformed })
+  return {
+    changes: (from) => readChanges(database, from, reading()),
+    snapshot: () => database.transaction((sql) => readSnapshot(sql, reading())),
+  }
+}

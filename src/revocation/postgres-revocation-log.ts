@@ -22,6 +22,23 @@ const findToken = {
   text: "SELECT seq FROM revocations WHERE kind = 'jti' AND key = $1 AND not_after > least($2, now())",
 }
 
+const lockMissing = {
+  name: 'revocation_lock_missing',
+  text: "SELECT pg_advisory_xact_lock(hashtextextended('revocations of another log', 0))",
+}
+
+/** An entry ends at a whole second in its travelling form, and up to a second earlier in its row. */
+const insertMissing = {
+  name: 'revocation_insert_missing',
+  text: `INSERT INTO revocations (kind, key, min_epoch, not_after, actor, reason, created_at)
+    SELECT kind, key, min_epoch, to_timestamp(not_after), 'system', 'restored', $5
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS held (kind, key, min_epoch, not_after)
+    WHERE NOT EXISTS (SELECT FROM revocations r
+      WHERE r.kind = held.kind AND r.key = held.key AND r.min_epoch IS NOT DISTINCT FROM held.min_epoch
+        AND r.not_after > to_timestamp(held.not_after - 1))
+    RETURNING kind, key`,
+}
+
 /**
  * `least` here and in every statement that forgets by time: no process does so by its own clock alone.
  *
@@ -64,8 +81,24 @@ export const postgresRevocationLog = (
     onAppend({ kind, key, minEpoch, notAfter: Math.ceil(notAfterMs / 1000) }, nowMs)
     return row.seq
   }
+  const appendMissing: RevocationLog['appendMissing'] = async (entries) => {
+    const nowMs = clock.nowMs()
+    await sql.query(lockMissing)
+    const rows = await sql.query<{ kind: string; key: string }>(insertMissing, [
+      entries.map(({ kind }) => kind),
+      entries.map(({ key }) => key),
+      entries.map(({ minEpoch }) => minEpoch ?? null),
+      entries.map(({ notAfter }) => notAfter),
+      new Date(nowMs),
+    ])
+    const added = new Set(rows.map(({ kind, key }) => `${kind} ${key}`))
+    const missing = entries.filter(({ kind, key }) => added.has(`${kind} ${key}`))
+    for (const entry of missing) onAppend(entry, nowMs)
+    return missing
+  }
   return {
     append,
+    appendMissing,
     appendTokenOnce: async ({ tokenId, ...rest }) => {
       await sql.query(lockToken, [tokenId])
       const found = await sql.query(findToken, [tokenId, new Date(clock.nowMs())])

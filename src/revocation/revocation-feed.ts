@@ -2,6 +2,7 @@ import type { FeedPage } from '../../packages/verifier/src/wire.ts'
 import { coalesce } from './coalesce.ts'
 import { binaryOf, jsonOf } from './encode-page.ts'
 import { revocationErrors } from './errors.ts'
+import { commonCursor, cursorText, type FeedCursor, hasSeen, parseCursor } from './feed-cursor.ts'
 import type { LogChanges, ReadLog } from './revocation-log.ts'
 import type { WakeUps } from './wake-ups.ts'
 
@@ -16,8 +17,8 @@ export type RevocationFeed = {
   /** Everything that has not ended, and the cursor to go on from. */
   readonly snapshot: () => Promise<SharedPage>
   /**
-   * Every visible entry of a transaction at or after the cursor, and the cursor for the next call. An entry may come twice; none is
-   * lost, however late its transaction commits. With `waitSeconds` the answer waits that long for a first entry.
+   * Every visible entry that the cursor has not seen, and the cursor for the next call. An entry may come twice; none is lost, however
+   * late its transaction commits. With `waitSeconds` the answer waits that long for a first entry.
    * @throws cursor_unknown for a cursor that is none of this log, or so old that a snapshot costs less; store_unavailable
    */
   readonly changes: (
@@ -35,17 +36,8 @@ export type RevocationFeedDeps = { readonly log: ReadLog; readonly wakeUps: Wake
  */
 const readsApartMs = 20
 
-/** What `pg_snapshot_xmin` can give: a whole number of 64 bits, written in one way. */
-const cursorForm = /^(?:0|[1-9]\d{0,19})$/
-const largestCursor = 2n ** 64n - 1n
-
 const refuse = (): never => {
   throw revocationErrors.error('cursor_unknown')
-}
-
-const parseCursor = (text: string): bigint => {
-  const cursor = cursorForm.test(text) ? BigInt(text) : undefined
-  return cursor === undefined || cursor > largestCursor ? refuse() : cursor
 }
 
 const shared = (page: FeedPage): SharedPage => {
@@ -64,54 +56,68 @@ const shared = (page: FeedPage): SharedPage => {
   }
 }
 
-type Answers = (from: bigint) => SharedPage
+type Answers = (from: FeedCursor) => SharedPage
 
 /** The answers of one read: who asked from the same cursor gets the same page. */
-const answersOf = ({ feedId, cursor, end, rows }: LogChanges): Answers => {
+const answersOf = ({ feedId, cursor, rows }: LogChanges): Answers => {
   if (rows === 'too_many') return refuse
-  const pages = new Map<bigint, SharedPage>()
+  const pages = new Map<string, SharedPage>()
   return (from) => {
-    if (from > end) return refuse()
-    const known = pages.get(from)
+    // Given out by another log.
+    if (from.next > cursor.next) return refuse()
+    const name = cursorText(from)
+    const known = pages.get(name)
     if (known) return known
-    const entries = rows.filter(({ xid }) => xid >= from).map(({ entry }) => entry)
-    const page = shared({ feedId, cursor: cursor.toString(), entries })
-    pages.set(from, page)
+    const entries = rows.filter(({ xid }) => !hasSeen(from, xid)).map(({ entry }) => entry)
+    const page = shared({ feedId, cursor: cursorText(cursor), entries })
+    pages.set(name, page)
     return page
   }
 }
 
-const lowest = (cursors: readonly bigint[]): bigint =>
-  cursors.reduce((least, cursor) => (cursor < least ? cursor : least))
-
-/** One read from the lowest cursor serves all; a follower that is too far behind does not send the others back with it. */
-const readFor = async (log: ReadLog, cursors: readonly bigint[]): Promise<Answers> => {
-  const from = lowest(cursors)
-  const changes = await log.changes(from)
-  const ahead = cursors.filter((cursor) => cursor > from)
-  if (changes.rows !== 'too_many' || ahead.length === 0) return answersOf(changes)
-  const answers = await readFor(log, ahead)
-  return (cursor) => (cursor === from ? refuse() : answers(cursor))
+/**
+ * One read serves all cursors. When it finds more than an answer may hold, each half is read for itself: a follower that is too far
+ * behind, or a made-up cursor, does not send the others back with it.
+ */
+const readFor = async (log: ReadLog, cursors: readonly FeedCursor[]): Promise<Answers> => {
+  const changes = await log.changes(commonCursor(cursors))
+  if (changes.rows !== 'too_many' || cursors.length === 1) return answersOf(changes)
+  const half = Math.ceil(cursors.length / 2)
+  const behind = new Set(cursors.slice(0, half).map(cursorText))
+  const [answersBehind, answersAhead] = [
+    await readFor(log, cursors.slice(0, half)),
+    await readFor(log, cursors.slice(half)),
+  ]
+  return (from) => (behind.has(cursorText(from)) ? answersBehind(from) : answersAhead(from))
 }
+
+/** Each once, those that are furthest behind first. */
+const distinct = (cursors: readonly FeedCursor[]): FeedCursor[] =>
+  [...new Map(cursors.map((cursor) => [cursorText(cursor), cursor])).values()].sort((a, b) =>
+    a.next < b.next ? -1 : 1,
+  )
 
 /**
  * The log for many readers at once: one read answers all who asked before it began. Whoever asks while one is under way gets the
  * next: a reader counts its lease from the moment it asked, so an older reading would make it believe itself newer than it is.
  */
 export const revocationFeed = ({ log, wakeUps }: RevocationFeedDeps): RevocationFeed => {
-  const readChanges = coalesce((cursors: readonly bigint[]) => readFor(log, cursors), readsApartMs)
+  const readChanges = coalesce(
+    (cursors: readonly FeedCursor[]) => readFor(log, distinct(cursors)),
+    readsApartMs,
+  )
   const readSnapshot = coalesce(async () => shared(await log.snapshot()), 0)
-  const changesNow = async (cursor: bigint): Promise<SharedPage> =>
+  const changesNow = async (cursor: FeedCursor): Promise<SharedPage> =>
     (await readChanges(cursor))(cursor)
 
   const changes: RevocationFeed['changes'] = async (text, waitSeconds = 0, signal) => {
-    const cursor = parseCursor(text)
+    const cursor = parseCursor(text) ?? refuse()
     const before = wakeUps.count()
     const first = await changesNow(cursor)
     if (first.page.entries.length > 0 || waitSeconds === 0) return first
     await wakeUps.after(before, waitSeconds * 1000, signal)
     // There was nothing before this cursor that is not there now, and all who waited ask from the same one.
-    return signal?.aborted ? first : changesNow(BigInt(first.page.cursor))
+    return signal?.aborted ? first : changesNow(parseCursor(first.page.cursor) ?? refuse())
   }
   return { changes, snapshot: () => readSnapshot(undefined) }
 }

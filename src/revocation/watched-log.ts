@@ -3,15 +3,21 @@ import type { ReadLog } from './revocation-log.ts'
 export type WatchedLog = ReadLog & {
   /** Whether the latest read that has ended brought anything: as long as somebody follows the log, whether Postgres is there. */
   readonly isReadable: () => boolean
+  /** Which log was read last. */
+  readonly feedId: () => string | undefined
 }
 
 /** A log that remembers whether it could be read. Unreadable until it was read. */
 export const watchedLog = (log: ReadLog): WatchedLog => {
   let isReadable = false
-  const watched = async <Found>(reading: Promise<Found>): Promise<Found> => {
+  let feedId: string | undefined
+  const watched = async <Found extends { readonly feedId: string }>(
+    reading: Promise<Found>,
+  ): Promise<Found> => {
     try {
       const found = await reading
       isReadable = true
+      feedId = found.feedId
       return found
     } catch (error) {
       isReadable = false
@@ -22,5 +28,6 @@ export const watchedLog = (log: ReadLog): WatchedLog => {
     changes: (from) => watched(log.changes(from)),
     snapshot: () => watched(log.snapshot()),
     isReadable: () => isReadable,
+    feedId: () => feedId,
   }
 }

@@ -39,7 +39,7 @@ export const unknownHandle = (): Refused => ({
   clearsCookie: false,
 })
 
-const refusal = (reason: EndReason, clearsCookie: boolean): Refused => ({
+export const refusal = (reason: EndReason, clearsCookie: boolean): Refused => ({
   kind: 'refused',
   error: sessionErrors.error('session_ended', { reason }),
   clearsCookie,

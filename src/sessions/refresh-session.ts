@@ -5,16 +5,19 @@ import {
   type InvestigateDeps,
   investigateRefresh,
   type Refused,
+  refusal,
   unknownHandle,
 } from './investigate-refresh.ts'
 import { type Issued, type IssueTokens, issueTokens } from './issue-tokens.ts'
-import type { Delivery } from './session.ts'
+import type { Delivery, SessionFacts } from './session.ts'
 import type { Rotation, SessionStore } from './session-store.ts'
 
 export type RefreshDeps = IssueTokens &
   InvestigateDeps & {
     readonly sessions: Pick<SessionStore, 'rotate' | 'find'>
     readonly idleSeconds: number
+    /** What this process knows of what was revoked: a fail-over may have lost the commit of a log-out that others were told of. */
+    readonly isRevoked: (facts: SessionFacts) => boolean
   }
 
 export type RefreshInput = {
@@ -46,6 +49,15 @@ export const refreshSession = (deps: RefreshDeps) => {
   const { clock, codec, sessions, idleSeconds, rules } = deps
   const investigate = investigateRefresh(deps)
   const mayTakeMs = rules.graceMs > 0 ? rules.graceMs * shareOfGrace : Number.POSITIVE_INFINITY
+  const answer = (
+    facts: SessionFacts,
+    secret: Buffer,
+    nowMs: number,
+    isNewest: boolean,
+  ): RefreshResult =>
+    deps.isRevoked(facts)
+      ? refusal('revoked', isNewest)
+      : { kind: 'issued', issued: issueTokens(deps, facts, secret, nowMs) }
 
   return async ({ presented, delivery, client }: RefreshInput): Promise<RefreshResult> => {
     const handle = codec.read(presented)
@@ -68,12 +80,12 @@ export const refreshSession = (deps: RefreshDeps) => {
     for (let attempt = 0; attempt < attempts; attempt += 1) {
       const rotated = await sessions.rotate(rotation)
       assertInTime()
-      if (rotated) return { kind: 'issued', issued: issueTokens(deps, rotated, secret, nowMs) }
+      if (rotated) return answer(rotated, secret, nowMs, true)
       const finding = await investigate(rotation, client, assertInTime)
       if (finding.kind === 'refused') return finding
       if (finding.kind === 'stands') {
         assertInTime()
-        return { kind: 'issued', issued: issueTokens(deps, finding.facts, secret, nowMs) }
+        return answer(finding.facts, secret, nowMs, false)
       }
     }
     throw sessionErrors.error('session_contended', { retryAfterSeconds: 1 })

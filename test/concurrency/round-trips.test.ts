@@ -13,9 +13,11 @@ let database: PostgresServer
 let counter: StatementCounter
 let proxy: TcpProxy
 
-/** An instance follows the log of revocations and the clock of Postgres, whatever it is asked. */
+/** An instance follows the log of revocations and the clock of Postgres, and asks whether commits were lost, whatever it is asked. */
 const isOfRequests = (statement: string): boolean =>
-  !/revocation_changes|pg_current_snapshot|database_clock|clock_timestamp/.test(statement)
+  !/revocation_changes|pg_current_snapshot|data_losses|database_clock|clock_timestamp/.test(
+    statement,
+  )
 
 beforeAll(async () => {
   // Nobody but the tests takes a snapshot: while one of autovacuum's lasts, full pages are not cleaned.

@@ -27,6 +27,7 @@ const allReady = {
     revocations: 'ready',
     log: 'complete',
     clock: 'agrees',
+    data: 'complete',
   },
 }
 
@@ -50,6 +51,7 @@ test('R104: without its Redis the service is degraded and still takes requests; 
           revocations: 'ready',
           log: 'complete',
           clock: 'agrees',
+          data: 'complete',
         },
       }),
     10_000,
@@ -70,6 +72,7 @@ test('a process that does without Redis says so', async () => {
       revocations: 'ready',
       log: 'complete',
       clock: 'agrees',
+      data: 'complete',
     })
   } finally {
     await own.stop()

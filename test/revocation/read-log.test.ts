@@ -2,7 +2,10 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { entryProblem } from '../../packages/verifier/src/wire.ts'
 import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
+import { validateConstraints } from '../../src/infra/postgres/validate-constraints.ts'
+import { cursorText, type FeedCursor, parseCursor } from '../../src/revocation/feed-cursor.ts'
 import { mostChanges, postgresReadLog } from '../../src/revocation/postgres-read-log.ts'
 import { postgresRevocationLog } from '../../src/revocation/postgres-revocation-log.ts'
 import type { LogChanges, ReadLog } from '../../src/revocation/revocation-log.ts'
@@ -12,8 +15,27 @@ import { idNamed, nameOfId } from '../support/named-id.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
 import { seeded } from '../support/seeded.ts'
 import { sqlAs } from '../support/sql.ts'
+import { writeElsewhere } from '../support/write-elsewhere.ts'
 
 const lifetimeMs = 970_000
+
+const fromTheStart: FeedCursor = { running: [], next: 0n }
+
+const cursorOf = (text: string): FeedCursor => {
+  const cursor = parseCursor(text)
+  if (!cursor) throw new Error(`${text} is no cursor`)
+  return cursor
+}
+
+const ownerOf = ({ ownerUrl }: MigratedDatabase): Database =>
+  openDatabase({
+    url: ownerUrl,
+    poolSize: 1,
+    connectTimeoutMs: 10_000,
+    statementTimeoutMs: 0,
+    preparedStatements: false,
+    onIdleError: () => undefined,
+  })
 
 const namesIn = ({ rows }: LogChanges): string[] | 'too_many' =>
   rows === 'too_many' ? rows : rows.map(({ entry }) => nameOfId(entry.key)).toSorted()
@@ -29,7 +51,7 @@ describe('the log of revocations', () => {
   afterAll(() => store.drop())
   beforeEach(async () => {
     clock = pastClock()
-    log = postgresReadLog(store.database, clock)
+    log = postgresReadLog(store.database, clock, () => undefined)
     await sqlAs(store.ownerUrl)('DELETE FROM revocations')
   })
 
@@ -57,20 +79,20 @@ describe('the log of revocations', () => {
     return { commit: end('COMMIT'), rollBack: end('ROLLBACK') }
   }
 
-  const cursorNow = async (): Promise<bigint> => BigInt((await log.snapshot()).cursor)
+  const cursorNow = async (): Promise<FeedCursor> => cursorOf((await log.snapshot()).cursor)
 
   test('late commit: what a transaction held open while cursors went on is delivered from every cursor given out meanwhile', async () => {
     const late = await openAppend('late')
     const cursors = [await cursorNow()]
     for (const name of ['one', 'two', 'three']) {
       await appendOn(name)
-      const { cursor } = await log.changes(cursors.at(-1) ?? 0n)
+      const { cursor } = await log.changes(cursors.at(-1) ?? fromTheStart)
       cursors.push(cursor)
     }
     await late.commit()
     for (const cursor of cursors) {
       const changes = await log.changes(cursor)
-      expect(namesIn(changes), `from ${cursor}`).toContain('late')
+      expect(namesIn(changes), `from ${cursorText(cursor)}`).toContain('late')
       expect(namesIn(await log.changes(changes.cursor))).toEqual([])
     }
   })
@@ -82,7 +104,7 @@ describe('the log of revocations', () => {
     await undone.rollBack()
     const changes = await log.changes(start)
     expect(namesIn(changes)).toEqual(['kept'])
-    expect(changes.cursor).toBe(changes.end)
+    expect(changes.cursor.running).toEqual([])
   })
 
   test('R76: whatever the order in which transactions begin, commit and are read, a reader who goes from cursor to cursor has all', async () => {
@@ -91,7 +113,10 @@ describe('the log of revocations', () => {
     const seen = new Set<string>()
     const read = async () => {
       const changes = await log.changes(cursor)
-      for (const name of namesIn(changes)) seen.add(name)
+      for (const name of namesIn(changes)) {
+        expect(seen.has(name), `${name} comes once, seed ${seed}`).toBe(false)
+        seen.add(name)
+      }
       cursor = changes.cursor
     }
     const names = Array.from({ length: 40 }, (_, place) => `n${String(place).padStart(2, '0')}`)
@@ -172,12 +197,12 @@ describe('the log of revocations', () => {
           }),
         ),
     }
-    const { cursor, entries } = await postgresReadLog(watched, clock).snapshot()
+    const { cursor, entries } = await postgresReadLog(watched, clock, () => undefined).snapshot()
     expect(reads.filter((name) => name === 'revocation_batch')).toHaveLength(4)
     const keys = new Set([...entries].map(({ key }) => key))
     expect(keys.size).toBe(12_000)
     expect([...keys].map(nameOfId).filter((name) => name.startsWith('during'))).toEqual([])
-    expect(namesIn(await log.changes(BigInt(cursor)))).toEqual([
+    expect(namesIn(await log.changes(cursorOf(cursor)))).toEqual([
       'during 3',
       'during 4',
       'during 5',
@@ -194,6 +219,124 @@ describe('the log of revocations', () => {
     expect((await log.snapshot()).entries).toHaveLength(mostChanges + 1)
   })
 
+  describe('a malformed row', () => {
+    /** As written before the constraint was there. */
+    const writeByHand = async (rows: readonly (readonly unknown[])[]) => {
+      const sql = sqlAs(store.ownerUrl)
+      const [constraint] = await sql<{ text: string }>(
+        `SELECT pg_get_constraintdef(oid) AS text FROM pg_constraint WHERE conname = 'revocations_can_be_read'`,
+      )
+      await sql('ALTER TABLE revocations DROP CONSTRAINT revocations_can_be_read')
+      for (const row of rows) {
+        await sql(
+          `INSERT INTO revocations (kind, key, min_epoch, not_after, actor, reason, created_at)
+           VALUES ($1, $2, $3, $4, 'somebody', 'by hand', now())`,
+          row,
+        )
+      }
+      const notValid = constraint?.text.replace(/( NOT VALID)?$/, ' NOT VALID')
+      await sql(`ALTER TABLE revocations ADD CONSTRAINT revocations_can_be_read ${notValid}`)
+    }
+    const soon = new Date(Date.now() + lifetimeMs)
+    const id = idNamed('it')
+    const rows = [
+      ['sid', `${id}==`, null, soon],
+      ['sid', 'two,of them', null, soon],
+      ['jti', '', null, soon],
+      ['sub', '4d2c7f2e-5d0a-4a35-9a7c-0b0a2f5f1e11', 3, soon],
+      ['kid', id, null, soon],
+      ['sid', idNamed('endless'), null, 'infinity'],
+      ['sub', idNamed('too high'), '9223372036854775807', soon],
+      ['claims', idNamed('negative'), -4, soon],
+      ['everyone', 'all of them', 7, soon],
+    ] as const
+    /** What covers as much as such a row can, and all that stands beside it. */
+    const passedOn = [
+      `claims ${idNamed('negative')} 0`,
+      'everyone  7',
+      `sid ${idNamed('after')} undefined`,
+      `sid ${idNamed('before')} undefined`,
+      `sid ${idNamed('endless')} undefined`,
+      `sub ${idNamed('too high')} ${Number.MAX_SAFE_INTEGER}`,
+    ]
+
+    test('keeps nobody from the rows beside it, covers what it can, and is named once', async () => {
+      const reports: string[] = []
+      const reading = postgresReadLog(store.database, clock, (names) => reports.push(...names))
+      const start = await cursorNow()
+      await appendOn('before')
+      await writeByHand(rows)
+      await appendOn('after')
+      const { rows: logged } = await reading.changes(start)
+      const changed = logged === 'too_many' ? [] : logged.map(({ entry }) => entry)
+      for (const entries of [changed, [...(await reading.snapshot()).entries]]) {
+        const texts = entries.map(({ kind, key, minEpoch }) => `${kind} ${key} ${minEpoch}`)
+        expect(texts.toSorted()).toEqual(passedOn)
+        for (const entry of entries) expect(entryProblem(entry)).toBeUndefined()
+      }
+      const named = rows.map(([kind, key]) => `${kind} ${key.replace(',', ' ')}`)
+      expect(reports.toSorted()).toEqual(named.toSorted())
+    })
+
+    test.each(rows)('is refused when it is written: %s %s %s', async (...row) => {
+      const written = sqlAs(store.appUrl)(
+        `INSERT INTO revocations (kind, key, min_epoch, not_after, actor, reason, created_at)
+         VALUES ($1, $2, $3, $4, 'somebody', 'by hand', now())`,
+        row,
+      )
+      await expect(written).rejects.toThrow('revocations_can_be_read')
+    })
+
+    test('that was there before is no reason not to migrate, and well-formed ones are checked without keeping anybody out', async () => {
+      const isChecked = async () => {
+        const [row] = await sqlAs(store.ownerUrl)<{ convalidated: boolean }>(
+          `SELECT convalidated FROM pg_constraint WHERE conname = 'revocations_can_be_read'`,
+        )
+        return row?.convalidated
+      }
+      await writeByHand(rows.slice(0, 1))
+      const owner = ownerOf(store)
+      await validateConstraints(owner)
+      expect(await isChecked()).toBe(false)
+      await sqlAs(store.ownerUrl)('DELETE FROM revocations')
+      await appendOn('good')
+      // Whoever reads and writes at this moment is not waited for.
+      const writing = await openAppend('under way')
+      await validateConstraints(owner)
+      expect(await isChecked()).toBe(true)
+      await writing.commit()
+      await owner.close()
+    })
+  })
+
+  test('a read touches what it returns and nothing else, also when a transaction elsewhere is older than 100,000 rows', async () => {
+    const elsewhere = await writeElsewhere(store.ownerUrl)
+    await appendMany(100_000)
+    const from = await cursorNow()
+    await appendOn('new')
+    const plan: string[] = []
+    const explaining: Database = {
+      ...store.database,
+      query: async ({ text }, values = []) => {
+        const statement = `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`
+        plan.push(JSON.stringify(await sqlAs(store.ownerUrl)(statement, [...values])))
+        return []
+      },
+    }
+    await expect(postgresReadLog(explaining, clock, () => undefined).changes(from)).rejects.toThrow(
+      'no snapshot',
+    )
+    const rows = [...plan.join().matchAll(/"Actual Rows":\s*(\d+)/g)].map(([, count]) =>
+      Number(count),
+    )
+    const removed = [...plan.join().matchAll(/"Rows Removed by Filter":\s*(\d+)/g)]
+    expect(namesIn(await log.changes(from))).toEqual(['new'])
+    await elsewhere.end()
+    expect(rows.length).toBeGreaterThan(3)
+    expect(Math.max(...rows)).toBeLessThan(100)
+    expect(removed.filter(([, count]) => count !== '0')).toEqual([])
+  })
+
   test('a read goes by the index of transactions whatever the cursor, also among 20,000 rows', async () => {
     await appendMany(mostChanges)
     await sqlAs(store.ownerUrl)('ANALYZE revocations')
@@ -207,7 +350,9 @@ describe('the log of revocations', () => {
         return []
       },
     }
-    await expect(postgresReadLog(explaining, clock).changes(1n)).rejects.toThrow('no snapshot')
+    await expect(
+      postgresReadLog(explaining, clock, () => undefined).changes(fromTheStart),
+    ).rejects.toThrow('no snapshot')
     expect(plan.join('\n')).toContain('Index Scan using revocations_by_transaction')
     expect(plan.join('\n')).not.toMatch(/Seq Scan|Sort/)
   })
@@ -233,7 +378,7 @@ describe('the name of the log', () => {
       preparedStatements: true,
       onIdleError: () => undefined,
     })
-    log = postgresReadLog(database, fakeClock())
+    log = postgresReadLog(database, fakeClock(), () => undefined)
   })
   afterAll(async () => {
     await database.close()
@@ -241,7 +386,7 @@ describe('the name of the log', () => {
   })
 
   const feedId = async (): Promise<string> => {
-    const inChanges = (await vi.waitFor(() => log.changes(0n), 10_000)).feedId
+    const inChanges = (await vi.waitFor(() => log.changes(fromTheStart), 10_000)).feedId
     expect((await log.snapshot()).feedId).toBe(inChanges)
     return inChanges
   }
@@ -288,7 +433,7 @@ describe('the name of the log', () => {
     }
     await vi.waitFor(standby, 10_000)
     const refused = { code: 'store_unavailable', status: 503 }
-    await expect(vi.waitFor(() => log.changes(0n), 1_000)).rejects.toMatchObject(refused)
+    await expect(vi.waitFor(() => log.changes(fromTheStart), 1_000)).rejects.toMatchObject(refused)
     await expect(log.snapshot()).rejects.toMatchObject(refused)
     await sqlAs(server.ownerUrl)('SELECT pg_promote()')
     await restarting

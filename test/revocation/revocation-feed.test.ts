@@ -1,9 +1,12 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { decodeFeedBinary, decodeFeedJson } from '../../packages/verifier/src/wire.ts'
+import { cursorText, type FeedCursor } from '../../src/revocation/feed-cursor.ts'
 import { revocationFeed } from '../../src/revocation/revocation-feed.ts'
 import type { LogChanges, LoggedEntry, ReadLog } from '../../src/revocation/revocation-log.ts'
 import { createWakeUps } from '../../src/revocation/wake-ups.ts'
 import { idNamed, nameOfId } from '../support/named-id.ts'
+
+const at = (next: bigint, ...running: bigint[]): FeedCursor => ({ running, next })
 
 const logged = (xid: bigint, name: string): LoggedEntry => ({
   xid,
@@ -12,7 +15,7 @@ const logged = (xid: bigint, name: string): LoggedEntry => ({
 
 /** A log whose answers the test gives, read by read. */
 const heldLog = () => {
-  type Read = { readonly from: bigint; readonly answer: (changes: LogChanges | Error) => void }
+  type Read = { readonly from: FeedCursor; readonly answer: (changes: LogChanges | Error) => void }
   const reads: Read[] = []
   let snapshots = 0
   const log: ReadLog = {
@@ -30,7 +33,7 @@ const heldLog = () => {
   return { log, reads, snapshots: () => snapshots }
 }
 
-const nothing: LogChanges = { feedId: 'log', cursor: 10n, end: 10n, rows: [] }
+const nothing: LogChanges = { feedId: 'log', cursor: at(10n), rows: [] }
 
 let held: ReturnType<typeof heldLog>
 let wakeUps: ReturnType<typeof createWakeUps>
@@ -72,7 +75,7 @@ describe('followers who ask together', () => {
     const rows = [logged(5n, 'five'), logged(6n, 'six'), logged(8n, 'eight'), logged(9n, 'nine')]
     await answer(1, { ...nothing, rows })
     const pages = await asked
-    expect(held.reads.map(({ from }) => from)).toEqual([5n])
+    expect(held.reads.map(({ from }) => from)).toEqual([at(5n)])
     expect(pages.map(namesIn)).toEqual([
       ['six', 'eight', 'nine'],
       ['five', 'six', 'eight', 'nine'],
@@ -80,6 +83,26 @@ describe('followers who ask together', () => {
       ['six', 'eight', 'nine'],
     ])
     expect(pages.map(({ page }) => page.cursor)).toEqual(['10', '10', '10', '10'])
+  })
+
+  test('who waits for a transaction that ran when they read last gets its rows, and nothing else twice', async () => {
+    const cursors = [at(10n, 5n, 8n), at(9n), at(10n, 7n)]
+    const asked = Promise.all(cursors.map((cursor) => feed.changes(cursorText(cursor))))
+    const rows = [5n, 6n, 7n, 8n, 9n].map((xid) => logged(xid, `x${xid}`))
+    await answer(1, { ...nothing, rows })
+    const pages = await asked
+    expect(held.reads.map(({ from }) => from)).toEqual([at(9n, 5n, 7n, 8n)])
+    expect(pages.map(namesIn)).toEqual([['x5', 'x8'], ['x9'], ['x7']])
+  })
+
+  test('who asks from a made-up cursor that covers too much sends nobody else back', async () => {
+    const outcomes = Promise.allSettled(
+      [at(10n, 1n), at(10n)].map((from) => feed.changes(cursorText(from))),
+    )
+    await answer(1, { ...nothing, rows: 'too_many' })
+    await answer(2, { ...nothing, rows: 'too_many' })
+    await answer(3, nothing)
+    expect((await outcomes).map(({ status }) => status)).toEqual(['rejected', 'fulfilled'])
   })
 
   test('an answer is encoded once for all who asked from the same cursor', async () => {
@@ -119,8 +142,34 @@ describe('a cursor', () => {
   const unknown = { code: 'cursor_unknown', status: 410 }
 
   test('that no log gives out is refused without a read', async () => {
-    const texts = ['', ' ', '-1', '+1', '01', '1.0', '1e3', '0x1', 'a', '1 ', '١', '1;', '1:1:']
-    for (const text of [...texts, '18446744073709551616', '9'.repeat(21), '9'.repeat(200)]) {
+    const texts = [
+      '',
+      ' ',
+      '-1',
+      '+1',
+      '01',
+      '1.0',
+      '1e3',
+      '0x1',
+      'a',
+      '1 ',
+      '١',
+      '1;',
+      '1:1:',
+      '1.',
+      '1..1',
+      '1.01',
+      '1.A',
+      '.1',
+    ]
+    const tooLarge = ['18446744073709551616', '18446744073709551615.1', `1.${'z'.repeat(13)}`]
+    for (const text of [
+      ...texts,
+      ...tooLarge,
+      '9'.repeat(21),
+      '9'.repeat(200),
+      `1${'.1'.repeat(128)}`,
+    ]) {
       await expect(feed.changes(text), text).rejects.toMatchObject(unknown)
     }
     expect(held.reads).toEqual([])
@@ -141,8 +190,11 @@ describe('a cursor', () => {
     const outcomes = Promise.allSettled(['1', '2', '9'].map((cursor) => feed.changes(cursor)))
     await answer(1, { ...nothing, rows: 'too_many' })
     await answer(2, { ...nothing, rows: 'too_many' })
-    await answer(3, { ...nothing, rows: [logged(9n, 'nine')] })
-    expect(held.reads.map(({ from }) => from)).toEqual([1n, 2n, 9n])
+    await answer(3, { ...nothing, rows: 'too_many' })
+    await answer(4, { ...nothing, rows: 'too_many' })
+    await answer(5, { ...nothing, rows: [logged(9n, 'nine')] })
+    const read = [at(1n), at(1n), at(1n), at(2n), at(9n)]
+    expect(held.reads.map(({ from }) => from)).toEqual(read)
     const [oldest, old, recent] = await outcomes
     for (const outcome of [oldest, old]) {
       expect(outcome).toMatchObject({ status: 'rejected', reason: unknown })
@@ -164,9 +216,9 @@ describe('waiting for something new', () => {
     await answer(1, nothing)
     await new Promise((resolve) => setImmediate(resolve))
     wakeUps.wake()
-    await answer(2, { ...nothing, cursor: 12n, end: 12n, rows: [logged(11n, 'new')] })
+    await answer(2, { ...nothing, cursor: at(12n), rows: [logged(11n, 'new')] })
     const [one, other] = await asked
-    expect(held.reads.map(({ from }) => from)).toEqual([5n, 10n])
+    expect(held.reads.map(({ from }) => from)).toEqual([at(5n), at(10n)])
     expect(namesIn(one)).toEqual(['new'])
     expect(one).toBe(other)
   })

@@ -124,6 +124,7 @@ describe('an altered or made-up handle', () => {
     inTransaction: untouchable,
     rules: { graceMs: 10_000, lostResponse: 'resume' },
     idleSeconds: 60,
+    isRevoked: () => false,
   })
   const client = { address: '192.0.2.1', userAgent: undefined, requestId: 'r' }
   const present = (presented: string) => refresh({ presented, delivery: 'cookie', client })

@@ -93,6 +93,8 @@ const checkRefresh = (
   }
 }
 
+const never = Number.MAX_SAFE_INTEGER
+
 /** Mostly somebody who is refused signs in anew, and nobody tries the dead handle again. */
 const leaveBehind = ({ clients }: World, who: Client): void => {
   const place = clients.indexOf(who)
@@ -105,10 +107,13 @@ const refreshAs = async (world: World, who: Client, isSlow = false): Promise<voi
   const presented = (isReplay && who.olderHandle) || who.handle
   if (isReplay || who.underWay > 0) who.isBehind = true
   who.underWay += 1
-  await request(world, { name: 'refresh', isSlow }, async (operation, { clock }) => {
+  await request(world, { name: 'refresh', isSlow }, async (operation, { clock, own }) => {
     const use = refreshSession({
       ...operation,
       ...{ clock, codec, rules, idleSeconds, sessions: operation.stores.sessions },
+      isRevoked: ({ accountId: sub, sessionId: sid, globalEpoch, accountEpoch }) =>
+        own.covers({ sub, sid, jti: '', kid: '', aep: [globalEpoch, accountEpoch, never] }) !==
+        undefined,
     })
     const wasBehind = who.isBehind
     // Until the answer is here, the service may have moved on without this client.

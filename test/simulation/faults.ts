@@ -66,6 +66,23 @@ const purge: Fault = (world) => {
   })
 }
 
+/** Such as a back-up, a migration of somebody else's application, or a session that somebody forgot. */
+const writeElsewhere: Fault = (world) => {
+  const { dice, timeline, truth } = world
+  const forMs = dice.between(1_000, 120_000)
+  timeline.note(`a transaction in another database is open for ${forMs} ms`)
+  const fail = (error: unknown) => {
+    world.failure ??= error
+  }
+  truth.writeElsewhere().then((leave) => {
+    timeline.after(
+      forMs,
+      'the transaction in another database ends',
+      () => void leave().catch(fail),
+    )
+  }, fail)
+}
+
 export type Weighted<Thing> = readonly (readonly [weight: number, thing: Thing])[]
 
 export const faults: Weighted<Fault> = [
@@ -75,6 +92,7 @@ export const faults: Weighted<Fault> = [
   [12, freeze],
   [5, restartInstance],
   [20, purge],
+  [6, writeElsewhere],
 ]
 
 /** Longer than any entry is held, by a clock that is ten minutes behind. */

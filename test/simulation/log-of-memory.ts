@@ -1,5 +1,6 @@
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
 import type { Clock } from '../../src/lib/clock.ts'
+import { cursorOfSnapshot, cursorText, hasSeen } from '../../src/revocation/feed-cursor.ts'
 import type { ReadLog } from '../../src/revocation/revocation-log.ts'
 import { away, type LogRow, type MemoryPostgres } from './memory-postgres.ts'
 
@@ -24,16 +25,15 @@ export const logOfMemory = (
   return {
     changes: async (from) => ({
       rows: standing()
-        .filter(({ xid }) => xid >= from)
+        .filter(({ xid }) => !hasSeen(from, BigInt(xid)))
         .map((row) => ({ xid: BigInt(row.xid), entry: entryOf(row) })),
       feedId: feedId(),
-      cursor: BigInt(postgres.snapshotXmin()),
-      end: BigInt(postgres.nextXid()),
+      cursor: cursorOfSnapshot(postgres.snapshot()),
     }),
     snapshot: async () => ({
       entries: standing().map(entryOf),
       feedId: feedId(),
-      cursor: String(postgres.snapshotXmin()),
+      cursor: cursorText(cursorOfSnapshot(postgres.snapshot())),
     }),
   }
 }

@@ -172,13 +172,13 @@ export const memoryPostgres = (globalEpoch: number) => {
     append,
     commit,
     rollBack,
-    /** `pg_snapshot_xmin(pg_current_snapshot())`: every transaction below it has finished. */
-    snapshotXmin: (): number => {
-      let least = nextXid
-      for (const { xid } of running) if (xid !== undefined && xid < least) least = xid
-      return least
+    /** `pg_current_snapshot()` as text. */
+    snapshot: (): string => {
+      const open = [...running].flatMap(({ xid }) => xid ?? []).sort((a, b) => a - b)
+      return `${open[0] ?? nextXid}:${nextXid}:${open}`
     },
-    nextXid: (): number => nextXid,
+    /** `SELECT pg_current_xact_id()` in some database of the cluster. */
+    take: (transaction: Transaction): void => void xidOf(transaction),
     committedLog: (): readonly LogRow[] => log,
     dropLogBefore: (ms: number) => {
       log = log.filter(({ notAfterMs }) => notAfterMs >= ms)

@@ -234,6 +234,7 @@ export const memoryStores = (within: Within): AccountStores => ({
       const notAfterMs = within.clock.nowMs() + within.lifetimeMs(target.kind)
       return within.postgres.append(within.transaction, target, notAfterMs)
     },
+    appendMissing: notModelled,
     appendTokenOnce: notModelled,
   },
   audit: { record: async () => undefined },

@@ -85,6 +85,11 @@ export const memoryTruth = (options: TruthOptions): MemoryTruth => {
         claimsEpoch: 0,
       }
     },
+    writeElsewhere: async () => {
+      const transaction = postgres.begin()
+      postgres.take(transaction)
+      return async () => postgres.rollBack(transaction)
+    },
     settled: async () => undefined,
   }
 }

@@ -22,7 +22,7 @@ test.each(seeds)(
       seed,
       steps,
       size: { instances: 2, nodes: 2, accounts: 4 },
-      makeTruth: (options) => postgresTruth({ ...options, database: own.database }),
+      makeTruth: (options) => postgresTruth({ ...options, ...own }),
     })
     expect(tally.get('refused: dead')).toBeGreaterThan(0)
   },

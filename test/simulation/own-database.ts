@@ -6,9 +6,14 @@ import { startPostgres } from '../support/postgres-server.ts'
 /** More than a simulation ever has transactions open. */
 const poolSize = 60
 
-export type OwnDatabase = { readonly database: Database; readonly stop: () => Promise<void> }
+export type OwnDatabase = {
+  readonly database: Database
+  /** Another one in the same cluster. */
+  readonly elsewhere: Database
+  readonly stop: () => Promise<void>
+}
 
-/** A server on which nothing else runs: transactions of others would hold cursors back, and no run would be like the one before. */
+/** A server on which nothing else runs: transactions of others take numbers, and no run would be like the one before. */
 export const ownDatabase = async (): Promise<OwnDatabase> => {
   const server = await startPostgres({ autovacuum: 'off', max_connections: '100' })
   await prepareSchema(
@@ -22,18 +27,22 @@ export const ownDatabase = async (): Promise<OwnDatabase> => {
       close: async () => undefined,
     },
   )
-  const database = openDatabase({
-    url: server.appUrl,
-    poolSize,
-    connectTimeoutMs: 10_000,
-    statementTimeoutMs: 30_000,
-    preparedStatements: true,
-    onIdleError: () => undefined,
-  })
+  const open = (url: string): Database =>
+    openDatabase({
+      url,
+      poolSize,
+      connectTimeoutMs: 10_000,
+      statementTimeoutMs: 30_000,
+      preparedStatements: true,
+      onIdleError: () => undefined,
+    })
+  const database = open(server.appUrl)
+  const elsewhere = open(new URL('/template1', server.ownerUrl).href)
   return {
     database,
+    elsewhere,
     stop: async () => {
-      await database.close()
+      await Promise.all([database.close(), elsewhere.close()])
       await server.stop()
     },
   }

@@ -22,6 +22,8 @@ import {
 
 export type PostgresTruthOptions = {
   readonly database: Database
+  /** Another database of the same cluster. */
+  readonly elsewhere: Database
   readonly accessTokenSeconds: number
 }
 
@@ -33,6 +35,8 @@ const addAccount = {
   text: `INSERT INTO accounts (id, email, email_canonical, status, roles, password_phc, created_at, updated_at)
          VALUES ($1, $2, $2, 'active', '{}', 'none', now(), now())`,
 }
+
+const takeNumber = { name: 'simulation_take_number', text: 'SELECT pg_current_xact_id()' }
 
 /** Statements that wait for a row that somebody has locked. */
 const blocked = {
@@ -48,7 +52,11 @@ const patientTurns = 200
  * The truth in Postgres, through the stores of the product. Time stands still while it works: `settled` waits until each statement is
  * answered or waits for a row, so that a run is the same every time.
  */
-export const postgresTruth = ({ database, accessTokenSeconds }: PostgresTruthOptions): Truth => {
+export const postgresTruth = ({
+  database,
+  elsewhere,
+  accessTokenSeconds,
+}: PostgresTruthOptions): Truth => {
   let busy = 0
   const working = async <T>(work: () => Promise<T>): Promise<T> => {
     busy += 1
@@ -126,7 +134,7 @@ export const postgresTruth = ({ database, accessTokenSeconds }: PostgresTruthOpt
     forOperation,
     settled,
     readLog: (clock) => {
-      const log = postgresReadLog(database, clock)
+      const log = postgresReadLog(database, clock, () => undefined)
       return {
         changes: (from) => working(() => log.changes(from)),
         snapshot: () => working(() => log.snapshot()),
@@ -135,6 +143,22 @@ export const postgresTruth = ({ database, accessTokenSeconds }: PostgresTruthOpt
     dropEnded: async (clock) => {
       await working(() => postgresRevocationPurge(database).dropEnded(clock.nowMs(), 1_000))
     },
+    writeElsewhere: () =>
+      working(
+        () =>
+          new Promise((begun, failed) => {
+            const whole = elsewhere.transaction(async (sql) => {
+              await sql.query(takeNumber)
+              await new Promise<void>((end) =>
+                begun(async () => {
+                  end()
+                  await working(() => whole)
+                }),
+              )
+            })
+            whole.catch(failed)
+          }),
+      ),
     addAccount: async (accountId) => {
       await database.query(addAccount, [idToBytes(accountId), `${accountId}@example.com`])
     },

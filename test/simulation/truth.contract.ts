@@ -1,6 +1,7 @@
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
 import type { AccountStores } from '../../src/accounts/index.ts'
 import { newId } from '../../src/lib/id.ts'
+import type { FeedCursor } from '../../src/revocation/feed-cursor.ts'
 import type { RevocationTarget } from '../../src/revocation/index.ts'
 import type { SessionState } from '../../src/sessions/session.ts'
 import type { NewSession, Rotation } from '../../src/sessions/session-store.ts'
@@ -69,21 +70,37 @@ export const startWalk = (truth: Truth, seed: number): Walk => ({
 const namesOf = (entries: Iterable<RevocationEntry>): string[] =>
   [...entries].map(({ kind, key, minEpoch, notAfter }) => `${kind} ${key} ${minEpoch} ${notAfter}`)
 
+const fromTheStart: FeedCursor = { running: [], next: 0n }
+
 const append = ({ stores }: Open, target: RevocationTarget) =>
   stores.revocations.append({ target, actor: 'system', reason: 'revoked' })
 
-/** Transactions that are open at once, end in any order, and are read around. */
+/** Transactions that are open at once, also in other databases, end in any order, and are read around. */
 export const walkTheLog = async ({ truth, clock, dice }: Walk, steps: number) => {
   const log = truth.readLog(clock)
   const told: string[] = []
   const open: Open[] = []
-  const cursors: bigint[] = []
-  const read = async () => {
-    const from = dice.pick(cursors) ?? 0n
+  const elsewhere: (() => Promise<void>)[] = []
+  const cursors: FeedCursor[] = [fromTheStart]
+  const follower = { cursor: fromTheStart, has: new Set<string>() }
+  const namesSince = async (from: FeedCursor) => {
     const { rows, cursor } = await log.changes(from)
-    const names = rows === 'too_many' ? [rows] : namesOf(rows.map(({ entry }) => entry)).sort()
-    told.push(`changes: ${names.join(', ')}`)
     cursors.push(cursor)
+    return rows === 'too_many' ? [rows] : namesOf(rows.map(({ entry }) => entry)).sort()
+  }
+  const read = async () => {
+    const names = await namesSince(dice.pick(cursors) ?? fromTheStart)
+    told.push(`changes: ${names.join(', ')}`)
+  }
+  /** From cursor to cursor each entry comes once, whatever else is open. */
+  const readOn = async () => {
+    const names = await namesSince(follower.cursor)
+    follower.cursor = cursors.at(-1) ?? fromTheStart
+    told.push(`next: ${names.join(', ')}`)
+    for (const name of names) {
+      if (follower.has.has(name)) throw new Error(`${name} comes again`)
+      follower.has.add(name)
+    }
   }
   const end = async (how: 'commit' | 'rollBack') => {
     const [transaction] = open.splice(dice.next(open.length), 1)
@@ -102,7 +119,10 @@ export const walkTheLog = async ({ truth, clock, dice }: Walk, steps: number) =>
     () => end('commit'),
     () => end('rollBack'),
     read,
-    read,
+    readOn,
+    readOn,
+    async () => void elsewhere.push(await truth.writeElsewhere()),
+    async () => elsewhere.splice(dice.next(elsewhere.length), 1)[0]?.(),
     async () => {
       const { entries } = await log.snapshot()
       told.push(`snapshot: ${namesOf(entries).sort().join(', ')}`)
@@ -113,6 +133,8 @@ export const walkTheLog = async ({ truth, clock, dice }: Walk, steps: number) =>
   for (let step = 0; step < steps; step += 1) await dice.pick(acts)?.()
   while (open.length > 0) await end('commit')
   await read()
+  await readOn()
+  for (const leave of elsewhere) await leave()
   return told
 }
 

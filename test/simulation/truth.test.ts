@@ -16,8 +16,7 @@ const accessTokenSeconds = 30
 const inMemory = (seed: number) =>
   startWalk(memoryTruth({ startMs: 0, accessTokenSeconds, isAway: () => false }), seed)
 
-const onPostgres = (seed: number) =>
-  startWalk(postgresTruth({ database: own.database, accessTokenSeconds }), seed)
+const onPostgres = (seed: number) => startWalk(postgresTruth({ ...own, accessTokenSeconds }), seed)
 
 const steps = 400
 

@@ -45,6 +45,8 @@ export type Truth = {
   readonly readLog: (clock: Clock) => ReadLog
   readonly dropEnded: (clock: Clock) => Promise<void>
   readonly addAccount: (accountId: string) => Promise<void>
+  /** Begins a transaction that writes in another database of the cluster; the result ends it. */
+  readonly writeElsewhere: () => Promise<() => Promise<void>>
   /** Resolves once everything that is asked of it is answered, or waits for a row. */
   readonly settled: () => Promise<void>
 }

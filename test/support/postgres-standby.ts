@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { appendFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { processesOn, startEmbeddedPostgres } from '../../src/infra/embedded-postgres/index.ts'
@@ -16,6 +17,10 @@ export type PostgresStandby = {
   /** Stops every process, the receiver of the log too: a primary that waits for this standby waits until `thaw`. */
   readonly freeze: () => Promise<void>
   readonly thaw: () => Promise<void>
+  /** Receives nothing any more from now on: what the primary commits afterwards, this one does not have. */
+  readonly fallBehind: () => Promise<void>
+  /** Takes over; resolves when it accepts writes. */
+  readonly promote: () => Promise<void>
   /** Ends the server for good and removes its folder. */
   readonly stop: () => Promise<void>
 }
@@ -66,6 +71,15 @@ export const startStandby = async (primary: PostgresServer): Promise<PostgresSta
       appUrl: server.appUrl,
       freeze: () => signalAll('SIGSTOP'),
       thaw: () => signalAll('SIGCONT'),
+      fallBehind: async () => {
+        const sql = sqlAs(server.ownerUrl)
+        await sql("ALTER SYSTEM SET primary_conninfo = ''")
+        await sql('SELECT pg_reload_conf()')
+        while ((await sql('SELECT FROM pg_stat_wal_receiver')).length > 0) await pause(20)
+      },
+      promote: async () => {
+        await sqlAs(server.ownerUrl)('SELECT pg_promote()')
+      },
       stop: async () => {
         await signalAll('SIGCONT')
         await server.stop()
@@ -84,5 +98,5 @@ export const makeSynchronous = async (primary: PostgresServer): Promise<void> =>
   await sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
   await sql('SELECT pg_reload_conf()')
   const text = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
-  while ((await sql(text)).length === 0) await new Promise((resolve) => setTimeout(resolve, 50))
+  while ((await sql(text)).length === 0) await pause(50)
 }

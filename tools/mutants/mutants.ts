@@ -21,7 +21,9 @@ const readLog = 'src/revocation/postgres-read-log.ts'
 const sessionStore = 'src/sessions/postgres-session-store.ts'
 const sessionSql = 'src/sessions/session-sql.ts'
 
-const lastSeq = '(SELECT coalesce(max(seq), 0) + 1 FROM revocations)::text'
+const cursor = 'src/revocation/feed-cursor.ts'
+
+const nextSeq = '(SELECT coalesce(max(seq), 0) + 1 FROM revocations)'
 
 export const mutants: readonly Mutant[] = [
   {
@@ -29,21 +31,20 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: readLog,
-        find: 'pg_snapshot_xmin(seen)::text AS cursor',
-        replace: `${lastSeq} AS cursor`,
-      },
-      {
-        file: readLog,
-        find: 'pg_snapshot_xmax(seen)::text AS "end"',
-        replace: `${lastSeq} AS "end"`,
+        find: 'SELECT seen::text AS snapshot',
+        replace: `SELECT format('%s:%s:', ${nextSeq}, ${nextSeq}) AS snapshot`,
       },
       {
         file: readLog,
         find: 'SELECT r.xid::text, kind',
         replace: 'SELECT r.seq::text AS xid, kind',
       },
-      { file: readLog, find: 'r.xid >= $1::xid8', replace: 'r.seq >= $1::bigint' },
-      { file: readLog, find: 'ORDER BY r.xid', replace: 'ORDER BY r.seq' },
+      { file: readLog, find: 'r.xid >= $2::xid8', replace: 'r.seq >= $2::bigint' },
+      {
+        file: readLog,
+        find: 'hasNotEnded} ORDER BY r.xid',
+        replace: 'hasNotEnded} ORDER BY r.seq',
+      },
     ],
     tests: onPostgres,
   },
@@ -51,12 +52,24 @@ export const mutants: readonly Mutant[] = [
     name: 'the feed goes on from the newest transaction',
     edits: [
       {
-        file: readLog,
-        find: 'pg_snapshot_xmin(seen)::text AS cursor',
-        replace: 'pg_snapshot_xmax(seen)::text AS cursor',
+        file: cursor,
+        find: "running: running === '' ? [] : running.split(',').map(BigInt)",
+        replace: 'running: []',
       },
     ],
     tests: onPostgres,
+  },
+  {
+    name: 'a read for several followers takes what one of them has seen for seen by all',
+    edits: [
+      {
+        file: cursor,
+        find: 'if (transaction < next) running.add(transaction)',
+        replace:
+          'if (cursors.every((other) => !hasSeen(other, transaction))) running.add(transaction)',
+      },
+    ],
+    tests: inMemory,
   },
   {
     name: 'the lease is counted from the answer',

@@ -9,6 +9,7 @@ export { feedBinaryMediaType } from './wire/binary-form.ts'
 export { type Cookies, readCookies } from './wire/cookies.ts'
 export { decodeFeedBinary } from './wire/decode-feed-binary.ts'
 export { encodeFeedBinary } from './wire/encode-feed-binary.ts'
+export { entryProblem } from './wire/entry-rules.ts'
 export { FeedFormatError } from './wire/feed-format-error.ts'
 export { decodeFeedJson, encodeFeedJson } from './wire/feed-json.ts'
 export {

@@ -1,6 +1,7 @@
 import type { Core } from '../../compose/core.ts'
 import { unknownMigrations } from '../../infra/postgres/migrate.ts'
 import { inspectKeys, postgresSigningKeyStore } from '../../keys/index.ts'
+import { malformedRevocations, postgresReadLog } from '../../revocation/index.ts'
 import { isSchemaCurrent } from '../../schema.ts'
 import { type Finding, fail, failIn, guarded, ok, skip, warn } from './finding.ts'
 import { askPrivileges } from './privileges.ts'
@@ -83,6 +84,16 @@ const checkKeys = async ({ config, database, ring }: Core): Promise<Finding> => 
       )
 }
 
+/** A row that covers nothing, and somebody believes that it does. */
+const checkRevocations = async ({ database, machine }: Core): Promise<Finding> => {
+  const malformed: string[] = []
+  const log = postgresReadLog(database, machine.clock, (rows) => malformed.push(...rows))
+  const { entries } = await log.snapshot()
+  if (malformed.length === 0) return ok('revocations', `${entries.length} stand, all can be read`)
+  const fix = 'revoke again what was meant (`cardea revoke`), then delete these rows'
+  return fail('revocations', malformedRevocations(malformed).message, fix)
+}
+
 const one = (name: string, check: () => Promise<Finding>) =>
   guarded(name, async () => [await check()])
 
@@ -106,6 +117,7 @@ export const checkDatabase = async (
       ? [
           ...(await guarded('postgres-role', () => checkRole(core))),
           ...(await one('signing-keys', () => checkKeys(core))),
+          ...(await one('revocations', () => checkRevocations(core))),
         ]
       : [skip('signing-keys', 'the tables are not there to be looked at')]),
   ]

@@ -83,6 +83,8 @@ class FeedReplica implements Replica {
 
   readonly isKeyRevoked = (kid: string): boolean => this.#held.isKeyRevoked(kid)
 
+  readonly entries = (): Iterable<RevocationEntry> => this.#held.entries()
+
   readonly apply = (entries: readonly RevocationEntry[]): void => this.#held.apply(entries)
 
   readonly wake = (): void => this.#follower.wake()

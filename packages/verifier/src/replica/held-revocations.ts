@@ -56,6 +56,11 @@ export class HeldRevocations {
     return this.#set.isKeyRevoked(kid)
   }
 
+  /** All entries, in no order, one at a time. What comes or goes meanwhile may be missing. */
+  entries(): Iterable<RevocationEntry> {
+    return this.#set.entries()
+  }
+
   /** Takes in a few entries at once. Throws a TypeError for one that cannot be one. */
   apply(entries: readonly RevocationEntry[]): void {
     for (const entry of entries) {

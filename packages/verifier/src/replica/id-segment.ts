@@ -89,6 +89,16 @@ export class IdSegment {
     return this.#slotWords === epochSlotWords ? this.#epochAt(at) : 0
   }
 
+  /** Each id as four words, with its end and its epoch. What is added or removed meanwhile may be missing. */
+  *entries(): Generator<[words: Uint32Array, notAfter: number, minEpoch: number]> {
+    for (let at = 0; at < this.#slots.length; at += this.#slotWords) {
+      const notAfter = this.#slots[at + notAfterAt] ?? 0
+      if (notAfter === 0) continue
+      const hasEpoch = this.#slotWords === epochSlotWords
+      yield [this.#slots.slice(at, at + notAfterAt), notAfter, hasEpoch ? this.#epochAt(at) : 0]
+    }
+  }
+
   /**
    * Removes ids whose end is before then, seconds since the Unix epoch, and gives memory back when
    * few are left.

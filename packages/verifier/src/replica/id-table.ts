@@ -1,4 +1,4 @@
-import { readId } from '../wire/id-words.ts'
+import { readId, textOf } from '../wire/id-words.ts'
 import { hashOf, IdSegment } from './id-segment.ts'
 
 /**
@@ -54,6 +54,15 @@ export class IdTable {
     if (this.#size === 0 || !readId(id, words)) return -1
     const hash = hashOf(words, 0)
     return this.#segments[hash >>> segmentShift]?.minEpochOf(words, hash) ?? -1
+  }
+
+  /** Each id with its end and its epoch. What is added or removed meanwhile may be missing. */
+  *entries(): Generator<[id: string, notAfter: number, minEpoch: number]> {
+    for (const segment of this.#segments) {
+      for (const [id, notAfter, minEpoch] of segment.entries()) {
+        yield [textOf(id), notAfter, minEpoch]
+      }
+    }
   }
 
   /** Removes ids whose end is before then, seconds since the Unix epoch. */

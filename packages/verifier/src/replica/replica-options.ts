@@ -68,6 +68,10 @@ export type Replica = {
    */
   readonly isKeyRevoked: (kid: string) => boolean
   /**
+   * What is held, in no order, one at a time. What comes or goes meanwhile may be missing.
+   */
+  readonly entries: () => Iterable<RevocationEntry>
+  /**
    * Takes in what its owner knows before the feed says it. Renews no lease. Throws a TypeError for
    * an entry that cannot be one.
    */

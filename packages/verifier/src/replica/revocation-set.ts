@@ -26,6 +26,8 @@ export type RevocationSet = {
   isKeyRevoked(kid: string): boolean
   /** The entries of kind `kid`. */
   revokedKeys(): Iterable<RevocationEntry>
+  /** All that are held, in no order, one at a time. What is added or dropped meanwhile may be missing. */
+  entries(): Iterable<RevocationEntry>
   /**
    * Forgets entries whose `notAfter` is before then, seconds since the Unix epoch, and gives memory
    * back.
@@ -118,6 +120,27 @@ class ExactRevocationSet implements RevocationSet {
     for (const [key, notAfter] of this.#kids) {
       yield { kind: 'kid', key, minEpoch: undefined, notAfter }
     }
+  }
+
+  *entries(): Iterable<RevocationEntry> {
+    for (const [kind, table] of [
+      ['jti', this.#jti],
+      ['sid', this.#sid],
+    ] as const) {
+      for (const [key, notAfter] of table.entries())
+        yield { kind, key, minEpoch: undefined, notAfter }
+    }
+    for (const [kind, table] of [
+      ['sub', this.#sub],
+      ['claims', this.#claims],
+    ] as const) {
+      for (const [key, notAfter, minEpoch] of table.entries())
+        yield { kind, key, minEpoch, notAfter }
+    }
+    yield* this.revokedKeys()
+    if (this.#globalNotAfter === 0) return
+    const notAfter = this.#globalNotAfter
+    yield { kind: 'everyone', key: '', minEpoch: this.#globalEpoch, notAfter }
   }
 
   dropEnded(nowSeconds: number): void {

@@ -38,6 +38,13 @@ export const readId = (text: string, words: Uint32Array): boolean => {
   return word === 0
 }
 
+/** The text of the id that `readId` gave as these words. */
+export const textOf = (words: Uint32Array): string => {
+  const bytes = Buffer.alloc(idBytes)
+  for (const [place, word] of words.entries()) bytes.writeUInt32BE(word, place * 4)
+  return bytes.toString('base64url')
+}
+
 const kidLength = 43
 const kidExpression = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
 
