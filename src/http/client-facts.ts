@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import ipaddr from 'ipaddr.js'
 import type { CallerPresence } from '../lib/caller-presence.ts'
+import { systemClock } from '../lib/clock.ts'
 import { isCallerConnected, isCallerGone } from './caller-connection.ts'
 
 /** Who is calling, as far as HTTP tells: for limits, for the audit trail and for the list of sessions. */
@@ -56,6 +57,10 @@ class RequestClient implements ClientFacts {
 
   get isCallerGone(): () => boolean {
     return () => isCallerGone(this.#request)
+  }
+
+  get waitedMs(): () => number {
+    return () => systemClock.monotonicMs() - this.#request.receivedMs
   }
 
   get isCallerConnected(): () => Promise<boolean> {

@@ -11,6 +11,11 @@ declare module 'fastify' {
      */
     outlivesCaller?: boolean
   }
+
+  interface FastifyRequest {
+    /** When the process read the request, less how long it had stood still just before. Monotonic milliseconds of the machine. */
+    receivedMs: number
+  }
 }
 
 const tickMs = 250
@@ -30,6 +35,7 @@ export const dropGoneAfterStall = (app: FastifyInstance, log: Log): void => {
   // The clock of the machine, also in tests that set the time of the service.
   let tickedAtMs = systemClock.monotonicMs()
   let aftermathEndsAtMs = Number.NEGATIVE_INFINITY
+  let stalledMs = 0
 
   const tick = (): void => {
     const nowMs = systemClock.monotonicMs()
@@ -37,7 +43,8 @@ export const dropGoneAfterStall = (app: FastifyInstance, log: Log): void => {
     tickedAtMs = nowMs
     if (lateMs < stallMs) return
     aftermathEndsAtMs = nowMs + aftermathMs
-    const fields = { event: 'process_stalled', stalled_ms: Math.round(lateMs) }
+    stalledMs = Math.round(lateMs)
+    const fields = { event: 'process_stalled', stalled_ms: stalledMs }
     log.warn(fields, 'the process stood still: requests of clients that left meanwhile are dropped')
   }
   const isAfterStall = (): boolean => {
@@ -49,8 +56,11 @@ export const dropGoneAfterStall = (app: FastifyInstance, log: Log): void => {
   const timer = setInterval(tick, tickMs)
   app.addHook('onClose', async () => clearInterval(timer))
 
+  app.decorateRequest('receivedMs', 0)
   app.addHook('onRequest', (request, reply, done) => {
-    if (!isAfterStall() || request.routeOptions.config?.outlivesCaller) {
+    const isLate = isAfterStall()
+    request.receivedMs = systemClock.monotonicMs() - (isLate ? stalledMs : 0)
+    if (!isLate || request.routeOptions.config?.outlivesCaller) {
       done()
       return
     }

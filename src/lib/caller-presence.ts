@@ -6,6 +6,8 @@ export type CallerPresence = {
   readonly isCallerGone?: () => boolean
   /** The same after a moment in which a close that has happened already can arrive. */
   readonly isCallerConnected?: () => Promise<boolean>
+  /** How long the request has waited in this process, with how long that stood still before it read the request. Milliseconds. */
+  readonly waitedMs?: () => number
 }
 
 /** Whether the caller is known to have gone, after a moment in which that can be heard of. */

@@ -13,7 +13,7 @@ import type { Rotation, SessionStore } from './session-store.ts'
 import type { InTransaction, SessionStores } from './session-work.ts'
 
 export type InvestigateDeps = {
-  readonly sessions: Pick<SessionStore, 'find'>
+  readonly sessions: Pick<SessionStore, 'find' | 'prolong'>
   readonly inTransaction: InTransaction<SessionStores>
   readonly rules: RefreshRules
 }
@@ -93,6 +93,10 @@ export const investigateRefresh =
         return unknownHandle()
       case 'repeat':
         return { kind: 'stands', facts: decision.facts }
+      case 'prolong': {
+        const facts = await deps.sessions.prolong(rotation, decision.issuedGeneration)
+        return facts ? { kind: 'stands', facts } : { kind: 'changed' }
+      }
       case 'rotate':
         return { kind: 'changed' }
       case 'recover':
@@ -100,6 +104,8 @@ export const investigateRefresh =
           sessions.recover(rotation),
         )
       case 'resume':
+        // Nobody is issued a handle in the place of one that its holder has received.
+        if (await hasCallerLeft(client)) throw callerGone()
         return moveOn(deps, 'refresh_response_lost', client, (sessions) =>
           sessions.resume(rotation, decision.issuedGeneration),
         )

@@ -126,7 +126,7 @@ const optionalId = (id: string | undefined): Buffer | undefined =>
 /** How sessions begin, move on and are found again. */
 const handleMethods = (
   sql: Sql,
-): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'resume' | 'find' | 'stands'> => ({
+): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'resume' | 'prolong' | 'find' | 'stands'> => ({
   add: async (session) => {
     const [row] = await sql.query<FactsRow & { others: number }>(statements.add, [
       idToBytes(session.sessionId),
@@ -158,6 +158,11 @@ const handleMethods = (
   resume: async (rotation, issuedGeneration) => {
     const values = [...rotationValues(rotation), issuedGeneration]
     const [row] = await sql.query<FactsRow>(statements.resume, values)
+    return row && factsOf(rotation.sessionId, row)
+  },
+  prolong: async (rotation, issuedGeneration) => {
+    const values = [...rotationValues(rotation), issuedGeneration]
+    const [row] = await sql.query<FactsRow>(statements.prolong, values)
     return row && factsOf(rotation.sessionId, row)
   },
   find: async (sessionId, secretDigest) => {

@@ -14,7 +14,7 @@ import type { Rotation, SessionStore } from './session-store.ts'
 
 export type RefreshDeps = IssueTokens &
   InvestigateDeps & {
-    readonly sessions: Pick<SessionStore, 'rotate' | 'find'>
+    readonly sessions: Pick<SessionStore, 'rotate' | 'prolong' | 'find'>
     readonly idleSeconds: number
     /** What this process knows of what was revoked: a fail-over may have lost the commit of a log-out that others were told of. */
     readonly isRevoked: (facts: SessionFacts) => boolean
@@ -64,7 +64,7 @@ export const refreshSession = (deps: RefreshDeps) => {
     if (!handle) return unknownHandle()
     const { sessionId, generation, secret } = handle
     const nowMs = clock.nowMs()
-    const beganMs = clock.monotonicMs()
+    const beganMs = clock.monotonicMs() - (client.waitedMs?.() ?? 0)
     const assertInTime = (): void => {
       if (clock.monotonicMs() - beganMs <= mayTakeMs) return
       throw sessionErrors.error('refresh_delayed', { retryAfterSeconds: 1 })
@@ -77,6 +77,7 @@ export const refreshSession = (deps: RefreshDeps) => {
       nowMs,
       idleExpiresAtMs: nowMs + idleSeconds * 1000,
     }
+    assertInTime()
     for (let attempt = 0; attempt < attempts; attempt += 1) {
       const rotated = await sessions.rotate(rotation)
       assertInTime()

@@ -59,6 +59,12 @@ export const resume = {
     ${touched} ${guarded} AND s.generation = $7 RETURNING ${facts}`,
 }
 
+/** `$3` is the generation that was presented, for which the guards are the same. */
+export const prolong = {
+  name: 'session_prolong',
+  text: `UPDATE sessions s SET ${touched} ${guarded} AND s.generation = $7 AND $3::integer < $7 RETURNING ${facts}`,
+}
+
 /** Why it is derived and not written at every rotation: docs/decisions/0029-lost-responses.md. */
 const presentedGeneration = `CASE WHEN s.reissued_generation = s.generation THEN s.presented_generation
   WHEN s.kind = 'cookie' THEN s.generation ELSE s.generation - 1 END AS presented_generation`

@@ -69,6 +69,11 @@ export type SessionStore = {
     rotation: Rotation,
     issuedGeneration: number,
   ) => Promise<SessionFacts | undefined>
+  /** Begins the grace of `issuedGeneration` anew. None when another request has moved the session on. */
+  readonly prolong: (
+    rotation: Rotation,
+    issuedGeneration: number,
+  ) => Promise<SessionFacts | undefined>
   /** None when no session has this id and secret. */
   readonly find: (sessionId: string, secretDigest: Buffer) => Promise<SessionState | undefined>
   /** The live sessions of an account, last used first. */

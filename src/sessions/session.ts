@@ -73,8 +73,13 @@ export type RefreshRules = {
 export type RefreshDecision =
   /** The handle is the current one: whatever was in the way is gone, so rotate again. */
   | { readonly kind: 'rotate' }
-  /** The last presented handle within the grace: the same successor again. */
+  /** The last presented handle in the first half of the grace: the same successor again. */
   | { readonly kind: 'repeat'; readonly facts: SessionFacts }
+  /**
+   * The same in the second half, and the grace begins anew: else another tab that comes a moment later would be issued a further
+   * successor, in the place of the one that was just received.
+   */
+  | { readonly kind: 'prolong'; readonly issuedGeneration: number }
   /** The last presented handle after the grace: the response was lost, so a further successor is issued. */
   | { readonly kind: 'resume'; readonly issuedGeneration: number }
   /** A later generation than the row's, which only we can have made: commits were lost in a fail-over. */
@@ -120,8 +125,11 @@ export const decideRefresh = (
   if (age < 0) return { kind: 'recover' }
   if (age === 0) return { kind: 'rotate' }
   if (presented.generation === state.presentedGeneration) {
-    if (nowMs - state.lastUsedAtMs < graceMs) return { kind: 'repeat', facts: state }
-    if (lostResponse === 'resume') return { kind: 'resume', issuedGeneration: state.generation }
+    const issuedGeneration = state.generation
+    const sinceMs = nowMs - state.lastUsedAtMs
+    if (sinceMs < graceMs / 2) return { kind: 'repeat', facts: state }
+    if (sinceMs < graceMs) return { kind: 'prolong', issuedGeneration }
+    if (lostResponse === 'resume') return { kind: 'resume', issuedGeneration }
   }
   return { kind: 'end', reason: 'token_reuse', clearsCookie: true }
 }

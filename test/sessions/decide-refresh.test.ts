@@ -55,8 +55,11 @@ describe('the last presented handle', () => {
   const resume = { kind: 'resume', issuedGeneration: 7 }
 
   test('R42: gets its successor again until the last millisecond of the grace, and then a further one', () => {
-    for (const lastUsedAtMs of [nowMs, nowMs - graceMs + 1]) {
+    for (const lastUsedAtMs of [nowMs, nowMs - graceMs / 2 + 1]) {
       expect(decide({ lastUsedAtMs }, 6)).toMatchObject({ kind: 'repeat' })
+    }
+    for (const lastUsedAtMs of [nowMs - graceMs / 2, nowMs - graceMs + 1]) {
+      expect(decide({ lastUsedAtMs }, 6)).toEqual({ kind: 'prolong', issuedGeneration: 7 })
     }
     for (const lastUsedAtMs of [nowMs - graceMs, nowMs - 13 * 24 * 3600 * 1000]) {
       expect(decide({ lastUsedAtMs }, 6)).toEqual(resume)
@@ -76,7 +79,7 @@ describe('the last presented handle', () => {
   test('R41: ends the session after the grace under REFRESH_LOST_RESPONSE=end', () => {
     const strict: RefreshRules = { graceMs, lostResponse: 'end' }
     expect(decide({ lastUsedAtMs: nowMs - graceMs + 1 }, 6, strict)).toMatchObject({
-      kind: 'repeat',
+      kind: 'prolong',
     })
     expect(decide({ lastUsedAtMs: nowMs - graceMs }, 6, strict)).toEqual(reuse)
     expect(decide({ lastUsedAtMs: nowMs }, 6, { ...strict, graceMs: 0 })).toEqual(reuse)

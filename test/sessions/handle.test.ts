@@ -120,7 +120,7 @@ describe('an altered or made-up handle', () => {
     clock: { nowMs: () => 0, monotonicMs: () => 0 },
     codec: codecOf([secret]),
     mint: () => ({ token: '', expiresInSeconds: 900, tokenId: '' }),
-    sessions: { rotate: untouchable, find: untouchable },
+    sessions: { rotate: untouchable, prolong: untouchable, find: untouchable },
     inTransaction: untouchable,
     rules: { graceMs: 10_000, lostResponse: 'resume' },
     idleSeconds: 60,

@@ -96,7 +96,7 @@ const moveOn = async (
 
 const handles = (
   within: Within,
-): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'resume' | 'find'> => ({
+): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'resume' | 'prolong' | 'find'> => ({
   add: async ({ sessionId, secretDigest, ...session }) => {
     const account = accountSeen(within, session.accountId)
     if (account?.status !== 'active') return undefined
@@ -131,6 +131,13 @@ const handles = (
         generation: generation + 1,
         lost: { presented, reissued: generation + 1 },
       }),
+    ),
+  prolong: (rotation, issuedGeneration) =>
+    moveOn(
+      within,
+      rotation,
+      ({ generation }) => generation === issuedGeneration,
+      () => ({}),
     ),
   find: async (sessionId, secretDigest) => {
     const row = seenBy(within.transaction, within.postgres.session(sessionId))
