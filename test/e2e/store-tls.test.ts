@@ -13,9 +13,6 @@ import { startSentinel } from '../support/redis-sentinel.ts'
 import { startRedis } from '../support/redis-server.ts'
 import { scratchFolder } from '../support/scratch-folder.ts'
 
-// Node reads NODE_EXTRA_CA_CERTS when a process starts, so every look is a process of its own.
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 })
-
 const atEnd: (() => Promise<void>)[] = []
 let ours: Certificates
 let foreign: Certificates
@@ -142,7 +139,6 @@ test('R124: production signs in over verified TLS to Postgres and Redis', async 
     const ready = { status: 'ready', stores, revocations: 'ready' }
     const askReady = () => client.get('/health/ready', { headers })
     await vi.waitFor(async () => expect((await askReady()).body).toEqual(ready), {
-      timeout: 60_000,
       interval: 50,
     })
     expect((await client.post('/login', { headers, body: account })).status).toBe(200)

@@ -34,7 +34,7 @@ afterAll(async () => {
   await postgres.stop()
 })
 beforeEach(async () => {
-  signedIn = await vi.waitFor(() => cardea.client.logIn(account), 10_000)
+  signedIn = await vi.waitFor(() => cardea.client.logIn(account))
 })
 
 /** Every kind of request that needs Postgres. */
@@ -130,7 +130,7 @@ describe.each(['stopped', 'frozen'] as const)('while Postgres is %s', (fault) =>
     await end()
     const isReady = async () =>
       expect((await cardea.client.get('/health/ready')).body.status).toBe('ready')
-    await vi.waitFor(isReady, 10_000)
+    await vi.waitFor(isReady)
   })
 })
 
@@ -146,7 +146,7 @@ test('I13: a refresh that a frozen Postgres runs only after the grace, when nobo
   expectStoreAway('refresh', await other.client.refresh(refreshToken))
   clock.advance(other.config.refreshGraceSeconds * 1000)
   await postgres.thaw()
-  await vi.waitFor(async () => expect(await generationOf(sessionId)).toBe(1), 5_000)
+  await vi.waitFor(async () => expect(await generationOf(sessionId)).toBe(1))
   const retry = await retryWhileAway(() => other.client.refresh(refreshToken))
   expect(retry.status).toBe(200)
   expect(await generationOf(sessionId)).toBe(2)

@@ -44,7 +44,7 @@ beforeAll(async () => {
     random: systemRandom,
     patience: { commandMs: 10_000, silenceMs: 10_000 },
   })
-  await vi.waitUntil(connection.isReady, { timeout: 10_000 })
+  await vi.waitUntil(connection.isReady)
 })
 
 afterAll(async () => {

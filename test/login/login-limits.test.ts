@@ -54,7 +54,7 @@ const open = (url: string, patience?: RedisPatience): RedisConnection => {
 
 const connect = async (url = server.url): Promise<RedisConnection> => {
   const made = open(url, patient)
-  await vi.waitUntil(made.isReady, { timeout: 10_000 })
+  await vi.waitUntil(made.isReady)
   return made
 }
 
@@ -108,13 +108,10 @@ describe('on a Redis', () => {
     const limits = limitsOn(connection, { ...loginLimitRules(), source })
     const slow = await limits.admit(attempt())
     await sleep(1000)
-    await vi.waitUntil(
-      async () => {
-        const keys = await connection.client.keys('cardea:limit:source:*')
-        return keys.length === 0
-      },
-      { timeout: 10_000 },
-    )
+    await vi.waitUntil(async () => {
+      const keys = await connection.client.keys('cardea:limit:source:*')
+      return keys.length === 0
+    })
     await slow.succeeded()
     const outcomes = await failTimes(limits, 3, (index) => ({ identifier: `u${index}@a.example` }))
     expect(admitted(outcomes)).toBe(2)
@@ -135,7 +132,7 @@ describe('while Redis does not do its part', () => {
     const made = await connect(own.url)
     const limits = limitsOn(made, loginLimitRules(), (error) => errors.push(error))
     await own.kill()
-    await vi.waitUntil(() => !made.isReady(), { timeout: 10_000 })
+    await vi.waitUntil(() => !made.isReady())
     expect(admitted(await failTimes(limits, 10))).toBe(2)
     expect(errors).toHaveLength(1)
   })
@@ -144,7 +141,7 @@ describe('while Redis does not do its part', () => {
     const made = await connect(own.url)
     const limits = limitsOn(made)
     await own.kill()
-    await vi.waitUntil(() => !made.isReady(), { timeout: 10_000 })
+    await vi.waitUntil(() => !made.isReady())
     await fail(limits)
     const success = await limits.admit(attempt())
     await success.succeeded()
@@ -157,14 +154,14 @@ describe('while Redis does not do its part', () => {
     const limits = limitsOn(made)
     expect(admitted(await failTimes(limits, 10))).toBe(2)
     await own.restart()
-    await vi.waitUntil(made.isReady, { timeout: 10_000 })
+    await vi.waitUntil(made.isReady)
     expect(admitted(await failTimes(limits, 10))).toBe(4)
     expect(await fail(limitsOn(await connect(own.url)))).toBeDefined()
   })
 
   test('R104: a frozen Redis does not hold up a log-in, and counts again when it is thawed', async () => {
     const made = open(own.url)
-    await vi.waitUntil(made.isReady, { timeout: 10_000 })
+    await vi.waitUntil(made.isReady)
     const limits = limitsOn(made)
     await fail(limits, { identifier: 'warm-up@example.com' })
     own.freeze()
@@ -175,13 +172,10 @@ describe('while Redis does not do its part', () => {
     own.thaw()
     const observer = await connect(own.url)
     await observer.client.flushall()
-    await vi.waitUntil(
-      async () => {
-        await fail(limits, { identifier: `${systemRandom(8).toString('hex')}@example.com` })
-        return (await observer.client.keys('cardea:limit:account-60s:*')).length > 0
-      },
-      { timeout: 10_000 },
-    )
+    await vi.waitUntil(async () => {
+      await fail(limits, { identifier: `${systemRandom(8).toString('hex')}@example.com` })
+      return (await observer.client.keys('cardea:limit:account-60s:*')).length > 0
+    })
   })
 
   test('R103: a Redis that refuses the command counts as away', async () => {

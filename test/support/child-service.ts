@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { startsFaster } from './compile-cache.ts'
 import { freePort } from './free-port.ts'
 import { scratchFolder } from './scratch-folder.ts'
 
@@ -87,7 +88,14 @@ export const serviceHome = async (
     const child = spawn(process.execPath, [entry], {
       cwd: scratch.path,
       // Nothing of the environment of the tests: a stray setting would change what is tested.
-      env: { PATH: path ?? '', PORT: String(port), ...roomy, ...base, ...environment },
+      env: {
+        ...startsFaster,
+        PATH: path ?? '',
+        PORT: String(port),
+        ...roomy,
+        ...base,
+        ...environment,
+      },
       // A process group of its own, so that a signal to the group does not reach the tests.
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],

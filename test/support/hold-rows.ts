@@ -18,7 +18,6 @@ const hold = async (ownerUrl: string, lock: string): Promise<Held> => {
   return {
     whenWaiting: (count) =>
       vi.waitFor(async () => expect(await sqlAs(ownerUrl)(waiting)).toHaveLength(count), {
-        timeout: 5_000,
         interval: 20,
       }),
     release: async () => {

@@ -29,7 +29,7 @@ let packed: PackedPackage
 
 beforeAll(async () => {
   packed = await packAndInstall()
-}, 180_000)
+})
 
 afterAll(() => packed?.remove())
 
@@ -164,7 +164,7 @@ describe('the declarations', () => {
         /^(.+)\((\d+),\d+\): error (TS\d+):/.exec(line) ?? []
       errors.set(file, [...(errors.get(file) ?? []), `${at} ${code}`])
     }
-  }, 120_000)
+  })
 
   test('refuse exactly the lines that must not compile, each for its own reason', () => {
     const expected = mustNotCompile.split('\n').flatMap((line, place) => {
