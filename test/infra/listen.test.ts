@@ -25,7 +25,7 @@ const start = async (url: string, options: Partial<ListenOptions> = {}): Promise
   listening = listen({
     url,
     channel: 'news',
-    connectTimeoutMs: 2_000,
+    connectTimeoutMs: 30_000,
     onNotice: (payload) => heard.push(payload),
     onConnect: () => {
       connections += 1
@@ -93,7 +93,7 @@ test('stopping ends the connection, and ends too when Postgres answers nothing a
 
   const own = await startPostgres()
   connections = 0
-  await start(own.appUrl)
+  await start(own.appUrl, { connectTimeoutMs: 5_000 })
   await own.freeze()
   await listening?.stop()
   await own.thaw()

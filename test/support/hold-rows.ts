@@ -31,6 +31,10 @@ const hold = async (ownerUrl: string, lock: string): Promise<Held> => {
 export const holdSessions = (ownerUrl: string): Promise<Held> =>
   hold(ownerUrl, 'SELECT 1 FROM sessions FOR UPDATE')
 
+/** Locks the log of revocations, so that whoever reads it has to wait. */
+export const holdRevocations = (ownerUrl: string): Promise<Held> =>
+  hold(ownerUrl, 'LOCK TABLE revocations IN ACCESS EXCLUSIVE MODE')
+
 /** Locks the table of accounts, so that log-ins have to wait where they look for theirs. */
 export const holdAccounts = (ownerUrl: string): Promise<Held> =>
   hold(ownerUrl, 'LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE')
