@@ -86,7 +86,7 @@ const newAccount = async (instance: Instance, roles: readonly string[]): Promise
 /** The real service over a new database: as many instances as asked for, each listening on a port of its own. */
 export const startCardea = async (options: CardeaOptions = {}): Promise<Cardea> => {
   const config = configFor(options)
-  const own = options.database ? undefined : await freshDatabase()
+  const own = options.database ? undefined : await freshDatabase({ isMigrated: true })
   const database = options.database ?? own
   if (!database) throw new Error('no database')
   const stores: Stores = {
