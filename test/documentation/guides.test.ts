@@ -5,7 +5,7 @@ import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.
 import { systemRandom } from '../../src/lib/random.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { freePort } from '../support/free-port.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { patientRedis, type RedisServer, startRedis } from '../support/redis-server.ts'
 import { readPage } from './markdown.ts'
 
 type Claims = Record<string, unknown> & { jti: string; sid: string; sub: string }
@@ -30,7 +30,11 @@ beforeAll(async () => {
     redisUrl: redisServer.url,
     config: { port, issuer, audiences: [issuer] },
   })
-  redis = connectRedis(redisServer.url, { random: systemRandom, onError: () => undefined })
+  redis = connectRedis(redisServer.url, {
+    random: systemRandom,
+    onError: () => undefined,
+    patience: patientRedis,
+  })
   operator = await cardea.operatorToken()
 })
 afterAll(async () => {
@@ -139,7 +143,11 @@ describe('the guide to asking Redis', () => {
     const [, , user = '', ...rules] = snippet(page, 'text').trim().split(' ')
     expect(await redis.client.acl('SETUSER', user, ...rules)).toBe('OK')
     const address = redisServer.url.replace('//', `//${user}:PASSWORD@`)
-    const shop = connectRedis(address, { random: systemRandom, onError: () => undefined })
+    const shop = connectRedis(address, {
+      random: systemRandom,
+      onError: () => undefined,
+      patience: patientRedis,
+    })
     const asShop = shop.client
     try {
       const { claims } = await signIn()

@@ -24,7 +24,7 @@ import {
   failTimes,
   loginLimitsContract,
 } from '../contract/login-limits.contract.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { patientRedis, type RedisServer, startRedis } from '../support/redis-server.ts'
 
 const identifierKey = randomBytes(32)
 const noError = (error: unknown) => {
@@ -39,9 +39,6 @@ let server: RedisServer
 let connection: RedisConnection
 const opened: RedisConnection[] = []
 
-/** So that exact counts can be asked for on a busy machine: a command that comes late would be counted locally. */
-const patient = { commandMs: 10_000, silenceMs: 10_000 }
-
 const open = (url: string, patience?: RedisPatience): RedisConnection => {
   const made = connectRedis(url, {
     onError: () => undefined,
@@ -53,7 +50,7 @@ const open = (url: string, patience?: RedisPatience): RedisConnection => {
 }
 
 const connect = async (url = server.url): Promise<RedisConnection> => {
-  const made = open(url, patient)
+  const made = open(url, patientRedis)
   await vi.waitUntil(made.isReady)
   return made
 }
@@ -150,7 +147,7 @@ describe('while Redis does not do its part', () => {
 
   test('R104: a service that starts without its Redis limits log-ins, and shares them once Redis is there', async () => {
     await own.kill()
-    const made = open(own.url, patient)
+    const made = open(own.url, patientRedis)
     const limits = limitsOn(made)
     expect(admitted(await failTimes(limits, 10))).toBe(2)
     await own.restart()

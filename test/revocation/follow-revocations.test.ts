@@ -16,7 +16,7 @@ import {
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { type MigratedDatabase, migratedServer } from '../support/migrated-database.ts'
 import { idNamed, nameOfId } from '../support/named-id.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { patientRedis, type RedisServer, startRedis } from '../support/redis-server.ts'
 import { seeded } from '../support/seeded.ts'
 import { sqlAs } from '../support/sql.ts'
 
@@ -40,7 +40,11 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   clock = fakeClock()
-  connection = connectRedis(server.url, { random: systemRandom, onError: () => undefined })
+  connection = connectRedis(server.url, {
+    random: systemRandom,
+    onError: () => undefined,
+    patience: patientRedis,
+  })
   await new Promise<void>((resolve) => connection.onReady(resolve))
   await look.flushall()
   await sqlAs(store.ownerUrl)('DELETE FROM revocations')

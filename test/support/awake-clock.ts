@@ -1,6 +1,6 @@
 const tickMs = 10
 
-export type AwakeClock = {
+type AwakeClock = {
   /** Milliseconds since the start in which this process was not kept waiting for a processor. */
   readonly ms: () => number
   readonly stop: () => void
@@ -10,7 +10,7 @@ export type AwakeClock = {
  * Measures how long something waited by its own will, on a machine of any speed. Ticks that a busy machine delays are not made up for,
  * so the time in which this process got no processor does not count.
  */
-export const awakeClock = (): AwakeClock => {
+const awakeClock = (): AwakeClock => {
   let ticks = 0
   const timer = setInterval(() => {
     ticks += 1

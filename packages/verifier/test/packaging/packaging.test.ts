@@ -99,7 +99,6 @@ describe.each(nodes)('installed, under Node %s', (_version, node = '') => {
       values.push(await seal(await token({ sub }), key))
       const { stdout } = await run(node, [name, ...values], {
         cwd: packed.consumer,
-        timeout: 20_000,
       })
       expect(JSON.parse(stdout)).toEqual({
         sub,
