@@ -2,20 +2,17 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Client, httpClient } from '../support/client.ts'
+import { startsFaster } from '../support/compile-cache.ts'
 import { freePort } from '../support/free-port.ts'
 import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
 import { basicHeader, introspect } from '../support/service-client.ts'
 import { whenRefused } from '../support/when-refused.ts'
-import { type CliSettings, cliPath, runCli, startCli } from './run-cli.ts'
+import { type CliSettings, cliPath, runCli, runCliProcess, startCli } from './run-cli.ts'
 
 const password = 'correct horse battery staple 7'
 const firstEmail = 'first@example.com'
-
-// Every step is a process of its own; on a busy machine each start takes a second or more.
-vi.setConfig({ testTimeout: 90_000 })
 
 let folder: ScratchFolder
 let settings: CliSettings
@@ -23,14 +20,6 @@ let service: ChildProcess
 let client: Client
 /** What `account create` answered while the service was still starting. */
 let early: Awaited<ReturnType<typeof runCli>>
-
-const until = async (what: () => boolean | Promise<boolean>) => {
-  const giveUpMs = Date.now() + 30_000
-  while (!(await what())) {
-    if (Date.now() > giveUpMs) throw new Error('it did not happen in time')
-    await sleep(20)
-  }
-}
 
 const isLive = (address: string) =>
   fetch(`${address}/health/ready`).then(
@@ -47,10 +36,14 @@ beforeAll(async () => {
   service.stdout?.resume()
   folder.watch(service.pid ?? '')
   // From here on the service holds the folder, and its Postgres is not there yet.
-  await until(() => existsSync(join(dataDir, 'postgres')))
-  early = await runCli(['account', 'create', '--email', firstEmail], settings, `${password}\n`)
+  await vi.waitUntil(() => existsSync(join(dataDir, 'postgres')))
+  early = await runCliProcess(
+    ['account', 'create', '--email', firstEmail],
+    settings,
+    `${password}\n`,
+  )
   client = httpClient(`http://127.0.0.1:${port}`)
-  await until(() => isLive(client.address))
+  await vi.waitUntil(() => isLive(client.address))
 })
 
 afterAll(async () => {
@@ -110,19 +103,19 @@ test('accounts are listed, all or one by its address in any case', async () => {
   const all = (await runCli(['account', 'list', '--json'], settings)).json().accounts
   expect(all).toContainEqual(account)
   expect(all).toContainEqual(expect.objectContaining({ email: firstEmail }))
-  const one = await runCli(['account', 'list', '--email', 'listed@EXAMPLE.com'], settings)
+  const one = await runCliProcess(['account', 'list', '--email', 'listed@EXAMPLE.com'], settings)
   expect(one.stdout).toBe(`${account.id}  active    ${account.created_at}  Listed@example.com\n`)
 })
 
 test('disabling an account ends its sessions at once, enabling lets it log in again', async () => {
   const { id } = await create('off@example.com')
   const { refreshToken, accessToken } = await client.logIn({ email: 'off@example.com', password })
-  const disabled = await runCli(['account', 'disable', '--sub', id, '--json'], settings)
+  const disabled = await runCliProcess(['account', 'disable', '--sub', id, '--json'], settings)
   expect(disabled.json()).toMatchObject({ id, status: 'disabled' })
   expect((await client.refresh(refreshToken)).status).toBe(401)
   // Another process took it back: the service hears of it.
   await whenRefused(client, accessToken)
-  const enabled = await runCli(['account', 'enable', '--email', 'off@example.com'], settings)
+  const enabled = await runCliProcess(['account', 'enable', '--email', 'off@example.com'], settings)
   expect(enabled.stdout).toMatch(/^status {2}active$/m)
   await client.logIn({ email: 'off@example.com', password })
 })
@@ -134,7 +127,7 @@ test('another password is set from stdin: the old one and every session are over
   const session = await client.logInForCookie(who)
   const args = ['account', 'password', '--email', 'Forgot@example.com']
   const other = 'another battery for the horse 8'
-  const changed = await runCli([...args, '--json'], settings, `${other}\n`)
+  const changed = await runCliProcess([...args, '--json'], settings, `${other}\n`)
   expect(changed.json()).toMatchObject({ id, email: who.email, status: 'active' })
   expect([changed.code, changed.stderr]).toEqual([0, ''])
   expect((await client.refresh(refreshToken)).body).toMatchObject({ reason: 'password_changed' })
@@ -162,7 +155,7 @@ test('a password that is refused, of nobody, or an argument is not set, and not 
 test('roles are set to exactly those named, and an unknown account is refused', async () => {
   const { id } = await create('roles@example.com', '--role', 'old')
   const args = ['account', 'roles', '--sub', id, '--role', 'new', '--json']
-  expect((await runCli(args, settings)).json().roles).toEqual(['new'])
+  expect((await runCliProcess(args, settings)).json().roles).toEqual(['new'])
   const none = await runCli(['account', 'roles', '--email', 'nobody@example.com'], settings)
   expect([none.code, none.stdout]).toEqual([1, ''])
   expect(none.stderr).toMatch(/^error: There is no such account\.\nhint: /)
@@ -189,17 +182,20 @@ test('an id that begins with a dash is taken as the id that it is', async () => 
 })
 
 test('a second service on the same folder is refused, and told that commands are not', async () => {
-  const { code, stderr } = await runCli(['serve'], settings)
+  const { code, stderr } = await runCliProcess(['serve'], settings)
   expect(code).toBe(4)
   expect(stderr).toMatch(/^error: process \d+ already uses .*\nhint: .*commands work.*\n$/)
 })
 
 test('there is nothing to migrate beside a running service', async () => {
-  expect(await runCli(['migrate'], settings)).toMatchObject({ code: 0, stdout: 'nothing to do\n' })
+  expect(await runCliProcess(['migrate'], settings)).toMatchObject({
+    code: 0,
+    stdout: 'nothing to do\n',
+  })
 })
 
 test('the doctor finds nothing wrong with it', async () => {
-  const { code, json } = await runCli(['doctor', '--json'], settings)
+  const { code, json } = await runCliProcess(['doctor', '--json'], settings)
   expect(json().checks.filter((check: { state: string }) => check.state === 'fail')).toEqual([])
   expect(json().checks).toContainEqual(
     expect.objectContaining({
@@ -218,7 +214,7 @@ const inTerminal = (args: readonly string[]) => {
     '/usr/bin/script',
     ['--quiet', '--return', '--command', command, '/dev/null'],
     {
-      env: { PATH: '/usr/bin:/bin', TERM: 'dumb', ...settings },
+      env: { ...startsFaster, PATH: '/usr/bin:/bin', TERM: 'dumb', ...settings },
       stdio: ['pipe', 'pipe', 'inherit'],
     },
   )
@@ -228,7 +224,7 @@ const inTerminal = (args: readonly string[]) => {
   })
   return {
     type: async (after: string, text: string) => {
-      await until(() => seen.includes(after))
+      await vi.waitUntil(() => seen.includes(after))
       child.stdin.write(text)
     },
     end: async () => {

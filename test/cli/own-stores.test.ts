@@ -5,16 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
 import { type CliSettings, runCli } from './run-cli.ts'
 
 const password = 'correct horse battery staple 7'
 const secret = randomBytes(32).toString('base64url')
-
-// Every step is a process of its own; on a busy machine each start takes a second or more.
-vi.setConfig({ testTimeout: 90_000 })
 
 let dataDir: string
 let database: FreshDatabase

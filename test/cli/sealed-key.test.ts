@@ -1,13 +1,10 @@
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { secretRing } from '../../src/keys/index.ts'
 import { sealingKeys } from '../../src/tokens/index.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
-import { type CliSettings, runCli } from './run-cli.ts'
-
-// Every step is a process of its own; on a busy machine each start takes a second or more.
-vi.setConfig({ testTimeout: 90_000 })
+import { type CliSettings, runCli, runCliProcess } from './run-cli.ts'
 
 const secrets = ['the-first-secret-which-is-long-enough', 'the-second-secret-which-is-long-enough']
 const shop = 'https://shop.example.com'
@@ -35,7 +32,7 @@ afterAll(async () => {
 })
 
 test('prints the keys of an audience, the one that seals first, and warns where no pipe takes it along', async () => {
-  const ran = await runCli(['sealed-key', '--audience', shop], settings)
+  const ran = await runCliProcess(['sealed-key', '--audience', shop], settings)
   expect([ran.code, ran.stdout]).toEqual([0, `${keysOf(shop).join('\n')}\n`])
   expect(ran.stderr).toMatch(/^warning: .*keep them as secrets\n$/)
 })

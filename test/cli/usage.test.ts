@@ -1,32 +1,20 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { runCommandLine } from '../../src/cli/command-line.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { version } from '../../src/version.ts'
-import { runCli } from './run-cli.ts'
+import { runCli, runCliProcess } from './run-cli.ts'
 
 let dataDir: string
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'cardea-test-usage-'))
-  // A command that went on in spite of all would work in there.
-  vi.stubEnv('DATA_DIR', dataDir)
 })
 afterAll(async () => {
-  vi.unstubAllEnvs()
   await rm(dataDir, { recursive: true })
 })
 
-/** In this process: a start of its own for each line of a table takes too long. */
-const runHere = async (args: readonly string[]) => {
-  let stderr = ''
-  const code = await runCommandLine(args, (text) => {
-    stderr += text
-  })
-  return { code, stderr }
-}
-
+/** A command that went on in spite of all would work in the folder. */
 const run = (args: readonly string[]) => runCli(args, { DATA_DIR: dataDir })
 
 const secret = 'zX9-typed-by-mistake'
@@ -60,7 +48,7 @@ describe('a command that is not written as it must be', () => {
     ['a reason too long', ['revoke', '--everyone', '--reason', 'x'.repeat(201)], 'reason'],
     ['no account to change', ['account', 'disable'], 'exactly one account'],
   ])('says so for %s, with a hint and exit code 2, and does nothing', async (_, args, words) => {
-    const { code, stderr } = await runHere(args)
+    const { code, stderr } = await run(args)
     expect(code).toBe(2)
     expect(stderr).toMatch(/^error: .+\nhint: .+\n$/)
     expect(stderr).toContain(words)
@@ -79,7 +67,8 @@ describe('a command that is not written as it must be', () => {
   })
 
   test('is told as JSON with --json, also when the arguments cannot be read', async () => {
-    const { code, stdout, stderr } = await run(['revoke', '--json', '--no-such'])
+    const args = ['revoke', '--json', '--no-such']
+    const { code, stdout, stderr } = await runCliProcess(args, { DATA_DIR: dataDir })
     expect([code, stdout]).toEqual([2, ''])
     expect(JSON.parse(stderr)).toEqual({
       error: "unknown option '--no-such'",
@@ -96,7 +85,7 @@ describe('a command that is not written as it must be', () => {
     ['a word too many', [secret]],
   ])('never repeats a password given as an argument: %s', async (_, args) => {
     const create = ['account', 'create', '--email', 'a@b.example', ...args]
-    const { code, stderr } = await runHere(create)
+    const { code, stderr } = await run(create)
     expect(code).toBe(2)
     expect(stderr).not.toContain(secret)
   })
@@ -107,7 +96,7 @@ describe('a command that is not written as it must be', () => {
   ])('takes no password from %s', async (_, input) => {
     const bytes = Buffer.from(input, 'latin1')
     const create = ['account', 'create', '--email', 'a@b.example']
-    const { code, stderr } = await runCli(create, { DATA_DIR: dataDir }, bytes)
+    const { code, stderr } = await runCliProcess(create, { DATA_DIR: dataDir }, bytes)
     expect(code).toBe(2)
     expect(stderr).toMatch(/standard input/)
   })
@@ -118,7 +107,11 @@ test('help and version are answers, not failures', async () => {
   expect([help.code, help.stderr]).toEqual([0, ''])
   expect(help.stdout).toContain('--email <email>')
   expect(help.stdout).not.toContain('--password')
-  expect(await run(['--version'])).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' })
+  expect(await runCliProcess(['--version'], {})).toMatchObject({
+    code: 0,
+    stdout: `${version}\n`,
+    stderr: '',
+  })
 })
 
 test.each(['redis://default@canary.example', 'redis://canary:@localhost'])(

@@ -90,7 +90,7 @@ const withPackage = async (index: number): Promise<Checker> => {
     name: `the package at instance ${index}`,
     check: async (token) => {
       // A leap ends its lease; it has it back with its next question.
-      await vi.waitUntil(() => verifier.state() === 'FRESH', { timeout: 10_000, interval: 5 })
+      await vi.waitUntil(() => verifier.state() === 'FRESH', { interval: 5 })
       await verifier.verify(token)
     },
     keyRequests: () => asked,
@@ -166,4 +166,4 @@ test('R86, R87: two rotations in a row under load: jose and @cardea/verifier, wh
   for (const { name, keyRequests } of checkers) {
     expect(keyRequests(), name).toBeLessThanOrEqual(clock.skippedMs() / (8 * minuteMs) + 1)
   }
-}, 60_000)
+})

@@ -32,7 +32,7 @@ beforeAll(async () => {
   await Promise.all(verifiers.map(({ call }) => call('ready')))
   const texts = tokens.map(({ token }) => token)
   await Promise.all(verifiers.map(({ watch }) => watch(texts, share)))
-}, 60_000)
+})
 afterAll(async () => {
   await Promise.all(verifiers.map(({ stop }) => stop()))
   await cardea.stop()
@@ -54,7 +54,7 @@ test(`R73: of ${revocations} revocations not one token is accepted after its eff
     // By following, and not by starting over.
     expect((await verifier.call('history')).snapshots).toEqual(['first'])
   }
-}, 60_000)
+})
 
 test('R73, R79: once the signing key is revoked every replica refuses what is left by effective_by, though its key set still has the key', async () => {
   const { kid } = decodeProtectedHeader(tokens[0]!.token)
@@ -63,7 +63,7 @@ test('R73, R79: once the signing key is revoked every replica refuses what is le
     const ofSurvivors = async () => (await watched()).slice(revocations)
     const areRefused = async () =>
       (await ofSurvivors()).every(({ refusedWith }) => refusedWith === 'token_revoked')
-    await vi.waitUntil(areRefused, { timeout: 10_000, interval: 25 })
+    await vi.waitUntil(areRefused, { interval: 25 })
     for (const seen of await ofSurvivors()) {
       expect(seen.lastAcceptedAtMs).toBeLessThan(effectiveByMs)
       expect(seen).toMatchObject({ revived: 0, acceptedInDoubt: 0 })

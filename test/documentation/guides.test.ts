@@ -5,7 +5,7 @@ import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.
 import { systemRandom } from '../../src/lib/random.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { freePort } from '../support/free-port.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { patientRedis, type RedisServer, startRedis } from '../support/redis-server.ts'
 import { readPage } from './markdown.ts'
 
 type Claims = Record<string, unknown> & { jti: string; sid: string; sub: string }
@@ -30,7 +30,11 @@ beforeAll(async () => {
     redisUrl: redisServer.url,
     config: { port, issuer, audiences: [issuer] },
   })
-  redis = connectRedis(redisServer.url, { random: systemRandom, onError: () => undefined })
+  redis = connectRedis(redisServer.url, {
+    random: systemRandom,
+    onError: () => undefined,
+    patience: patientRedis,
+  })
   operator = await cardea.operatorToken()
 })
 afterAll(async () => {
@@ -95,9 +99,7 @@ describe('the guide to asking Redis', () => {
   beforeAll(async () => {
     const source = Buffer.from(snippet(page, 'js')).toString('base64')
     ;({ isRevoked } = await import(/* @vite-ignore */ `data:text/javascript;base64,${source}`))
-    await vi.waitUntil(async () => (await redis.client.get('cardea:mirror:intact')) !== null, {
-      timeout: 10_000,
-    })
+    await vi.waitUntil(async () => (await redis.client.get('cardea:mirror:intact')) !== null)
   })
 
   test('shows code that tells revoked tokens of every kind from those that are good', async () => {
@@ -133,9 +135,7 @@ describe('the guide to asking Redis', () => {
     await revoke({ sid: claims.sid })
     await redis.client.flushall()
     await expect(isRevoked(redis.client, claims)).rejects.toThrow('lost its entries')
-    await vi.waitUntil(async () => (await redis.client.get('cardea:mirror:intact')) !== null, {
-      timeout: 10_000,
-    })
+    await vi.waitUntil(async () => (await redis.client.get('cardea:mirror:intact')) !== null)
     expect(await isRevoked(redis.client, claims)).toBe(true)
   })
 
@@ -143,11 +143,15 @@ describe('the guide to asking Redis', () => {
     const [, , user = '', ...rules] = snippet(page, 'text').trim().split(' ')
     expect(await redis.client.acl('SETUSER', user, ...rules)).toBe('OK')
     const address = redisServer.url.replace('//', `//${user}:PASSWORD@`)
-    const shop = connectRedis(address, { random: systemRandom, onError: () => undefined })
+    const shop = connectRedis(address, {
+      random: systemRandom,
+      onError: () => undefined,
+      patience: patientRedis,
+    })
     const asShop = shop.client
     try {
       const { claims } = await signIn()
-      await vi.waitUntil(shop.isReady, { timeout: 10_000 })
+      await vi.waitUntil(shop.isReady)
       expect(await isRevoked(asShop, claims)).toBe(false)
       await expect(asShop.set('cardea:revoked:everyone', '0')).rejects.toThrow('NOPERM')
       await expect(asShop.get('cardea:limit:global:all')).rejects.toThrow('NOPERM')

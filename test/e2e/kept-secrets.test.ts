@@ -65,7 +65,7 @@ test('production uses the kept pepper too, and warns that other instances lack i
     ISSUER: 'https://auth.example.com',
     CARDEA_SECRET: await kept('secret'),
   })
-  await vi.waitFor(() => expect(service.stdout()).toContain('"listening"'), 20_000)
+  await vi.waitFor(() => expect(service.stdout()).toContain('"listening"'))
   await stop(service)
   expect(service.stdout()).toContain('PASSWORD_PEPPER is not set and DATA_DIR holds a pepper')
 })

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { findChromium } from '../support/find-chromium.ts'
-import { fetchTimeoutMs } from '../support/find-program.ts'
+
 import { scratchFolder } from '../support/scratch-folder.ts'
 import { sqlAs } from '../support/sql.ts'
 
@@ -69,7 +69,7 @@ beforeAll(async () => {
   page = await servePage()
   cardea = await startCardea({ clock, config: { allowedOrigins: [page.address] } })
   page.ask(cardea.client.address)
-}, fetchTimeoutMs)
+})
 afterAll(async () => {
   await cardea.stop()
   page.close()
@@ -102,7 +102,6 @@ const browse = async (profile: string, address: string, told: string) => {
   }
   try {
     await vi.waitUntil(() => page.told.some((line) => line.startsWith(told)), {
-      timeout: 120_000,
       interval: 50,
     })
   } catch (error) {
@@ -136,7 +135,7 @@ const refreshAndDie = async (profile: string, home: string): Promise<string[]> =
   const first = await browse(home, login, `${profile} login`)
   try {
     expect(first.result).toBe('200')
-    await vi.waitUntil(() => hasCookieOnDisk(home), { timeout: 180_000, interval: 250 })
+    await vi.waitUntil(() => hasCookieOnDisk(home), { interval: 250 })
   } finally {
     await first.kill()
   }
@@ -171,4 +170,4 @@ test('I13: a Chromium that is killed 1, 2, 5 and 40 s after a refresh and starte
   } finally {
     await folder.remove()
   }
-}, 900_000)
+})

@@ -6,9 +6,6 @@ import { freePort } from '../support/free-port.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { type Fate, startTcpProxy } from '../support/tcp-proxy.ts'
 
-// Each starts the real process, which takes seconds on a busy machine.
-vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 })
-
 const secret = 'a-secret-of-the-patient-starts-of-the-tests'
 
 let database: FreshDatabase
@@ -43,13 +40,13 @@ const home = async (settings: Readonly<Record<string, string>>): Promise<Service
 }
 
 const whenListening = (service: ChildService): Promise<void> =>
-  vi.waitFor(() => expect(service.stdout()).toContain('Cardea listens on'), 120_000)
+  vi.waitFor(() => expect(service.stdout()).toContain('Cardea listens on'))
 
 test('a service that starts before its database waits for it, and says so', async () => {
   const port = await freePort()
   const service = (await home(settingsFor((url) => onPort(url, port)))).spawn()
   const waits = `waiting for Postgres at 127.0.0.1:${port}: `
-  await vi.waitFor(() => expect(service.stderr()).toContain(waits), 60_000)
+  await vi.waitFor(() => expect(service.stderr()).toContain(waits))
   const proxy = await startTcpProxy(database.appUrl, undefined, port)
   atEnd.push(proxy.stop)
   await whenListening(service)

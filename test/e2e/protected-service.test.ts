@@ -35,9 +35,9 @@ const beforehand = (): Step[] => {
   })
 }
 
-/** What a reader who is faster than the bound would do; for about as long as the bound. */
+/** What a reader who is faster than the bound would do; two minutes on a machine that is slow to ask. */
 const askUntilRevoked = (ask: string): Step => ({
-  command: `for attempt in $(seq 60); do ${ask} | grep -q token_revoked && break; sleep 0.05; done`,
+  command: `for attempt in $(seq 2400); do ${ask} | grep -q token_revoked && break; sleep 0.05; done`,
   output: [],
 })
 
@@ -75,7 +75,6 @@ describe('the protected service of the README', () => {
       output += chunk
     })
     await vi.waitFor(async () => expect((await ask()).status, output).toBe(401), {
-      timeout: 20_000,
       interval: 50,
     })
 
@@ -88,5 +87,5 @@ describe('the protected service of the README', () => {
     )
     expect(compared).toEqual(steps.map(({ output: shown }) => shown.join('\n')))
     expect(output).toBe('')
-  }, 120_000)
+  })
 })

@@ -38,16 +38,13 @@ test('a signal during the start is heeded when the start is over', async () => {
   // The lock of the migrations: the start waits for it.
   await holder.query('SELECT pg_advisory_lock(109252285588833)')
   const service = home.spawn()
-  await vi.waitFor(
-    async () => expect(await sqlAs(home.database.ownerUrl)(waiting)).toHaveLength(1),
-    20_000,
-  )
+  await vi.waitFor(async () => expect(await sqlAs(home.database.ownerUrl)(waiting)).toHaveLength(1))
   service.signal('SIGTERM')
   await holder.end()
   expect(await service.ended).toEqual({ code: 0, signal: null })
   expect(service.stderr()).toMatch(/^(the migration waits for pid \d+ .*\n)?$/)
   await sqlAs(home.database.ownerUrl)('TRUNCATE accounts CASCADE')
-}, 60_000)
+})
 
 test('a start that fails after the service listens ends the process, and frees the port', async () => {
   const { username } = new URL(home.database.appUrl)
@@ -56,7 +53,7 @@ test('a start that fails after the service listens ends the process, and frees t
   expect(await service.ended).toEqual({ code: 1, signal: null })
   expect(service.stderr()).toMatch(/^error: .*accounts.*\nhint: .+\n$/)
   await sqlAs(home.database.ownerUrl)(`GRANT INSERT ON accounts TO "${username}"`)
-}, 60_000)
+})
 
 test('the first operator has a password that PASSWORD_MIN_LENGTH allows, and a second signal of another kind ends the service at once', async () => {
   const service = await home.start()
@@ -71,12 +68,12 @@ test('the first operator has a password that PASSWORD_MIN_LENGTH allows, and a s
   await vi.waitFor(async () => {
     const answer = await client.get('/health/live').catch(() => undefined)
     expect(answer?.status).not.toBe(200)
-  }, 5_000)
+  })
   service.signal('SIGINT')
   expect(await service.ended).toEqual({ code: null, signal: 'SIGINT' })
   expect(await underWay).toBe('no answer')
   await held.release()
-}, 60_000)
+})
 
 test('in production a start prints lines of JSON only: what should be known of the settings, where it listens, that it stopped', async () => {
   const service = home.spawn({
@@ -85,7 +82,7 @@ test('in production a start prints lines of JSON only: what should be known of t
     ISSUER: 'https://auth.example.com',
     LOG_LEVEL: 'info',
   })
-  await vi.waitFor(() => expect(service.stdout()).toContain('"listening"'), 20_000)
+  await vi.waitFor(() => expect(service.stdout()).toContain('"listening"'))
   service.signal('SIGTERM')
   expect(await service.ended).toEqual({ code: 0, signal: null })
   const lines = service
@@ -104,7 +101,7 @@ test('in production a start prints lines of JSON only: what should be known of t
     },
     { level: 30, msg: 'stopped' },
   ])
-}, 60_000)
+})
 
 test('of several instances that start at once on an empty database one makes the first operator, and all of them start', async () => {
   const cardea = await startCardea({ instances: 3 })

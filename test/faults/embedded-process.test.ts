@@ -54,7 +54,7 @@ const endPostgres = async (): Promise<void> => {
 const logIn = () => client.logIn({ email: firstOperatorEmail, password })
 
 const expectNoPostgres = (): Promise<void> =>
-  vi.waitFor(async () => expect(await postgres()).toEqual([]), { timeout: 10_000, interval: 50 })
+  vi.waitFor(async () => expect(await postgres()).toEqual([]), { interval: 50 })
 
 /** The shell that ends the Postgres of a service that was killed, found by its command line. */
 const watchdogOf = async (postmaster: number): Promise<number | undefined> => {
@@ -113,7 +113,7 @@ test('Ctrl-C, which reaches the whole process group, finishes what is under way,
   await vi.waitFor(async () => {
     const answer = await client.get('/health/live').catch(() => undefined)
     expect(answer?.status).not.toBe(200)
-  }, 5_000)
+  })
   await held.release()
   const answers = await Promise.all(underWay)
   expect(answers.map(({ status }) => status)).toEqual([200, 200])

@@ -53,7 +53,7 @@ describe.concurrent('a verifier whose wall clock is wrong', () => {
         await verifier.watch([doomed.token, spared.token])
         const promised = await revoke(doomed)
         const isRefused = async () => (await verifier.verdict(doomed.token)) === 'token_revoked'
-        await vi.waitUntil(isRefused, { timeout: 6_000, interval: 10 })
+        await vi.waitUntil(isRefused, { interval: 10 })
         expect(await verifier.verdict(spared.token)).toBe('accepted')
         await expectKeptPromises(verifier, [promised])
         expect(await verifier.call('state')).toBe('FRESH')
@@ -94,7 +94,7 @@ describe.concurrent('a verifier whose wall clock is wrong', () => {
       await verifier.watch([doomed.token, spared.token])
       const promised = await revoke(doomed)
       const isRefused = async () => (await verifier.verdict(doomed.token)) === 'token_revoked'
-      await vi.waitUntil(isRefused, { timeout: 6_000, interval: 10 })
+      await vi.waitUntil(isRefused, { interval: 10 })
       await verifier.call('setWallClock', 20 * minuteMs)
       expect(await verifier.verdict(spared.token)).toBe('token_expired')
       // Entries are looked through now and then only; a process that was suspended for a minute does it when it goes on.
@@ -103,7 +103,7 @@ describe.concurrent('a verifier whose wall clock is wrong', () => {
       await verifier.whenState('FRESH')
       await verifier.call('setWallClock', 0)
       const isAccepted = async () => (await verifier.verdict(spared.token)) === 'accepted'
-      await vi.waitUntil(isAccepted, { timeout: 10_000, interval: 10 })
+      await vi.waitUntil(isAccepted, { interval: 10 })
       expect(await verifier.verdict(doomed.token)).toBe('token_revoked')
       await expectKeptPromises(verifier, [promised])
       expect((await verifier.call('history')).snapshots).toEqual(['first', 'gap'])

@@ -40,7 +40,7 @@ const startWith = async (
 /** It has tried for a while, and does not believe what it heard. */
 const expectNeverReady = async (verifier: VerifierProcess): Promise<void> => {
   const failures = async () => (await verifier.call('history')).errors
-  await vi.waitUntil(async () => (await failures()) >= 5, { timeout: 20_000, interval: 25 })
+  await vi.waitUntil(async () => (await failures()) >= 5, { interval: 25 })
   for (const token of [doomed, spared]) expect(await verifier.verdict(token)).toBe('not_ready')
   const { states, snapshots } = await verifier.call('history')
   expect([await verifier.call('state'), states, snapshots]).toEqual(['LOADING', [], []])
@@ -164,7 +164,7 @@ describe('something between a verifier and the service', () => {
       response.setHeader('content-type', type).end(body)
     })
     const verifier = await startWith({ endpoint })
-    await vi.waitUntil(() => next > sent.length, { timeout: 20_000, interval: 25 })
+    await vi.waitUntil(() => next > sent.length, { interval: 25 })
     await expectNeverReady(verifier)
   })
 })

@@ -119,7 +119,6 @@ describe('with a log that cannot be written', () => {
       service.signal('SIGTERM')
       expect(await service.ended).toEqual({ code: 0, signal: null })
     },
-    180_000,
   )
 })
 
@@ -150,7 +149,7 @@ test('a write that the kernel never gives back, as on a disk that hangs, holds u
   await expectToServe()
   service.signal('SIGTERM')
   expect(await service.ended).toEqual({ code: null, signal: 'SIGKILL' })
-}, 180_000)
+})
 
 const readAll = (fd: number): string => {
   const buffer = Buffer.alloc(64 * 1024)
@@ -240,11 +239,10 @@ test.each(Object.entries(blocked))(
     expect(missing).toBeGreaterThan(0)
     expect(kept + missing).toBe(requests)
   },
-  180_000,
 )
 
 test('a start that fails says so by its exit code when standard error is full', async () => {
   const full = open('/dev/full', constants.O_WRONLY)
   const service = home.spawn({ PORT: 'none' }, { stdout: full, stderr: full })
   expect(await service.ended).toEqual({ code: 3, signal: null })
-}, 60_000)
+})

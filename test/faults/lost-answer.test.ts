@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
 import { idToBytes } from '../../src/lib/id.ts'
+import { timeAwake } from '../support/awake-clock.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { type QuickSession, quickSession } from '../support/quick-session.ts'
@@ -83,10 +84,11 @@ test('R46: every connection of the pool breaks: at most the request that finds o
 
 test('R46: Postgres is reached too slowly: 503 within a second, and nothing is consumed', async () => {
   proxy.slowDown({ toServerMs: 2_000 })
-  const startedMs = performance.now()
-  const answer = await cardea.client.refresh(session.refreshToken)
-  // R104 asks for one second; the rest is for a busy machine.
-  expect(performance.now() - startedMs).toBeLessThan(1_500)
+  const { result: answer, tookMs } = await timeAwake(() =>
+    cardea.client.refresh(session.refreshToken),
+  )
+  // R104 asks for one second; the rest is for what the service computes on a slow machine.
+  expect(tookMs).toBeLessThan(1_500)
   expectStoreAway(answer)
   proxy.slowDown({})
   expect(await row()).toEqual({ generation: 0, end_reason: null })
@@ -95,13 +97,14 @@ test('R46: Postgres is reached too slowly: 503 within a second, and nothing is c
 })
 
 test('R46: Postgres answers too slowly: 503 within a second, and the retry gets the successor that was made', async () => {
-  proxy.slowDown({ toClientMs: 2_000 })
-  const startedMs = performance.now()
-  const answer = await cardea.client.refresh(session.refreshToken)
-  expect(performance.now() - startedMs).toBeLessThan(1_500)
+  // Only this answer: a connection that is made now must not be what is too slow.
+  cutter.arm('session_rotate', 'lose')
+  const { result: answer, tookMs } = await timeAwake(() =>
+    cardea.client.refresh(session.refreshToken),
+  )
+  expect(tookMs).toBeLessThan(1_500)
   expectStoreAway(answer)
-  proxy.slowDown({})
-  await vi.waitFor(async () => expect((await row())?.generation).toBe(1), 5_000)
+  await vi.waitFor(async () => expect((await row())?.generation).toBe(1))
   const retry = await retryWhileAway(() => cardea.client.refresh(session.refreshToken))
   expect(retry.status).toBe(200)
   expect(await row()).toEqual({ generation: 1, end_reason: null })

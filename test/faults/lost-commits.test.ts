@@ -125,7 +125,7 @@ test('R76: after a fail-over that lost a log-out and the revocation of an accoun
   const answered = await cardea.client.post('/admin/revoke', { token: newOperator, body: everyone })
   expect(answered.status, answered.text).toBe(200)
   await bothSay(site, 'complete')
-}, 180_000)
+})
 
 test('with REVOKE_ON_DATA_LOSS a login that was lost has everything revoked, once, although two processes see it', async () => {
   const site = await openSite(true)
@@ -151,7 +151,7 @@ test('with REVOKE_ON_DATA_LOSS a login that was lost has everything revoked, onc
   expect(await eventsOf(cardea, 'everyone_revoked')).toHaveLength(1)
   const again = await cardea.client.logIn(early, { delivery: 'body' })
   expect((await cardea.client.get('/account', { token: again.accessToken })).status).toBe(200)
-}, 180_000)
+})
 
 test('a fail-over that loses nothing is no loss', async () => {
   const site = await openSite(true)
@@ -168,4 +168,4 @@ test('a fail-over that loses nothing is no loss', async () => {
   }
   expect(await eventsOf(cardea, 'data_lost')).toHaveLength(0)
   expect((await cardea.client.refreshByBody(session.refreshToken)).status).toBe(200)
-}, 180_000)
+})

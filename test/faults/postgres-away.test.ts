@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
 import { idToBytes } from '../../src/lib/id.ts'
+import { timeAwake } from '../support/awake-clock.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
 import type { Answer, SignedIn } from '../support/client.ts'
 import { fakeClock } from '../support/fake-clock.ts'
@@ -11,7 +12,7 @@ import { sqlAs } from '../support/sql.ts'
 
 const { databaseConnectTimeoutMs, databaseStatementTimeoutMs } = loadConfig({})
 
-/** R104 asks for a second; the rest is for a machine that runs other tests beside this one. */
+/** R104 asks for a second; the rest is for what the service computes on a slow machine. */
 const patienceMs = 1_500
 
 let postgres: PostgresServer
@@ -34,7 +35,7 @@ afterAll(async () => {
   await postgres.stop()
 })
 beforeEach(async () => {
-  signedIn = await vi.waitFor(() => cardea.client.logIn(account), 10_000)
+  signedIn = await vi.waitFor(() => cardea.client.logIn(account))
 })
 
 /** Every kind of request that needs Postgres. */
@@ -81,9 +82,8 @@ describe.each(['stopped', 'frozen'] as const)('while Postgres is %s', (fault) =>
   test('R104: whatever needs it is answered with 503 and Retry-After within a second, keeps its cookie, and works again afterwards without a restart', async () => {
     await begin()
     for (const [name, send] of requests()) {
-      const startedMs = performance.now()
-      const answer = await send()
-      expect(performance.now() - startedMs, name).toBeLessThan(patienceMs)
+      const { result: answer, tookMs } = await timeAwake(send)
+      expect(tookMs, name).toBeLessThan(patienceMs)
       expectStoreAway(name, answer)
     }
     await end()
@@ -96,18 +96,13 @@ describe.each(['stopped', 'frozen'] as const)('while Postgres is %s', (fault) =>
 
   test('R46: 60 refreshes at once are all told to come back within a second, and the handle stays good', async () => {
     await begin()
-    const startedMs = performance.now()
-    const answers = await Promise.all(
-      Array.from({ length: 60 }, async () => {
-        const answer = await cardea.client.refresh(signedIn.refreshToken)
-        return { answer, tookMs: performance.now() - startedMs }
-      }),
+    const refresh = () => cardea.client.refresh(signedIn.refreshToken)
+    const { result: answers, tookMs } = await timeAwake(() =>
+      Promise.all(Array.from({ length: 60 }, refresh)),
     )
     await end()
-    for (const { answer, tookMs } of answers) {
-      expectStoreAway('refresh', answer)
-      expect(tookMs).toBeLessThan(patienceMs)
-    }
+    for (const answer of answers) expectStoreAway('refresh', answer)
+    expect(tookMs).toBeLessThan(patienceMs)
     // A frozen server runs what it had received before, once: that is a lost answer, which the grace covers.
     const generation = await generationOf(signedIn.body.session_id)
     expect(generation).toBeLessThanOrEqual(fault === 'frozen' ? 1 : 0)
@@ -130,7 +125,7 @@ describe.each(['stopped', 'frozen'] as const)('while Postgres is %s', (fault) =>
     await end()
     const isReady = async () =>
       expect((await cardea.client.get('/health/ready')).body.status).toBe('ready')
-    await vi.waitFor(isReady, 10_000)
+    await vi.waitFor(isReady)
   })
 })
 
@@ -149,7 +144,7 @@ test('I13: a refresh that a frozen Postgres runs only after the grace, when nobo
   expectStoreAway('refresh', await other.client.refresh(refreshToken))
   clock.advance(other.config.refreshGraceSeconds * 1000)
   await postgres.thaw()
-  await vi.waitFor(async () => expect(await generationOf(sessionId)).toBe(1), 5_000)
+  await vi.waitFor(async () => expect(await generationOf(sessionId)).toBe(1))
   const retry = await retryWhileAway(() => other.client.refresh(refreshToken))
   expect(retry.status).toBe(200)
   expect(await generationOf(sessionId)).toBe(2)

@@ -31,25 +31,20 @@ test('an outage of Postgres is two lines of the log, however many requests and b
   }
   expect(since(before)).toMatchObject([{ outage: 'begins' }])
   await postgres.restart()
-  await vi.waitFor(
-    () => expect(since(before).at(-1)).toMatchObject({ msg: 'postgres answers again' }),
-    90_000,
+  await vi.waitFor(() =>
+    expect(since(before).at(-1)).toMatchObject({ msg: 'postgres answers again' }),
   )
   const [, ...rest] = since(before)
   for (const line of rest) expect(line).not.toHaveProperty('err')
   expect(rest.filter(({ outage }) => outage === 'is over')).toHaveLength(1)
-}, 150_000)
+})
 
 test('the end of an outage of Redis is logged as its beginning is', async () => {
   const before = cardea.log.length
   await redis.kill()
-  await vi.waitFor(
-    () => expect(since(before).map(({ msg }) => msg)).toContain('redis is away'),
-    60_000,
-  )
+  await vi.waitFor(() => expect(since(before).map(({ msg }) => msg)).toContain('redis is away'))
   await redis.restart()
-  await vi.waitFor(
-    () => expect(since(before).map(({ msg }) => msg)).toContain('redis answers again'),
-    60_000,
+  await vi.waitFor(() =>
+    expect(since(before).map(({ msg }) => msg)).toContain('redis answers again'),
   )
-}, 150_000)
+})

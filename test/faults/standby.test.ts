@@ -78,9 +78,8 @@ test('R73, R104: a process that a fail-over moved to a lagging standby serves no
   standby = await primary.standby()
   // Both are connected again after the copy.
   for (const { client } of [other, moved]) {
-    await vi.waitFor(
-      async () => expect((await client.get('/health/ready')).body.status).toBe('ready'),
-      20_000,
+    await vi.waitFor(async () =>
+      expect((await client.get('/health/ready')).body.status).toBe('ready'),
     )
   }
   proxy.pointTo(standby.appUrl)
@@ -91,7 +90,6 @@ test('R73, R104: a process that a fail-over moved to a lagging standby serves no
   // Its replica may be FRESH for S; no longer than that a token is accepted without asking Postgres.
   const { 'forward-auth': passes } = requests(ended)
   await vi.waitFor(async () => expect((await passes()).status).toBe(503), {
-    timeout: 10_000,
     interval: 100,
   })
   for (const one of [ended, kept]) {
@@ -103,16 +101,15 @@ test('R73, R104: a process that a fail-over moved to a lagging standby serves no
 
   // Nobody cuts the connections to the standby.
   proxy.pointTo(primary.appUrl)
-  await vi.waitFor(
-    async () => expect((await moved.client.get('/health/ready')).body.status).toBe('ready'),
-    20_000,
+  await vi.waitFor(async () =>
+    expect((await moved.client.get('/health/ready')).body.status).toBe('ready'),
   )
   for (const [name, send] of Object.entries(requests(kept))) {
-    await vi.waitFor(async () => expect((await send()).status, name).toBeLessThan(300), 20_000)
+    await vi.waitFor(async () => expect((await send()).status, name).toBeLessThan(300))
   }
   const { account, session, 'forward-auth': forwardAuth, introspection, refresh } = requests(ended)
   for (const send of [account, session, forwardAuth, refresh]) {
     expect((await send()).status).toBe(401)
   }
   expect((await introspection()).body).toEqual({ active: false })
-}, 120_000)
+})

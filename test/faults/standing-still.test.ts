@@ -130,7 +130,7 @@ const passedOn = async (what: string): Promise<string> => {
   if (what === aCopy) {
     await cardea.client.get('/session', { headers })
     const key = `${aCopy}${opened.body.session_id}`
-    await vi.waitUntil(async () => (await look.exists(key)) === 1, { timeout: 10_000 })
+    await vi.waitUntil(async () => (await look.exists(key)) === 1)
   }
   return overWhat(what, async () => {
     const answer = await cardea.client.get('/forward-auth?token=1', { headers })

@@ -28,9 +28,9 @@ test('of an outage of Postgres the first failure is logged with its cause, then 
   log.warn({ err: new Error('another one') }, 'a session was not copied')
   nowMs = 60
   log.error({ code: 'store_unavailable', status: 503, err: away().cause }, 'request failed')
-  await vi.waitFor(() => expect(lines).toHaveLength(3), 10_000)
+  await vi.waitFor(() => expect(lines).toHaveLength(3))
   nowMs = 90
-  await vi.waitFor(() => expect(lines).toHaveLength(4), 10_000)
+  await vi.waitFor(() => expect(lines).toHaveLength(4))
   log.warn({ err: away() }, 'dropping what has ended failed')
   expect(written()).toMatchObject([
     { level: 50, msg: 'request failed', outage: 'begins', err: { code: 'ECONNREFUSED' } },

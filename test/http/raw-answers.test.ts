@@ -107,16 +107,19 @@ const openManyTrickling = async (port: number, count: number): Promise<Socket[]>
 
 test('R126: while 2000 connections trickle, a normal request is answered; then all of them are closed', async () => {
   const { app, url, port, handled } = await startToyServer({
-    timeouts: { headersMs: 2_000, requestMs: 3_000, checkEveryMs: 100 },
+    timeouts: { headersMs: 300_000, requestMs: 400_000, checkEveryMs: 100 },
   })
   const sockets = await openManyTrickling(port, 2000)
   const response = await fetch(`${url}/plain`, { method: 'POST', headers: jsonHeaders })
   expect(response.status).toBe(200)
   expect(handled()).toBe(1)
-  await vi.waitUntil(() => sockets.every((socket) => socket.closed), { timeout: 30_000 })
+  expect(sockets.some((socket) => socket.closed)).toBe(false)
+  // Only now: on a slow machine the first would have been closed before the last had come.
+  Object.assign(app.server, { headersTimeout: 100, requestTimeout: 200 })
+  await vi.waitUntil(() => sockets.every((socket) => socket.closed))
   expect(app.server.listening).toBe(true)
   expect(handled()).toBe(1)
-}, 60_000)
+})
 
 test.each([
   ['headers', 'GET /things/1 HTTP/1.1\r\nHost: a\r\n'],
@@ -131,7 +134,7 @@ test.each([
 })
 
 test('a client that goes on trickling after its answer gets no second one', async () => {
-  const timeouts = { headersMs: 100, requestMs: 200, checkEveryMs: 20 }
+  const timeouts = { headersMs: 1_000, requestMs: 1_500, checkEveryMs: 20 }
   const { port } = await startToyServer({ timeouts })
   const start = 'POST /plain HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{'
   const answer = await exchangeRaw(port, start)

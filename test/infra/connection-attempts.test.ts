@@ -52,7 +52,7 @@ const isUp = async (opened: Database): Promise<boolean> =>
 
 /** As clients that obey Retry-After, only faster. */
 const whenUp = async (opened: Database): Promise<void> => {
-  await vi.waitUntil(() => isUp(opened), { timeout: 20_000, interval: 20 })
+  await vi.waitUntil(() => isUp(opened), { interval: 20 })
 }
 
 /** A way to Postgres on which connections are counted, from the last `reset` on. */

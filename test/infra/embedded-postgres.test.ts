@@ -195,7 +195,7 @@ describe('from start to stop', () => {
     await client.connect()
     await client.query('BEGIN')
     await server.stop()
-    await vi.waitFor(() => expect(failures.join()).toMatch(/terminat/), { timeout: 10_000 })
+    await vi.waitFor(() => expect(failures.join()).toMatch(/terminat/))
     expect(await processesOn(directory)).toEqual([])
   })
 })
@@ -205,7 +205,7 @@ describe('after a kill -9 of the service', () => {
     const killed = await service()
     await query(killed.ownerUrl, 'CREATE TABLE kept AS SELECT 42 AS answer')
     await killed.kill()
-    await vi.waitFor(async () => expect(await processesOn(directory)).toEqual([]), 10_000)
+    await vi.waitFor(async () => expect(await processesOn(directory)).toEqual([]))
     await withPostgres(async ({ ownerUrl }) => {
       expect(await query(ownerUrl, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }])
     })

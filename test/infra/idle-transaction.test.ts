@@ -41,7 +41,6 @@ test('R104: Postgres ends a transaction that waits too long for its next stateme
         async () =>
           (await sqlAs(fresh.ownerUrl)('SELECT FROM pg_stat_activity WHERE pid = $1', [pid]))
             .length === 0,
-        { timeout: 10_000 },
       )
     })
     .catch((error: unknown) => error)

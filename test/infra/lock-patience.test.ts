@@ -13,8 +13,6 @@ import { beginDump } from '../support/dump.ts'
 import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
 import { sqlAs } from '../support/sql.ts'
 
-vi.setConfig({ testTimeout: 120_000 })
-
 let migrated: MigratedDatabase
 let owner: Database
 
@@ -127,9 +125,9 @@ test('of two that try at once one does everything while the other waits for it, 
     )
   const waits = { first: [] as string[], second: [] as string[] }
   const first = changeAs('first', owner, waits.first)
-  await vi.waitFor(() => expect(waits.first).toHaveLength(1), 60_000)
+  await vi.waitFor(() => expect(waits.first).toHaveLength(1))
   const second = changeAs('second', others, waits.second)
-  await vi.waitFor(() => expect(waits.second[0]).toContain('(cardea of role '), 60_000)
+  await vi.waitFor(() => expect(waits.second[0]).toContain('(cardea of role '))
   await dump.end()
   await Promise.all([first, second])
   await others.close()

@@ -63,7 +63,6 @@ const stateOf = async (database: Database): Promise<string> => {
 
 const becomes = async (database: Database, state: string): Promise<void> =>
   await vi.waitFor(async () => expect(await stateOf(database)).toBe(state), {
-    timeout: 10_000,
     interval: 100,
   })
 

@@ -19,7 +19,7 @@ import {
   failTimes,
   loginLimitsContract,
 } from '../contract/login-limits.contract.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { patientRedis, type RedisServer, startRedis } from '../support/redis-server.ts'
 import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
 
 const password = randomBytes(24).toString('hex')
@@ -43,9 +43,9 @@ beforeAll(async () => {
   connection = connectRedis(`redis://cardea:${password}@127.0.0.1:${server.port}`, {
     onError: (error) => errors.push(error),
     random: systemRandom,
-    patience: { commandMs: 10_000, silenceMs: 10_000 },
+    patience: patientRedis,
   })
-  await vi.waitUntil(connection.isReady, { timeout: 10_000 })
+  await vi.waitUntil(connection.isReady)
 })
 
 afterAll(async () => {

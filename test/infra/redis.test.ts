@@ -26,7 +26,7 @@ const connect = (url: string): RedisConnection & { readonly errors: Error[] } =>
 }
 
 const ready = async (made: RedisConnection): Promise<void> => {
-  await vi.waitUntil(made.isReady, { timeout: 20_000 })
+  await vi.waitUntil(made.isReady)
 }
 
 /** Makes sense of nothing but whether the canary is in any part of an error. */
@@ -38,7 +38,7 @@ describe('a connection to Redis', () => {
     const own = await server()
     await own.kill()
     const made = connect(own.url)
-    await vi.waitUntil(() => made.errors.length > 0, { timeout: 10_000 })
+    await vi.waitUntil(() => made.errors.length > 0)
     expect(made.isReady()).toBe(false)
     await expect(made.ping()).rejects.toThrow()
     await own.restart()
@@ -58,7 +58,7 @@ describe('a connection to Redis', () => {
       }
       made.client.on('reconnecting', count)
       await own.kill()
-      await vi.waitUntil(() => retries >= 3, { timeout: 10_000 })
+      await vi.waitUntil(() => retries >= 3)
       made.client.off('reconnecting', count)
       expect(made.errors).toHaveLength(outages)
       await own.restart()
@@ -74,9 +74,9 @@ describe('a connection to Redis', () => {
       times += 1
     })
     await ready(made)
-    await vi.waitUntil(() => times === 1, { timeout: 10_000 })
+    await vi.waitUntil(() => times === 1)
     await own.restart()
-    await vi.waitUntil(() => times === 2, { timeout: 10_000 })
+    await vi.waitUntil(() => times === 2)
   })
 
   test('tells of the present connection to one who asks late', async () => {
@@ -96,7 +96,7 @@ describe('a connection to Redis', () => {
     await ready(made)
     own.freeze()
     await expect(made.ping()).rejects.toThrow('timed out')
-    await vi.waitUntil(() => !made.isReady(), { timeout: 10_000 })
+    await vi.waitUntil(() => !made.isReady())
     own.thaw()
     await ready(made)
     await made.ping()
@@ -105,7 +105,7 @@ describe('a connection to Redis', () => {
   test('R113: a password that Redis refuses is in no part of the error', async () => {
     const own = await server(['--requirepass', 'right'])
     const made = connect(`redis://:canary-password@127.0.0.1:${own.port}`)
-    await vi.waitUntil(() => made.errors.length > 0, { timeout: 10_000 })
+    await vi.waitUntil(() => made.errors.length > 0)
     expect(made.errors[0]?.message).toContain('WRONGPASS')
     expect(everythingIn(made.errors)).not.toContain('canary')
   })
@@ -123,7 +123,7 @@ describe('a connection to Redis', () => {
     await own.kill()
     const closed = connect(own.url)
     const kept = connect(own.url)
-    await vi.waitUntil(() => closed.errors.length > 0, { timeout: 10_000 })
+    await vi.waitUntil(() => closed.errors.length > 0)
     await closed.close()
     let returned = false
     closed.onReady(() => {
@@ -162,7 +162,7 @@ describe('a connection to Redis', () => {
     await ready(direct)
     const made = connect(`redis+cluster://127.0.0.1:${node.port}`)
     // A cluster that is not whole yet counts as away.
-    await vi.waitUntil(() => made.errors.length > 0, { timeout: 10_000 })
+    await vi.waitUntil(() => made.errors.length > 0)
     expect(made.isReady()).toBe(false)
     await direct.client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
     await ready(made)

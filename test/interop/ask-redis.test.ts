@@ -47,8 +47,7 @@ afterAll(async () => {
   await redisServer?.stop()
 })
 
-const isIntact = () =>
-  vi.waitUntil(async () => (await redis.get('cardea:mirror:intact')) !== null, { timeout: 10_000 })
+const isIntact = () => vi.waitUntil(async () => (await redis.get('cardea:mirror:intact')) !== null)
 
 const signIn = async (known?: TestAccount) => {
   const account = known ?? (await cardea.createAccount())

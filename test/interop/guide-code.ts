@@ -1,15 +1,10 @@
 import { cp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { vi } from 'vitest'
 import { readPage } from '../documentation/markdown.ts'
-import { fetchTimeoutMs } from '../support/find-program.ts'
 import { findInterpreter, type LanguageName } from '../support/foreign-languages.ts'
 import { type ForeignProcess, startForeign } from '../support/foreign-process.ts'
 import { scratchFolder } from '../support/scratch-folder.ts'
-
-// Hooks start the interpreters, and the first to do so on a machine fetches them.
-vi.setConfig({ hookTimeout: fetchTimeoutMs })
 
 export const guidePage = 'docs/guides/verify-in-any-language.md'
 

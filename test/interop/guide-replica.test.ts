@@ -23,14 +23,11 @@ const judge = (facts: Facts) => replica.ask(facts)
 
 /** Waits for an answer that has this member, or this member with this value. */
 const untilIt = async (facts: Facts, wanted: 'unknown' | 'fresh' | boolean) => {
-  await vi.waitUntil(
-    async () => {
-      const answer = await judge(facts)
-      if (wanted === 'unknown') return 'unknown' in answer
-      return wanted === 'fresh' ? 'revoked' in answer : answer.revoked === wanted
-    },
-    { timeout: 15_000 },
-  )
+  await vi.waitUntil(async () => {
+    const answer = await judge(facts)
+    if (wanted === 'unknown') return 'unknown' in answer
+    return wanted === 'fresh' ? 'revoked' in answer : answer.revoked === wanted
+  })
 }
 
 describe("the guide's copy of what is revoked", () => {
@@ -80,7 +77,7 @@ describe("the guide's copy of what is revoked", () => {
     const low = entryOf('sub', { key: sub, minEpoch: 5 })
     feed.answer = (cursor) => page(cursor === undefined ? [high, low] : [low])
     await untilIt(factsOf({ sub, aep: [1000, 8, 0] }), true)
-    await vi.waitUntil(() => feed.asked.length > 5, { timeout: 10_000 })
+    await vi.waitUntil(() => feed.asked.length > 5)
     expect(await judge(factsOf({ sub, aep: [1000, 8, 0] }))).toEqual({ revoked: true })
     expect(await judge(factsOf({ sub, aep: [1000, 9, 0] }))).toEqual({ revoked: false })
   })
@@ -92,9 +89,7 @@ describe("the guide's copy of what is revoked", () => {
     await untilIt(facts, false)
     feed.answer = (cursor) => page(cursor === '41' ? [entry] : [], { cursor: '42' })
     await untilIt(facts, true)
-    await vi.waitUntil(() => feed.asked.at(-1)?.url === '/revocations?cursor=42&wait=1', {
-      timeout: 10_000,
-    })
+    await vi.waitUntil(() => feed.asked.at(-1)?.url === '/revocations?cursor=42&wait=1')
   })
 
   test.each([
@@ -110,7 +105,7 @@ describe("the guide's copy of what is revoked", () => {
   ])('does not believe itself complete after a page %s', async (_what, body) => {
     feed.answer = () => ({ body })
     const before = feed.asked.length
-    await vi.waitUntil(() => feed.asked.length > before + 2, { timeout: 10_000 })
+    await vi.waitUntil(() => feed.asked.length > before + 2)
     expect(await judge(factsOf())).toHaveProperty('unknown')
   })
 
@@ -124,9 +119,9 @@ describe("the guide's copy of what is revoked", () => {
       return { ...page([]), afterMs: 2_000 }
     }
     await untilIt(facts, 'fresh')
-    await vi.waitUntil(() => !isLate, { timeout: 10_000 })
+    await vi.waitUntil(() => !isLate)
     const { atMs = 0 } = feed.asked.at(-1) ?? {}
-    await vi.waitUntil(() => performance.now() >= atMs + 5_000, { timeout: 10_000 })
+    await vi.waitUntil(() => performance.now() >= atMs + 5_000)
     expect(await judge(facts)).toHaveProperty('unknown')
   })
 
@@ -138,7 +133,7 @@ describe("the guide's copy of what is revoked", () => {
         headers: { location: `${elsewhere.address}/revocations/snapshot` },
       })
       const before = feed.asked.length
-      await vi.waitUntil(() => feed.asked.length > before + 2, { timeout: 10_000 })
+      await vi.waitUntil(() => feed.asked.length > before + 2)
       expect(elsewhere.asked).toEqual([])
       expect(await judge(factsOf())).toHaveProperty('unknown')
     } finally {

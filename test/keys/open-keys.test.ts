@@ -89,9 +89,7 @@ describe('the first start', () => {
     const starting = Promise.all(databases.map((database) => start({ database })))
     const waiting = `SELECT count(*)::int AS count FROM pg_locks
                      WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
-    await expect
-      .poll(async () => (await owner.query(waiting)).rows[0].count, { timeout: 20_000 })
-      .toBe(6)
+    await expect.poll(async () => (await owner.query(waiting)).rows[0].count).toBe(6)
     expect((await owner.query('SELECT kid FROM signing_keys')).rows).toEqual([])
     await owner.query('COMMIT')
     const kids = (await starting).map((keys) => keys.signer().kid)

@@ -194,9 +194,7 @@ describe('several instances', () => {
     const acting = act()
     const waiting = `SELECT count(*)::int AS count FROM pg_locks
                      WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
-    await expect
-      .poll(async () => (await owner.query(waiting)).rows[0].count, { timeout: 20_000 })
-      .toBe(count)
+    await expect.poll(async () => (await owner.query(waiting)).rows[0].count).toBe(count)
     await owner.query('COMMIT')
     return acting
   }

@@ -56,7 +56,7 @@ test(`R77: ${rounds} clients are disabled while they ask for tokens: none gets o
   for (const instance of [0, 1]) {
     await vi.waitFor(
       async () => expect(await liveOf(cardea.clientOf(instance), asker, tokens)).toEqual([]),
-      { timeout: 10_000, interval: 500 },
+      { interval: 500 },
     )
   }
-}, 60_000)
+})

@@ -65,9 +65,8 @@ describe('a refresh token of a native app', () => {
     expect(await isActive(accessToken)).toBe(false)
     const refreshed = await cardea.client.refreshByBody(refreshToken)
     expect(refreshed).toMatchObject({ status: 401, body: { reason: 'logout' } })
-    await vi.waitFor(
-      async () => expect(await isActive(accessToken, cardea.clientOf(1))).toBe(false),
-      { timeout: 5_000 },
+    await vi.waitFor(async () =>
+      expect(await isActive(accessToken, cardea.clientOf(1))).toBe(false),
     )
     const actor = `account:${claimsOf(accessToken).sub}`
     expectDone(await revoke({ token: refreshToken, token_type_hint: 'access_token' }))

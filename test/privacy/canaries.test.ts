@@ -158,9 +158,8 @@ const breakTheStore = async () => {
   await asOwner(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cardea'",
   )
-  await vi.waitFor(
-    () => expect(cardea.log.join('')).toContain('an idle connection to postgres broke'),
-    10_000,
+  await vi.waitFor(() =>
+    expect(cardea.log.join('')).toContain('an idle connection to postgres broke'),
   )
 }
 

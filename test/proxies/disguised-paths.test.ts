@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type EchoBackend, startEchoBackend } from '../support/echo-backend.ts'
-import { fetchTimeoutMs } from '../support/find-program.ts'
 import type { RunningProxy } from '../support/proxy-process.ts'
 import { proxyNames, startReverseProxy } from '../support/reverse-proxies.ts'
 import { type Browser, receivedIn, startBrowser, statusOf } from './browser.ts'
@@ -117,7 +116,7 @@ describe.each(proxyNames)('%s', (name) => {
     const { host } = new URL(cardea.client.address)
     proxy = await startReverseProxy(name, { cardea: host, app: app.address })
     reader = await signedIn(['reader'])
-  }, fetchTimeoutMs)
+  })
 
   afterAll(async () => await proxy?.stop())
 

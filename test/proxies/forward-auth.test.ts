@@ -6,7 +6,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type EchoBackend, startEchoBackend } from '../support/echo-backend.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { fetchTimeoutMs } from '../support/find-program.ts'
 import type { RunningProxy } from '../support/proxy-process.ts'
 import { proxyNames, startReverseProxy } from '../support/reverse-proxies.ts'
 import { ask, receivedIn, startBrowser, valuesOf } from './browser.ts'
@@ -44,7 +43,7 @@ describe.each(proxyNames)('%s', (name) => {
   beforeAll(async () => {
     const { host } = new URL(cardea.client.address)
     proxy = await startReverseProxy(name, { cardea: host, app: app.address })
-  }, fetchTimeoutMs)
+  })
 
   afterAll(async () => await proxy?.stop())
 

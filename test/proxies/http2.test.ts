@@ -10,7 +10,6 @@ import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type EchoBackend, startEchoBackend } from '../support/echo-backend.ts'
-import { fetchTimeoutMs } from '../support/find-program.ts'
 import type { RunningProxy } from '../support/proxy-process.ts'
 import { startHttp2Proxy } from '../support/reverse-proxies.ts'
 import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
@@ -49,7 +48,7 @@ describe.each(['haproxy', 'caddy'] as const)('%s over TLS and HTTP/2', (name) =>
     proxy = await startHttp2Proxy(name, { cardea: host, app: app.address }, pair)
     line = connect(`https://127.0.0.1:${proxy.port}`, { ca: pair.cert })
     await once(line, 'connect')
-  }, fetchTimeoutMs)
+  })
 
   afterAll(async () => {
     line?.destroy()

@@ -8,7 +8,6 @@ import {
 } from '../support/child-service.ts'
 import { httpClient } from '../support/client.ts'
 import { type EchoBackend, startEchoBackend } from '../support/echo-backend.ts'
-import { fetchTimeoutMs } from '../support/find-program.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
 import type { RunningProxy } from '../support/proxy-process.ts'
 import { proxyNames, startReverseProxy } from '../support/reverse-proxies.ts'
@@ -47,7 +46,7 @@ beforeAll(async () => {
   for (const browser of browsers) await browser.signIn('/login', person)
   const signedIn = await httpClient(home.address).logIn(person, { audience: appName })
   token = signedIn.accessToken
-}, fetchTimeoutMs)
+})
 
 afterAll(async () => {
   for (const proxy of proxies) await proxy.stop()
@@ -86,7 +85,7 @@ const whenAllWorks = async () =>
         expect((await startBrowser(port).open('/reports')).status).toBe(303)
       }
     },
-    { timeout: 20_000, interval: 100 },
+    { interval: 100 },
   )
 
 test('R58: while Cardea is away every proxy says 503, lets nobody pass and sends nobody to sign in; then all works again', async () => {
@@ -130,7 +129,7 @@ test('R58: while Postgres is away nobody is taken for signed out: 503 for all, a
         for (const [page = 0, program = 0] of said) ofBrowsers.add(page).add(program)
         expect(said).toEqual(proxyNames.map(() => [503, 503, 503, 503]))
       },
-      { timeout: 15_000, interval: 200 },
+      { interval: 200 },
     )
     expect([...ofBrowsers].filter((status) => ![200, 403, 503].includes(status))).toEqual([])
     expect(await answers()).toEqual(nobodyPasses)

@@ -2,7 +2,6 @@ import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type EchoBackend, startEchoBackend } from '../support/echo-backend.ts'
-import { fetchTimeoutMs } from '../support/find-program.ts'
 import type { RunningProxy } from '../support/proxy-process.ts'
 import { proxyNames, startReverseProxy } from '../support/reverse-proxies.ts'
 import { startBrowser } from './browser.ts'
@@ -71,7 +70,7 @@ describe.each(proxyNames)('%s', (name) => {
   let proxy: RunningProxy
   beforeAll(async () => {
     proxy = await startReverseProxy(name, { cardea: address, app: app.address })
-  }, fetchTimeoutMs)
+  })
   afterAll(async () => await proxy?.stop())
 
   test.each(Object.keys(strange))(

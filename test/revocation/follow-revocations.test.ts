@@ -16,7 +16,7 @@ import {
 import { type FakeClock, pastClock } from '../support/fake-clock.ts'
 import { type MigratedDatabase, migratedServer } from '../support/migrated-database.ts'
 import { idNamed, nameOfId } from '../support/named-id.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { patientRedis, type RedisServer, startRedis } from '../support/redis-server.ts'
 import { seeded } from '../support/seeded.ts'
 import { sqlAs } from '../support/sql.ts'
 
@@ -40,7 +40,11 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   clock = pastClock()
-  connection = connectRedis(server.url, { random: systemRandom, onError: () => undefined })
+  connection = connectRedis(server.url, {
+    random: systemRandom,
+    onError: () => undefined,
+    patience: patientRedis,
+  })
   await new Promise<void>((resolve) => connection.onReady(resolve))
   await look.flushall()
   await sqlAs(store.ownerUrl)('DELETE FROM revocations')
@@ -191,7 +195,7 @@ test('a step that fails loses nothing: the next one delivers what it would have'
   await expect(step()).rejects.toThrow()
   server.thaw()
   // The connection may have been given up meanwhile; the follower of the service then waits for the next one too.
-  await vi.waitFor(() => expect(connection.isReady()).toBe(true), 5_000)
+  await vi.waitFor(() => expect(connection.isReady()).toBe(true))
   await step()
   expect(await mirrored()).toEqual(['during'])
 })

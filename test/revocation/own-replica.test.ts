@@ -188,7 +188,7 @@ test('a restart of Postgres: the replicas are fresh again by themselves, what wa
   const isFresh = () => {
     for (const index of [0, 1]) expect(replicaOf(cardea, index).state()).toBe('FRESH')
   }
-  await vi.waitFor(isFresh, 10_000)
+  await vi.waitFor(isFresh)
   // The name of the log and cursors of before go on.
   const next = await retryWhileAway(() => feedOf(`?cursor=${cursor}`))
   expect(next).toMatchObject({ status: 200, body: { feed_id: feedId } })

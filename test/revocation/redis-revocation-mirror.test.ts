@@ -9,7 +9,7 @@ import {
   redisRevocationMirror,
 } from '../../src/revocation/index.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { patientRedis, type RedisServer, startRedis } from '../support/redis-server.ts'
 import { seeded } from '../support/seeded.ts'
 
 let server: RedisServer
@@ -27,7 +27,11 @@ afterAll(async () => {
   await server.stop()
 })
 beforeEach(async () => {
-  connection = connectRedis(server.url, { random: systemRandom, onError: () => undefined })
+  connection = connectRedis(server.url, {
+    random: systemRandom,
+    onError: () => undefined,
+    patience: patientRedis,
+  })
   await new Promise<void>((resolve) => connection.onReady(resolve))
   await look.flushall()
   clock = fakeClock()

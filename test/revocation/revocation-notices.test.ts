@@ -29,16 +29,16 @@ const instance = async (sql: Sql = store.database) => {
     seen.heard += 1
   })
   // Its own connection counts as one: what was said before it was made is lost.
-  await vi.waitFor(() => expect(seen.heard).toBe(1), 5_000)
+  await vi.waitFor(() => expect(seen.heard).toBe(1))
   return { ...notices, seen }
 }
 
 test('what one instance says all others hear, and not itself', async () => {
   const [one, two, three] = [await instance(), await instance(), await instance()]
   one.announce()
-  await vi.waitFor(() => expect([two.seen.heard, three.seen.heard]).toEqual([2, 2]), 5_000)
+  await vi.waitFor(() => expect([two.seen.heard, three.seen.heard]).toEqual([2, 2]))
   two.announce()
-  await vi.waitFor(() => expect([one.seen.heard, three.seen.heard]).toEqual([2, 3]), 5_000)
+  await vi.waitFor(() => expect([one.seen.heard, three.seen.heard]).toEqual([2, 3]))
   expect(two.seen.heard).toBe(2)
   await Promise.all([one, two, three].map(({ close }) => close()))
 })
@@ -46,11 +46,11 @@ test('what one instance says all others hear, and not itself', async () => {
 test('a hundred at once are said in two words, and the second comes after the last of them', async () => {
   const [one, two] = [await instance(), await instance()]
   for (let time = 0; time < 100; time += 1) one.announce()
-  await vi.waitFor(() => expect(two.seen.heard).toBe(3), 5_000)
+  await vi.waitFor(() => expect(two.seen.heard).toBe(3))
   await one.close()
   expect(one.seen.said).toBe(2)
   one.announce()
-  await vi.waitFor(() => expect(one.seen.said).toBe(3), 5_000)
+  await vi.waitFor(() => expect(one.seen.said).toBe(3))
   await one.close()
   await two.close()
 })

@@ -48,7 +48,7 @@ const away = async (): Promise<void> => {
 
 const back = async (): Promise<void> => {
   proxy.pointTo(inject('redisUrl'))
-  await expect.poll(redis.isReady, { timeout: 10_000 }).toBe(true)
+  await expect.poll(redis.isReady).toBe(true)
 }
 
 /** Whether a copy that somebody makes now is taken away. */

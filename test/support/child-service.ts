@@ -1,13 +1,21 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { startsFaster } from './compile-cache.ts'
 import { freePort } from './free-port.ts'
 import { scratchFolder } from './scratch-folder.ts'
 
 const ownEntry = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
+/** So that a busy machine is not taken for a store that is away. Together less than the grace of a refresh, as they must be. */
+export const patientSettings = {
+  DATABASE_CONNECT_TIMEOUT_MS: '4000',
+  DATABASE_STATEMENT_TIMEOUT_MS: '5000',
+}
+
 /** Limits that only the tests of limits should meet: all requests of a run come from one address, and some runs share a Redis. */
 const roomy = {
+  ...patientSettings,
   LOGIN_FAILURES_PER_SOURCE: '1000000',
   LOGIN_FAILURES_PER_NETWORK: '1000000',
   LOGIN_FAILURES_GLOBAL: '1000000',
@@ -101,7 +109,14 @@ export const serviceHome = async (
     const child = spawn(process.execPath, [entry], {
       cwd: scratch.path,
       // Nothing of the environment of the tests: a stray setting would change what is tested.
-      env: { PATH: path ?? '', PORT: String(port), ...roomy, ...base, ...environment },
+      env: {
+        ...startsFaster,
+        PATH: path ?? '',
+        PORT: String(port),
+        ...roomy,
+        ...base,
+        ...environment,
+      },
       // A process group of its own, so that a signal to the group does not reach the tests.
       detached: true,
       stdio: ['ignore', stdout, stderr],

@@ -39,15 +39,12 @@ const programs = [
   'service/report.js',
 ]
 
-/** How long a program may take until it shows what its page says; it is over as soon as it does. */
-const atStart = { timeout: 30_000, interval: 50 }
-
 const waitForAnswer = (address: string, program: ExampleProgram): Promise<void> =>
   vi.waitFor(async () => {
     const answer = await fetch(address)
     await answer.text()
     expect(answer.status, program.lines().join('\n')).toBeLessThan(500)
-  }, atStart)
+  })
 
 const startProgram = (clone: Clone, command: string): ExampleProgram => {
   const child = clone.startInShell(command)
@@ -101,7 +98,7 @@ export const startExamples = async (): Promise<Examples> => {
     await vi.waitFor(() => {
       const printed = program.lines().join('\n')
       expect(shows(output, printed), printed).toBe(true)
-    }, atStart)
+    })
     return program
   }
   const follow = async (name: string): Promise<ExampleProgram> => {

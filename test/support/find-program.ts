@@ -9,9 +9,6 @@ import {
   starts,
 } from './debian-packages.ts'
 
-/** For hooks that may be the first on a machine to want a program: up to 20 MB are fetched for each. */
-export const fetchTimeoutMs = 300_000
-
 export type WantedProgram = PackagesWanted & {
   /** Of the folder in the user's cache. */
   readonly name: string

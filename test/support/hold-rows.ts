@@ -18,7 +18,6 @@ const hold = async (ownerUrl: string, lock: string): Promise<Held> => {
   return {
     whenWaiting: (count) =>
       vi.waitFor(async () => expect(await sqlAs(ownerUrl)(waiting)).toHaveLength(count), {
-        timeout: 5_000,
         interval: 20,
       }),
     release: async () => {
@@ -31,6 +30,10 @@ const hold = async (ownerUrl: string, lock: string): Promise<Held> => {
 /** Locks every session there is, so that refreshes have to wait in the middle of their statement. */
 export const holdSessions = (ownerUrl: string): Promise<Held> =>
   hold(ownerUrl, 'SELECT 1 FROM sessions FOR UPDATE')
+
+/** Locks the log of revocations, so that whoever reads it has to wait. */
+export const holdRevocations = (ownerUrl: string): Promise<Held> =>
+  hold(ownerUrl, 'LOCK TABLE revocations IN ACCESS EXCLUSIVE MODE')
 
 /** Locks the table of accounts, so that log-ins have to wait where they look for theirs. */
 export const holdAccounts = (ownerUrl: string): Promise<Held> =>

@@ -48,7 +48,7 @@ const migrated = async (fresh: Empty): Promise<MigratedDatabase> => {
 
 /** A database with the tables of this version and nothing in them, for tests of a store without the service around it. */
 export const migratedDatabase = async (): Promise<MigratedDatabase> =>
-  await migrated(await freshDatabase())
+  await migrated(await freshDatabase({ isMigrated: true }))
 
 /**
  * The same in a Postgres of the test's own, for what depends on who else writes at this moment: the log's cursor waits for every

@@ -5,6 +5,9 @@ import { findRedis } from './find-redis.ts'
 import { freePort } from './free-port.ts'
 import { scratchFolder } from './scratch-folder.ts'
 
+/** For connections of tests that are not about a Redis that is too slow. */
+export const patientRedis = { commandMs: 60_000, silenceMs: 60_000 }
+
 export type RedisServer = {
   readonly url: string
   readonly port: number

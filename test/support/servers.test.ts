@@ -117,13 +117,13 @@ test('a commit waits for a synchronous standby that is frozen, and succeeds when
   })
   const look = await connected(primary.ownerUrl)
   const waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-  await vi.waitFor(async () => expect((await look.query(waiting)).rowCount).toBe(1), 10_000)
+  await vi.waitFor(async () => expect((await look.query(waiting)).rowCount).toBe(1))
   expect(isCommitted).toBe(false)
   await standby.thaw()
   await commit
   const copy = await connected(standby.ownerUrl)
   const copied = async () => (await copy.query('SELECT answer FROM kept')).rows
-  await vi.waitFor(async () => expect(await copied()).toEqual([{ answer: 42 }]), 10_000)
+  await vi.waitFor(async () => expect(await copied()).toEqual([{ answer: 42 }]))
   for (const one of [client, look, copy]) await one.end()
   await standby.stop()
   await primary.stop()
@@ -170,7 +170,7 @@ test('servers and folders end with the process that started them, even when it i
   const ended = once(child, 'exit')
   child.kill('SIGKILL')
   await ended
-  await vi.waitFor(() => expect(existsSync(path)).toBe(false), 10_000)
+  await vi.waitFor(() => expect(existsSync(path)).toBe(false))
   // Gone, or a zombie that nobody has collected yet.
   expect(existsSync(`/proc/${pid}/cwd`)).toBe(false)
   await scratch.remove()

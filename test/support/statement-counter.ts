@@ -98,13 +98,17 @@ const isReadyForQuery = (bytes: Buffer): boolean =>
 
 export type AnswerCutter = {
   readonly observe: () => Observer
-  /** The answer to the next run of this prepared statement is lost after the commit, and its connection with it. */
-  readonly arm: (statement: string) => void
+  /**
+   * The answer to the next run of this prepared statement is lost after the commit: with its connection, or so that its client waits
+   * for it in vain.
+   */
+  readonly arm: (statement: string, fate?: 'cut' | 'lose') => void
   readonly cuts: () => number
 }
 
 export const answerCutter = (): AnswerCutter => {
   let armedFor: string | undefined
+  let armedWith: 'cut' | 'lose' = 'cut'
   let cuts = 0
   return {
     observe: () => {
@@ -119,12 +123,13 @@ export const answerCutter = (): AnswerCutter => {
           if (!isLosing) return 'pass'
           if (!isReadyForQuery(bytes)) return 'lose'
           cuts += 1
-          return 'cut'
+          return armedWith
         },
       }
     },
-    arm: (statement) => {
+    arm: (statement, fate = 'cut') => {
       armedFor = statement
+      armedWith = fate
     },
     cuts: () => cuts,
   }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { vi } from 'vitest'
+import { startsFaster } from './compile-cache.ts'
 import type { Opening, VerifierCalls, Watched } from './verifier-child.ts'
 
 const program = fileURLToPath(new URL('verifier-child.ts', import.meta.url))
@@ -27,16 +28,13 @@ export type VerifierProcess = {
 
 type Reply = { readonly id: number; readonly output?: unknown; readonly error?: string }
 
-/** Longer than a lease and the longest pause after a failure together, on a machine with other things to do. */
-const patience = { timeout: 20_000, interval: 25 }
-
 /** Runs until `stop`, or until this process ends. `environment` is added to that of this process. */
 export const startVerifier = async (
   opening: Opening,
   environment: Readonly<Record<string, string>> = {},
 ): Promise<VerifierProcess> => {
   const child = spawn(process.execPath, [program], {
-    env: { ...process.env, ...environment },
+    env: { ...startsFaster, ...process.env, ...environment },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   const ended = once(child, 'exit')
@@ -71,12 +69,12 @@ export const startVerifier = async (
     watched,
     verdict: (token) => call('verdict', token),
     whenState: async (state) => {
-      await vi.waitUntil(async () => (await call('state')) === state, patience)
+      await vi.waitUntil(async () => (await call('state')) === state)
     },
     watch: async (tokens, share = 0.1) => {
       await call('watch', { tokens, share })
       const isAccepted = ({ accepted }: Watched) => accepted > 0
-      await vi.waitUntil(async () => (await watched()).every(isAccepted), patience)
+      await vi.waitUntil(async () => (await watched()).every(isAccepted))
     },
     stop: async () => {
       if (child.connected) child.disconnect()

@@ -6,4 +6,4 @@ const others =
 
 /** Resolves when nobody else is connected to the database: Postgres's counters are complete then, for a backend adds its own at its end. */
 export const whenDisconnected = async (url: string): Promise<void> =>
-  await expect.poll(async () => (await sqlAs(url)(others)).length, { timeout: 10_000 }).toBe(0)
+  await expect.poll(async () => (await sqlAs(url)(others)).length).toBe(0)

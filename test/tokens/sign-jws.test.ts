@@ -61,7 +61,7 @@ describe('a signed JWS', () => {
     expect(failed).toEqual([])
     // One in 128; to see none in 10,000 has a chance of 1 in 10^34.
     expect(short).toBeGreaterThan(0)
-  }, 60_000)
+  })
 })
 
 describe('the raw form of a DER signature', () => {

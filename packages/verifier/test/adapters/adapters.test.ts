@@ -111,7 +111,7 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
     expect((await send(`${url}/orders`, bearer(token))).status).toBe(200)
     issuer.revoke({ kind: 'sid', key: sid, ...revocable })
     await expect
-      .poll(() => send(`${url}/orders`, bearer(token)), { timeout: 5000 })
+      .poll(() => send(`${url}/orders`, bearer(token)))
       .toMatchObject(refused(401, 'token_revoked', invalid))
   })
 

@@ -30,7 +30,7 @@ const follow = (url: string) => {
     clock,
     events,
     errors,
-    loaded: () => vi.waitUntil(() => keys.isLoaded(), { timeout: 10_000 }),
+    loaded: () => vi.waitUntil(() => keys.isLoaded()),
   }
 }
 
@@ -63,18 +63,15 @@ describe('following the keys', () => {
     const server = await startJwksServer({ status: 503 })
     const { keys, clock, errors } = follow(server.url)
     for (let attempt = 1; attempt <= 6; attempt += 1) {
-      await vi.waitUntil(() => errors() === attempt && clock.sleeping() === 1, { timeout: 10_000 })
+      await vi.waitUntil(() => errors() === attempt && clock.sleeping() === 1)
       await clock.advance(250 * 2 ** attempt)
-      await vi.waitUntil(() => server.requests.length === attempt + 1, { timeout: 10_000 })
+      await vi.waitUntil(() => server.requests.length === attempt + 1)
     }
     server.answer.now = jwks([keyA.jwk])
-    await vi.waitUntil(
-      async () => {
-        await clock.advance(1000)
-        return keys.isLoaded()
-      },
-      { timeout: 10_000 },
-    )
+    await vi.waitUntil(async () => {
+      await clock.advance(1000)
+      return keys.isLoaded()
+    })
     expect(clock.monotonicMs()).toBeLessThan(90_000)
   })
 
@@ -88,11 +85,11 @@ describe('following the keys', () => {
       const server = await startJwksServer(jwks([keyA.jwk], { 'cache-control': cacheControl }))
       const { clock, loaded } = follow(server.url)
       await loaded()
-      await vi.waitUntil(() => clock.sleeping() === 1, { timeout: 10_000 })
+      await vi.waitUntil(() => clock.sleeping() === 1)
       await clock.advance(leastMs - 1)
       expect(server.requests.length, cacheControl).toBe(1)
       await clock.advance(mostMs - leastMs + 1)
-      await vi.waitUntil(() => server.requests.length === 2, { timeout: 10_000 })
+      await vi.waitUntil(() => server.requests.length === 2)
     }
   })
 
@@ -109,11 +106,9 @@ describe('following the keys', () => {
     const { keys, clock, events, errors, loaded } = follow(server.url)
     await loaded()
     const before = keys.keyOf(keyA.kid)
-    await vi.waitUntil(() => clock.sleeping() === 1, { timeout: 10_000 })
+    await vi.waitUntil(() => clock.sleeping() === 1)
     await clock.advance(300_000)
-    await vi.waitUntil(() => server.requests.length === 2 && (keys.ageMs() ?? 1e9) < 100_000, {
-      timeout: 10_000,
-    })
+    await vi.waitUntil(() => server.requests.length === 2 && (keys.ageMs() ?? 1e9) < 100_000)
     expect(server.requests.map(({ headers }) => headers['if-none-match'])).toEqual([
       undefined,
       '"one"',
@@ -126,7 +121,7 @@ describe('following the keys', () => {
   test('stops when it is closed, also in the middle of a request', async () => {
     const server = await startJwksServer(undefined)
     const { keys, clock, events } = follow(server.url)
-    await vi.waitUntil(() => server.requests.length === 1, { timeout: 10_000 })
+    await vi.waitUntil(() => server.requests.length === 1)
     await keys.close()
     expect(clock.sleeping()).toBe(0)
     expect(events).toEqual([])
@@ -213,7 +208,7 @@ describe('R86: two rotations in a row', () => {
         const before = server.requests.length
         await clock.advance(60_000)
         // A request that fell due is answered by a real server, in real time.
-        await vi.waitUntil(() => clock.sleeping() === 1, { timeout: 10_000, interval: 1 })
+        await vi.waitUntil(() => clock.sleeping() === 1, { interval: 1 })
         expect(server.requests.length - before).toBeLessThanOrEqual(1)
       }
     }
@@ -274,7 +269,7 @@ describe('R89: an answer that is no sound set of keys', () => {
     server.answer.now = undefined
     clock.suspend(31_000)
     const looking = codeOf(() => keys.keyOf(keyB.kid))
-    await vi.waitUntil(() => server.requests.length === 2, { timeout: 10_000 })
+    await vi.waitUntil(() => server.requests.length === 2)
     await clock.advance(4999)
     expect(errors()).toBe(0)
     expect(await codeOf(() => keys.keyOf(keyA.kid))).toBe('known')
@@ -294,12 +289,9 @@ describe('R89: an answer that is no sound set of keys', () => {
     expect(await codeOf(() => keys.keyOf(keyA.kid))).toBe('keys_unavailable')
     expect(await codeOf(() => keys.keyOf(keyB.kid))).toBe('keys_unavailable')
     server.answer.now = jwks([keyA.jwk])
-    await vi.waitUntil(
-      async () => {
-        await clock.advance(10_000)
-        return (await codeOf(() => keys.keyOf(keyA.kid))) === 'known'
-      },
-      { timeout: 10_000 },
-    )
+    await vi.waitUntil(async () => {
+      await clock.advance(10_000)
+      return (await codeOf(() => keys.keyOf(keyA.kid))) === 'known'
+    })
   })
 })

@@ -29,7 +29,7 @@ let packed: PackedPackage
 
 beforeAll(async () => {
   packed = await packAndInstall()
-}, 180_000)
+})
 
 afterAll(() => packed?.remove())
 
@@ -99,7 +99,6 @@ describe.each(nodes)('installed, under Node %s', (_version, node = '') => {
       values.push(await seal(await token({ sub }), key))
       const { stdout } = await run(node, [name, ...values], {
         cwd: packed.consumer,
-        timeout: 20_000,
       })
       expect(JSON.parse(stdout)).toEqual({
         sub,
@@ -164,7 +163,7 @@ describe('the declarations', () => {
         /^(.+)\((\d+),\d+\): error (TS\d+):/.exec(line) ?? []
       errors.set(file, [...(errors.get(file) ?? []), `${at} ${code}`])
     }
-  }, 120_000)
+  })
 
   test('refuse exactly the lines that must not compile, each for its own reason', () => {
     const expected = mustNotCompile.split('\n').flatMap((line, place) => {
