@@ -44,7 +44,7 @@ const kernelPipe = async () => {
   return { reader, writer: open(path, constants.O_WRONLY) }
 }
 
-const patient = { timeout: 60_000, interval: 50 }
+const patient = { interval: 50 }
 
 const start = async (outputs: ServiceOutputs): Promise<ChildService> => {
   const service = home.spawn({}, outputs)

@@ -5,7 +5,7 @@ import { type PostgresStandby, startStandby } from '../support/postgres-standby.
 import { sqlAs } from '../support/sql.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
 
-const patience = { timeout: 60_000, interval: 50 }
+const patience = { interval: 50 }
 
 type Site = {
   readonly cardea: Cardea

@@ -39,9 +39,6 @@ const attacksOn = (plain: Sent): Map<string, Sent> =>
 describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
   test.each(['bearer', 'sealed-cookie'] as const)(
     'no header of repeated characters costs a guard for %s much more CPU than a plain request',
-    {
-      timeout: 600_000,
-    },
     async (credential) => {
       const key = await newSealedKey()
       const { issuer, url } = await startGuarded(startServer, {
