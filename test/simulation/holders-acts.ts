@@ -23,7 +23,7 @@ const secondMs = 1_000
 const hourMs = 3_600 * secondMs
 const dayMs = 24 * hourMs
 
-export const graceMs = 10 * secondMs
+const graceMs = 10 * secondMs
 const rules = { graceMs, lostResponse: 'resume' } as const
 const idleSeconds = 14 * 24 * 3600
 const absoluteSeconds = 30 * 24 * 3600

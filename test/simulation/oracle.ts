@@ -117,6 +117,10 @@ const condemns = (token: TokenRecord, act: Act): Effect => {
   }
 }
 
+/** Whether somebody may still go by an act that a fail-over or a restore made undone. */
+const isStillKnown = ({ lostAtMs, hauntsUntilMs }: Act, nowMs: number): boolean =>
+  lostAtMs !== undefined && nowMs <= Math.max(hauntsUntilMs, lostAtMs + boundMs)
+
 /** Acts by what they can concern, so that asking about a token does not go through all there ever were. */
 const actsBySubject = () => {
   const lists = new Map<string, Act[]>()
@@ -234,10 +238,15 @@ export const newOracle = () => {
             act.committed < asked &&
             endsSession(session, act) === 'yes',
         ),
-    /** Whether anything happened that could have ended it. */
-    mayHaveEnded: (session: SessionRecord): boolean =>
+    /**
+     * Whether anything happened that could have ended it. An undone act counts for whoever still knows of it, also against later sign-ins:
+     * a process honours what it knows to be revoked.
+     */
+    mayHaveEnded: (session: SessionRecord, nowMs: number): boolean =>
       [...attempts].some((attempt) => endsSession(session, attempt) !== 'no') ||
-      bySubject.onSession(session).some((act) => endsSession(session, act) !== 'no'),
+      bySubject
+        .onSession(session)
+        .some((act) => endsSession(session, act) !== 'no' || isStillKnown(act, nowMs)),
     /** The tokens that the act condemns for sure. */
     condemnedBy: (act: Act): readonly TokenRecord[] =>
       [...tokens.values()].filter((token) => condemns(token, act) === 'yes'),

@@ -63,10 +63,11 @@ const testSettings = { fsync: 'off' }
 /** A Postgres of the test's own, with an empty database and the two roles. `settings` are those of `postgresql.conf`. */
 export const startPostgres = async (
   settings: Readonly<Record<string, string>> = {},
-  template = inject('postgresTemplate'),
+  // None where the tests share nothing, as those of planted bugs: then `initdb` runs.
+  template: string | undefined = inject('postgresTemplate'),
 ): Promise<PostgresServer> => {
   const folder = await scratchFolder('postgres')
-  await run('cp', ['-a', template, join(folder.path, 'postgres')])
+  if (template !== undefined) await run('cp', ['-a', template, join(folder.path, 'postgres')])
   return await startIn(folder, settings)
 }
 

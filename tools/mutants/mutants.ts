@@ -15,17 +15,96 @@ export type Mutant = {
 
 const inMemory = 'test/simulation/in-memory.test.ts'
 const onPostgres = 'test/simulation/on-postgres.test.ts'
+const holders = 'test/simulation/holders.test.ts'
 
 const replica = 'packages/verifier/src/replica'
 const readLog = 'src/revocation/postgres-read-log.ts'
 const sessionStore = 'src/sessions/postgres-session-store.ts'
 const sessionSql = 'src/sessions/session-sql.ts'
+const session = 'src/sessions/session.ts'
 
 const cursor = 'src/revocation/feed-cursor.ts'
 
 const nextSeq = '(SELECT coalesce(max(seq), 0) + 1 FROM revocations)'
 
 export const mutants: readonly Mutant[] = [
+  {
+    name: 'a handle that was believed lost counts as presented',
+    edits: [
+      {
+        file: session,
+        find: 'presented.generation === state.presentedGeneration',
+        replace: 'presented.generation >= state.presentedGeneration',
+      },
+    ],
+    tests: holders,
+  },
+  {
+    name: 'the rule for lost responses applies to older handles',
+    edits: [
+      {
+        file: session,
+        find: 'presented.generation === state.presentedGeneration',
+        replace: 'presented.generation <= state.presentedGeneration',
+      },
+    ],
+    tests: holders,
+  },
+  {
+    name: 'a rotation leaves the presented generation behind',
+    edits: [
+      {
+        file: sessionSql,
+        find: 'CASE WHEN s.reissued_generation = s.generation THEN',
+        replace: 'CASE WHEN s.reissued_generation IS NOT NULL THEN',
+      },
+    ],
+    tests: holders,
+  },
+  {
+    name: 'the grace goes by the clock of the machine',
+    edits: [
+      {
+        file: 'src/infra/postgres/database-clock.ts',
+        find: 'Math.floor(local.monotonicMs() + offsetMs)',
+        replace: 'Math.floor(local.nowMs())',
+      },
+    ],
+    tests: holders,
+  },
+  {
+    name: 'a handle given out late in its grace can be replaced a moment later',
+    edits: [
+      {
+        file: session,
+        find: "if (sinceMs < graceMs / 2) return { kind: 'repeat', facts: state }",
+        replace: "if (sinceMs < graceMs) return { kind: 'repeat', facts: state }",
+      },
+    ],
+    tests: holders,
+  },
+  {
+    name: 'a caller who has gone is issued a further handle',
+    edits: [
+      {
+        file: 'src/sessions/investigate-refresh.ts',
+        find: 'is issued a handle in the place of one that its holder has received.\n        if (await hasCallerLeft(client)) throw callerGone()',
+        replace: 'checks whether the caller is there.',
+      },
+    ],
+    tests: holders,
+  },
+  {
+    name: 'a request that waited for long decides about its session',
+    edits: [
+      {
+        file: 'src/sessions/refresh-session.ts',
+        find: 'if (clock.monotonicMs() - beganMs <= mayTakeMs) return',
+        replace: 'if (mayTakeMs > 0) return',
+      },
+    ],
+    tests: holders,
+  },
   {
     name: 'the feed goes on from the last sequence number',
     edits: [

@@ -19,7 +19,7 @@ const run = promisify(execFile)
 
 /** Without the servers that all tests share: the tests of mutants start what they need. */
 const vitestConfig = `import { defineConfig } from 'vitest/config'
-export default defineConfig({ test: { pool: 'forks', testTimeout: 60_000, hookTimeout: 60_000 } })
+export default defineConfig({ test: { pool: 'forks', testTimeout: 600_000, hookTimeout: 600_000 } })
 `
 
 export type TreeCopy = {
