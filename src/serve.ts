@@ -26,6 +26,7 @@ const firstOperator = async (config: Config, stores: Stores) => {
     reportEnd: () => undefined,
   })
   try {
+    await core.time.start()
     return await createFirstOperator(core)
   } finally {
     await core.close()

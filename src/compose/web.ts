@@ -6,6 +6,7 @@ import type { Caller } from '../http/access.ts'
 import type { Log } from '../http/log.ts'
 import { keyLabels } from '../keys/index.ts'
 import { hasCode } from '../lib/app-error.ts'
+import { systemClock } from '../lib/clock.ts'
 import { patiently } from '../lib/patiently.ts'
 import { shareBriefly } from '../lib/share-briefly.ts'
 import type { LoginRouteDeps } from '../login/index.ts'
@@ -55,12 +56,15 @@ const isRevokedBy =
   ({ accountId: sub, sessionId: sid, globalEpoch, accountEpoch }) =>
     covers({ sub, sid, jti: '', kid: '', aep: [globalEpoch, accountEpoch, never] }) !== undefined
 
-/** How old an answer to "is it ready" may be: anybody may ask, and as often as they like. */
+/**
+ * How old an answer to "is it ready" may be: anybody may ask, and as often as they like. By the clock of the machine, also in tests that set
+ * the time of the service.
+ */
 const probeKeptMs = 1_000
 
 const healthOf = (core: Core, log: Log) => {
-  const { database, redis, revocations, dataLoss, machine, time } = core
-  const kept = { clock: machine.clock, keepMs: probeKeptMs }
+  const { database, redis, revocations, dataLoss, time } = core
+  const kept = { clock: systemClock, keepMs: probeKeptMs }
   return healthRoutes({
     postgres: shareBriefly(database.ping, kept),
     isNotPrimary: database.isNotPrimary,
