@@ -25,8 +25,8 @@ const operator = { kind: 'command-line' } as const
 const client = { address: '192.0.2.1', userAgent: 'simulated', requestId: 'none' }
 
 const rules = { graceMs: 10_000, lostResponse: 'resume' } as const
-/** Without a grace nothing limits how long a refresh may take, so that its token is signed late. */
-const noGrace = { ...rules, graceMs: 0 }
+/** With a grace this long a refresh may take so long that its token is signed late. */
+const longGrace = { ...rules, graceMs: 600_000 }
 const idleSeconds = 14 * 24 * 3600
 const limits = { idleSeconds, absoluteSeconds: 30 * 24 * 3600, perAccount: 1_000 }
 
@@ -114,7 +114,7 @@ const refreshAs = async (world: World, who: Client, isSlow = false): Promise<voi
     const use = refreshSession({
       ...operation,
       ...{ clock, codec, idleSeconds, sessions: operation.stores.sessions },
-      rules: isSlow ? noGrace : rules,
+      rules: isSlow ? longGrace : rules,
       isRevoked: ({ accountId: sub, sessionId: sid, globalEpoch, accountEpoch }) =>
         own.covers({ sub, sid, jti: '', kid: '', aep: [globalEpoch, accountEpoch, never] }) !==
         undefined,
