@@ -107,7 +107,7 @@ export const investigateRefresh =
         // Nobody is issued a handle in the place of one that its holder has received.
         if (await hasCallerLeft(client)) throw callerGone()
         return moveOn(deps, 'refresh_response_lost', client, (sessions) =>
-          sessions.resume(rotation, decision.issuedGeneration),
+          sessions.resume(rotation, decision.issuedGeneration, rotation.nowMs - deps.rules.graceMs),
         )
       case 'refuse':
         return refusal(decision.reason, decision.clearsCookie)

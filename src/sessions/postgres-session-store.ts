@@ -155,8 +155,8 @@ const handleMethods = (
     const [row] = await sql.query<FactsRow>(statements.recover, rotationValues(rotation))
     return row && factsOf(rotation.sessionId, row)
   },
-  resume: async (rotation, issuedGeneration) => {
-    const values = [...rotationValues(rotation), issuedGeneration]
+  resume: async (rotation, issuedGeneration, graceBeganByMs) => {
+    const values = [...rotationValues(rotation), issuedGeneration, new Date(graceBeganByMs)]
     const [row] = await sql.query<FactsRow>(statements.resume, values)
     return row && factsOf(rotation.sessionId, row)
   },

@@ -56,7 +56,7 @@ export const recover = {
 export const resume = {
   name: 'session_resume',
   text: `UPDATE sessions s SET generation = s.generation + 1, presented_generation = $3, reissued_generation = s.generation + 1,
-    ${touched} ${guarded} AND s.generation = $7 RETURNING ${facts}`,
+    ${touched} ${guarded} AND s.generation = $7 AND s.last_used_at <= $8 RETURNING ${facts}`,
 }
 
 /** `$3` is the generation that was presented, for which the guards are the same. */

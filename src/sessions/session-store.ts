@@ -63,11 +63,12 @@ export type SessionStore = {
   readonly recover: (rotation: Rotation) => Promise<SessionFacts | undefined>
   /**
    * Issues a further generation to the holder of the last presented one, whose response was lost. None when another request has moved
-   * the session on from `issuedGeneration`.
+   * the session on from `issuedGeneration`, or has given that out after `graceBeganByMs`.
    */
   readonly resume: (
     rotation: Rotation,
     issuedGeneration: number,
+    graceBeganByMs: number,
   ) => Promise<SessionFacts | undefined>
   /** Begins the grace of `issuedGeneration` anew. None when another request has moved the session on. */
   readonly prolong: (

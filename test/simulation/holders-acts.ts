@@ -32,7 +32,7 @@ const limits = { idleSeconds, absoluteSeconds, perAccount: 1_000 }
 /** By how much the time of the service may be off. */
 const toleranceMs = 2 * secondMs
 
-const clientGivesUpMs = 10 * secondMs
+const longestClientWaitMs = 10 * secondMs
 /** A browser writes its cookies to disk about that often. */
 const writesJarMs = 30 * secondMs
 /** A process that stood still for as long knows it, and tells its requests (`src/http/stalls.ts`). */
@@ -78,7 +78,7 @@ const checkOutcome = (world: HoldersWorld, person: Person, outcome: Outcome): vo
   const idleMs = nowMs - person.lastUsedAtMs
   const ageMs = nowMs - person.openedAtMs
   if (outcome.kind === 'issued') {
-    if (ageMs > absoluteSeconds * 1000 + toleranceMs + clientGivesUpMs) {
+    if (ageMs > absoluteSeconds * 1000 + toleranceMs + longestClientWaitMs) {
       throw new Violation(`${person.sessionId} goes on after its absolute expiry`)
     }
     count(world, 'issued')
@@ -150,7 +150,8 @@ const presentAndWait = (
 ): Promise<boolean> =>
   new Promise((resolve) => {
     let hasGivenUp = false
-    const stop = world.timeline.after(clientGivesUpMs, `${holder.name} gives up`, () => {
+    const waitMs = world.dice.between(longestClientWaitMs / 2, longestClientWaitMs)
+    const stop = world.timeline.after(waitMs, `${holder.name} gives up`, () => {
       hasGivenUp = true
       resolve(false)
     })
@@ -178,10 +179,10 @@ const presentInTabs = async (
 ): Promise<boolean> => {
   const { dice, timeline } = world
   const presented = holder.handle
-  const tabs = dice.perMille(300) ? dice.between(2, 4) : 1
+  const tabs = dice.perMille(500) ? dice.between(2, 4) : 1
   const arrived = await Promise.all(
     Array.from({ length: tabs }, async () => {
-      await timeline.pause(dice.between(0, 1_500), `a tab of ${holder.name}`)
+      await timeline.pause(dice.between(0, 4_000), `a tab of ${holder.name}`)
       return person.isOver ? false : presentAndWait(world, person, holder, presented)
     }),
   )
@@ -189,7 +190,7 @@ const presentInTabs = async (
 }
 
 const pauses = {
-  afterFailure: [1, 1, 1, 1, 5, 12, 30, 60, 3_600, 24 * 3_600, 13 * 24 * 3_600],
+  afterFailure: [1, 1, 1, 2, 3, 4, 5, 8, 12, 30, 60, 3_600, 24 * 3_600, 13 * 24 * 3_600],
   // Longer than a browser takes to write its cookies: one that is killed is one refresh behind at most.
   afterSuccess: [60, 840, 840, 840, 24 * 3_600, 12 * 24 * 3_600],
 } as const
@@ -309,10 +310,11 @@ export const strike = (world: HoldersWorld): void => {
   const nowMs = timeline.nowMs()
   const at = dice.pick(world.processes)
   if (!at) return
-  const kind = dice.pick(['process', 'database', 'commits', 'clock', 'clock'] as const)
+  const kind = dice.pick(['process', 'process', 'database', 'commits', 'clock'] as const)
   count(world, `fault: ${kind}`)
-  if (kind === 'process') at.process.frozenUntilMs = nowMs + dice.between(100, 40_000)
-  if (kind === 'database') database.frozenUntilMs = nowMs + dice.between(100, 40_000)
+  const forMs = dice.between(100, dice.perMille(700) ? 12_000 : 40_000)
+  if (kind === 'process') at.process.frozenUntilMs = nowMs + forMs
+  if (kind === 'database') database.frozenUntilMs = nowMs + forMs
   if (kind === 'commits') database.stalledUntilMs = nowMs + dice.between(100, 20_000)
   if (kind === 'clock') {
     const apartMs = [0, 9 * secondMs, 40 * secondMs, 2 * hourMs, 40 * dayMs]

@@ -19,7 +19,7 @@ const accountCount = 3
 const peopleAtOnce = 8
 
 /** Of a thousand steps. */
-const strikesPerMille = 8
+const strikesPerMille = 25
 const failOversPerMille = 1
 
 const settle = async (world: HoldersWorld): Promise<void> => {

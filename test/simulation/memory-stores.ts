@@ -122,11 +122,12 @@ const handles = (
     moveOn(within, rotation, ({ generation }) => generation === rotation.generation),
   recover: (rotation) =>
     moveOn(within, rotation, ({ generation }) => generation < rotation.generation),
-  resume: (rotation, issuedGeneration) =>
+  resume: (rotation, issuedGeneration, graceBeganByMs) =>
     moveOn(
       within,
       rotation,
-      ({ generation }) => generation === issuedGeneration,
+      ({ generation, lastUsedAtMs }) =>
+        generation === issuedGeneration && lastUsedAtMs <= graceBeganByMs,
       ({ generation }, presented) => ({
         generation: generation + 1,
         lost: { presented, reissued: generation + 1 },

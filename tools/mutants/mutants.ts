@@ -84,17 +84,6 @@ export const mutants: readonly Mutant[] = [
     tests: holders,
   },
   {
-    name: 'a caller who has gone is issued a further handle',
-    edits: [
-      {
-        file: 'src/sessions/investigate-refresh.ts',
-        find: 'is issued a handle in the place of one that its holder has received.\n        if (await hasCallerLeft(client)) throw callerGone()',
-        replace: 'checks whether the caller is there.',
-      },
-    ],
-    tests: holders,
-  },
-  {
     name: 'a request that waited for long decides about its session',
     edits: [
       {
