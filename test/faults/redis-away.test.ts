@@ -113,7 +113,7 @@ describe.each(['stopped', 'frozen', 'slow'] as const)('while Redis is %s', (faul
         expect(ready.status).toBe(200)
         expect(ready.body).toMatchObject({ status: 'degraded', stores: { redis: 'unreachable' } })
       },
-      { timeout: 10_000, interval: 50 },
+      { interval: 50 },
     )
     await end()
     await vi.waitFor(
