@@ -26,7 +26,7 @@ const countActs = {
 
 const endSessions = {
   name: 'loss_end_sessions',
-  text: `UPDATE sessions SET ended_at = $2, end_reason = 'revoked' WHERE id = ANY($1::bytea[]) AND ended_at IS NULL`,
+  text: `UPDATE sessions SET ended_at = $2, end_reason = 'revoked', data = NULL WHERE id = ANY($1::bytea[]) AND ended_at IS NULL`,
 }
 
 const lasting = 'FROM unnest($1::bytea[], $2::bigint[]) AS held (id, epoch)'
