@@ -10,7 +10,7 @@ export type FollowDeps = {
   readonly mirror: RevocationMirror
 }
 
-/** Also without a sign of loss: a cluster may lose one node's share and keep the mark on another. */
+/** Also without a sign of loss: Redis may evict entries, or somebody deletes them, and no mark goes with them. */
 const rewriteAfterMs = 60_000
 
 const isGap = (error: unknown): boolean =>

@@ -25,18 +25,23 @@ beforeAll(async () => {
     redisUrl: redisServer.url,
     config: { port, issuer, audiences: [issuer] },
   })
-  python = await runGuide('python', 'ask-redis.py', [
-    {
-      page: guidePage,
-      name: 'cardea_tokens.py',
-      replace: { 'https://auth.example.com': issuer, 'https://shop.example.com': issuer },
-    },
-    {
-      page: 'docs/guides/ask-redis.md',
-      name: 'cardea_redis.py',
-      replace: { 'redis://127.0.0.1:6379': redisServer.url },
-    },
-  ])
+  python = await runGuide(
+    'python',
+    'ask-redis.py',
+    [
+      {
+        page: guidePage,
+        name: 'cardea_tokens.py',
+        replace: { 'https://auth.example.com': issuer, 'https://shop.example.com': issuer },
+      },
+      {
+        page: 'docs/guides/ask-redis.md',
+        name: 'cardea_redis.py',
+        replace: { 'redis://127.0.0.1:6379': redisServer.url },
+      },
+    ],
+    ['cardea_redis'],
+  )
   operator = await cardea.operatorToken()
   await isIntact()
 })

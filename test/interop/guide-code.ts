@@ -9,7 +9,7 @@ import { scratchFolder } from '../support/scratch-folder.ts'
 export const guidePage = 'docs/guides/verify-in-any-language.md'
 
 /** The code of a page whose first line is ` ```language name `. */
-const namedBlock = (page: string, name: string): string => {
+export const namedBlock = (page: string, name: string): string => {
   const fence = '```'
   const start = new RegExp(`^${fence}[a-z]+ ${name.replaceAll('.', '\\.')}\\n`, 'm').exec(
     readPage(page),

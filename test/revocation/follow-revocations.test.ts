@@ -178,7 +178,7 @@ test('a loss that leaves no sign is mended within a minute', async () => {
   const step = follower()
   await append('one')
   await step()
-  // As when one node of a cluster has lost its share.
+  // As by an eviction.
   await look.del(`cardea:revoked:sid:${idNamed('one')}`)
   await step()
   expect(await mirrored()).toEqual([])

@@ -18,9 +18,12 @@ export type RedisConnection = {
   readonly ping: () => Promise<void>
   /**
    * Runs at every connection made, the present one included: Redis may have lost everything while it was away, so whatever
-   * must be in it is written again. The callback must not throw and handles the failures of what it starts.
+   * must be in it is written again. In a cluster also at each connection to one of its nodes. The callback must not throw and handles
+   * the failures of what it starts.
    */
   readonly onReady: (callback: () => void) => void
+  /** Of a cluster: the address of the master of each slot, as last known. A command that finds another one there, or nobody, has it read again. */
+  readonly slotMasters: (() => readonly (string | undefined)[]) | undefined
   /** Lets the commands under way finish, then closes for good. Never throws. */
   readonly close: () => Promise<void>
 }
@@ -105,6 +108,17 @@ const clientFor = (
   })
 }
 
+/** A master that is restarted leaves the cluster ready as a whole. */
+const onEachNodeReady = (cluster: Cluster, callback: () => void): void => {
+  const watch = (node: Redis) => {
+    node.on('ready', () => {
+      if (cluster.status === 'ready') callback()
+    })
+  }
+  for (const node of cluster.nodes()) watch(node)
+  cluster.on('+node', watch)
+}
+
 /**
  * Connects in the background and for ever, so the service starts and runs while Redis is away; commands then fail at once
  * instead of waiting in a queue.
@@ -139,11 +153,14 @@ export const connectRedis = (
   }
   const onReady = (callback: () => void) => {
     client.on('ready', callback)
+    if (client instanceof Cluster) onEachNodeReady(client, callback)
     if (isReady()) callback()
   }
+  const slotMasters =
+    client instanceof Cluster ? () => client.slots.map(([master]) => master) : undefined
   const close = async () => {
     if (isReady()) await client.quit().catch(() => undefined)
     client.disconnect()
   }
-  return { client, isReady, outage: () => outage, ping, onReady, close }
+  return { client, isReady, outage: () => outage, ping, onReady, slotMasters, close }
 }
