@@ -148,8 +148,12 @@ test('a Postgres that does not answer keeps the service from starting, with exit
   const url = new URL(home.database.appUrl)
   const secret = url.password
   url.port = '1'
-  const child = home.spawn({ DATABASE_URL: url.href, MIGRATE_DATABASE_URL: url.href })
+  const child = home.spawn({
+    DATABASE_URL: url.href,
+    MIGRATE_DATABASE_URL: url.href,
+    DATABASE_START_TIMEOUT_SECONDS: '1',
+  })
   expect(await child.ended).toEqual({ code: 5, signal: null })
-  expect(child.stderr()).toMatch(/^error: .+\nhint: .+\n$/)
+  expect(child.stderr()).toMatch(/^(waiting for Postgres at .+\n)+error: .+\nhint: .+\n$/)
   expect(child.stderr()).not.toContain(secret)
 })
