@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { httpErrors } from './errors.ts'
 import type { OnEveryRequest } from './on-every-request.ts'
@@ -11,7 +12,8 @@ const sweepEveryMs = 20
  * our headers.
  *
  * Connections that are kept alive would keep the server alive with them, so idle ones are looked for until none is left:
- * asking only while closing costs the requests before nothing.
+ * asking only while closing costs the requests before nothing. One that never sent a byte, as browsers open them in advance, is not idle
+ * for Node, which waits for its first request: it is closed as well.
  *
  * @param graceMs after this long whatever is still open is cut off: Node stops looking at its own time limits when it
  *   closes, so one client that trickles bytes could keep the process from ending
@@ -20,9 +22,18 @@ export const closeGracefully = (app: FastifyInstance, graceMs: number): OnEveryR
   let closing = false
   let cutOff: NodeJS.Timeout | undefined
   let sweep: NodeJS.Timeout | undefined
+  const open = new Set<Socket>()
+  app.server.on('connection', (socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
+  const closeUnused = (): void => {
+    app.server.closeIdleConnections()
+    for (const socket of open) if (socket.bytesRead === 0) socket.destroy()
+  }
   app.addHook('preClose', async () => {
     closing = true
-    sweep = setInterval(() => app.server.closeIdleConnections(), sweepEveryMs)
+    sweep = setInterval(closeUnused, sweepEveryMs)
     cutOff = setTimeout(() => app.server.closeAllConnections(), graceMs)
   })
   app.addHook('onClose', async () => {

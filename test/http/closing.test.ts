@@ -34,3 +34,12 @@ test('a client that trickles cannot keep a closing server open', async () => {
   await app.close()
   await vi.waitUntil(() => socket.closed)
 })
+
+test('a connection that never sent a request, as browsers open them in advance, does not keep a closing server open', async () => {
+  const { app, port } = await startToyServer({ timeouts: { closeMs: 3_600_000 } })
+  const socket = connect({ host: '127.0.0.1', port })
+  socket.on('error', () => undefined)
+  await new Promise((resolve) => app.server.once('connection', resolve))
+  await app.close()
+  await vi.waitUntil(() => socket.closed)
+})
