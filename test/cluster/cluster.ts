@@ -137,6 +137,9 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
       CARDEA_SECRET: 'a-secret-of-the-trial-that-is-long-enough',
       ISSUER: issuer,
       LOG_LEVEL: 'warn',
+      // As in production, and not the generous ones of other tests.
+      DATABASE_CONNECT_TIMEOUT_MS: '300',
+      DATABASE_STATEMENT_TIMEOUT_MS: '1000',
       ...settings,
     }
     const processes: ReturnType<typeof processIn>[] = []

@@ -23,10 +23,10 @@ let cardea: Cardea
 const open: Verifier[] = []
 
 beforeAll(async () => {
-  clock = skippingClock()
+  // In the past: whatever leaps, Postgres's clock, which has a say in what keys do, is never behind.
+  clock = skippingClock(Date.now() - 24 * hourMs)
   // jose asks the machine for the time.
-  const realNow = Date.now
-  vi.spyOn(Date, 'now').mockImplementation(() => realNow() + clock.skippedMs())
+  vi.spyOn(Date, 'now').mockImplementation(() => Math.floor(clock.nowMs()))
   cardea = await startCardea({ clock, instances: 2, redisUrl: null })
 })
 afterAll(async () => {

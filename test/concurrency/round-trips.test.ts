@@ -13,9 +13,9 @@ let database: PostgresServer
 let counter: StatementCounter
 let proxy: TcpProxy
 
-/** An instance follows the log of revocations and the clock of Postgres, and asks whether commits were lost, whatever it is asked. */
+/** A process follows the log of revocations and the clock, looks for lost commits, and asks each new connection for a primary. */
 const isOfRequests = (statement: string): boolean =>
-  !/revocation_changes|pg_current_snapshot|data_losses|database_clock|clock_timestamp/.test(
+  !/revocation_changes|pg_current_snapshot|data_losses|database_clock|clock_timestamp|pg_is_in_recovery/.test(
     statement,
   )
 

@@ -157,6 +157,7 @@ test('R124: production signs in over verified TLS to Postgres and Redis', async 
       status: 'ready',
       stores,
       revocations: 'ready',
+      data: 'complete',
       log: 'complete',
       clock: 'agrees',
     }

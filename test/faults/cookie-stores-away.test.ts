@@ -64,7 +64,8 @@ describe.each([
       const { password } = account
       const path = '/session/reauthenticate'
       const renewed = await cardea.client.post(path, { session: other, body: { password } })
-      expect(renewed.status).toBe(200)
+      const next = { session: renewed.sessionCookie ?? '' }
+      expect((await cardea.clientOf(1).get('/session', next)).status).toBe(200)
       expect((await cardea.clientOf(1).get('/session', { session: other })).status).toBe(401)
       expect((await cardea.client.post('/logout', { session })).status).toBe(204)
       expect((await read()).status).toBe(401)

@@ -23,7 +23,11 @@ let password: string
 
 beforeAll(async () => {
   // Requests are held up on purpose; see holdSessions.
-  home = await serviceHome({ LOG_LEVEL: 'warn', DATABASE_STATEMENT_TIMEOUT_MS: '8000' })
+  home = await serviceHome({
+    LOG_LEVEL: 'warn',
+    DATABASE_STATEMENT_TIMEOUT_MS: '8000',
+    REFRESH_GRACE_SECONDS: '60',
+  })
   client = httpClient(home.address)
   service = await home.start()
   password = printedPassword(service)

@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { startBackground } from '../../src/background.ts'
-import { runCli } from '../cli/run-cli.ts'
+import { runCliProcess } from '../cli/run-cli.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
 import type { Answer } from '../support/client.ts'
 import { fakeClock } from '../support/fake-clock.ts'
@@ -232,7 +232,7 @@ test.each([
     const { token } = await newPerson()
     const sid = token.body.session_id
     const before = await databaseSeconds()
-    const ran = await runCli(['revoke', '--sid', sid, '--json'], {
+    const ran = await runCliProcess(['revoke', '--sid', sid, '--json'], {
       ...settings,
       ...wrongClock(aheadMs),
       DATABASE_URL: database.appUrl,

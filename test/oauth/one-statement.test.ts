@@ -13,9 +13,9 @@ let orders: TestServiceClient
 
 beforeAll(async () => {
   database = await freshDatabase()
-  // An instance follows the log of revocations, whatever it is asked.
+  // A process follows the log of revocations and the clock, and asks each new connection for a primary, whatever it is asked.
   counter = statementCounter(
-    (text) => !/revocation_changes|pg_current_snapshot|database_clock/.test(text),
+    (text) => !/revocation_changes|pg_current_snapshot|database_clock|pg_is_in_recovery/.test(text),
   )
   proxy = await startTcpProxy(database.appUrl, counter.observe)
   cardea = await startCardea({

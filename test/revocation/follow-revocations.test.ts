@@ -195,8 +195,10 @@ test('a step that fails loses nothing: the next one delivers what it would have'
   await expect(step()).rejects.toThrow()
   server.thaw()
   // The connection may have been given up meanwhile; the follower of the service then waits for the next one too.
-  await vi.waitFor(() => expect(connection.isReady()).toBe(true))
-  await step()
+  await vi.waitFor(async () => {
+    expect(connection.isReady()).toBe(true)
+    await step()
+  })
   expect(await mirrored()).toEqual(['during'])
 })
 

@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process'
-import { symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -42,13 +41,14 @@ export type OlderVersion = {
   readonly remove: () => Promise<void>
 }
 
-/** The code of the version before the migrations under way, over the packages that are installed now. */
+/** The code of the version before the migrations under way, with the packages of its own lock file. */
 export const olderVersion = async (): Promise<OlderVersion> => {
   const commit = await findCommit()
   const folder = await scratchFolder('older')
   const archive = join(folder.path, 'tree.tar')
   await git('archive', '--output', archive, commit)
   await run('tar', ['-x', '-f', archive, '-C', folder.path])
-  await symlink(join(root, 'node_modules'), join(folder.path, 'node_modules'))
+  const quietly = ['--omit=dev', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund']
+  await run('npm', ['ci', ...quietly], { cwd: folder.path })
   return { entry: join(folder.path, 'src/main.ts'), remove: folder.remove }
 }

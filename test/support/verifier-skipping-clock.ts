@@ -7,8 +7,8 @@ export type SkippingClock = Clock & {
 }
 
 /** Time goes on by itself, as servers and their clients need it, and can be made to leap, so that a test need not wait for minutes. */
-export const skippingClock = (): SkippingClock => {
-  const startMs = Date.now() - performance.now()
+export const skippingClock = (beginsMs = Date.now()): SkippingClock => {
+  const startMs = beginsMs - performance.now()
   const sleepers = new Set<() => void>()
   let skippedMs = 0
   const monotonicMs = () => performance.now() + skippedMs
