@@ -100,7 +100,7 @@ test('R73, R104: a process that a fail-over moved to a lagging standby serves no
     const ready = await moved.client.get('/health/ready')
     expect(ready.status).toBe(503)
     expect(ready.body).toMatchObject({ status: 'not_ready', stores: { postgres: 'not_primary' } })
-  }, 20_000)
+  })
 
   // Nobody cuts the connections to the standby.
   proxy.pointTo(primary.appUrl)

@@ -38,7 +38,7 @@ const connect = async () => {
     onError: () => undefined,
     patience: { commandMs: 20_000, silenceMs: 20_000 },
   })
-  await vi.waitUntil(made.isReady, { timeout: 30_000 })
+  await vi.waitUntil(made.isReady)
   return made
 }
 
@@ -96,7 +96,7 @@ const settle = async (step: () => Promise<void>): Promise<void> => {
       )
       return isDone && before === wasIntactAtRewrite.length && (await isIntact())
     },
-    { timeout: 60_000, interval: 50 },
+    { interval: 50 },
   )
 }
 
@@ -143,7 +143,7 @@ test('R71: what one master of a cluster has lost by a flush or a restart is miss
     },
   ]) {
     await lose()
-    const lost = await vi.waitFor(() => missing(ids.map(entryOf)), { timeout: 30_000 })
+    const lost = await vi.waitFor(() => missing(ids.map(entryOf)))
     expect(lost).not.toEqual([])
     const tags = slotTags()
     for (const key of lost) {
@@ -223,7 +223,7 @@ const haveMoved = (keys: readonly string[], { server }: ClusterNode) =>
       const masters = connection.slotMasters?.() ?? []
       return slots.some((slot) => masters[Number(slot)] === `127.0.0.1:${server.port}`)
     },
-    { timeout: 20_000, interval: 50 },
+    { interval: 50 },
   )
 
 test('R71: a replica that takes over without the last entries has the marks, and is not trusted', async () => {

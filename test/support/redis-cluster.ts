@@ -28,7 +28,7 @@ const ranges = [
 ] as const
 
 const eventually = (condition: () => Promise<boolean>) =>
-  vi.waitUntil(() => condition().catch(() => false), { timeout: 60_000, interval: 50 })
+  vi.waitUntil(() => condition().catch(() => false), { interval: 50 })
 
 /** Three masters on the loopback, which come back from a restart as who they were, and empty. `args` are more options of each. */
 export const startRedisCluster = async (args: readonly string[] = []): Promise<RedisCluster> => {
