@@ -35,8 +35,14 @@ export type OnWait = (text: string) => void
  * Waits until Postgres takes connections.
  * @throws store_unavailable
  */
-export const awaitDatabase = (config: Config, url: string, onWait: OnWait): Promise<void> =>
+export const awaitDatabase = (
+  config: Config,
+  url: string,
+  onWait: OnWait,
+  signal?: AbortSignal,
+): Promise<void> =>
   awaitPrimary({
+    signal,
     url,
     patienceMs: config.databaseStartTimeoutSeconds * 1000,
     clock: systemClock,
@@ -86,6 +92,7 @@ const askDatabase = async (config: Config, stores: Stores) => {
  * Brings the database up to this version if it is not, as soon as Postgres takes connections. A role that may not create tables is enough
  * when nothing is left to do, so the service can start without the owner's credentials after a separate migration.
  * @param onWait told of Postgres, and of other sessions, that are waited for
+ * @param signal ends the waiting for Postgres; its reason is thrown
  * @returns the names of the migrations that ran
  * @throws MigrationMismatch, MigrationBlocked, store_unavailable
  */
@@ -93,11 +100,12 @@ export const prepareSchema = async (
   config: Config,
   stores: Stores,
   onWait: OnWait = () => undefined,
+  signal?: AbortSignal,
 ): Promise<string[]> => {
-  await awaitDatabase(config, stores.databaseUrl, onWait)
+  await awaitDatabase(config, stores.databaseUrl, onWait, signal)
   const { isCurrent, role } = await askDatabase(config, stores)
   if (isCurrent) return []
-  await awaitDatabase(config, stores.migrateUrl, onWait)
+  await awaitDatabase(config, stores.migrateUrl, onWait, signal)
   const owner = openFor(config, stores.migrateUrl)
   try {
     const ran = await migrate(owner, role, {

@@ -16,6 +16,11 @@ class StoreLost extends Error {
   override readonly name = 'StoreLost'
 }
 
+/** A signal came while the service waited for its database: there is nothing to finish. */
+class StoppedWhileWaiting extends Error {
+  override readonly name = 'StoppedWhileWaiting'
+}
+
 type Outputs = { readonly output: BoundedOutput; readonly errors: BoundedOutput }
 
 /** Over connections of its own, which are more patient than those of requests: the password is shown once, or lost. */
@@ -37,11 +42,13 @@ const start = async (
   config: Config,
   stores: Stores,
   { output, errors }: Outputs,
+  signal: AbortSignal,
 ): Promise<Instance> => {
-  await prepareSchema(config, stores, (text) => {
+  const tell = (text: string): void => {
     errors.write(`${text}\n`)
     errors.flush()
-  })
+  }
+  await prepareSchema(config, stores, tell, signal)
   const greet = async (address: string): Promise<void> => {
     output.write(welcome(address, await firstOperator(config, stores)))
     output.flush()
@@ -55,8 +62,8 @@ const start = async (
 }
 
 /**
- * Resolves at the first signal; one that comes during the start is heeded when the start is over. Nobody listens for a second one,
- * whichever it is, so that it ends the process at once, for whoever cannot wait.
+ * Resolves at the first signal; one that comes during the start ends the waiting for Postgres, and else stops the service when the start is
+ * over. Nobody listens for a second one, whichever it is, so that it ends the process at once, for whoever cannot wait.
  */
 const askedToStop = (): Promise<void> =>
   new Promise((resolve) => {
@@ -74,11 +81,13 @@ const askedToStop = (): Promise<void> =>
  */
 const serveUntilStopped = async (outputs: Outputs): Promise<void> => {
   const stop = askedToStop()
+  const waiting = new AbortController()
+  void stop.then(() => waiting.abort(new StoppedWhileWaiting()))
   const config = loadConfig()
   sizeThreadPool(config)
   const stores = await openStores(config, { joinsRunning: false })
   try {
-    const service = await start(config, stores, outputs)
+    const service = await start(config, stores, outputs, waiting.signal)
     const lost = stores.lost.then(() => {
       throw new StoreLost('the embedded Postgres has ended; its log is postgres.log in DATA_DIR')
     })
@@ -118,9 +127,11 @@ export const serve = async (): Promise<number> => {
   try {
     await serveUntilStopped(outputs)
   } catch (error) {
-    const failure = explainFailure(error)
-    errors.write(failureText(failure))
-    exitCode = failure.exitCode
+    if (!(error instanceof StoppedWhileWaiting)) {
+      const failure = explainFailure(error)
+      errors.write(failureText(failure))
+      exitCode = failure.exitCode
+    }
   }
   const closed = await Promise.all([output.close(lastLinesMs), errors.close(lastLinesMs)])
   // Node joins its threads before it exits, and one of them is in a write that does not end (measured, Node 24.21).

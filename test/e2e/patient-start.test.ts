@@ -52,6 +52,19 @@ test('a service that starts before its database waits for it, and says so', asyn
   await whenListening(service)
 })
 
+test.each(['SIGTERM', 'SIGINT'] as const)(
+  '%s ends a start that waits for its database',
+  async (signal) => {
+    const port = await freePort()
+    const place = await home(settingsFor((url) => onPort(url, port)))
+    const service = place.spawn({ DATABASE_START_TIMEOUT_SECONDS: '3600' })
+    await vi.waitFor(() => expect(service.stderr()).toContain('waiting for Postgres'))
+    process.kill(service.pid, signal)
+    expect(await service.ended).toEqual({ code: 0, signal: null })
+    expect(service.stderr()).not.toContain('error:')
+  },
+)
+
 test('a start that waited in vain says what was tried and which setting to change, with exit code 5', async () => {
   const port = await freePort()
   const place = await home(settingsFor((url) => onPort(url, port)))

@@ -13,6 +13,8 @@ export type AwaitPrimaryOptions = {
   readonly clock: Pick<Clock, 'monotonicMs'>
   /** Called once, when the first attempt has failed, with where and why. */
   readonly onWait: (why: string) => void
+  /** Ends the waiting; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined
 }
 
 const messageOf = (error: unknown): string => {
@@ -25,10 +27,10 @@ const messageOf = (error: unknown): string => {
 /**
  * Resolves when a primary takes connections. Starts and commands wait here: a database that starts beside the service, and a machine that is
  * busy, need seconds. What waiting cannot mend (a wrong password, an unknown database, a bad certificate) fails at once.
- * @throws store_unavailable, with what was tried
+ * @throws store_unavailable, with what was tried; the reason of `signal`
  */
 export const awaitPrimary = async (options: AwaitPrimaryOptions): Promise<void> => {
-  const { url, patienceMs, clock, onWait } = options
+  const { url, patienceMs, clock, onWait, signal } = options
   const { place } = new PrimaryClient({ connectionString: url })
   const startedMs = clock.monotonicMs()
   const connectOnce = async (): Promise<void> => {
@@ -37,13 +39,17 @@ export const awaitPrimary = async (options: AwaitPrimaryOptions): Promise<void> 
     const late = () =>
       client.destroy(new Error('timeout: Postgres took the connection and did not reply'))
     const timer = setTimeout(late, Math.max(Math.min(leftMs, connectWithinMs), leastAttemptMs))
+    const stop = () => client.destroy(new Error('nobody waits any more'))
+    signal?.addEventListener('abort', stop, { once: true })
     try {
+      signal?.throwIfAborted()
       await client.connect()
       await client.end()
     } catch (error) {
-      throw storeFailure(error)
+      throw signal?.aborted ? signal.reason : storeFailure(error)
     } finally {
       clearTimeout(timer)
+      signal?.removeEventListener('abort', stop)
     }
   }
   const isPassing = (error: unknown): boolean => isStoreAway(error) && !isLasting(error)
