@@ -40,7 +40,8 @@ export const awaitDatabase = (config: Config, url: string, onWait: OnWait): Prom
     url,
     patienceMs: config.databaseStartTimeoutSeconds * 1000,
     clock: systemClock,
-    onWait: (why) => onWait(`waiting for Postgres at ${why}`),
+    onWait: (why) =>
+      onWait(`waiting up to ${config.databaseStartTimeoutSeconds} s for Postgres at ${why}`),
   })
 
 const openFor = (config: Config, url: string): Database =>
