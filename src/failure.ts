@@ -127,7 +127,7 @@ const symptoms: readonly Symptom[] = [
   [/^EACCES$/, 'this user may not do that', 'set PORT to 1024 or more; check DATA_DIR', failed],
   [
     /^(28...|3D000)$/,
-    'Postgres lets this role not in',
+    'Postgres rejected the login of this role',
     'check user, password and database of DATABASE_URL and MIGRATE_DATABASE_URL',
     storeAway,
   ],

@@ -46,7 +46,8 @@ export const awaitDatabase = (
     url,
     patienceMs: config.databaseStartTimeoutSeconds * 1000,
     clock: systemClock,
-    onWait: (why) => onWait(`waiting for Postgres at ${why}`),
+    onWait: (why) =>
+      onWait(`waiting up to ${config.databaseStartTimeoutSeconds} s for Postgres at ${why}`),
   })
 
 const openFor = (config: Config, url: string): Database =>

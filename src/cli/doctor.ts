@@ -9,10 +9,17 @@ const linesOf = ({ state, name, message, fix }: Finding): string[] => [
   ...(fix === undefined ? [] : [`      fix: ${fix}`]),
 ]
 
+const summaryOf = (failures: number, warnings: number): string => {
+  if (failures > 0) return `${failures} to fix`
+  if (warnings === 0) return 'nothing is wrong'
+  return `nothing to fix, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}`
+}
+
 const act = async (options: OutputOptions): Promise<void> => {
   const checks = await checkDeployment()
-  const failures = checks.filter(({ state }) => state === 'fail').length
-  const summary = failures === 0 ? 'nothing is wrong' : `${failures} to fix`
+  const count = (wanted: Finding['state']) => checks.filter(({ state }) => state === wanted).length
+  const failures = count('fail')
+  const summary = summaryOf(failures, count('warn'))
   printResult(options, { ok: failures === 0, checks }, [...checks.flatMap(linesOf), summary])
   if (failures > 0) process.exitCode = exitCodes.failed
 }

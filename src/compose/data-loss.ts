@@ -82,6 +82,18 @@ const record = (
     })
   })
 
+/** What the log says of a loss: the error, and what happened and what to do. */
+const lossReport = (feedId: string, restored: number, everyoneRevoked: boolean) => {
+  const what = `${restored} revocations were appended again; logins and other acts may be missing.`
+  const answer = everyoneRevoked
+    ? 'REVOKE_ON_DATA_LOSS has ended everything issued before.'
+    : '`cardea revoke --everyone` ends everything issued before.'
+  return [
+    new Error('the log lacks what this process had committed or knew to be revoked'),
+    `Postgres has lost commits (log ${feedId}): ${what} ${answer}`,
+  ] as const
+}
+
 export const watchForDataLoss = (deps: DataLossDeps): DataLoss => {
   const { revocations, afterLoss, ownActs, report } = deps
   /** The log that was last found to have all that this process knows. */
@@ -96,8 +108,7 @@ export const watchForDataLoss = (deps: DataLossDeps): DataLoss => {
     if (!isLost) return
     await restore(deps, missing)
     await record(deps, feedId, missing.length)
-    const what = `${missing.length} revocations were appended again; logins and other acts may be missing`
-    report(new Error(`${feedId} lacks what was committed: ${what}`), 'Postgres has lost commits')
+    report(...lossReport(feedId, missing.length, deps.revokesEveryone))
   }
 
   return {

@@ -18,7 +18,7 @@ const host: Setting<string> = {
   format: listenHost,
   fallback: '127.0.0.1',
   whyThisDefault:
-    'The service speaks plain HTTP: nobody beyond this machine should reach it untold.',
+    'The service speaks plain HTTP: nobody outside this machine should reach it unless you allow it.',
 }
 
 const port: Setting<number> = {

@@ -57,7 +57,8 @@ const refreshGraceSeconds: Setting<number> = {
     'How long the last presented handle still gets the same successor. Later, or with 0 at once, REFRESH_LOST_RESPONSE applies.',
   format: wholeNumber(0, 60),
   fallback: 10,
-  whyThisDefault: 'Covers retries and several tabs; a thief has this long to be taken for one.',
+  whyThisDefault:
+    'Covers retries and several tabs. For this long a copied handle gets the same successor as its owner.',
 }
 
 const refreshLostResponse: Setting<'resume' | 'end'> = {

@@ -56,3 +56,16 @@ test('a schema that a later version has migrated is worth a warning, and the res
   await asOwner('DELETE FROM schema_migrations WHERE version = 9999')
   expect(await stateOf('schema', {})).toEqual(['ok'])
 })
+
+test('a loss of commits is worth a warning until everything is revoked', async () => {
+  const asOwner = sqlAs(cardea.stores.migrateUrl)
+  expect(await stateOf('data', {})).toEqual(['ok'])
+  await asOwner(
+    `INSERT INTO data_losses (feed_id, detected_at, global_epoch)
+      SELECT 'lost', now(), global_epoch FROM instance`,
+  )
+  const [finding] = (await checkDatabase(core)).filter(({ name }) => name === 'data')
+  expect(finding).toMatchObject({ state: 'warn', fix: 'run `cardea revoke --everyone`' })
+  await asOwner('UPDATE instance SET global_epoch = global_epoch + 1')
+  expect(await stateOf('data', {})).toEqual(['ok'])
+})

@@ -45,7 +45,7 @@ const whenListening = (service: ChildService): Promise<void> =>
 test('a service that starts before its database waits for it, and says so', async () => {
   const port = await freePort()
   const service = (await home(settingsFor((url) => onPort(url, port)))).spawn()
-  const waits = `waiting for Postgres at 127.0.0.1:${port}: `
+  const waits = `waiting up to 30 s for Postgres at 127.0.0.1:${port}: `
   await vi.waitFor(() => expect(service.stderr()).toContain(waits))
   const proxy = await startTcpProxy(database.appUrl, undefined, port)
   atEnd.push(proxy.stop)

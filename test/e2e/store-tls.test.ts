@@ -177,7 +177,7 @@ test('the stores of these tests take nothing but TLS', async () => {
     DATABASE_URL: postgres.appUrl,
     REDIS_URL: `redis://localhost:${redisPort}`,
   })
-  expect(plain.postgres).toMatch(/^fail Postgres lets this role not in: .*no encryption/)
+  expect(plain.postgres).toMatch(/^fail Postgres rejected the login of this role: .*no encryption/)
   expect(plain.redis).toMatch(/^fail does not answer/)
 })
 

@@ -1,4 +1,5 @@
 import type { Core } from '../../compose/core.ts'
+import { postgresAfterLoss } from '../../compose/postgres-after-loss.ts'
 import { unknownMigrations } from '../../infra/postgres/migrate.ts'
 import { inspectKeys, postgresSigningKeyStore } from '../../keys/index.ts'
 import { malformedRevocations, postgresReadLog } from '../../revocation/index.ts'
@@ -89,10 +90,22 @@ const checkRevocations = async ({ database, machine }: Core): Promise<Finding> =
   const malformed: string[] = []
   const log = postgresReadLog(database, machine.clock, (rows) => malformed.push(...rows))
   const { entries } = await log.snapshot()
-  if (malformed.length === 0) return ok('revocations', `${entries.length} stand, all can be read`)
+  if (malformed.length === 0) {
+    return ok('revocations', `${entries.length} entries in force, all readable`)
+  }
   const fix = 'revoke again what was meant (`cardea revoke`), then delete these rows'
   return fail('revocations', malformedRevocations(malformed).message, fix)
 }
+
+/** As `data` of `/health/ready`. Only an operator knows whether the missing acts are worth a login of everybody. */
+const checkLosses = async ({ database }: Core): Promise<Finding> =>
+  (await postgresAfterLoss(database).isAnswered())
+    ? ok('data', 'no loss of commits is unanswered')
+    : warn(
+        'data',
+        'Postgres has lost commits, and what was issued before the loss still counts',
+        'run `cardea revoke --everyone`',
+      )
 
 const one = (name: string, check: () => Promise<Finding>) =>
   guarded(name, async () => [await check()])
@@ -118,6 +131,7 @@ export const checkDatabase = async (
           ...(await guarded('postgres-role', () => checkRole(core))),
           ...(await one('signing-keys', () => checkKeys(core))),
           ...(await one('revocations', () => checkRevocations(core))),
+          ...(await one('data', () => checkLosses(core))),
         ]
       : [skip('signing-keys', 'the tables are not there to be looked at')]),
   ]
