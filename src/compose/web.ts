@@ -33,7 +33,7 @@ import { anyBearerCheck, personBearerCheck } from './bearer.ts'
 import { composeCookieSessions } from './cookie-sessions.ts'
 import type { Core } from './core.ts'
 import { composeForwardAuth } from './forward-auth.ts'
-import { composeLimits } from './limits.ts'
+import { composeLimits, type Limits } from './limits.ts'
 import { composeLogin } from './login.ts'
 import { composeOauth } from './oauth.ts'
 import { onceReadyToSign } from './once-ready-to-sign.ts'
@@ -97,7 +97,8 @@ const openPatiently = ({ config, machine, keys }: Core): Promise<void> =>
 
 const composeRefresh = (
   { config, keys, revocations }: Core,
-  acts: Omit<RefreshDeps, 'rules' | 'idleSeconds' | 'isRevoked'>,
+  acts: Omit<RefreshDeps, 'rules' | 'idleSeconds' | 'isRevoked' | 'mayRecord'>,
+  { spendAct }: Limits,
 ) =>
   onceReadyToSign(
     keys,
@@ -106,6 +107,11 @@ const composeRefresh = (
       rules: refreshRules(config),
       idleSeconds: config.sessionIdleSeconds,
       isRevoked: isRevokedBy(revocations.replica),
+      mayRecord: (spender) =>
+        spendAct(spender).then(
+          () => true,
+          () => false,
+        ),
     }),
   )
 
@@ -126,9 +132,9 @@ export const composeService = async (core: Core, log: Log) => {
   const issue: LoginRouteDeps['issue'] = (facts, secret) =>
     issueTokens(acts, facts, secret, facts.authenticatedAtMs)
   const sealed = composeSealed(ring, ({ facts, secret }) => issue(facts, secret))
-  const refresh = composeRefresh(core, acts)
-  const cookieCodec = cookies.codec
   const limits = composeLimits(core)
+  const refresh = composeRefresh(core, acts, limits)
+  const cookieCodec = cookies.codec
   const oauth = composeOauth(core, { log, mint, check, refresh, codec, cookieCodec, limits })
   const login = composeLogin(core, {
     cookies,

@@ -36,6 +36,13 @@ const alwaysRules: readonly Rule[] = [
       refreshGraceSeconds * 1000 <= databaseConnectTimeoutMs + databaseStatementTimeoutMs,
   },
   {
+    // Of two tabs that refresh at once the second would get a further token, and the first one's next refresh would look like theft.
+    name: 'REFRESH_GRACE_SECONDS',
+    message: 'must be above 0 unless REFRESH_LOST_RESPONSE is end',
+    isBroken: ({ refreshGraceSeconds, refreshLostResponse }) =>
+      refreshGraceSeconds === 0 && refreshLostResponse === 'resume',
+  },
+  {
     // One key, one purpose: what leaks from one use must not open the other (ASVS 5.0 11.1.2).
     name: 'PASSWORD_PEPPER',
     message: 'must not repeat a secret of CARDEA_SECRET',

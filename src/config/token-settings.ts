@@ -54,7 +54,7 @@ const accessTokenSeconds: Setting<number> = {
 const refreshGraceSeconds: Setting<number> = {
   name: 'REFRESH_GRACE_SECONDS',
   meaning:
-    'How long the last presented handle still gets the same successor. Later, or with 0 at once, REFRESH_LOST_RESPONSE applies.',
+    'How long the last presented handle still gets the same successor. Then REFRESH_LOST_RESPONSE applies. 0 needs REFRESH_LOST_RESPONSE=end.',
   format: wholeNumber(0, 60),
   fallback: 10,
   whyThisDefault:

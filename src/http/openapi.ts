@@ -48,12 +48,17 @@ export const describeApi = async (app: FastifyInstance, options: OpenApiOptions)
       return { url, schema: security ? { ...schema, security } : schema }
     },
   })
+  let text: string | undefined
   app.get(
     '/openapi.json',
     {
       config: { access: 'public', publicDocument: true, timeless: true },
       schema: { hide: true },
     },
-    async () => app.swagger(),
+    async (_request, reply) => {
+      // Written once: it is large, and anybody may ask for it.
+      text ??= JSON.stringify(app.swagger())
+      return reply.type('application/json; charset=utf-8').send(text)
+    },
   )
 }

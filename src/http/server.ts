@@ -34,7 +34,7 @@ import {
   serverOptions,
 } from './server-options.ts'
 import { dropGoneAfterStall } from './stalls.ts'
-import { followTraffic } from './traffic.ts'
+import { dropPipelines, followTraffic } from './traffic.ts'
 
 /** The app that features mount their routes on; request and answer types come from the routes' schemas. */
 export type HttpServer = FastifyInstance<
@@ -80,6 +80,7 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
   readFormBodies(app)
   // Declared now, or each request would get a new hidden class when `cookiesOf` sets it.
   app.decorateRequest('cookiesRead')
+  dropPipelines(app, traffic)
   onEveryRequest(app, [
     (_request, reply) => traffic.begin(reply),
     echoRequestId,

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 
 /** A request and what is, or will be, its answer. */
 export type Exchange = {
@@ -19,6 +19,25 @@ export type Traffic = {
 
 export const isOwed = ({ reply }: Exchange): boolean =>
   !reply.raw.writableFinished && !reply.raw.destroyed
+
+/** Clients that pipeline at all, such as libraries for tests, send a few; browsers and proxies send none. */
+const maxPipelined = 16
+
+/**
+ * Closes a connection that has sent more requests than it has responses to. Node parses all that has arrived before it can stop reading, so
+ * one client with some 60 KB of short requests would otherwise have thousands of responses computed and kept in memory at once.
+ */
+export const dropPipelines = (app: FastifyInstance, traffic: Traffic): void => {
+  app.addHook('onRequest', (request, reply, done) => {
+    const { socket } = request.raw
+    if (!socket.destroyed && traffic.on(socket).filter(isOwed).length < maxPipelined) {
+      done()
+      return
+    }
+    socket.destroy()
+    reply.hijack()
+  })
+}
 
 /**
  * Keeps no listener and no timer for a request: what has been answered is forgotten when the next request of its connection comes, or

@@ -95,6 +95,8 @@ export const provePassword = (deps: ProveDeps) => {
   ): Promise<Outcome> => {
     // Whom the queue will refuse costs no store anything, so that a flood overloads neither of them. It has room or not whoever asks.
     deps.hasher.demandRoom()
+    // The address of a connection that was reset is not known any more, and nothing can be counted for it.
+    if (attempt.client.isCallerGone?.()) throw callerGone()
     const admitted = await admit(deps, attempt)
     const unserved = withdrawUnserved(deps, admitted)
     let refusal: Refusal = 'account_disabled'

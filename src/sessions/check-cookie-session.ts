@@ -29,8 +29,11 @@ export type CheckCookieSessionDeps = {
   readonly isStoreThere: () => boolean
   readonly sessions: Pick<CookieSessionStore, 'look'>
   readonly copies: SessionCopies | undefined
-  /** Makes the presented handle of a step-up the only one. */
-  readonly confirm: (session: CookieSession, presented: PresentedCookie) => Promise<CookieSession>
+  /** Makes the presented handle of a step-up the only one; undefined when the session is to be looked up again. */
+  readonly confirm: (
+    session: CookieSession,
+    presented: PresentedCookie,
+  ) => Promise<CookieSession | undefined>
   /** Told of every look-up that found a session. */
   readonly onUse: (session: CookieSession) => void
   /** Told of copies that could not be kept. */
@@ -104,7 +107,7 @@ export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSes
     session: CookieSession,
     presented: RememberedCookie,
     nowMs: number,
-  ): Promise<CookieSession> => {
+  ): Promise<CookieSession | undefined> => {
     const { pendingGeneration, generation } = session
     if (pendingGeneration === generation) return deps.confirm(session, presented)
     if (pendingGeneration === undefined) keepCopy(session, presented.secretDigest, nowMs)
@@ -116,11 +119,11 @@ export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSes
       const nowMs = clock.nowMs()
       const session = await sessions.look(presented, nowMs)
       const kind = session && coveredBy(session, presented)
-      if (session && kind === undefined) {
-        return found(session, presented, nowMs)
-      }
-      // Roles that changed since the row was read end nothing: they are read again.
-      if (kind !== 'claims') return undefined
+      const isOver = !session || (kind !== undefined && kind !== 'claims')
+      if (isOver) return undefined
+      // Roles that changed since the row was read, and another first use of the handle, end nothing: the row is read again.
+      const settled = kind === undefined ? await found(session, presented, nowMs) : undefined
+      if (settled) return settled
     }
     throw sessionErrors.error('session_contended', { retryAfterSeconds: 1 })
   }

@@ -67,8 +67,9 @@ export const confirm = {
       WHERE id = $1 AND (generation = $2 AND reissued_generation = $2 OR generation < $2) FOR UPDATE)
     UPDATE sessions s SET generation = $2, reissued_generation = NULL, presented_generation = NULL,
       presented_authenticated_at = NULL
-    FROM pending WHERE s.id = pending.id
-    RETURNING coalesce(pending.presented_generation, pending.generation) AS replaced, pending.generation < $2 AS is_recovered`,
+    FROM pending, accounts a, instance i WHERE s.id = pending.id AND ${alive}
+    RETURNING ${factsOf('s.generation', 's.authenticated_at')},
+      coalesce(pending.presented_generation, pending.generation) AS replaced, pending.generation < $2 AS is_recovered`,
 }
 
 /**

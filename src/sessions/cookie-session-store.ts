@@ -28,6 +28,7 @@ export type Renewal = {
 }
 
 export type Confirmation = {
+  readonly session: CookieSession
   /** Of the handle that opened the session before. */
   readonly replacedGeneration: number
   /** The row had lost the commit of the step-up that made the handle. */
@@ -49,11 +50,12 @@ export type CookieSessionStore = {
    */
   readonly renew: (renewal: Renewal) => Promise<CookieSession | undefined>
   /**
-   * The pending handle was presented, or a later one than the row knows, so no other one opens the session any more. None: another
-   * request came first.
+   * The pending handle was presented, or a later one than the row knows, so no other one opens the session any more. None: it is not
+   * live, or another request came first.
    */
   readonly confirm: (
     session: Pick<CookieSession, 'sessionId' | 'generation'>,
+    nowMs: number,
   ) => Promise<Confirmation | undefined>
   /**
    * Writes down uses in one statement, each only if the last one written is older than `useIsNewsAfterMs`; returns the ids of the

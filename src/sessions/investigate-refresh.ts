@@ -13,9 +13,14 @@ import type { Rotation, SessionStore } from './session-store.ts'
 import type { InTransaction, SessionStores } from './session-work.ts'
 
 export type InvestigateDeps = {
-  readonly sessions: Pick<SessionStore, 'find' | 'prolong'>
+  readonly sessions: Pick<SessionStore, 'find' | 'prolong' | 'resume'>
   readonly inTransaction: InTransaction<SessionStores>
   readonly rules: RefreshRules
+  /** Whether the account may still add to the audit trail, which all accounts share. */
+  readonly mayRecord: (spender: {
+    readonly subjectId: string
+    readonly sessionId: string
+  }) => Promise<boolean>
 }
 
 /** Why a refresh gives no tokens, and whether the client's cookie is to be cleared. */
@@ -64,6 +69,30 @@ const moveOn = async (
   return facts ? { kind: 'stands', facts } : { kind: 'changed' }
 }
 
+/**
+ * The first lost response of a presented handle is recorded, as long as the account has a budget for it: a client that loses one after the
+ * other, or pretends to, must neither be kept out nor fill the audit trail.
+ */
+const resume = async (
+  deps: InvestigateDeps,
+  rotation: Rotation,
+  { issuedGeneration, accountId }: Extract<RefreshDecision, { kind: 'resume' }>,
+  client: RequestFacts,
+): Promise<Finding> => {
+  // Nobody is issued a handle in the place of one that its holder has received.
+  if (await hasCallerLeft(client)) throw callerGone()
+  const graceBeganByMs = rotation.nowMs - deps.rules.graceMs
+  const isFirst = issuedGeneration - rotation.generation === 1
+  const { sessionId } = rotation
+  if (isFirst && (await deps.mayRecord({ subjectId: accountId, sessionId }))) {
+    return moveOn(deps, 'refresh_response_lost', client, (sessions) =>
+      sessions.resume(rotation, issuedGeneration, graceBeganByMs),
+    )
+  }
+  const facts = await deps.sessions.resume(rotation, issuedGeneration, graceBeganByMs)
+  return facts ? { kind: 'stands', facts } : { kind: 'changed' }
+}
+
 const end = async (
   { inTransaction }: InvestigateDeps,
   { reason, clearsCookie }: Extract<RefreshDecision, { kind: 'end' }>,
@@ -104,11 +133,7 @@ export const investigateRefresh =
           sessions.recover(rotation),
         )
       case 'resume':
-        // Nobody is issued a handle in the place of one that its holder has received.
-        if (await hasCallerLeft(client)) throw callerGone()
-        return moveOn(deps, 'refresh_response_lost', client, (sessions) =>
-          sessions.resume(rotation, decision.issuedGeneration, rotation.nowMs - deps.rules.graceMs),
-        )
+        return resume(deps, rotation, decision, client)
       case 'refuse':
         return refusal(decision.reason, decision.clearsCookie)
       case 'end':

@@ -75,11 +75,13 @@ export const postgresCookieSessionStore = (sql: Sql): CookieSessionStore => {
         new Date(idleExpiresAtMs),
         new Date(nowMs - graceMs),
       ]),
-    confirm: async ({ sessionId, generation }) => {
-      type Confirmed = { replaced: number; is_recovered: boolean }
-      const values = [idToBytes(sessionId), generation]
+    confirm: async ({ sessionId, generation }, nowMs) => {
+      type Confirmed = Row & { replaced: number; is_recovered: boolean }
+      const values = [idToBytes(sessionId), generation, new Date(nowMs)]
       const [row] = await sql.query<Confirmed>(statements.confirm, values)
-      return row && { replacedGeneration: row.replaced, isRecovered: row.is_recovered }
+      if (!row) return undefined
+      const session = sessionOf(sessionId, row)
+      return { session, replacedGeneration: row.replaced, isRecovered: row.is_recovered }
     },
     recordUses: async (uses, idleSeconds) => {
       const ids = uses.map(({ sessionId }) => idToBytes(sessionId))

@@ -14,7 +14,7 @@ const mostOpened = 10_000
 const longestKept = 2_048
 
 /** Names the form of a copy, which every change of `SessionCopy` changes: another version of this service then does not read it. */
-const form = 'cardea session copy 1'
+const form = 'cardea session copy 2'
 
 /**
  * A slow reader must not put an older row over a newer one. An equal one is written again: what stands there may be garbage.

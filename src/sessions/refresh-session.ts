@@ -14,7 +14,7 @@ import type { Rotation, SessionStore } from './session-store.ts'
 
 export type RefreshDeps = IssueTokens &
   InvestigateDeps & {
-    readonly sessions: Pick<SessionStore, 'rotate' | 'prolong' | 'find'>
+    readonly sessions: Pick<SessionStore, 'rotate' | 'prolong' | 'resume' | 'find'>
     readonly idleSeconds: number
     /** What this process knows of what was revoked: a fail-over may have lost the commit of a log-out that others were told of. */
     readonly isRevoked: (facts: SessionFacts) => boolean

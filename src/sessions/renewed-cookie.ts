@@ -30,33 +30,36 @@ export type ConfirmRenewedDeps = {
 
 /**
  * Somebody presents the handle of a step-up for the first time: its response has arrived, so the handle before is revoked everywhere. So it
- * is where a fail-over lost the commit of the step-up; the session then has the `auth_time` of before. The copy is replaced before the request is answered; where the cache is away, the other processes go by the revocation.
- * @returns the session as it is now; several requests may do this at once
+ * is where a fail-over lost the commit of the step-up; the session then has the `auth_time` of before. The copy is replaced before the
+ * request is answered; where the cache is away, the other processes go by the revocation.
+ * @returns the session as it is now; undefined when it has ended, or when another request has done this: then it is to be looked up again
  */
 export const confirmRenewedCookie = ({ clock, inTransaction, keeper }: ConfirmRenewedDeps) =>
   async function confirmRenewed(
     pending: CookieSession,
     { secretDigest }: Pick<PresentedCookie, 'secretDigest'>,
-  ): Promise<CookieSession> {
+  ): Promise<CookieSession | undefined> {
     const { sessionId, accountId } = pending
     const copiedAtMs = clock.nowMs()
-    await inTransaction(async ({ cookieSessions, revocations, audit }) => {
-      const confirmed = await cookieSessions.confirm(pending)
-      if (!confirmed) return
-      const generation = confirmed.replacedGeneration
+    const confirmed = await inTransaction(async ({ cookieSessions, revocations, audit }) => {
+      const confirmation = await cookieSessions.confirm(pending, copiedAtMs)
+      if (!confirmation) return undefined
+      const generation = confirmation.replacedGeneration
       // A process that holds an older copy of the session must not go by it: no other kind of entry leaves the session alive.
       await revocations.append({
         target: { kind: 'jti', key: handleId({ sessionId, generation }) },
         actor: actorText({ kind: 'account', accountId }),
         reason: 'replaced',
       })
-      if (!confirmed.isRecovered) return
-      const event = 'generation_recovered'
-      const actor = { kind: 'system' } as const
-      await audit.record({ event, outcome: 'success', actor, accountId, sessionId })
+      if (confirmation.isRecovered) {
+        const event = 'generation_recovered'
+        const actor = { kind: 'system' } as const
+        await audit.record({ event, outcome: 'success', actor, accountId, sessionId })
+      }
+      return confirmation.session
     })
-    const session = { ...pending, pendingGeneration: undefined }
+    if (!confirmed) return undefined
     const digest = secretDigest.toString('base64url')
-    await keeper?.replace({ session, secretDigest: digest, copiedAtMs })
-    return session
+    await keeper?.replace({ session: confirmed, secretDigest: digest, copiedAtMs })
+    return confirmed
   }

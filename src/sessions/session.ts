@@ -81,7 +81,7 @@ export type RefreshDecision =
    */
   | { readonly kind: 'prolong'; readonly issuedGeneration: number }
   /** The last presented handle after the grace: the response was lost, so a further successor is issued. */
-  | { readonly kind: 'resume'; readonly issuedGeneration: number }
+  | { readonly kind: 'resume'; readonly issuedGeneration: number; readonly accountId: string }
   /** A later generation than the row's, which only we can have made: commits were lost in a fail-over. */
   | { readonly kind: 'recover' }
   /** The session must end now, for this reason. */
@@ -129,7 +129,8 @@ export const decideRefresh = (
     const sinceMs = nowMs - state.lastUsedAtMs
     if (sinceMs < graceMs / 2) return { kind: 'repeat', facts: state }
     if (sinceMs < graceMs) return { kind: 'prolong', issuedGeneration }
-    if (lostResponse === 'resume') return { kind: 'resume', issuedGeneration }
+    if (lostResponse === 'resume')
+      return { kind: 'resume', issuedGeneration, accountId: state.accountId }
   }
   return { kind: 'end', reason: 'token_reuse', clearsCookie: true }
 }

@@ -149,7 +149,11 @@ describe('rules over several settings', () => {
     const slow = { DATABASE_CONNECT_TIMEOUT_MS: '4000', DATABASE_STATEMENT_TIMEOUT_MS: '6000' }
     expect(problemsOf({ ...slow, REFRESH_GRACE_SECONDS: '10' })).toEqual([problem])
     expect(loadConfig({ ...slow, REFRESH_GRACE_SECONDS: '11' }).refreshGraceSeconds).toBe(11)
-    expect(loadConfig({ ...slow, REFRESH_GRACE_SECONDS: '0' }).refreshGraceSeconds).toBe(0)
+    expect(problemsOf({ ...slow, REFRESH_GRACE_SECONDS: '0' })).toEqual([
+      'REFRESH_GRACE_SECONDS must be above 0 unless REFRESH_LOST_RESPONSE is end',
+    ])
+    const strict = { ...slow, REFRESH_GRACE_SECONDS: '0', REFRESH_LOST_RESPONSE: 'end' }
+    expect(loadConfig(strict).refreshGraceSeconds).toBe(0)
   })
 
   test('every problem is told at once, each variable for its own fault', () => {

@@ -126,6 +126,38 @@ test('R46: a step-up whose commit a fail-over lost is no end: its handle opens w
   expect((await read(renewed, 1)).status).toBe(200)
 })
 
+test('what another tab writes with the old handle is there after the first use of the new one', async () => {
+  const { session } = await signIn()
+  const next = (await prove(session, testPassword)).sessionCookie ?? ''
+  const held = await holdSessions(cardea.stores.migrateUrl)
+  const headers = { 'if-match': '*' }
+  const putting = cardea.client.send('PUT', '/session/data', {
+    session,
+    headers,
+    body: { cart: 7 },
+  })
+  await held.whenWaiting(1)
+  const reading = read(next)
+  await held.whenWaiting(2)
+  await held.release()
+  expect((await putting).status).toBe(204)
+  expect((await reading).status).toBe(200)
+  for (const instance of [0, 1]) expect((await read(next, instance)).body.data).toEqual({ cart: 7 })
+})
+
+test('the first use of a new handle that waited behind a log-out is refused', async () => {
+  const { session } = await signIn()
+  const next = (await prove(session, testPassword)).sessionCookie ?? ''
+  const held = await holdSessions(cardea.stores.migrateUrl)
+  const loggingOut = cardea.client.post('/logout', { session })
+  await held.whenWaiting(1)
+  const reading = read(next)
+  await held.whenWaiting(2)
+  await held.release()
+  expect((await loggingOut).status).toBe(204)
+  expect((await reading).status).toBe(401)
+})
+
 test('a handle from before a step-up that is presented later ends nothing: a request may have been under way', async () => {
   const { session } = await signIn()
   const next = (await prove(session, testPassword)).sessionCookie ?? ''

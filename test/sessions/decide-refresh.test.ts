@@ -52,7 +52,7 @@ test('no session, or one delivered the other way, is unknown and no sign of thef
 })
 
 describe('the last presented handle', () => {
-  const resume = { kind: 'resume', issuedGeneration: 7 }
+  const resume = { kind: 'resume', issuedGeneration: 7, accountId: live.accountId }
 
   test('R42: gets its successor again until the last millisecond of the grace, and then a further one', () => {
     for (const lastUsedAtMs of [nowMs, nowMs - graceMs / 2 + 1]) {

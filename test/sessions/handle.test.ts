@@ -120,11 +120,12 @@ describe('an altered or made-up handle', () => {
     clock: { nowMs: () => 0, monotonicMs: () => 0 },
     codec: codecOf([secret]),
     mint: () => ({ token: '', expiresInSeconds: 900, tokenId: '' }),
-    sessions: { rotate: untouchable, prolong: untouchable, find: untouchable },
+    sessions: { rotate: untouchable, prolong: untouchable, resume: untouchable, find: untouchable },
     inTransaction: untouchable,
     rules: { graceMs: 10_000, lostResponse: 'resume' },
     idleSeconds: 60,
     isRevoked: () => false,
+    mayRecord: async () => true,
   })
   const client = { address: '192.0.2.1', userAgent: undefined, requestId: 'r' }
   const present = (presented: string) => refresh({ presented, delivery: 'cookie', client })

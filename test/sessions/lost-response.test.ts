@@ -160,6 +160,30 @@ describe.each(devices)('%s', (_name, { logIn, present, handleIn, refusal }) => {
     }
   })
 
+  test('an account that spends its budget on lost responses goes on, and adds nothing more to the audit trail', async () => {
+    const config = { loggedActsPerAccount: 8 }
+    const frugal = await startCardea({ clock, config, redisUrl: null })
+    const on = (handle: string) => present(handle, frugal.client)
+    const recorded = async () => {
+      const text = "SELECT FROM audit_events WHERE event = 'refresh_response_lost'"
+      return (await sqlAs(frugal.stores.migrateUrl)(text)).length
+    }
+    let handle = await logIn(frugal)
+    for (let round = 0; round < 6; round += 1) {
+      await on(handle)
+      // Lost twice: the second time is not worth a row in any case.
+      for (let lost = 0; lost < 2; lost += 1) {
+        clock.advance(graceMs)
+        const answer = await on(handle)
+        expect(answer.status).toBe(200)
+        if (lost === 1) handle = handleIn(answer)
+      }
+    }
+    // A quarter of the budget for one session.
+    expect(await recorded()).toBe(2)
+    await frugal.stop()
+  })
+
   test('R41: under REFRESH_LOST_RESPONSE=end the last presented handle ends the session after the grace, and with no grace at once', async () => {
     for (const refreshGraceSeconds of [10, 0]) {
       const config = { refreshLostResponse: 'end', refreshGraceSeconds } as const

@@ -115,6 +115,7 @@ const refreshAs = async (world: World, who: Client, isSlow = false): Promise<voi
       ...operation,
       ...{ clock, codec, idleSeconds, sessions: operation.stores.sessions },
       rules: isSlow ? longGrace : rules,
+      mayRecord: async () => true,
       isRevoked: ({ accountId: sub, sessionId: sid, globalEpoch, accountEpoch }) =>
         own.covers({ sub, sid, jti: '', kid: '', aep: [globalEpoch, accountEpoch, never] }) !==
         undefined,

@@ -59,6 +59,7 @@ const serve = async (
   const deps = {
     ...{ clock, codec, mint, rules, idleSeconds, inTransaction, sessions: stores.sessions },
     isRevoked: () => false,
+    mayRecord: async () => true,
   }
   try {
     await clock.settle()
