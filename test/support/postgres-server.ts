@@ -60,11 +60,19 @@ export const signalIfThere = (pid: number, signal: NodeJS.Signals): void => {
 /** What survives the machine is not tested: a killed server finds what it had written in the memory of the system. */
 const testSettings = { fsync: 'off' }
 
+/** None where the tests share nothing, as those of planted bugs, and outside of vitest: then `initdb` runs. */
+const sharedTemplate = (): string | undefined => {
+  try {
+    return inject('postgresTemplate')
+  } catch {
+    return undefined
+  }
+}
+
 /** A Postgres of the test's own, with an empty database and the two roles. `settings` are those of `postgresql.conf`. */
 export const startPostgres = async (
   settings: Readonly<Record<string, string>> = {},
-  // None where the tests share nothing, as those of planted bugs: then `initdb` runs.
-  template: string | undefined = inject('postgresTemplate'),
+  template = sharedTemplate(),
 ): Promise<PostgresServer> => {
   const folder = await scratchFolder('postgres')
   if (template !== undefined) await run('cp', ['-a', template, join(folder.path, 'postgres')])
