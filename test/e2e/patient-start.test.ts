@@ -58,7 +58,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
     const port = await freePort()
     const place = await home(settingsFor((url) => onPort(url, port)))
     const service = place.spawn({ DATABASE_START_TIMEOUT_SECONDS: '3600' })
-    await vi.waitFor(() => expect(service.stderr()).toContain('waiting for Postgres'))
+    await vi.waitFor(() => expect(service.stderr()).toContain('waiting up to 3600 s for Postgres'))
     process.kill(service.pid, signal)
     expect(await service.ended).toEqual({ code: 0, signal: null })
     expect(service.stderr()).not.toContain('error:')
