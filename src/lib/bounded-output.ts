@@ -5,8 +5,8 @@ import { isatty } from 'node:tty'
 /** Text that waits for its reader or for room on the disk, characters. More is dropped: memory must not grow with an outage of the log. */
 const maxWaiting = 1024 * 1024
 
-/** Written when this much has gathered, characters, because a system call a line is six per cent of the CPU of a refresh, */
-const gatheredEnough = 4096
+/** Written when this much has gathered, characters, because each write costs the event loop as much as a tenth of a refresh, */
+const gatheredEnough = 32 * 1024
 
 /** or after this long, milliseconds, whichever comes first. */
 const flushEveryMs = 200
