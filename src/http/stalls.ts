@@ -45,7 +45,7 @@ export const dropGoneAfterStall = (app: FastifyInstance, log: Log): void => {
     aftermathEndsAtMs = nowMs + aftermathMs
     stalledMs = Math.round(lateMs)
     const fields = { event: 'process_stalled', stalled_ms: stalledMs }
-    log.warn(fields, 'the process stood still: requests of clients that left meanwhile are dropped')
+    log.info(fields, 'the process stood still: requests of clients that left meanwhile are dropped')
   }
   const isAfterStall = (): boolean => {
     // After a stall the requests may be read before the timer runs.
@@ -53,7 +53,12 @@ export const dropGoneAfterStall = (app: FastifyInstance, log: Log): void => {
     return systemClock.monotonicMs() < aftermathEndsAtMs
   }
 
-  const timer = setInterval(tick, tickMs)
+  let timer: NodeJS.Timeout | undefined
+  // A start keeps the event loop busy, and nobody has asked anything yet.
+  app.addHook('onListen', async () => {
+    tickedAtMs = systemClock.monotonicMs()
+    timer = setInterval(tick, tickMs)
+  })
   app.addHook('onClose', async () => clearInterval(timer))
 
   app.decorateRequest('receivedMs', 0)
