@@ -106,6 +106,7 @@ const leaveBehind = ({ clients }: World, who: Client): void => {
 
 const refreshAs = async (world: World, who: Client, isSlow = false): Promise<void> => {
   const { dice } = world
+  const asksReplica = dice.perMille(300)
   const isReplay = who.olderHandle !== undefined && dice.perMille(80)
   const presented = (isReplay && who.olderHandle) || who.handle
   if (isReplay || who.underWay > 0) who.isBehind = true
@@ -116,9 +117,11 @@ const refreshAs = async (world: World, who: Client, isSlow = false): Promise<voi
       ...{ clock, codec, idleSeconds, sessions: operation.stores.sessions },
       rules: isSlow ? longGrace : rules,
       mayRecord: async () => true,
+      // The statement alone must refuse as well: a process may not have heard of the revocation.
       isRevoked: ({ accountId: sub, sessionId: sid, globalEpoch, accountEpoch }) =>
+        asksReplica &&
         own.covers({ sub, sid, jti: '', kid: '', aep: [globalEpoch, accountEpoch, never] }) !==
-        undefined,
+          undefined,
     })
     const wasBehind = who.isBehind
     // Until the answer is here, the service may have moved on without this client.
