@@ -50,7 +50,7 @@ const serializeError = (error: unknown): LoggedError => describeError(error, max
 /** Where lines go. It never blocks. */
 export type LogStream = {
   readonly write: (line: string) => void
-  /** For one that drops lines rather than wait: whom to tell how many, when it works again. */
+  /** For a stream that drops lines instead of waiting: `tell` is given their number when it works again. */
   readonly onDropped?: (tell: (count: number) => void) => void
   readonly isDropping?: () => boolean
 }

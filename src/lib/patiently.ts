@@ -5,7 +5,7 @@ export type Patience = {
   /** From the first attempt on. An attempt under way is not cut short. */
   readonly patienceMs: number
   readonly clock: Pick<Clock, 'monotonicMs'>
-  /** Whether waiting may mend this failure. */
+  /** Whether this failure may pass by waiting. */
   readonly isPassing: (error: unknown) => boolean
   /** Called once, after the first failure that may pass. */
   readonly onWait?: (error: unknown) => void

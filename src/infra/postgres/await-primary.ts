@@ -26,7 +26,7 @@ const messageOf = (error: unknown): string => {
 
 /**
  * Resolves when a primary takes connections. Starts and commands wait here: a database that starts beside the service, and a machine that is
- * busy, need seconds. What waiting cannot mend (a wrong password, an unknown database, a bad certificate) fails at once.
+ * busy, need seconds. A failure that waiting cannot fix (a wrong password, an unknown database, a bad certificate) is thrown at once.
  * @throws store_unavailable, with what was tried; the reason of `signal`
  */
 export const awaitPrimary = async (options: AwaitPrimaryOptions): Promise<void> => {

@@ -85,7 +85,7 @@ type Attempt = <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
 
 type Seen = (blockers: readonly Blocker[]) => void
 
-/** Tells, while `act` runs on the connection of `sql`, whom it waits for, as another connection sees it. */
+/** Reports which sessions block the connection of `sql` while `act` runs, as another connection sees it. */
 const watched = async <T>(
   sql: Sql,
   watcher: Sql,

@@ -53,10 +53,10 @@ export const causeOf = (error: unknown): unknown => (isStoreAway(error) ? error.
 /** Whether Postgres answers but takes no writes: it is a standby, or set to read only. */
 export const isNotPrimary = (error: unknown): boolean => causeOf(error) instanceof NotPrimary
 
-/** The role, its password or the database (SQLSTATE), and certificates: waiting mends none of them. */
+/** The role, its password or the database (SQLSTATE), and certificates: waiting fixes none of them. */
 const lasting = /^(28|3D000)|CERT|_SIGNATURE|ERR_TLS|ERR_SSL|support SSL/
 
-/** Whether Postgres is away in a way that only somebody at the settings can mend. */
+/** Whether Postgres is away because of a setting, which only an operator can correct. */
 export const isLasting = (error: unknown): boolean => {
   const cause = causeOf(error)
   return cause instanceof Error && lasting.test(codeOf(cause) ?? cause.message)
