@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { loadConfig } from '../src/config/index.ts'
 import { prepareSchema } from '../src/schema.ts'
-import { openStores } from '../src/stores.ts'
+import { openStores } from '../src/store-credentials.ts'
 
 /** A database of one scenario, migrated, with the service's role and its owner. */
 export type BenchDatabase = {

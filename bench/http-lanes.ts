@@ -67,7 +67,7 @@ export const refreshLane = (
 export const deal = (count: number, lanes: number, lane: number): number[] =>
   Array.from({ length: count }, (_, place) => place).filter((place) => place % lanes === lane)
 
-/** Signs in with the next account each time, from the accounts that are this lane's. */
+/** Logs in with the next account each time, from the accounts that are this lane's. */
 export const loginLane = (connection: Connection, bodies: readonly string[]): Lane => {
   let turn = 0
   return async () => {

@@ -2,7 +2,7 @@ import { expectOk, requestText } from './http-connection.ts'
 import { cookieIn, deal, getLane, withConnections } from './http-lanes.ts'
 import { type Extent, runLanes, type Sample } from './sample.ts'
 
-/** One sign-in for each body; what the cookie of this name then says. */
+/** One login for each body; what the cookie of this name then says. */
 export const cookiesFromLogin = async (
   address: string,
   cookieName: string,

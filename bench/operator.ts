@@ -3,7 +3,7 @@ import { type Connection, expectOk, openConnection, requestText } from './http-c
 import { addAccounts, emailOf, hashOfPassword, makeOperator, password } from './people.ts'
 import { tokenOf } from './tokens.ts'
 
-/** Accounts 0 to `count - 1`, the first of which is an operator who can sign in. */
+/** Accounts 0 to `count - 1`, the first of which is an operator who can log in. */
 export const addAccountsWithOperator = async (
   database: BenchDatabase,
   count: number,
@@ -12,7 +12,7 @@ export const addAccountsWithOperator = async (
   await makeOperator(database, 0)
 }
 
-/** The operator's access token, from a real sign-in. */
+/** The operator's access token, from a real login. */
 export const operatorToken = async (address: string): Promise<string> => {
   const connection = await openConnection(address)
   try {

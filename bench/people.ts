@@ -1,20 +1,19 @@
 import { createHash } from 'node:crypto'
 import { argon2PasswordHasher, loadArgon2 } from '../src/accounts/index.ts'
 import { keyLabels, secretRing } from '../src/keys/index.ts'
-import { idFromBytes } from '../src/lib/id.ts'
-import { systemRandom } from '../src/lib/random.ts'
+import { idFromBytes, systemRandom } from '../src/lib/machine.ts'
 import { type HandleCodec, handleCodec, type SessionKind } from '../src/sessions/index.ts'
 import { type BenchDatabase, benchSecret } from './database.ts'
 
 /**
- * Accounts and sessions by the thousand, written straight into the tables: through the API a million sign-ins would take hours. Ids
+ * Accounts and sessions by the thousand, written straight into the tables: through the API a million logins would take hours. Ids
  * and secrets are digests of a number, so that both sides know them; the service takes them for its own.
  */
 
 export const password = 'correct horse battery staple 7'
 export const emailOf = (account: number): string => `person-${account}@example.com`
 
-/** One password for all: the hash is computed once, and verifying it costs each log-in the same. */
+/** One password for all: the hash is computed once, and verifying it costs each login the same. */
 export const hashOfPassword = async (): Promise<string> => {
   const hasher = argon2PasswordHasher({ engine: await loadArgon2(), random: systemRandom })
   return (await hasher.hash(password)).phc

@@ -6,10 +6,12 @@ DO $$
 DECLARE
   app text := current_setting('cardea.app_role');
 BEGIN
-  EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', app);
+  EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I',
+    (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'schema_migrations'::regclass), app);
   EXECUTE format('GRANT SELECT ON schema_migrations TO %I', app);
   EXECUTE format('GRANT SELECT, UPDATE ON instance TO %I', app);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE ON accounts TO %I', app);
+  EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON device_failures TO %I', app);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE ON signing_keys TO %I', app);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO %I', app);
   EXECUTE format('GRANT SELECT, INSERT, DELETE ON revocations TO %I', app);

@@ -1,7 +1,8 @@
-import type { Core } from './compose/core.ts'
+import type { Core } from './core.ts'
 import { rereadEveryMs } from './keys/index.ts'
-import { fractionOf } from './lib/random.ts'
+import { fractionOf } from './lib/machine.ts'
 import { type Repeating, type RepeatOptions, repeat } from './lib/repeat.ts'
+import { deviceTokenSeconds } from './login/index.ts'
 import { followRevocations, postgresRevocationPurge } from './revocation/index.ts'
 
 /** How long a cache may miss a revocation that another instance committed while it was away. */
@@ -31,11 +32,23 @@ type Job = Pick<RepeatOptions, 'pauseMs' | 'work'>
 
 const every = (ms: number, work: Job['work']): Job => ({ pauseMs: () => ms, work })
 
-const follower = ({ revocations, mirror, machine }: Core): (() => Promise<void>) | undefined => {
-  if (!mirror) return undefined
-  const step = followRevocations({ clock: machine.clock, feed: revocations.feed, mirror })
-  return async () => {
-    if (mirror.isReady()) await step()
+const follower = ({
+  revocations,
+  revocationCache: cache,
+  redis,
+  machine,
+}: Core): (() => Promise<void>) | undefined => {
+  if (!cache || !redis) return undefined
+  const step = followRevocations({ clock: machine.clock, feed: revocations.feed, cache })
+  return async function followOnce() {
+    if (!cache.isReady()) return
+    try {
+      await step()
+    } catch (error) {
+      await redis.assertTakesWrites().catch(() => undefined)
+      // A Redis that is full or read-only stays so for long. The outage is told once, and not at every step that fails of it.
+      if (!redis.outage()) throw error
+    }
   }
 }
 
@@ -53,25 +66,28 @@ const purger = (
       const nowMs = machine.clock.nowMs()
       const revocations = await purge.dropEnded(nowMs, batchRows)
       const sessions = await stores.sessions.dropExpired(nowMs - keepExpiredMs, batchRows)
+      // The token of a device that has not logged in for as long is over.
+      const { dropDeviceFailures } = stores.accounts
+      const devices = await dropDeviceFailures(nowMs, deviceTokenSeconds, batchRows)
       // Of two instances that drop the same rows one finds fewer, and leaves the rest to the other.
-      isBehind = revocations === batchRows || sessions === batchRows
+      isBehind = [revocations, sessions, devices].includes(batchRows)
     },
   }
 }
 
-/** When sessions were used, and copies of them that should be gone and are not. */
+/** When sessions were used, and cached ones that should be gone and are not. */
 const usesWriter =
-  ({ cookieSessions: { uses, keeper } }: Core) =>
+  ({ cookieSessions: { uses, invalidator } }: Core) =>
   async (): Promise<void> => {
-    await keeper?.settle()
+    await invalidator?.settle()
     await uses.write()
   }
 
 /** A failure means that Postgres is away or slow. Everybody who asks it notices, and reports it. */
-const keepTime = ({ time, machine: { random } }: Core): Repeating =>
+const keepTime = ({ machine: { clock, random } }: Core): Repeating =>
   repeat({
     pauseMs: () => measureEveryMs,
-    work: time.measure,
+    work: clock.measure,
     onError: () => undefined,
     fraction: fractionOf(random),
   })
@@ -86,7 +102,7 @@ export const startBackground = (
     repeat({
       pauseMs,
       work: async () => {
-        await core.time.settle()
+        await core.machine.clock.settle()
         await work()
       },
       onError: (error) => report(error, `${what} failed`),

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { rotate } from '../../src/sessions/session-sql.ts'
+import { rotateStatement } from '../../src/refresh/rotation-store.ts'
 import { answerCalls } from '../calls.ts'
 import { type Extent, type Lane, runLanes, type Sample } from '../sample.ts'
 
@@ -19,7 +19,7 @@ const laneOver = (own: readonly BareSession[]): Lane => {
     if (!pool || !session) throw new Error('not open')
     const now = Date.now()
     const result = await pool.query({
-      ...rotate,
+      ...rotateStatement,
       values: [
         session.id,
         session.digest,
@@ -27,6 +27,9 @@ const laneOver = (own: readonly BareSession[]): Lane => {
         'cookie',
         new Date(now),
         new Date(now + idleMs),
+        // Neither an audience nor scopes are asked for.
+        null,
+        null,
       ],
     })
     if (result.rowCount !== 1) throw new Error('the statement changed no row')

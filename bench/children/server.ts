@@ -1,8 +1,8 @@
+import { type Instance, startInstance } from '../../src/app.ts'
 import { loadConfig, sizeThreadPool } from '../../src/config/index.ts'
-import { type Instance, startInstance } from '../../src/instance.ts'
 import { BoundedOutput } from '../../src/lib/bounded-output.ts'
-import { systemRandom } from '../../src/lib/random.ts'
-import { openStores } from '../../src/stores.ts'
+import { systemRandom } from '../../src/lib/machine.ts'
+import { openStores } from '../../src/store-credentials.ts'
 import { answerCalls } from '../calls.ts'
 
 export type ClientCredential = { readonly id: string; readonly secret: string }

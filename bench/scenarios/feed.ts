@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { newId } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { withConnections } from '../http-lanes.ts'
 import { detailOf, type Measured, measure } from '../measured.ts'
 import { addAccountsWithOperator, operatorToken, revokeToken } from '../operator.ts'

@@ -7,7 +7,7 @@ import { alternate } from '../rounds.ts'
 import { comparison, perSecond } from '../row.ts'
 import type { Scenario } from '../scenario.ts'
 
-/** So many that hardly anyone signs in twice, and nobody has more sessions than allowed. */
+/** So many that hardly anyone logs in twice, and nobody has more sessions than allowed. */
 const accounts = 4000
 
 const clients = 16
@@ -23,11 +23,11 @@ export const login: Scenario = {
     const bare = stage.child<BareHashCalls>('bare-hash')
     const engine = await bare.call('engine', null)
     const { hashConcurrency: atOnce } = loadConfig({})
-    const signIn = peopleSigningIn(accounts)
+    const logIn = peopleSigningIn(accounts)
     const sides = await alternate(
       {
         ours: async (seconds) =>
-          await measure(stage, [server], () => signIn(server.address, clients, { seconds })),
+          await measure(stage, [server], () => logIn(server.address, clients, { seconds })),
         limit: async (seconds) =>
           await measure(stage, [], () =>
             bare.call('run', { phc, password, atOnce, extent: { seconds } }),

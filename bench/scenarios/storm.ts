@@ -13,7 +13,7 @@ const refreshersAtOnce = 16
 /** Below HASH_QUEUE, so that all are served: refusing them would be cheaper. */
 const loginsAtOnce = 32
 
-/** `/refresh` while people sign in as fast as the service lets them, against the same without them. */
+/** `/refresh` while people log in as fast as the service lets them, against the same without them. */
 export const storm: Scenario = {
   name: 'storm',
   run: async (stage) => {
@@ -22,7 +22,7 @@ export const storm: Scenario = {
     await addSessions(database, sessions, accounts)
     const server = await stage.server(database)
     const refreshers = refreshersOf(range(0, sessions))
-    const signIn = peopleSigningIn(accounts)
+    const logIn = peopleSigningIn(accounts)
     const stormy: Sample[] = []
     const quiet = async (seconds: number) =>
       await refreshers.run(server.address, refreshersAtOnce, { seconds })
@@ -30,7 +30,7 @@ export const storm: Scenario = {
       {
         limit: async (seconds) => await measure(stage, [server], () => quiet(seconds)),
         ours: async (seconds) => {
-          const logins = signIn(server.address, loginsAtOnce, { seconds })
+          const logins = logIn(server.address, loginsAtOnce, { seconds })
           const sample = await measure(stage, [server], () => quiet(seconds))
           stormy.push(await logins)
           return sample
@@ -42,11 +42,11 @@ export const storm: Scenario = {
     return {
       rows: [
         comparison(
-          { what: 'refresh p99 in a storm of log-ins / quiet', unit: 'ms', hold: { atMost: 2 } },
+          { what: 'refresh p99 in a storm of logins / quiet', unit: 'ms', hold: { atMost: 2 } },
           p99Ms,
           sides,
         ),
-        comparison({ what: 'refresh in a storm of log-ins / quiet', unit: '/s' }, perSecond, sides),
+        comparison({ what: 'refresh in a storm of logins / quiet', unit: '/s' }, perSecond, sides),
       ],
       details: [
         detailOf(`refresh, ${refreshersAtOnce} at once, storm`, sides.ours),

@@ -1,9 +1,9 @@
 -- Why: one role owns the tables and is used for migrations only, another one serves requests and can change no schema. So whoever breaks
 -- into the service cannot drop a table, rewrite the audit trail or give themselves rights; migrations/privileges.sql grants the rest.
--- psql runs this once, when the database cluster is new, and takes the passwords from the environment.
+-- psql runs this once, when the database cluster is new, and takes the passwords from the files that the container has.
 
-\getenv owner_password CARDEA_OWNER_PASSWORD
-\getenv app_password CARDEA_APP_PASSWORD
+\set owner_password `cat /run/secrets/cardea_owner_password`
+\set app_password `cat /run/secrets/cardea_app_password`
 
 CREATE ROLE cardea_owner LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD :'owner_password';
 CREATE ROLE cardea_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD :'app_password';

@@ -1,5 +1,5 @@
-// Signs in once, keeps its tokens in a file, asks the API with them, and refreshes them by itself.
-//   echo "$PASSWORD" | node examples/api/client.js sign-in ada@example.com
+// Logs in once, keeps its tokens in a file, asks the API with them, and refreshes them by itself.
+//   echo "$PASSWORD" | node examples/api/client.js login ada@example.com
 //   node examples/api/client.js /orders
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -33,7 +33,7 @@ const post = async (path, body) => {
   const answer = await ask(cardea + path, { method: 'POST', headers, body: JSON.stringify(body) })
   const { access_token, refresh_token, code, reason } = await answer.json()
   if (answer.ok) return keep({ access_token, refresh_token })
-  giveUp(`sign in again: ${reason ?? code}`)
+  giveUp(`log in again: ${reason ?? code}`)
 }
 
 const held = () => JSON.parse(readFileSync(file))
@@ -41,7 +41,7 @@ const get = (path) =>
   ask(api + path, { headers: { authorization: `Bearer ${held().access_token}` } })
 
 const [what, email] = process.argv.slice(2)
-if (what === 'sign-in') {
+if (what === 'login') {
   const [password] = readFileSync(0, 'utf8').split('\n')
   await post('/login', { email, password, delivery: 'body' })
 } else {

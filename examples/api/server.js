@@ -19,7 +19,7 @@ await app.register(cardea, {
   readinessPath: '/ready',
 })
 
-// People: a sign-in gives the scope `account`, which no service has.
+// People: a login gives the scope `account`, which no service has.
 app.get('/orders', { onRequest: app.protect({ scopes: ['account'] }) }, ({ auth }) => ({
   for: auth.sub,
   orders,

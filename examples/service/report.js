@@ -1,4 +1,4 @@
-// Asks the API once a second, as itself: no person is signed in. When its client, or the account that owns that, is revoked it is over.
+// Asks the API once a second, as itself: no person is logged in. When its client, or the account that owns that, is revoked it is over.
 import { readFileSync } from 'node:fs'
 import { setInterval } from 'node:timers/promises'
 import * as oauth from 'openid-client'
@@ -17,7 +17,7 @@ const discover = () =>
 let server
 let held = { token: '', goodUntilMs: 0 }
 
-/** One token serves until shortly before it ends: asking for each call would be a log-in for each call. */
+/** One token serves until shortly before it ends: asking for each call would be a login for each call. */
 const token = async () => {
   if (Date.now() >= held.goodUntilMs) {
     // Here and not at the start, when Cardea may be away.

@@ -11,14 +11,14 @@ const cookiesOf = ({ headers: { cookie = '' } }) =>
     .filter((pair) => cookieNames.includes(pair.split('=', 1)[0]))
     .join('; ')
 
-/** No verdict: Cardea is away or busy. Nobody is signed out for that; the person tries again, with the same cookie. */
+/** No verdict: Cardea is away or busy. Nobody is logged out for that; the person tries again, with the same cookie. */
 const away = (cause) =>
   Object.assign(new Error('Cardea cannot answer now', { cause }), { statusCode: 503 })
 
 /**
  * Sends a request to Cardea and resolves with whatever it answers, but for 5xx.
  *
- * The address in `x-forwarded-for` lets Cardea count failed log-ins by visitor and not by this app. It believes that
+ * The address in `x-forwarded-for` lets Cardea count failed logins by visitor and not by this app. It believes that
  * only from an address in its TRUSTED_PROXIES.
  */
 export const askCardea = async (request, method, path, { body, ifMatch } = {}) => {
@@ -45,7 +45,7 @@ export const askCardea = async (request, method, path, { body, ifMatch } = {}) =
 export const passCookies = (answer, reply) =>
   reply.header('set-cookie', answer.headers.getSetCookie())
 
-/** Who is signed in: `{ account, session, data, etag }`, or undefined for nobody (any more). */
+/** Who is logged in: `{ account, session, data, etag }`, or undefined for nobody (any more). */
 export const sessionOf = async (request) => {
   if (!cookiesOf(request).includes(`${cookieNames[0]}=`)) return undefined
   const answer = await askCardea(request, 'GET', '/session')
@@ -56,7 +56,7 @@ export const sessionOf = async (request) => {
 
 /**
  * Reads the session's data, writes what `change` makes of it, and starts over when another tab wrote in between: with
- * If-Match neither of the two is lost. Resolves with Cardea's status: 204 done, 401 signed out, 413 over 4 KiB.
+ * If-Match neither of the two is lost. Resolves with Cardea's status: 204 done, 401 logged out, 413 over 4 KiB.
  */
 export const changeData = async (request, change) => {
   for (let attempt = 1; attempt <= 10; attempt += 1) {

@@ -26,22 +26,22 @@ const alert = (message) => message && html`<p role="alert">${message}</p>`
 
 const password = html`<p><label>Password <input name="password" type="password" autocomplete="current-password" required></label></p>`
 
-export const signInPage = (message) =>
+export const loginPage = (message) =>
   page(
-    'Sign in',
-    html`${alert(message)}<form method="post" action="/sign-in">
+    'Log in',
+    html`${alert(message)}<form method="post" action="/login">
       <p><label>E-mail <input name="email" type="email" autocomplete="username" required></label></p>
-      ${password}<p><button>Sign in</button></p></form>`,
+      ${password}<p><button>Log in</button></p></form>`,
   )
 
 export const shopPage = ({ account, data }, message) =>
   page(
     'Shop',
-    html`${alert(message)}<p>Signed in as ${account.email}.</p>
+    html`${alert(message)}<p>Logged in as ${account.email}.</p>
       <ul>${Object.entries(data.cart ?? {}).map(([item, count]) => html`<li>${count} × ${item}</li>`)}</ul>
       <form method="post" action="/cart"><label>Item <input name="item" maxlength="100" required></label> <button>Add</button></form>
       <p><a href="/checkout">Check out</a></p>
-      <form method="post" action="/sign-out"><button>Sign out</button></form>`,
+      <form method="post" action="/logout"><button>Log out</button></form>`,
   )
 
 export const confirmPage = ({ account }, message) =>

@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import { askCardea, changeData, passCookies, sessionOf } from './cardea.js'
-import { checkoutPage, confirmPage, messagePage, shopPage, signInPage } from './pages.js'
+import { checkoutPage, confirmPage, loginPage, messagePage, shopPage } from './pages.js'
 
 const origin = 'http://127.0.0.1:3001'
 
@@ -18,7 +18,7 @@ app.addContentTypeParser(
 
 /**
  * Against forms on other people's pages (CSRF). The session cookie is SameSite=Lax, so a foreign *site* posts without it; that leaves
- * sibling subdomains, and a sign-in with the attacker's account, which needs no cookie. Every browser says where a POST comes from;
+ * sibling subdomains, and a login with the attacker's account, which needs no cookie. Every browser says where a POST comes from;
  * what does not say "from here" is refused. GET changes nothing in this app.
  */
 app.addHook('onRequest', async ({ method, headers }, reply) => {
@@ -31,7 +31,7 @@ app.addHook('onRequest', async ({ method, headers }, reply) => {
 app.addHook('onRequest', async (_request, reply) => {
   reply.headers({
     'content-type': 'text/html; charset=utf-8',
-    // A page of somebody signed in is nobody else's, nor the next user's of this browser.
+    // A page of somebody logged in is nobody else's, nor the next user's of this browser.
     'cache-control': 'no-store',
     'content-security-policy':
       "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -59,18 +59,18 @@ const refuse = (answer, reply, pageOf) => {
 
 app.get('/', async (request) => {
   const found = await sessionOf(request)
-  return found ? shopPage(found) : signInPage()
+  return found ? shopPage(found) : loginPage()
 })
 
-app.post('/sign-in', async (request, reply) => {
+app.post('/login', async (request, reply) => {
   const { email, password } = formOf(request)
   const body = { email, password, session: 'cookie' }
   const answer = await askCardea(request, 'POST', '/login', { body })
-  if (answer.status !== 200) return refuse(answer, reply, signInPage)
+  if (answer.status !== 200) return refuse(answer, reply, loginPage)
   return passCookies(answer, reply).redirect('/', 303)
 })
 
-app.post('/sign-out', async (request, reply) => {
+app.post('/logout', async (request, reply) => {
   const answer = await askCardea(request, 'POST', '/logout')
   return passCookies(answer, reply).redirect('/', 303)
 })

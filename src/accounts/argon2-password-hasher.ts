@@ -1,16 +1,210 @@
-import type { Random } from '../lib/random.ts'
-import { accountErrors } from './errors.ts'
-import type { Argon2Engine } from './password-engine.ts'
-import type { PasswordHasher } from './password-hasher.ts'
-import { codePointsIn, maxPasswordCodePoints, normalizePassword } from './password-text.ts'
-import { type Peppers, peppersFrom } from './pepper.ts'
-import {
-  type Argon2Parameters,
-  assertSaneCost,
-  formatPhc,
-  type ParsedHash,
-  parsePhc,
-} from './phc-string.ts'
+import { hkdfSync } from 'node:crypto'
+import type { Random } from '../lib/machine.ts'
+import { accountErrors, type StoredPassword } from './account.ts'
+import { codePointsIn, maxPasswordCodePoints, normalizePassword } from './password-policy.ts'
+
+/** One library that computes argon2id. All of them give the same bytes; they differ in CPU time. */
+export type Argon2Engine = {
+  /** The package: the log line of the start and `cardea doctor` say which one runs. */
+  readonly name: string
+  /**
+   * Gives the tag, 32 bytes of argon2id version 19. Not a PHC string: the libraries order its parameters
+   * differently, and the reference implementation reads one order only.
+   */
+  readonly hash: (password: Buffer, ingredients: HashIngredients) => Promise<Buffer>
+  /** Computes with the parameters in the PHC string and compares in constant time. */
+  readonly verify: (phc: string, password: Buffer, secret: Buffer | undefined) => Promise<boolean>
+}
+
+export type HashIngredients = {
+  readonly cost: Argon2Parameters
+  readonly salt: Buffer
+  /** The value K of RFC 9106 section 3.1; never part of the PHC string. */
+  readonly secret: Buffer | undefined
+}
+
+/** What argon2id is asked to spend. The tag is always 32 bytes, the version always 19 (0x13). */
+export type Argon2Parameters = {
+  readonly memoryKib: number
+  /** How many times the memory is gone over. */
+  readonly passes: number
+  readonly lanes: number
+}
+
+export type ParsedHash = Argon2Parameters & {
+  readonly saltBytes: number
+  readonly tagBytes: number
+}
+
+// A stored hash names its own cost. Anyone who can write one row could otherwise make each login to it
+// take gigabytes or minutes, so what is beyond every sensible policy is refused, never computed.
+const most: Argon2Parameters = { memoryKib: 262_144, passes: 16, lanes: 16 }
+
+const expression =
+  /^\$argon2id\$v=19\$m=([1-9]\d{0,9}),t=([1-9]\d{0,9}),p=([1-9]\d{0,9})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/
+
+/** Bytes behind so many characters of base64 without padding. */
+const bytesOf = (base64: string | undefined): number => Math.floor(((base64?.length ?? 0) * 3) / 4)
+
+/** Throws a RangeError for a cost that is impossible for argon2 (RFC 9106 section 3.1) or beyond the limits here. */
+const assertSaneCost = ({ memoryKib, passes, lanes }: Argon2Parameters): void => {
+  const sane =
+    [memoryKib, passes, lanes].every((value) => Number.isInteger(value) && value >= 1) &&
+    memoryKib >= 8 * lanes &&
+    memoryKib <= most.memoryKib &&
+    passes <= most.passes &&
+    lanes <= most.lanes
+  if (!sane) {
+    throw new RangeError(
+      `argon2id with m=${memoryKib} KiB, t=${passes}, p=${lanes} is refused: at most m=${most.memoryKib}, t=${most.passes}, p=${most.lanes}, at least m=8p`,
+    )
+  }
+}
+
+/**
+ * Reads an argon2id hash as `formatPhc` and the reference implementation write it. Throws when it is anything else or when its
+ * cost is refused; the message never holds the salt or the tag.
+ */
+export const parsePhc = (phc: string): ParsedHash => {
+  const found = expression.exec(phc)
+  if (!found) throw new Error('a stored password hash is not an argon2id PHC string of version 19')
+  const [, memory, passes, lanes, salt, tag] = found
+  const cost = { memoryKib: Number(memory), passes: Number(passes), lanes: Number(lanes) }
+  assertSaneCost(cost)
+  return { ...cost, saltBytes: bytesOf(salt), tagBytes: bytesOf(tag) }
+}
+
+/** Without padding, as PHC strings have it; `=` stands nowhere else. */
+const base64 = (bytes: Buffer): string => bytes.toString('base64').replaceAll('=', '')
+
+/** Writes a PHC string from its parts. */
+export const formatPhc = (cost: Argon2Parameters, salt: Buffer, tag: Buffer): string =>
+  `$argon2id$v=19$m=${cost.memoryKib},t=${cost.passes},p=${cost.lanes}$${base64(salt)}$${base64(tag)}`
+
+/** A secret that goes into every password hash and is kept outside the database (NIST 800-63B-4 section 3.1.1.2). */
+export type Pepper = {
+  /** 8 characters of base64url, stored beside the hash. */
+  readonly id: string
+  /** 32 bytes: the secret value K of argon2 (RFC 9106 section 3.1). */
+  readonly key: Buffer
+}
+
+export type Peppers = {
+  /** What new hashes are made with; `undefined` when no pepper is configured. */
+  readonly current: Pepper | undefined
+  /** The key of a stored hash. Throws when it is not configured: then nobody's password can be judged. */
+  readonly keyOf: (id: string | undefined) => Buffer | undefined
+}
+
+const keyBytes = 32
+const idBytes = 6
+
+// One label each: from the id, which anyone who reads the database sees, nothing about the key follows.
+const derive = (secret: string, label: string, byteCount: number): Buffer =>
+  Buffer.from(hkdfSync('sha256', secret, '', label, byteCount))
+
+const pepperFrom = (secret: string): Pepper => {
+  if (secret === '') throw new TypeError('a password pepper is empty')
+  return {
+    id: derive(secret, 'cardea password pepper id', idBytes).toString('base64url'),
+    key: derive(secret, 'cardea password pepper key', keyBytes),
+  }
+}
+
+/** The configured peppers: the first makes new hashes, all of them verify old ones. None at all is allowed. */
+export const peppersFrom = (secrets: readonly string[]): Peppers => {
+  const peppers = secrets.map(pepperFrom)
+  const keys = new Map(peppers.map(({ id, key }) => [id, key]))
+  return {
+    current: peppers[0],
+    keyOf: (id) => {
+      if (id === undefined) return undefined
+      const key = keys.get(id)
+      // Not "wrong password": that would lock everyone out with a believable answer while the cause is a lost setting.
+      if (!key) throw new Error(`the password pepper with the id ${id} is not configured any more`)
+      return key
+    },
+  }
+}
+
+const engineTagBytes = 32
+
+// Neither library takes `undefined` for "no secret".
+const secretOption = (secret: Buffer | undefined) => (secret ? { secret } : {})
+
+const costOptions = ({ cost, salt, secret }: HashIngredients) => ({
+  memoryCost: cost.memoryKib,
+  timeCost: cost.passes,
+  parallelism: cost.lanes,
+  salt,
+  ...secretOption(secret),
+})
+
+/** The `argon2` package: the reference implementation in C, always installed. */
+export const loadArgon2Package = async (): Promise<Argon2Engine> => {
+  const { argon2id, hash, verify } = await import('argon2')
+  return {
+    name: 'argon2',
+    hash: (password, ingredients) =>
+      hash(password, {
+        ...costOptions(ingredients),
+        type: argon2id,
+        hashLength: engineTagBytes,
+        raw: true,
+      }),
+    verify: (phc, password, secret) => verify(phc, password, secretOption(secret)),
+  }
+}
+
+/** The `@node-rs/argon2` package: 2-3 times less CPU for the same bytes. Its default algorithm is argon2id, version 19. */
+export const loadNodeRsArgon2 = async (): Promise<Argon2Engine> => {
+  const { hashRaw, verify } = await import('@node-rs/argon2')
+  return {
+    name: '@node-rs/argon2',
+    hash: (password, ingredients) =>
+      hashRaw(password, { ...costOptions(ingredients), outputLen: engineTagBytes }),
+    verify: (phc, password, secret) => verify(phc, password, secretOption(secret)),
+  }
+}
+
+/**
+ * The fastest argon2 that is installed. `@node-rs/argon2` is an optional dependency whose binary may be
+ * missing on a platform; any failure to load it falls back to `argon2`, whose own failure is thrown. The
+ * engine's `name` says which one it became.
+ */
+export const loadArgon2 = async (): Promise<Argon2Engine> => {
+  try {
+    return await loadNodeRsArgon2()
+  } catch {
+    return await loadArgon2Package()
+  }
+}
+
+export type PasswordVerdict = {
+  readonly matches: boolean
+  /** The password matched, but its hash was made under an older policy or pepper: store a new one now. */
+  readonly needsRehash: boolean
+}
+
+/**
+ * Hashes and checks passwords. Both normalise the text in the same way first, and both refuse text that
+ * cannot be a password (a lone surrogate, more than the cap of code points) with `invalid_password`.
+ * A bounded one also refuses with `server_busy` when too many are waiting, before any work is done.
+ */
+export type PasswordHasher = {
+  /** Hashes under the current policy and pepper, with a fresh salt. Does not judge whether the password is a good one. */
+  readonly hash: (password: string) => Promise<StoredPassword>
+  /**
+   * Checks a password against what is stored. `undefined` stands for an account that does not exist: the
+   * same cost is paid against a dummy and nothing matches, so that the time taken tells no one who has an account.
+   * Throws a plain Error, never "does not match", when the stored hash cannot be checked at all: it is
+   * malformed, its cost is absurd, or its pepper is not configured any more.
+   */
+  readonly verify: (
+    password: string,
+    stored: StoredPassword | undefined,
+  ) => Promise<PasswordVerdict>
+}
 
 /** OWASP's second set (Password Storage Cheat Sheet): 19 MiB and two passes; about 12 ms of CPU with `@node-rs/argon2`. */
 export const defaultArgon2Parameters: Argon2Parameters = { memoryKib: 19_456, passes: 2, lanes: 1 }
@@ -30,7 +224,7 @@ export type Argon2PasswordHasherOptions = {
 /** The bytes that are hashed. Both sides of every comparison come through here. */
 const passwordBytes = (password: string): Buffer => {
   const text = normalizePassword(password)
-  // The policy says it first for a new password; this stops a sign-in with a longer one before any hashing.
+  // The policy says it first for a new password; this stops a login with a longer one before any hashing.
   if (codePointsIn(text) > maxPasswordCodePoints) {
     throw accountErrors.error('invalid_password', {
       detail: `The password has more than ${maxPasswordCodePoints} characters.`,
@@ -46,9 +240,13 @@ const followsPolicy = (hash: ParsedHash, policy: Argon2Parameters): boolean =>
   hash.saltBytes >= saltBytes &&
   hash.tagBytes === tagBytes
 
-const verifier =
-  (engine: Argon2Engine, policy: Argon2Parameters, peppers: Peppers, dummy: string) =>
-  async (...[password, stored]: Parameters<PasswordHasher['verify']>) => {
+const verifier = (
+  engine: Argon2Engine,
+  policy: Argon2Parameters,
+  peppers: Peppers,
+  dummy: string,
+) =>
+  async function verifyPassword(...[password, stored]: Parameters<PasswordHasher['verify']>) {
     const bytes = passwordBytes(password)
     if (!stored) {
       await engine.verify(dummy, bytes, peppers.current?.key)

@@ -1,13 +1,10 @@
 import type { Actor, AuditTrail, RequestFacts } from '../audit/index.ts'
-import type { Clock } from '../lib/clock.ts'
-import { newId } from '../lib/id.ts'
-import type { Random } from '../lib/random.ts'
-import type { InTransaction } from '../sessions/index.ts'
-import type { Account } from './account.ts'
-import type { AccountStore } from './account-store.ts'
-import { parseEmail } from './email-address.ts'
-import { accountErrors } from './errors.ts'
-import type { PasswordHasher } from './password-hasher.ts'
+import type { InTransaction } from '../lib/in-transaction.ts'
+import { type Clock, newId, type Random } from '../lib/machine.ts'
+import { type Account, accountErrors, parseEmail } from './account.ts'
+import type { AccountStore, AccountStores } from './account-store.ts'
+import type { PasswordHasher } from './argon2-password-hasher.ts'
+import { revokeAccountTokens } from './change-account.ts'
 import { checkNewPassword, passwordContext } from './password-policy.ts'
 
 export type CreateAccountDeps = {
@@ -31,7 +28,7 @@ export type NewAccountInput = {
 }
 
 /**
- * Adds an account that can sign in at once.
+ * Adds an account that can log in at once.
  * @throws invalid_email, invalid_password, password_rejected, account_exists, server_busy, store_unavailable
  */
 export const createAccount =
@@ -72,3 +69,53 @@ export const createAccount =
       updatedAtMs: nowMs,
     }
   }
+
+export type CreateAccount = ReturnType<typeof createAccount>
+
+export type SetPasswordDeps = {
+  readonly clock: Clock
+  readonly hasher: PasswordHasher
+  /** Code points. */
+  readonly passwordMinLength: number
+  readonly accounts: Pick<AccountStore, 'find'>
+  readonly inTransaction: InTransaction<AccountStores>
+}
+
+export type SetPasswordInput = {
+  readonly accountId: string
+  readonly password: string
+  readonly actor: Actor
+}
+
+/**
+ * Gives an account another password, for an operator who need not know the old one. Whoever knew that may be logged in with it, so every
+ * session ends and every token dies. The count of failures starts again: it spoke of the old password. The status stays as it is.
+ * @throws account_not_found, invalid_password, password_rejected, server_busy, store_unavailable
+ */
+export const setPassword =
+  ({ clock, hasher, passwordMinLength: minLength, accounts, inTransaction }: SetPasswordDeps) =>
+  async ({ accountId, password, actor }: SetPasswordInput): Promise<Account> => {
+    const found = await accounts.find(accountId)
+    if (!found) throw accountErrors.error('account_not_found')
+    const context = passwordContext(parseEmail(found.email))
+    await checkNewPassword(password, { minLength, context })
+    // Hashing takes many milliseconds: never inside a transaction, where it would hold a connection.
+    const hashed = await hasher.hash(password)
+    return inTransaction(async (stores) => {
+      if (!(await stores.accounts.lock(accountId))) throw accountErrors.error('account_not_found')
+      const reason = 'password_changed'
+      const nowMs = clock.nowMs()
+      const account = await stores.accounts.setPassword(accountId, hashed, nowMs)
+      await stores.sessions.endAllOfAccount(accountId, reason, nowMs)
+      await revokeAccountTokens(stores, { accountId, actor, reason, nowMs })
+      await stores.audit.record({
+        event: 'password_changed',
+        outcome: 'success',
+        actor,
+        accountId,
+      })
+      return account
+    })
+  }
+
+export type SetPassword = ReturnType<typeof setPassword>

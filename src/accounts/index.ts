@@ -2,18 +2,44 @@
  * Owns the account: who there is, by which address, with which roles and password, and what changing any of these ends. It decides
  * whether a password is right and good enough; it never signs anybody in.
  */
-export { type Account, failedLoginLimit, type LoginAccount } from './account.ts'
-export type { AccountStore, AccountStores } from './account-store.ts'
-export { loadArgon2 } from './argon2-engines.ts'
-export { argon2PasswordHasher } from './argon2-password-hasher.ts'
-export { changeAccount } from './change-account.ts'
-export { createAccount } from './create-account.ts'
-export { type EmailAddress, parseEmail } from './email-address.ts'
-export { accountErrors } from './errors.ts'
-export { type BoundedPasswordHasher, boundedPasswordHasher } from './hash-queue.ts'
-export { endOwnedClients, type OwnedClients } from './owned-clients.ts'
-export type { StoredPassword } from './password-hasher.ts'
-export { postgresAccountStore } from './postgres-account-store.ts'
-export { accountRoutes, describeAccount } from './routes.ts'
-export { accountSchema, roleSchema } from './schemas.ts'
-export { setPassword } from './set-password.ts'
+export {
+  type Account,
+  type AccountForLogin,
+  accountErrors,
+  type EmailAddress,
+  failedLoginLimit,
+  type LoginAccount,
+  parseEmail,
+  type StoredPassword,
+} from './account.ts'
+export {
+  type AccountStore,
+  type AccountStores,
+  type OwnedClients,
+  postgresAccountStore,
+} from './account-store.ts'
+export { argon2PasswordHasher, loadArgon2 } from './argon2-password-hasher.ts'
+export {
+  type ChangeAccount,
+  changeAccount,
+  endOwnedClients,
+} from './change-account.ts'
+export {
+  type CreateAccount,
+  createAccount,
+  type SetPassword,
+  setPassword,
+} from './create-account.ts'
+export {
+  type BoundedPasswordHasher,
+  boundedPasswordHasher,
+  openPasswordHasher,
+} from './hash-queue.ts'
+export {
+  type AccountRouteDeps,
+  accountRoutes,
+  accountSchema,
+  type DescribeAccount,
+  describeAccount,
+  roleSchema,
+} from './routes.ts'

@@ -1,10 +1,30 @@
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyInstance } from 'fastify'
+import { type Static, Type } from 'typebox'
 import { callerOf } from '../http/access.ts'
-import type { Account } from './account.ts'
+import { problemResponses } from '../http/errors.ts'
+import { defineRoute, type Route } from '../http/route.ts'
+import { type Account, accountErrors } from './account.ts'
 import type { AccountStore } from './account-store.ts'
-import { accountErrors } from './errors.ts'
-import { type AccountAnswer, ownAccountSchema } from './schemas.ts'
+
+export const roleSchema = Type.String({
+  pattern: '^[a-z][a-z0-9_.:-]{0,63}$',
+  description: 'Lower-case letters, digits and _ . : -; `operator` opens the admin API',
+})
+
+export const accountSchema = Type.Object({
+  id: Type.String({ description: 'The `sub` of tokens; never used again for anyone else' }),
+  email: Type.String(),
+  status: Type.Union([Type.Literal('active'), Type.Literal('disabled')]),
+  roles: Type.Array(Type.String()),
+  created_at: Type.String({ format: 'date-time' }),
+  updated_at: Type.String({ format: 'date-time' }),
+})
+
+export type AccountAnswer = Static<typeof accountSchema>
+
+const ownAccountSchema = {
+  summary: 'Who I am',
+  response: { 200: accountSchema, ...problemResponses(401, 403, 404, 503) },
+}
 
 export type AccountRouteDeps = { readonly accounts: Pick<AccountStore, 'find'> }
 
@@ -18,14 +38,18 @@ export const describeAccount = (account: Account): AccountAnswer => ({
   updated_at: new Date(account.updatedAtMs).toISOString(),
 })
 
-export const accountRoutes =
-  ({ accounts }: AccountRouteDeps) =>
-  (instance: FastifyInstance): void => {
-    const app = instance.withTypeProvider<TypeBoxTypeProvider>()
-    const options = { schema: ownAccountSchema, config: { access: 'session' } } as const
-    app.get('/account', options, async (request) => {
+export type DescribeAccount = ReturnType<typeof describeAccount>
+
+export const accountRoutes = ({ accounts }: AccountRouteDeps): Route[] => [
+  defineRoute({
+    method: 'GET',
+    path: '/account',
+    access: 'session',
+    schema: ownAccountSchema,
+    handler: async (request) => {
       const account = await accounts.find(callerOf(request).accountId)
       if (!account) throw accountErrors.error('account_not_found')
       return describeAccount(account)
-    })
-  }
+    },
+  }),
+]

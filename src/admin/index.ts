@@ -3,6 +3,6 @@
  * in the audit trail with its actor. It never decides who is an operator; the edge does, by role, scope and audience.
  */
 
-export { type Revoked, type RevokeTarget, revoke } from './revoke.ts'
-export { adminRoutes } from './routes/accounts.ts'
-export { adminClientRoutes } from './routes/clients.ts'
+export { type AdminRouteDeps, adminRoutes } from './accounts.ts'
+export { type AdminClientRouteDeps, adminClientRoutes } from './clients.ts'
+export { type Revoke, type Revoked, type RevokeTarget, revoke } from './revoke.ts'

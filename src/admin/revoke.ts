@@ -6,10 +6,11 @@ import {
 } from '../accounts/index.ts'
 import { type Actor, type AuditEvent, actorText, type RequestFacts } from '../audit/index.ts'
 import type { SigningKeyTransaction, Withdrawal } from '../keys/index.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { InTransaction } from '../lib/in-transaction.ts'
+import type { Clock } from '../lib/machine.ts'
 import type { ServiceClientStore } from '../oauth/index.ts'
 import { boundSeconds, type RevocationTarget } from '../revocation/index.ts'
-import type { InTransaction } from '../sessions/index.ts'
+import { sessionErrors } from '../sessions/index.ts'
 
 type PlainTarget =
   /** Or a service client: whatever the `sub` of tokens names. */
@@ -50,6 +51,8 @@ export type Revoked = {
   readonly committedAtMs: number
   /** From then on no verifier that calls itself fresh accepts anything that was revoked. */
   readonly effectiveByMs: number
+  /** Whether what was named is known to exist. No access token is stored, so the id of one is recorded unseen. */
+  readonly isChecked: boolean
 }
 
 const reason = 'revoked'
@@ -83,6 +86,24 @@ const revokeAccount = async (
     event: 'account_revoked',
     accountId,
   }
+}
+
+/**
+ * Recorded also when the session has ended before: tokens of it may still be out.
+ * @throws session_not_found for an id that no row has. A service client has no sessions: the `sid` of its token is the `jti` of it.
+ */
+const revokeSession = async (
+  { sessions }: RevocationStores,
+  sessionId: string,
+  nowMs: number,
+): Promise<Act> => {
+  const ended = await sessions.end(sessionId, reason, nowMs)
+  if (!ended && !(await sessions.exists(sessionId))) {
+    throw sessionErrors.error('session_not_found', {
+      detail: 'No session has this id. The token of a service client is revoked by its jti.',
+    })
+  }
+  return { target: { kind: 'sid', key: sessionId }, event: 'session_ended', sessionId, ...ended }
 }
 
 /** What a service client was given for itself. It goes on asking for tokens, and gets them: `disable` is what ends that. */
@@ -129,17 +150,8 @@ const act = async (stores: RevocationStores, target: PlainTarget, turn: Turn): P
       if (!account) throw accountErrors.error('account_not_found')
       return revokeSubject(stores, account.accountId, turn)
     }
-    case 'session': {
-      const { sessionId } = target
-      const ended = await stores.sessions.end(sessionId, reason, nowMs)
-      // Recorded also when the row has ended or is gone: tokens of it may still be out.
-      return {
-        target: { kind: 'sid', key: sessionId },
-        event: 'session_ended',
-        sessionId,
-        ...ended,
-      }
-    }
+    case 'session':
+      return revokeSession(stores, target.sessionId, nowMs)
     case 'token':
       return { target: { kind: 'jti', key: target.tokenId }, event: 'token_revoked' }
     case 'everyone': {
@@ -150,20 +162,21 @@ const act = async (stores: RevocationStores, target: PlainTarget, turn: Turn): P
 }
 
 /** What must be done before the transaction, which is to be short: making a key takes up to some seconds. */
-const prepare = async ({ withdrawKey }: RevokeDeps, target: RevokeTarget): Promise<DoAct> =>
-  target.kind === 'key'
-    ? revokeKey(target.kid, await withdrawKey(target.kid))
-    : (stores, turn) => act(stores, target, turn)
+const prepare = async ({ withdrawKey }: RevokeDeps, target: RevokeTarget): Promise<DoAct> => {
+  if (target.kind === 'key') return revokeKey(target.kid, await withdrawKey(target.kid))
+  return function revokeTarget(stores, turn) {
+    return act(stores, target, turn)
+  }
+}
 
 /**
  * Takes back a token, a session, all of an account or of a service client, a signing key, or everything. The service clients that belong
  * to an account end with it. Asking twice is allowed and ends what is alive by then.
  * @returns after the commit, whether or not any cache is up
- * @throws account_not_found, invalid_email, signing_key_not_found, store_unavailable
+ * @throws account_not_found, invalid_email, session_not_found, signing_key_not_found, store_unavailable
  */
-export const revoke =
-  (deps: RevokeDeps) =>
-  async ({ target, note, actor, client }: RevokeInput): Promise<Revoked> => {
+export const revoke = (deps: RevokeDeps) =>
+  async function revoke({ target, note, actor, client }: RevokeInput): Promise<Revoked> {
     const { clock, inTransaction } = deps
     const doAct = await prepare(deps, target)
     const seq = await inTransaction(async (stores) => {
@@ -183,5 +196,8 @@ export const revoke =
     })
     const committedAtMs = clock.nowMs()
     if (target.kind === 'key') await deps.onKeyRevoked()
-    return { seq, committedAtMs, effectiveByMs: committedAtMs + boundSeconds * 1000 }
+    const effectiveByMs = committedAtMs + boundSeconds * 1000
+    return { seq, committedAtMs, effectiveByMs, isChecked: target.kind !== 'token' }
   }
+
+export type Revoke = ReturnType<typeof revoke>

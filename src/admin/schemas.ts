@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox'
 import { accountSchema, roleSchema } from '../accounts/index.ts'
-import { problemResponses } from '../http/problem.ts'
+import { problemResponses } from '../http/errors.ts'
 import { kidPattern } from '../keys/index.ts'
-import { idPattern } from '../lib/id.ts'
+import { idPattern } from '../lib/machine.ts'
 import { secretIdPattern } from '../oauth/index.ts'
 import { sessionListSchema } from '../sessions/index.ts'
 
@@ -49,16 +49,17 @@ export const listAccountsSchema = {
 const accountParams = Type.Object({ id })
 
 export const changeAccountSchema = {
-  summary: 'Set the status or the roles of an account',
+  summary: 'Set the status, the roles or the e-mail address of an account',
   params: accountParams,
   body: Type.Object(
     {
       status: Type.Optional(Type.Union([Type.Literal('active'), Type.Literal('disabled')])),
       roles: Type.Optional(roles),
+      email: Type.Optional(email),
     },
     { ...closed, minProperties: 1 },
   ),
-  response: { 200: accountSchema, ...problemResponses(400, 401, 403, 404, 413, 415, 503) },
+  response: { 200: accountSchema, ...problemResponses(400, 401, 403, 404, 409, 413, 415, 503) },
 }
 
 export const accountSessionsSchema = {
@@ -97,6 +98,10 @@ export const revokeSchema = {
       effective_by: Type.String({
         format: 'date-time',
         description: 'From then on no verifier that calls itself fresh accepts what was revoked',
+      }),
+      checked: Type.Boolean({
+        description:
+          'Whether what was named is known to exist: false for a `jti`, which is recorded whether or not a token has it',
       }),
     }),
     ...problemResponses(400, 401, 403, 404, 413, 415, 503),

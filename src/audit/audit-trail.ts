@@ -1,4 +1,94 @@
-import type { AuditEvent } from './audit-event.ts'
+import { createHmac, createSecretKey } from 'node:crypto'
+import type { CallerPresence } from '../lib/caller-presence.ts'
+
+/** Every act that is recorded. `docs/reference/events-and-logs.md` explains each, and a test holds the two together. */
+export const auditEventNames = [
+  'login_succeeded',
+  'login_failed',
+  'login_limited',
+  'login_locked',
+  'token_reuse',
+  'refresh_response_lost',
+  'generation_recovered',
+  'session_reauthenticated',
+  'session_ended',
+  'logout',
+  'token_revoked',
+  'account_revoked',
+  'everyone_revoked',
+  'account_created',
+  'account_changed',
+  'email_changed',
+  'password_changed',
+  'service_client_created',
+  'service_client_disabled',
+  'service_client_revoked',
+  'service_client_secret_added',
+  'service_client_secret_revoked',
+  'signing_key_added',
+  'signing_key_rotation_planned',
+  'signing_key_rotated',
+  'signing_key_erased',
+  'signing_key_revoked',
+  'data_lost',
+  'operator_read',
+  'audit_purged',
+] as const
+
+export type AuditEventName = (typeof auditEventNames)[number]
+
+/** Where a request came from, as far as trusted proxies vouch for it, and whether somebody still waits there. */
+export type RequestFacts = CallerPresence & {
+  readonly address: string
+  /** Escaped and truncated where it was read: it is the client's text. */
+  readonly userAgent: string | undefined
+  readonly requestId: string
+}
+
+/** Who did it: an account logged in to the service, a service client, the command line of an operator, or the service itself. */
+export type Actor =
+  | { readonly kind: 'account'; readonly accountId: string }
+  | { readonly kind: 'client'; readonly clientId: string }
+  | { readonly kind: 'command-line' }
+  | { readonly kind: 'system' }
+  | { readonly kind: 'anonymous' }
+
+export type AuditEvent = {
+  readonly event: AuditEventName
+  readonly outcome: 'success' | 'failure'
+  /** Why: the same code as in the error and on the session. */
+  readonly reason?: string
+  readonly actor: Actor
+  /** The account that the event is about; absent when no account has the identifier that was given. */
+  readonly accountId?: string
+  readonly sessionId?: string
+  /** What was typed as an e-mail address: stored as a keyed hash only, since people type passwords there. */
+  readonly identifier?: string
+  readonly client?: RequestFacts
+  /** Facts of this kind of event; never a secret, never personal data. */
+  readonly details?: Readonly<Record<string, string | number | boolean | readonly string[]>>
+}
+
+/** How the actor is written in the trail and beside a revocation. */
+export const actorText = (actor: Actor): string => {
+  if (actor.kind === 'account') return `account:${actor.accountId}`
+  return actor.kind === 'client' ? `client:${actor.clientId}` : actor.kind
+}
+
+/** Turns an id or an address into the short keyed hash that stands for it in the trail and the log. */
+export type AuditPseudonym = (text: string) => string
+
+/** 16 of 32 bytes: enough to tell two apart, and without the key it says nothing. */
+const referenceBytes = 16
+
+export const auditPseudonym = (key: Buffer): AuditPseudonym => {
+  // Once: with the bytes of the key every HMAC takes four times as long, and each refresh makes one for its line in the log.
+  const secret = createSecretKey(key)
+  return function pseudonymOf(text) {
+    const digest = createHmac('sha256', secret).update(text).digest()
+    return digest.subarray(0, referenceBytes).toString('base64url')
+  }
+}
 
 export type AuditTrail = {
   /**
@@ -7,3 +97,44 @@ export type AuditTrail = {
    */
   readonly record: (event: AuditEvent) => Promise<void>
 }
+
+export type AuditPurge = {
+  /**
+   * Removes at most so many entries from before then, the oldest first. Says how many.
+   * @throws store_unavailable
+   */
+  readonly remove: (beforeMs: number, most: number) => Promise<number>
+}
+
+export type PurgeStores = { readonly audit: AuditTrail; readonly purge: AuditPurge }
+
+export type PurgeAuditTrailDeps = {
+  /** In transactions of the role that owns the trail. */
+  readonly inTransaction: <T>(work: (stores: PurgeStores) => Promise<T>) => Promise<T>
+}
+
+/** So many in one transaction, so that each is short. */
+const batchEntries = 10_000
+
+/**
+ * Removes the entries from before a time, for ever. The first transaction that removes some records it: the trail says where it begins.
+ * @returns how many
+ */
+export const purgeAuditTrail =
+  ({ inTransaction }: PurgeAuditTrailDeps) =>
+  async (beforeMs: number, actor: Actor): Promise<number> => {
+    let removed = 0
+    for (;;) {
+      const isFirst = removed === 0
+      const batch = await inTransaction(async ({ audit, purge }) => {
+        const count = await purge.remove(beforeMs, batchEntries)
+        if (isFirst && count > 0) {
+          const details = { before: new Date(beforeMs).toISOString() }
+          await audit.record({ event: 'audit_purged', outcome: 'success', actor, details })
+        }
+        return count
+      })
+      removed += batch
+      if (batch < batchEntries) return removed
+    }
+  }

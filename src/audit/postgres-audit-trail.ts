@@ -1,9 +1,12 @@
 import type { Sql } from '../infra/postgres/database.ts'
-import type { Clock } from '../lib/clock.ts'
-import { idToBytes } from '../lib/id.ts'
-import { type AuditEvent, actorText } from './audit-event.ts'
-import type { AuditTrail } from './audit-trail.ts'
-import type { Reference } from './reference.ts'
+import { type Clock, idFromBytes, idToBytes } from '../lib/machine.ts'
+import {
+  type AuditEvent,
+  type AuditPseudonym,
+  type AuditPurge,
+  type AuditTrail,
+  actorText,
+} from './audit-trail.ts'
 
 const insert = {
   name: 'audit_insert',
@@ -12,14 +15,25 @@ const insert = {
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id`,
 }
 
-const referenceOf = (text: string | undefined, reference: Reference): string | undefined =>
+const purge = { name: 'audit_purge', text: 'SELECT purge_audit_events($1, $2) AS removed' }
+
+/** With the role that owns the table. That of the application may not. */
+export const postgresAuditPurge = (sql: Sql): AuditPurge => ({
+  remove: async (beforeMs, most) => {
+    const values = [new Date(beforeMs), most]
+    const [row] = await sql.query<{ removed: number }>(purge, values)
+    return row?.removed ?? 0
+  },
+})
+
+const referenceOf = (text: string | undefined, reference: AuditPseudonym): string | undefined =>
   text === undefined ? undefined : reference(text)
 
 /** `onRecord` is told of each entry: its number, and its time in milliseconds. */
 export const postgresAuditTrail = (
   sql: Sql,
   clock: Clock,
-  reference: Reference,
+  reference: AuditPseudonym,
   onRecord: (id: number, atMs: number) => void = () => undefined,
 ): AuditTrail => ({
   record: async (event: AuditEvent) => {
@@ -39,5 +53,96 @@ export const postgresAuditTrail = (
       JSON.stringify(event.details ?? {}),
     ])
     if (row) onRecord(row.id, atMs)
+  },
+})
+
+/** One entry of the trail, as it was written. */
+export type AuditEntry = {
+  /** Entries are numbered in the order in which they were begun. */
+  readonly id: number
+  readonly atMs: number
+  readonly event: string
+  readonly outcome: string
+  readonly reason: string | undefined
+  readonly actor: string
+  readonly accountId: string | undefined
+  readonly address: string | undefined
+  readonly userAgent: string | undefined
+  readonly requestId: string | undefined
+  readonly details: Readonly<Record<string, unknown>>
+}
+
+export type AuditPage = {
+  /** Only what concerns this account. */
+  readonly accountId?: string | undefined
+  /** Only what is older than this entry. */
+  readonly beforeId?: number | undefined
+  readonly limit: number
+}
+
+export type AuditReader = {
+  /** Newest first. */
+  readonly list: (page: AuditPage) => Promise<AuditEntry[]>
+  /** Zero for an empty trail. */
+  readonly newestId: () => Promise<number>
+  /** The first entry of a request, among those after `afterId`. */
+  readonly findByRequest: (requestId: string, afterId: number) => Promise<AuditEntry | undefined>
+}
+
+type Row = {
+  readonly [Name in keyof Omit<AuditEntry, 'atMs' | 'accountId'>]: AuditEntry[Name] | null
+} & { readonly id: number; readonly at: Date; readonly account_id: Buffer | null }
+
+const columns = `id, at, event, outcome, reason, actor, account_id, address, user_agent AS "userAgent",
+  request_id AS "requestId", details`
+
+/** Two statements: one with an optional condition has one plan for both, which reads the whole table for one of them. */
+const listAll = {
+  name: 'audit_list',
+  text: `SELECT ${columns} FROM audit_events WHERE id < $1 ORDER BY id DESC LIMIT $2`,
+}
+const listOfAccount = {
+  name: 'audit_list_of_account',
+  text: `SELECT ${columns} FROM audit_events
+    WHERE account_id = $3 AND id < $1 ORDER BY id DESC LIMIT $2`,
+}
+const newest = {
+  name: 'audit_newest',
+  text: 'SELECT coalesce(max(id), 0) AS id FROM audit_events',
+}
+const ofRequest = {
+  name: 'audit_of_request',
+  text: `SELECT ${columns} FROM audit_events WHERE id > $1 AND request_id = $2 ORDER BY id LIMIT 1`,
+}
+
+const entryOf = ({ id, at, account_id: account, ...row }: Row): AuditEntry => ({
+  id,
+  atMs: at.getTime(),
+  event: row.event ?? '',
+  outcome: row.outcome ?? '',
+  reason: row.reason ?? undefined,
+  actor: row.actor ?? '',
+  accountId: account ? idFromBytes(account) : undefined,
+  address: row.address ?? undefined,
+  userAgent: row.userAgent ?? undefined,
+  requestId: row.requestId ?? undefined,
+  details: row.details ?? {},
+})
+
+export const postgresAuditReader = (sql: Sql): AuditReader => ({
+  list: async ({ accountId, beforeId = Number.MAX_SAFE_INTEGER, limit }) => {
+    const rows =
+      accountId === undefined
+        ? await sql.query<Row>(listAll, [beforeId, limit])
+        : await sql.query<Row>(listOfAccount, [beforeId, limit, idToBytes(accountId)])
+    return rows.map(entryOf)
+  },
+  newestId: async () => {
+    const [row] = await sql.query<{ id: number }>(newest)
+    return row?.id ?? 0
+  },
+  findByRequest: async (requestId, afterId) => {
+    const [row] = await sql.query<Row>(ofRequest, [afterId, requestId])
+    return row && entryOf(row)
   },
 })

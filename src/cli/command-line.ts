@@ -1,15 +1,15 @@
 import { Command, CommanderError, type Option } from 'commander'
-import { exitCodes, explainFailure, type Failure, failureText } from '../failure.ts'
-import { version } from '../version.ts'
-import { accountCommand } from './account.ts'
-import { clientCommand } from './client.ts'
-import { CommandError, usageError } from './command-error.ts'
+import { version } from '../app.ts'
+import { exitCodes, explainFailure, type Failure, failureText } from '../explain-failure.ts'
+import { accountCommand } from './accounts.ts'
+import { auditCommand } from './audit.ts'
+import { clientCommand } from './clients.ts'
 import { doctorCommand } from './doctor.ts'
-import { keysCommand } from './keys.ts'
-import { migrateCommand } from './migrate.ts'
+import { keysCommand, sealedKeyCommand } from './keys.ts'
+import { CommandError, usageError } from './output.ts'
 import { revokeCommand } from './revoke.ts'
-import { sealedKeyCommand } from './sealed-key.ts'
-import { serveCommand } from './serve.ts'
+import { migrateCommand, psqlCommand, serveCommand } from './serve.ts'
+import { sessionCommand } from './session.ts'
 
 /** Commander passes settings on only to commands that it makes itself. */
 const passOnSettings = (command: Command): void => {
@@ -47,10 +47,13 @@ export const commandTree = (): Command => {
     serveCommand(),
     migrateCommand(),
     accountCommand(),
+    sessionCommand(),
     clientCommand(),
     keysCommand(),
     sealedKeyCommand(),
     revokeCommand(),
+    auditCommand(),
+    psqlCommand(),
     doctorCommand(),
   ]) {
     tree.addCommand(command)

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { exitCodes } from '../failure.ts'
+import { exitCodes } from '../explain-failure.ts'
 import { runCommandLine } from './command-line.ts'
 
 // A reader that has seen enough (`cardea account list | head`) is no failure. A result that cannot be kept is one: it may hold a secret.

@@ -1,3 +1,6 @@
+import { exitCodes, type Failure } from '../explain-failure.ts'
+import { isId } from '../lib/machine.ts'
+
 /** An option of every command but `serve`, whose output is its log. */
 export const jsonOption = [
   '--json',
@@ -6,7 +9,7 @@ export const jsonOption = [
 
 export type OutputOptions = { readonly json?: true }
 
-export const print = (text: string): void => {
+const print = (text: string): void => {
   process.stdout.write(text)
 }
 
@@ -25,3 +28,25 @@ export const factLines = (facts: Readonly<Record<string, string | number>>): str
   const width = Math.max(...Object.keys(facts).map((name) => name.length))
   return Object.entries(facts).map(([name, value]) => `${name.padEnd(width)}  ${value}`.trimEnd())
 }
+
+/** An id begins with `-` once in 64 times; commander takes whatever follows `--sid` as its value, and that is checked here. */
+export const assertId = (option: string, id: string | undefined): void => {
+  if (id !== undefined && !isId(id)) {
+    throw usageError(`${option} is not an id`, 'an id is 22 characters of A-Z a-z 0-9 _ and -')
+  }
+}
+
+/** What a command itself has to refuse; failures from below are put into words by `explain-failure.ts`. */
+export class CommandError extends Error {
+  readonly failure: Failure
+
+  constructor(code: string, message: string, hint: string, exitCode: number = exitCodes.failed) {
+    super(message)
+    this.name = 'CommandError'
+    this.failure = { messages: [message], hint, code, exitCode }
+  }
+}
+
+/** The command was not written as it must be; nothing was done. The message quotes nothing that could be a secret. */
+export const usageError = (message: string, hint: string): CommandError =>
+  new CommandError('usage', message, hint, exitCodes.usage)

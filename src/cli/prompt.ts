@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
-import { CommandError, usageError } from './command-error.ts'
+import { CommandError, usageError } from './output.ts'
 
 /** What a shell reports for a program that Ctrl-C ended. */
 const interruptedExitCode = 130

@@ -1,12 +1,16 @@
 import { Command } from 'commander'
 import { parseEmail } from '../accounts/index.ts'
 import type { Revoked, RevokeTarget } from '../admin/index.ts'
-import { loadConfig } from '../config/index.ts'
-import { usageError } from './command-error.ts'
-import { demandId } from './id-option.ts'
-import { factLines, jsonOption, type OutputOptions, printResult } from './output.ts'
+import {
+  assertId,
+  factLines,
+  jsonOption,
+  type OutputOptions,
+  printResult,
+  usageError,
+} from './output.ts'
 import { askYes, isInteractive } from './prompt.ts'
-import { commandLineActor, withCore } from './with-core.ts'
+import { commandConfig, commandLineActor, withCore } from './with-core.ts'
 
 type Options = OutputOptions & {
   readonly sub?: string
@@ -36,21 +40,21 @@ const targetOf = ({ sub, email, sid, jti, everyone }: Options): RevokeTarget => 
   )
 }
 
-export const demandReason = (reason: string | undefined): void => {
+export const assertReason = (reason: string | undefined): void => {
   if (reason !== undefined && (reason === '' || reason.length > longestReason)) {
     throw usageError('the reason does not fit', `write 1 to ${longestReason} characters`)
   }
 }
 
 const checkTexts = ({ sub, email, sid, jti, reason }: Options): void => {
-  demandId('--sub', sub)
-  demandId('--sid', sid)
-  demandId('--jti', jti)
+  assertId('--sub', sub)
+  assertId('--sid', sid)
+  assertId('--jti', jti)
   if (email !== undefined) parseEmail(email)
-  demandReason(reason)
+  assertReason(reason)
 }
 
-/** One mistyped line must not sign everybody out. */
+/** One mistyped line must not log everybody out. */
 const confirmEveryone = async ({ everyone, yes }: Options): Promise<void> => {
   if (!everyone || yes) return
   const question = 'Everything issued so far dies and everybody has to log in again.'
@@ -61,20 +65,21 @@ const confirmEveryone = async ({ everyone, yes }: Options): Promise<void> => {
 
 export const printRevoked = (
   options: OutputOptions,
-  { seq, committedAtMs, effectiveByMs }: Revoked,
+  { seq, committedAtMs, effectiveByMs, isChecked: checked }: Revoked,
 ): void => {
-  const answer = {
+  const facts = {
     seq,
     committed_at: new Date(committedAtMs).toISOString(),
     effective_by: new Date(effectiveByMs).toISOString(),
   }
-  printResult(options, answer, factLines(answer))
+  const inWords = checked ? 'yes' : 'no: tokens are not stored, so a mistyped id is recorded too'
+  printResult(options, { ...facts, checked }, factLines({ ...facts, checked: inWords }))
 }
 
 const act = async (options: Options): Promise<void> => {
   const target = targetOf(options)
   checkTexts(options)
-  const config = loadConfig()
+  const config = await commandConfig()
   await confirmEveryone(options)
   const revoked = await withCore(config, (core) =>
     core.revoke({ target, note: options.reason, actor: commandLineActor }),
@@ -87,7 +92,10 @@ export const revokeCommand = (): Command =>
     .description(
       'take back an account’s sessions and tokens, one session, one token, or everything',
     )
-    .option('--sub <id>', 'all of the account with this id; its service clients end for good')
+    .option(
+      '--sub <id>',
+      'all of the account with this id, its service clients for good; or of this service client',
+    )
     .option('--email <email>', 'the same, by its address')
     .option('--sid <id>', 'this session')
     .option('--jti <id>', 'this access token')

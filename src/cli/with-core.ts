@@ -1,13 +1,72 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Core, composeCore, type MachineParts } from '../compose/core.ts'
-import type { Config } from '../config/index.ts'
-import { DataDirInUse } from '../infra/data-dir-lock.ts'
-import { systemClock } from '../lib/clock.ts'
-import { patiently } from '../lib/patiently.ts'
-import { systemRandom } from '../lib/random.ts'
+import { isDeepStrictEqual } from 'node:util'
+import {
+  type Config,
+  type GivenSettings,
+  type LoadOptions,
+  loadConfig,
+  settingsBeside,
+} from '../config/index.ts'
+import { type Core, type MachineParts, openCore } from '../core.ts'
+import { exitCodes } from '../explain-failure.ts'
+import { DataDirInUse, findHolder } from '../infra/data-dir-lock.ts'
+import { systemClock, systemRandom } from '../lib/machine.ts'
+import { patiently } from '../lib/repeat.ts'
 import { awaitDatabase, isSchemaCurrent, patientConfig, prepareSchema } from '../schema.ts'
-import { openStores, type Stores } from '../stores.ts'
-import { CommandError } from './command-error.ts'
+import { openStores, type StoreCredentials } from '../store-credentials.ts'
+import { CommandError } from './output.ts'
+
+const isTextRecord = (value: unknown): value is Readonly<Record<string, string>> =>
+  typeof value === 'object' &&
+  value !== null &&
+  Object.values(value).every((one) => typeof one === 'string')
+
+const isGivenSettings = (note: unknown): note is GivenSettings =>
+  typeof note === 'object' &&
+  note !== null &&
+  'settings' in note &&
+  isTextRecord(note.settings) &&
+  'secrets' in note &&
+  Array.isArray(note.secrets)
+
+/** The settings for this moment, and the words of a warning where some differ from those of the service. */
+const configNow = async (options?: LoadOptions): Promise<{ config: Config; warning?: string }> => {
+  const own = loadConfig(undefined, options)
+  // On a database of its own nobody holds DATA_DIR: there the environment is all there is.
+  const holder = own.databaseUrl === undefined ? await findHolder(own.dataDir) : undefined
+  if (holder === undefined || !isGivenSettings(holder.note)) return { config: own }
+  const { environment, differing } = settingsBeside(holder.note)
+  const config = loadConfig(environment, options)
+  if (differing.length === 0) return { config }
+  const names = differing.join(', ')
+  const service = `the running service (process ${holder.pid})`
+  return { config, warning: `${names}: set for this command otherwise than for ${service}` }
+}
+
+/**
+ * The settings of a command. Beside a running service on the same DATA_DIR they are those of the service, but for what is set for the
+ * command itself: a client that `PORT=21000 npm start` knows must not be made for port 8088.
+ * @throws ConfigError
+ */
+export const commandConfig = async (options?: LoadOptions): Promise<Config> => {
+  const { config, warning } = await configNow(options)
+  if (warning !== undefined) process.stderr.write(`warning: ${warning}\n`)
+  return config
+}
+
+const withoutSecrets = (config: Config) => ({ ...config, secrets: undefined })
+
+/** A service may have started, or ended, since the settings were read: while a password was typed, or in the same moment. */
+export const assertSameSettings = async (config: Config): Promise<void> => {
+  const { config: now } = await configNow()
+  if (isDeepStrictEqual(withoutSecrets(now), withoutSecrets(config))) return
+  throw new CommandError(
+    'settings_changed',
+    'a service with other settings started or ended on this DATA_DIR meanwhile; nothing was done',
+    'run the command again',
+    exitCodes.inUse,
+  )
+}
 
 /** Redis answers in milliseconds or is away; then the running service, or the next one, fills it from Postgres. */
 const redisReadyMs = 1000
@@ -31,16 +90,24 @@ export const machine: MachineParts = {
 /**
  * The stores of a running service on the same DATA_DIR, or the same ones opened here. A service that is just starting holds the folder
  * before its Postgres answers.
- * @throws DataDirInUse when the folder is held and no Postgres comes up in it
+ * @throws DataDirInUse when the folder is held and no Postgres comes up in it, DataDirForbidden, settings_changed
  */
-export const openStoresBeside = (config: Config): Promise<Stores> =>
-  patiently(() => openStores(config, { joinsRunning: true }), {
+export const openStoresBeside = async (config: Config): Promise<StoreCredentials> => {
+  const stores = await patiently(() => openStores(config, { joinsRunning: true }), {
     patienceMs: config.databaseStartTimeoutSeconds * 1000,
     clock: systemClock,
     isPassing: (error) => error instanceof DataDirInUse,
   })
+  try {
+    await assertSameSettings(config)
+    return stores
+  } catch (error) {
+    await stores.close()
+    throw error
+  }
+}
 
-const demandSchema = async (database: Core['database']): Promise<void> => {
+const assertSchema = async (database: Core['database']): Promise<void> => {
   if (await isSchemaCurrent(database)) return
   throw new CommandError(
     'schema_behind',
@@ -63,17 +130,20 @@ const redisReady = async (redis: Core['redis']): Promise<void> => {
  * run is left as it is.
  * @throws schema_behind, and what the stores and `act` throw
  */
-export const withCore = async <T>(config: Config, act: (core: Core) => Promise<T>): Promise<T> => {
+export const withCore = async <T>(
+  config: Config,
+  act: (core: Core, stores: StoreCredentials) => Promise<T>,
+): Promise<T> => {
   const stores = await openStoresBeside(config)
   try {
     if (config.databaseUrl === undefined) await prepareSchema(config, stores, tellProgress)
     else await awaitDatabase(config, stores.databaseUrl, tellProgress)
-    const core = await composeCore(patientConfig(config), stores, machine)
+    const core = await openCore(patientConfig(config), stores, machine)
     try {
-      await demandSchema(core.database)
-      await core.time.start()
+      await assertSchema(core.database)
+      await core.machine.clock.start()
       await redisReady(core.redis)
-      return await act(core)
+      return await act(core, stores)
     } finally {
       await core.close()
     }

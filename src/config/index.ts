@@ -1,21 +1,37 @@
+import { isIPv6 } from 'node:net'
+import { resolve } from 'node:path'
+import { settings } from './given-settings.ts'
+import { readLogoFile } from './logo-file.ts'
+import { misspeltSettings } from './misspelt-settings.ts'
+import { brokenRules, type Config } from './rules.ts'
+import { nodeTlsProblems } from './server-settings.ts'
+import {
+  ConfigError,
+  type Environment,
+  isGiven,
+  type SettingProblem,
+  type SettingReader,
+  settingReader,
+} from './setting.ts'
+
 /**
  * Settings: environment variables in, one frozen object out. The tables in `*-settings.ts` say what each variable means;
  * nothing else in the product reads the environment.
  */
-import { isIPv6 } from 'node:net'
-import { resolve } from 'node:path'
-import type { Config } from './config.ts'
-import { ConfigError } from './config-error.ts'
-import { type Environment, type SettingReader, settingReader } from './environment.ts'
-import { nodeTlsProblems } from './node-tls.ts'
-import { brokenRules } from './rules.ts'
-import { settings } from './settings.ts'
 
-export type { Config } from './config.ts'
-export { ConfigError } from './config-error.ts'
-export type { Environment } from './environment.ts'
-export { sizeThreadPool } from './thread-pool.ts'
-export { configWarnings } from './warnings.ts'
+export {
+  foreignEnvironment,
+  type GivenSettings,
+  givenSettings,
+  settingsBeside,
+} from './given-settings.ts'
+export { readLogoFile } from './logo-file.ts'
+export { misspeltSettings } from './misspelt-settings.ts'
+export { type Config, configWarnings, noTrustedProxy } from './rules.ts'
+export { sizeThreadPool } from './server-settings.ts'
+export { ConfigError, type Environment } from './setting.ts'
+
+const secondsPerHour = 3600
 
 const secondsPerDay = 86_400
 
@@ -38,10 +54,16 @@ const readConfig = (read: SettingReader['read'], production: boolean): Config =>
   dataDir: resolve(read(settings.dataDir)),
   allowedOrigins: read(settings.allowedOrigins),
   trustedProxies: read(settings.trustedProxies),
+  maxHeaderBytes: read(settings.maxHeaderBytes),
+  shutdownDelaySeconds: read(settings.shutdownDelaySeconds),
   logLevel: read(settings.logLevel),
   databaseUrl: read(settings.databaseUrl),
   migrateDatabaseUrl: read(settings.migrateDatabaseUrl),
+  databaseSchema: read(settings.databaseSchema),
   redisUrl: read(settings.redisUrl),
+  redisTimeoutMs: read(settings.redisTimeoutMs),
+  redisSentinelUsername: read(settings.redisSentinelUsername),
+  redisSentinelPassword: read(settings.redisSentinelPassword),
   allowPlaintextStores: read(settings.allowPlaintextStores),
   databasePoolSize: read(settings.databasePoolSize),
   databaseConnectTimeoutMs: read(settings.databaseConnectTimeoutMs),
@@ -55,9 +77,14 @@ const readConfig = (read: SettingReader['read'], production: boolean): Config =>
   refreshLostResponse: read(settings.refreshLostResponse),
   sessionIdleSeconds: read(settings.sessionIdleDays) * secondsPerDay,
   sessionAbsoluteSeconds: read(settings.sessionAbsoluteDays) * secondsPerDay,
+  browserSessionSeconds: read(settings.browserSessionHours) * secondsPerHour,
   sessionsPerAccount: read(settings.sessionsPerAccount),
   signingAlgorithm: read(settings.signingAlgorithm),
   signingKeyRotationSeconds: read(settings.signingKeyRotationDays) * secondsPerDay,
+  cookieDomain: read(settings.cookieDomain),
+  returnHosts: read(settings.returnHosts),
+  serviceName: read(settings.serviceName),
+  serviceLogo: read(settings.serviceLogo),
   passwordPeppers: read(settings.passwordPeppers),
   passwordMinLength: read(settings.passwordMinLength),
   hashConcurrency: read(settings.hashConcurrency),
@@ -69,10 +96,8 @@ const readConfig = (read: SettingReader['read'], production: boolean): Config =>
 })
 
 /** For whoever has to explain a failure before or without a `Config`. */
-export const usesEmbeddedPostgres = (environment: Environment = process.env): boolean => {
-  const { DATABASE_URL: url } = environment
-  return url === undefined || url === ''
-}
+export const usesEmbeddedPostgres = (environment: Environment = process.env): boolean =>
+  !isGiven(environment, settings.databaseUrl)
 
 /** Config is flat: an object of values and of lists of values. */
 const freezeWithLists = (config: Config): Config => {
@@ -80,11 +105,28 @@ const freezeWithLists = (config: Config): Config => {
   return Object.freeze(config)
 }
 
+const logoProblems = ({ serviceLogo }: Config): SettingProblem[] => {
+  const read = serviceLogo === undefined ? undefined : readLogoFile(serviceLogo)
+  if (read === undefined || 'value' in read) return []
+  return [{ name: settings.serviceLogo.name, message: read.problem }]
+}
+
+export type LoadOptions = {
+  /**
+   * Also checks the files that the service shows to people. Left out for commands: they may run where these files are not mounted, or in
+   * another working directory.
+   */
+  readonly checksFiles?: boolean
+}
+
 /**
  * Reads and checks every setting. Throws `ConfigError` with all that is missing or bad; it names variables and never
  * shows a value.
  */
-export const loadConfig = (environment: Environment = process.env): Config => {
+export const loadConfig = (
+  environment: Environment = process.env,
+  { checksFiles = false }: LoadOptions = {},
+): Config => {
   // Production decides what the reader demands, so it is read first; a bad word is reported by this first reader.
   const first = settingReader(environment, false)
   const production = first.read(settings.environment) === 'production'
@@ -98,7 +140,10 @@ export const loadConfig = (environment: Environment = process.env): Config => {
   const { NODE_TLS_REJECT_UNAUTHORIZED: rejectUnauthorized } = environment
   const fromNode = production ? nodeTlsProblems(rejectUnauthorized) : []
 
-  const all = [...unreadable, ...broken, ...fromNode]
-  if (all.length > 0) throw new ConfigError(all)
+  const inFiles = checksFiles ? logoProblems(config) : []
+
+  const all = [...unreadable, ...broken, ...fromNode, ...inFiles]
+  // One that is missing may be there under a wrong name.
+  if (all.length > 0) throw new ConfigError([...all, ...misspeltSettings(environment)])
   return freezeWithLists(config)
 }

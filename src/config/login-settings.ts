@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { listOf, wholeNumber } from './formats.ts'
-import { secret } from './secret.ts'
+import { listOf, secret, wholeNumber } from './formats.ts'
 import type { Setting } from './setting.ts'
 
 const passwordPeppers: Setting<readonly string[] | undefined> = {
@@ -11,6 +10,7 @@ const passwordPeppers: Setting<readonly string[] | undefined> = {
   fallback: undefined,
   defaultText: 'that in DATA_DIR, made there together with a CARDEA_SECRET; else none',
   whyThisDefault: 'A lost pepper locks everybody out: beside secrets of your own it is a choice.',
+  isSecret: true,
 }
 
 const passwordMinLength: Setting<number> = {
@@ -73,7 +73,7 @@ const loggedActsPerAccount: Setting<number> = {
   whyThisDefault: 'One in five seconds: far more than a person does, far less than fills a disk.',
 }
 
-/** Signing in: passwords, their cost, how many wrong ones are borne. */
+/** Logging in: passwords, their cost, how many wrong ones are borne. */
 export const loginSettings = {
   passwordPeppers,
   passwordMinLength,

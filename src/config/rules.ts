@@ -1,7 +1,73 @@
-import type { Config } from './config.ts'
-import type { SettingProblem } from './config-error.ts'
-import { isWellKnownSecret } from './secret.ts'
-import { verifiesPostgresTls, verifiesRedisTls } from './store-addresses.ts'
+import { namesSentinels, verifiesPostgresTls, verifiesRedisTls } from './addresses.ts'
+import { isWellKnownSecret } from './formats.ts'
+import type { SettingProblem } from './setting.ts'
+
+/** What the environment says, checked and frozen. Holds secrets: never log it. */
+export type Config = {
+  readonly production: boolean
+  readonly host: string
+  /** 0: any free port. */
+  readonly port: number
+  /** Absolute. */
+  readonly dataDir: string
+  /** Undefined: the embedded Postgres; never in production. */
+  readonly databaseUrl: string | undefined
+  /** Undefined: migrations use `databaseUrl`. */
+  readonly migrateDatabaseUrl: string | undefined
+  /** Undefined: that of the connection. */
+  readonly databaseSchema: string | undefined
+  /** Undefined: the driver in this process; never in production. */
+  readonly redisUrl: string | undefined
+  readonly redisSentinelUsername: string | undefined
+  readonly redisSentinelPassword: string | undefined
+  readonly allowPlaintextStores: boolean
+  readonly databasePoolSize: number
+  readonly redisTimeoutMs: number
+  readonly databaseConnectTimeoutMs: number
+  readonly databaseStartTimeoutSeconds: number
+  readonly databaseStatementTimeoutMs: number
+  readonly databasePreparedStatements: boolean
+  readonly revokeOnDataLoss: boolean
+  /** Byte for byte as set. */
+  readonly issuer: string
+  /** Never empty; the first is the default. `issuer` is accepted too, whether or not it stands here. */
+  readonly audiences: readonly string[]
+  readonly allowedOrigins: readonly string[]
+  /** CIDR ranges; a plain address became a /32 or a /128. Empty: nobody is believed. */
+  readonly trustedProxies: readonly string[]
+  readonly maxHeaderBytes: number
+  readonly shutdownDelaySeconds: number
+  /** The first makes, all verify. Undefined: to be made and kept in `dataDir`; never in production. */
+  readonly secrets: readonly string[] | undefined
+  /** The first makes, all verify. Undefined: the one kept in `dataDir`, made there together with a secret; else none. */
+  readonly passwordPeppers: readonly string[] | undefined
+  readonly accessTokenSeconds: number
+  readonly refreshGraceSeconds: number
+  readonly refreshLostResponse: 'resume' | 'end'
+  readonly sessionIdleSeconds: number
+  /** At least `sessionIdleSeconds`. */
+  readonly sessionAbsoluteSeconds: number
+  /** At most `sessionAbsoluteSeconds`. */
+  readonly browserSessionSeconds: number
+  readonly sessionsPerAccount: number
+  readonly signingAlgorithm: 'ES256' | 'RS256' | 'Ed25519'
+  readonly signingKeyRotationSeconds: number
+  /** The issuer's host is at or below it. Undefined: the session cookie belongs to one host. */
+  readonly cookieDomain: string | undefined
+  /** At or below `cookieDomain`, as a `Host` header names them. Undefined: every host at or below it. */
+  readonly returnHosts: readonly string[] | undefined
+  readonly serviceName: string | undefined
+  /** Path of a file. */
+  readonly serviceLogo: string | undefined
+  readonly passwordMinLength: number
+  readonly hashConcurrency: number
+  readonly hashQueue: number
+  readonly loginFailuresPerSource: number
+  readonly loginFailuresPerNetwork: number
+  readonly loginFailuresGlobal: number
+  readonly loggedActsPerAccount: number
+  readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
+}
 
 type Rule = SettingProblem & { readonly isBroken: (config: Config) => boolean }
 
@@ -14,6 +80,12 @@ const isPlainRedis = (url: string | undefined): boolean =>
 const holdsWellKnown = (secrets: readonly string[] | undefined): boolean =>
   secrets?.some(isWellKnownSecret) ?? false
 
+const isAtOrBelow = (host: string, domain: string): boolean =>
+  host === domain || host.endsWith(`.${domain}`)
+
+/** Without the port. */
+const hostOf = (authority: string): string => authority.replace(/:\d+$/, '')
+
 const unlessAllowed = 'or ALLOW_PLAINTEXT_STORES=true on a private network'
 const postgresWithoutTls = `must end with sslmode=verify-full (or verify-ca) in production, ${unlessAllowed}`
 const wellKnown =
@@ -25,6 +97,11 @@ const alwaysRules: readonly Rule[] = [
     name: 'SESSION_ABSOLUTE_DAYS',
     message: 'must be at least SESSION_IDLE_DAYS',
     isBroken: (config) => config.sessionAbsoluteSeconds < config.sessionIdleSeconds,
+  },
+  {
+    name: 'BROWSER_SESSION_HOURS',
+    message: 'must not be longer than SESSION_ABSOLUTE_DAYS',
+    isBroken: (config) => config.browserSessionSeconds > config.sessionAbsoluteSeconds,
   },
   {
     // A statement that waited longer than the grace rotates with an old time, and tabs that retry together would get different successors.
@@ -43,11 +120,40 @@ const alwaysRules: readonly Rule[] = [
       refreshGraceSeconds === 0 && refreshLostResponse === 'resume',
   },
   {
+    name: 'COOKIE_DOMAIN',
+    message:
+      'must be the host of ISSUER, or a domain above it, and ISSUER must begin with https://',
+    isBroken: ({ cookieDomain, issuer }) =>
+      cookieDomain !== undefined &&
+      !(/^https:/i.test(issuer) && isAtOrBelow(new URL(issuer).hostname, cookieDomain)),
+  },
+  {
+    name: 'RETURN_HOSTS',
+    message: 'must name hosts at or below COOKIE_DOMAIN, which must be set',
+    isBroken: ({ cookieDomain, returnHosts = [] }) =>
+      returnHosts.some(
+        (host) => cookieDomain === undefined || !isAtOrBelow(hostOf(host), cookieDomain),
+      ),
+  },
+  {
     // One key, one purpose: what leaks from one use must not open the other (ASVS 5.0 11.1.2).
     name: 'PASSWORD_PEPPER',
     message: 'must not repeat a secret of CARDEA_SECRET',
     isBroken: (config) =>
       config.passwordPeppers?.some((pepper) => config.secrets?.includes(pepper)) ?? false,
+  },
+  {
+    // It would be sent to nobody, and whoever set it believes that it protects something.
+    name: 'REDIS_SENTINEL_PASSWORD',
+    message: 'has no use: REDIS_URL names no Sentinels (redis+sentinel://)',
+    isBroken: ({ redisUrl, redisSentinelPassword }) =>
+      redisSentinelPassword !== undefined && !namesSentinels(redisUrl),
+  },
+  {
+    name: 'REDIS_SENTINEL_USERNAME',
+    message: 'needs REDIS_SENTINEL_PASSWORD',
+    isBroken: ({ redisSentinelUsername, redisSentinelPassword }) =>
+      redisSentinelUsername !== undefined && redisSentinelPassword === undefined,
   },
 ]
 
@@ -91,4 +197,40 @@ export const brokenRules = (config: Config): SettingProblem[] => {
   return rules
     .filter((rule) => rule.isBroken(config))
     .map(({ name, message }) => ({ name, message }))
+}
+
+/**
+ * TLS ends at a proxy. Without one named here every request but a health check is refused: it looks like plain HTTP, from an address that is
+ * the proxy's.
+ */
+export const noTrustedProxy =
+  'TRUSTED_PROXIES is empty: no proxy is believed to have ended TLS, so every request but /health/ gets 403'
+
+/** What is allowed and yet should be known: one sentence each, for the log at every start. Holds no secret. */
+export const configWarnings = (config: Config): string[] => {
+  const warnings: string[] = []
+  if (config.allowPlaintextStores) {
+    warnings.push(
+      'ALLOW_PLAINTEXT_STORES is true: connections to Postgres and Redis may be readable and forgeable on the network',
+    )
+  }
+  if (config.issuer.endsWith(':0')) {
+    warnings.push('PORT is 0 and ISSUER is not set: the issuer of tokens names no real address')
+  }
+  if (config.cookieDomain !== undefined) {
+    warnings.push(
+      `COOKIE_DOMAIN is set: every host below ${config.cookieDomain} can read and set the session cookie, so each of them must be trusted`,
+    )
+    if (config.trustedProxies.length === 0) {
+      warnings.push(
+        'COOKIE_DOMAIN is set and TRUSTED_PROXIES is empty: nobody says which page was wanted, so the login page leads back to none',
+      )
+    }
+  }
+  if (!config.production) return warnings
+  if (config.trustedProxies.length === 0) warnings.push(noTrustedProxy)
+  if (config.allowedOrigins.some((origin) => origin.startsWith('http:'))) {
+    warnings.push('ALLOWED_ORIGINS names an http:// origin: its pages can be changed on the way')
+  }
+  return warnings
 }

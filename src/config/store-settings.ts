@@ -1,16 +1,17 @@
-import { trueOrFalse, wholeNumber } from './formats.ts'
+import { postgresUrl, redisUrl, schemaName } from './addresses.ts'
+import { text, trueOrFalse, wholeNumber } from './formats.ts'
 import type { Setting } from './setting.ts'
-import { postgresUrl, redisUrl } from './store-addresses.ts'
 
 const databaseUrl: Setting<string | undefined> = {
   name: 'DATABASE_URL',
   meaning:
-    'Postgres, the truth. The role needs no DDL. In production the URL carries sslmode=verify-full (or verify-ca).',
+    'Postgres, the truth. The role needs no DDL. Of several hosts the primary is used. In production the URL carries sslmode=verify-full (or verify-ca).',
   format: postgresUrl,
   fallback: undefined,
   defaultText: 'an embedded Postgres in DATA_DIR',
   whyThisDefault: 'A first start needs nothing installed.',
   isDemandedInProduction: true,
+  isSecret: true,
 }
 
 const migrateDatabaseUrl: Setting<string | undefined> = {
@@ -22,6 +23,17 @@ const migrateDatabaseUrl: Setting<string | undefined> = {
   defaultText: 'DATABASE_URL',
   whyThisDefault:
     'One role is simplest; two mean that a breach of the service cannot change the schema.',
+  isSecret: true,
+}
+
+const databaseSchema: Setting<string | undefined> = {
+  name: 'DATABASE_SCHEMA',
+  meaning:
+    'The schema of the tables. A migration makes it, if its role may. Each installation in a database needs a schema of its own.',
+  format: schemaName,
+  fallback: undefined,
+  defaultText: 'the first in the search path of the connection, usually public',
+  whyThisDefault: 'Right for a database that Cardea has to itself.',
 }
 
 const redisUrlSetting: Setting<string | undefined> = {
@@ -33,6 +45,28 @@ const redisUrlSetting: Setting<string | undefined> = {
   defaultText: 'in this process',
   whyThisDefault: 'Enough for one instance; several must share their limits.',
   isDemandedInProduction: true,
+  isSecret: true,
+}
+
+const redisSentinelUsername: Setting<string | undefined> = {
+  name: 'REDIS_SENTINEL_USERNAME',
+  meaning:
+    'The user that logs in to the Sentinels of REDIS_URL, where they have users of their own.',
+  format: text,
+  fallback: undefined,
+  defaultText: 'none',
+  whyThisDefault: 'Sentinels with requirepass know one password and no user.',
+}
+
+const redisSentinelPassword: Setting<string | undefined> = {
+  name: 'REDIS_SENTINEL_PASSWORD',
+  meaning:
+    'The password of the Sentinels of REDIS_URL. User and password in REDIS_URL are those of the Redis servers.',
+  format: text,
+  fallback: undefined,
+  defaultText: 'none',
+  whyThisDefault: 'Sentinels ask for none unless they are told to.',
+  isSecret: true,
 }
 
 const allowPlaintextStores: Setting<boolean> = {
@@ -42,6 +76,16 @@ const allowPlaintextStores: Setting<boolean> = {
   format: trueOrFalse,
   fallback: false,
   whyThisDefault: 'Whoever can listen on that wire reads and changes sessions.',
+}
+
+const redisTimeoutMs: Setting<number> = {
+  name: 'REDIS_TIMEOUT_MS',
+  meaning:
+    'Milliseconds that one command to Redis may take. Then the request goes on without Redis, with the stricter limits of one process.',
+  format: wholeNumber(10, 10_000),
+  fallback: 100,
+  whyThisDefault:
+    'Redis responds in well under a millisecond. Raise it when Redis is far away or the machine is slow.',
 }
 
 const databasePoolSize: Setting<number> = {
@@ -75,7 +119,8 @@ const databaseStartTimeoutSeconds: Setting<number> = {
 
 const databaseStatementTimeoutMs: Setting<number> = {
   name: 'DATABASE_STATEMENT_TIMEOUT_MS',
-  meaning: 'Milliseconds that one statement may take. Migrations are exempt.',
+  meaning:
+    'Milliseconds that one statement may take. Migrations are exempt, also from a limit of their role.',
   format: wholeNumber(50, 60_000),
   fallback: 600,
   whyThisDefault:
@@ -105,7 +150,11 @@ const revokeOnDataLoss: Setting<boolean> = {
 export const storeSettings = {
   databaseUrl,
   migrateDatabaseUrl,
+  databaseSchema,
   redisUrl: redisUrlSetting,
+  redisTimeoutMs,
+  redisSentinelUsername,
+  redisSentinelPassword,
   allowPlaintextStores,
   databasePoolSize,
   databaseConnectTimeoutMs,

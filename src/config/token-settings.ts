@@ -1,8 +1,7 @@
-import { longestTokenSeconds } from '../lib/token-times.ts'
-import { audienceName, listOf, oneOf, wholeNumber } from './formats.ts'
-import { secret } from './secret.ts'
+import { longestTokenSeconds } from '../lib/machine.ts'
+import { issuerAddress } from './addresses.ts'
+import { audienceName, listOf, oneOf, secret, wholeNumber } from './formats.ts'
 import type { Setting } from './setting.ts'
-import { issuerAddress } from './web-addresses.ts'
 
 /** Browsers cap the life of a cookie at 400 days (RFC 6265bis), so a longer session would end early there. */
 const longestSessionDays = 365
@@ -39,6 +38,7 @@ const secrets: Setting<readonly string[] | undefined> = {
   whyThisDefault:
     'Outside development it must come from a store of secrets and be the same on every instance.',
   isDemandedInProduction: true,
+  isSecret: true,
 }
 
 const accessTokenSeconds: Setting<number> = {
@@ -82,10 +82,20 @@ const sessionIdleDays: Setting<number> = {
 const sessionAbsoluteDays: Setting<number> = {
   name: 'SESSION_ABSOLUTE_DAYS',
   meaning:
-    'A session ends this many days after the sign-in, used or not. At least SESSION_IDLE_DAYS.',
+    'A session ends this many days after the login, used or not. At least SESSION_IDLE_DAYS.',
   format: wholeNumber(1, longestSessionDays),
   fallback: 30,
   whyThisDefault: 'NIST SP 800-63B-4 recommends at most 30 days, even at its lowest level (AAL1).',
+}
+
+const browserSessionHours: Setting<number> = {
+  name: 'BROWSER_SESSION_HOURS',
+  meaning:
+    'A session of a login with "persist": false ends this many hours after the login, used or not. At most SESSION_ABSOLUTE_DAYS.',
+  format: wholeNumber(1, longestSessionDays * 24),
+  fallback: 24,
+  whyThisDefault:
+    'A working day with room. Its cookies end with the browser, but a browser that restores its tabs restores them too.',
 }
 
 const sessionsPerAccount: Setting<number> = {
@@ -126,6 +136,7 @@ export const tokenSettings = {
   refreshLostResponse,
   sessionIdleDays,
   sessionAbsoluteDays,
+  browserSessionHours,
   sessionsPerAccount,
   signingAlgorithm,
   signingKeyRotationDays,

@@ -1,13 +1,16 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { idPattern } from '../lib/id.ts'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { credentialCookie, singleCookie } from '../http/browser-requests.ts'
+import { AppError } from '../lib/app-error.ts'
+import { idPattern, newId, type Random } from '../lib/machine.ts'
 
-/** One key of the ring derived for the label "cardea login form"; all verify, the first makes. */
+/** One key of the ring derived for the kind of form; all verify, the first makes. */
 export type FormKey = { readonly key: Buffer }
 
 export type FormTokens = {
-  /** The hidden field of a form for the browser that holds this cookie, and for this return address. */
-  readonly write: (cookie: string, returnToken: string) => string
-  readonly fits: (field: string, cookie: string, returnToken: string) => boolean
+  /** The hidden field of a form for the browser that holds this cookie, and for this return address, if the form has one. */
+  readonly write: (cookie: string, returnToken?: string) => string
+  readonly fits: (field: string, cookie: string, returnToken?: string) => boolean
 }
 
 const cookieShape = new RegExp(idPattern)
@@ -28,8 +31,9 @@ export const formTokens = (keys: readonly FormKey[]): FormTokens => {
   const [current] = keys
   if (current === undefined) throw new TypeError('login forms need at least one key')
   return {
-    write: (cookie, returnToken) => macOf(current.key, cookie, returnToken).toString('base64url'),
-    fits: (field, cookie, returnToken) => {
+    write: (cookie, returnToken = '') =>
+      macOf(current.key, cookie, returnToken).toString('base64url'),
+    fits: (field, cookie, returnToken = '') => {
       const given = Buffer.from(field, 'base64url')
       if (given.toString('base64url') !== field) return false
       return keys.some(({ key }) => {
@@ -38,4 +42,44 @@ export const formTokens = (keys: readonly FormKey[]): FormTokens => {
       })
     },
   }
+}
+
+const formCookieName = '__Host-cardea-form'
+
+/** As long as a return address is good. */
+const formCookieSeconds = 3600
+
+/**
+ * The browser's cookie for forms; nothing when it has none that could be ours.
+ * @throws duplicate_cookie
+ */
+export const presentedFormCookie = (request: FastifyRequest): string | undefined => {
+  const value = singleCookie(request, formCookieName)
+  return isFormCookie(value) ? value : undefined
+}
+
+/** A page is sent whatever the cookies are like. */
+const usableFormCookie = (request: FastifyRequest): string | undefined => {
+  try {
+    return presentedFormCookie(request)
+  } catch (error) {
+    if (error instanceof AppError) return undefined
+    throw error
+  }
+}
+
+/**
+ * Binds a form to this browser and gives the value of its hidden field. A cookie that the browser has already is used again, so that the
+ * forms in its other tabs stay good.
+ */
+export const bindForm = (
+  { forms, random }: { readonly forms: FormTokens; readonly random: Random },
+  request: FastifyRequest,
+  reply: FastifyReply,
+  returnToken?: string,
+): string => {
+  const cookie = usableFormCookie(request) ?? newId(random)
+  const options = { maxAgeSeconds: formCookieSeconds, sameSite: 'strict' } as const
+  reply.header('set-cookie', credentialCookie(formCookieName, cookie, options))
+  return forms.write(cookie, returnToken)
 }

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { roleSchema } from '../accounts/index.ts'
-import { problemResponses } from '../http/problem.ts'
+import { problemResponses } from '../http/errors.ts'
 
 /** No body at all; `null` would be sent as the word. */
 const empty = (description: string) => Type.Unsafe<undefined>({ type: 'null', description })
@@ -20,6 +20,9 @@ const forwardAuthQuery = Type.Object(
     ),
     token: Type.Optional(
       Type.Literal('1', { description: 'Answer with an access token for the upstream' }),
+    ),
+    email: Type.Optional(
+      Type.Literal('1', { description: 'Answer with the e-mail address for the upstream' }),
     ),
     audience: Type.Optional(
       Type.String({
@@ -60,15 +63,16 @@ export const loginPageSchema = {
   }),
   response: {
     200: page('The form'),
-    303: empty('Signed in already: to the return address'),
+    303: empty('Logged in already: to the return address'),
     400: page('The form, and what is wrong'),
+    403: page('That the page works over HTTPS only'),
     ...problemResponses(405),
     503: page('The form, and what is wrong'),
   },
 }
 
 export const loginFormSchema = {
-  summary: 'Sign in with the form of the login page',
+  summary: 'Log in with the form of the login page',
   consumes: ['application/x-www-form-urlencoded'],
   // Without bounds: what is too long is told in words, by whoever knows the reason; a body has 8 KiB at most.
   body: Type.Object(
@@ -77,18 +81,70 @@ export const loginFormSchema = {
       password: Type.Optional(Type.String()),
       form: Type.Optional(Type.String({ description: 'From the page, with its cookie' })),
       return: Type.Optional(Type.String({ description: 'A signed return address' })),
+      persist: Type.Optional(
+        Type.Literal('yes', { description: 'Keep the session when the browser is closed' }),
+      ),
     },
     { additionalProperties: false },
   ),
   response: {
-    303: empty('Signed in: to the return address'),
+    303: empty('Logged in: to the return address'),
     400: page('The form, and what is wrong'),
     401: page('The form, and what is wrong'),
-    403: page('A new form'),
+    403: page('A new form; or, for a form of another site, a link to the page'),
     413: page('A new form'),
     415: page('A new form'),
     429: page('The form, and how long to wait'),
     503: page('The form, and what is wrong'),
+  },
+}
+
+/** Whatever else a link carries leads to the page all the same. */
+const wayBack = Type.Object({
+  return: Type.Optional(
+    Type.Unknown({ description: 'The page of an app to come back to, signed or as text' }),
+  ),
+})
+
+export const logoutPageSchema = {
+  summary: 'The logout page, for browsers',
+  querystring: wayBack,
+  response: {
+    200: page('The form; or, without a session, that nobody is logged in'),
+    400: page('The form, and what is wrong'),
+    403: page('That the page works over HTTPS only'),
+    ...problemResponses(405),
+  },
+}
+
+export const logoutFormSchema = {
+  summary: 'Log out with the form of the logout page',
+  consumes: ['application/x-www-form-urlencoded'],
+  body: Type.Object(
+    {
+      form: Type.Optional(Type.String({ description: 'From the page, with its cookie' })),
+      return: Type.Optional(Type.String({ description: 'A signed return address' })),
+    },
+    { additionalProperties: false },
+  ),
+  response: {
+    303: empty('Logged out: to the logout page, which says so'),
+    400: page('A new form'),
+    403: page('A new form; or, for a form of another site, a link to the page'),
+    413: page('A new form'),
+    415: page('A new form'),
+    503: page('A new form: nobody knows whether the session has ended'),
+  },
+}
+
+export const homePageSchema = {
+  summary: 'Who is logged in, for browsers',
+  querystring: wayBack,
+  response: {
+    200: page('Who is logged in, with links to the app and to log out; or a link to log in'),
+    400: page('What is wrong'),
+    ...problemResponses(404),
+    503: page('What is wrong'),
   },
 }
 

@@ -1,8 +1,7 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { AppError, unlessUnauthorized } from '../lib/app-error.ts'
-import { tokenErrors } from '../lib/token-errors.ts'
+import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { AppError, tokenErrors, unlessUnauthorized } from '../lib/app-error.ts'
+import { type AuthenticateService, assertService } from './credentials.ts'
 import { httpErrors } from './errors.ts'
-import { type AuthenticateService, demandService } from './service-credentials.ts'
 
 /** Who may call a route. */
 type Access = 'public' | 'session' | 'cookie' | 'operator' | 'service'
@@ -31,6 +30,14 @@ export type Caller = {
   readonly audience: readonly string[]
 }
 
+/** What the access token of a caller must hold. */
+export type Right = {
+  /** For the challenge. */
+  readonly scope: string
+  /** What a token lacks, each in words such as "the scope admin"; nothing: the caller has this right. */
+  readonly lackedBy: (caller: Caller) => readonly string[]
+}
+
 export type AccessOptions = {
   /** Verifies an access token; throws an `AppError` of status 401 for a bad one, 503 when it cannot know. */
   readonly authenticate: (token: string) => Promise<Caller>
@@ -39,8 +46,10 @@ export type AccessOptions = {
    * 503 when it cannot know.
    */
   readonly authenticateCookie: (request: FastifyRequest) => Promise<Caller | undefined>
-  /** Whether this caller may use operator routes. */
-  readonly mayOperate: (caller: Caller) => boolean
+  /** To use operator routes. */
+  readonly operatorRight: Right
+  /** To see and end what is the caller's own. A session cookie always has it. */
+  readonly ownerRight: Right
   readonly authenticateService: AuthenticateService
 }
 
@@ -63,9 +72,22 @@ export const bearerTokenIn = (header: string): string | undefined => {
 }
 
 /** RFC 6750 section 3: no error code when the request carried no token at all. */
-const challenge = (reply: FastifyReply, error?: 'invalid_token' | 'insufficient_scope'): void => {
+const challenge = (reply: FastifyReply, error?: 'invalid_token'): void => {
   const suffix = error === undefined ? '' : `, error="${error}"`
   reply.header('www-authenticate', `Bearer realm="cardea"${suffix}`)
+}
+
+/**
+ * Refuses a caller whose token is good and lacks a right. RFC 6750 section 3.1 has one error for it: the challenge names the scope, and
+ * the detail also a role or an audience.
+ */
+export const assertRight = (reply: FastifyReply, right: Right, caller: Caller): void => {
+  const lacked = right.lackedBy(caller)
+  if (lacked.length === 0) return
+  const error = `error="insufficient_scope", scope="${right.scope}"`
+  reply.header('www-authenticate', `Bearer realm="cardea", ${error}`)
+  const detail = `The token lacks ${lacked.join(' and ')}.`
+  throw httpErrors.error('insufficient_scope', { detail })
 }
 
 /** Only the `Authorization` header counts: a token in a query ends in logs, one in a form can be planted by a page. */
@@ -87,7 +109,7 @@ const bearerToken = (request: FastifyRequest, reply: FastifyReply): string => {
  * The caller by cookie, where a cookie may open the route. A token that came with it is judged alone: whoever sends one means it. An
  * answer about a cookie carries no Bearer challenge (RFC 6750 section 3 is for those who tried a token).
  */
-const demandCookie = async (
+const assertCookie = async (
   request: FastifyRequest,
   { authenticateCookie }: AccessOptions,
 ): Promise<Caller | undefined> => {
@@ -105,17 +127,33 @@ const requireAccess = (access: Access | undefined, route: string): void => {
   if (access === undefined) throw new TypeError(`${route} does not say who may call it`)
 }
 
+/** Service clients may put their secret into a form (`client_secret_post`), so such a route is guarded once the form is read. */
+const isGuardedByForm = ({ access, protocol }: FastifyContextConfig): boolean =>
+  access === 'service' && protocol === 'oauth'
+
 /**
- * Adds the check of callers, before the body is read. Unknown addresses carry no access and are answered 404 by
- * whoever handles them.
+ * Adds the check of callers, before the body is read where it cannot hold the credentials. Unknown addresses carry no access and are
+ * answered 404 by whoever handles them.
  *
  * @throws {TypeError} later, from the registration of a route without `config.access`
  */
 export const guardAccess = (app: FastifyInstance, options: AccessOptions): void => {
+  const rightFor = { session: options.ownerRight, operator: options.operatorRight } as const
   app.decorateRequest('caller')
-  app.addHook('onRoute', (route) =>
-    requireAccess(route.config?.access, `${route.method} ${route.url}`),
-  )
+  app.addHook('onRoute', (route) => {
+    requireAccess(route.config?.access, `${route.method} ${route.url}`)
+    if (route.config === undefined || route.config.access === 'public') return
+    if (isGuardedByForm(route.config)) {
+      route.preValidation = function assertServiceByForm(request, reply) {
+        return assertService(request, reply, options.authenticateService)
+      }
+      return
+    }
+    // Runs after the hooks of the server, so that a request that is refused by its outside asks nobody.
+    route.onRequest = function assertAccess(request, reply, done) {
+      demand(request, reply).then(() => done(), done)
+    }
+  })
 
   const authenticate = async (token: string, reply: FastifyReply): Promise<Caller> => {
     try {
@@ -129,24 +167,17 @@ export const guardAccess = (app: FastifyInstance, options: AccessOptions): void 
 
   const demand = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const { access } = request.routeOptions.config
-    if (access === 'service') return demandService(request, reply, options.authenticateService)
-    const byCookie = await demandCookie(request, options)
+    if (access === 'service') return assertService(request, reply, options.authenticateService)
+    const byCookie = await assertCookie(request, options)
     if (byCookie !== undefined) {
       request.caller = byCookie
       return
     }
     const caller = await authenticate(bearerToken(request, reply), reply)
-    if (access !== 'session' && !(access === 'operator' && options.mayOperate(caller))) {
-      challenge(reply, 'insufficient_scope')
-      throw httpErrors.error('insufficient_scope')
-    }
+    // Also for the log of refusals. No handler runs for a request that is refused.
     request.caller = caller
+    assertRight(reply, rightFor[access === 'operator' ? access : 'session'], caller)
   }
-
-  app.addHook('onRequest', (request, reply, done) => {
-    if (request.routeOptions.config.access === 'public' || request.is404) done()
-    else demand(request, reply).then(() => done(), done)
-  })
 }
 
 /**

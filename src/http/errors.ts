@@ -1,4 +1,5 @@
-import { defineErrors } from '../lib/app-error.ts'
+import { type Static, Type } from 'typebox'
+import { type AppError, defineErrors } from '../lib/app-error.ts'
 
 /** What can be wrong with a request before any feature sees it. */
 export const httpErrors = defineErrors({
@@ -19,6 +20,10 @@ export const httpErrors = defineErrors({
   },
   insufficient_scope: { status: 403, title: 'The access token does not allow this.' },
   forbidden_origin: { status: 403, title: 'Requests from this web origin are not allowed.' },
+  cross_site_origin: {
+    status: 403,
+    title: 'A page of another site cannot use the cookies of this service.',
+  },
   https_required: { status: 403, title: 'This service is reached over HTTPS only.' },
   not_found: { status: 404, title: 'There is nothing at this address.' },
   method_not_allowed: { status: 405, title: 'This address does not answer to this method.' },
@@ -37,3 +42,60 @@ export const httpErrors = defineErrors({
     title: 'The service cannot answer this request now. Try again.',
   },
 })
+
+export const problemMediaType = 'application/problem+json'
+
+/** RFC 9457. `code` is what programs decide on; `reason` says why a session ended; `request_id` leads to the log. */
+export const problemSchema = Type.Object(
+  {
+    type: Type.String({ description: '`urn:cardea:problem:` and the code' }),
+    title: Type.String({ description: 'One sentence, always the same for this code' }),
+    status: Type.Integer(),
+    code: Type.String({ description: 'Stable; the one member to branch on' }),
+    detail: Type.Optional(Type.String({ description: 'More about this occurrence, for people' })),
+    reason: Type.Optional(Type.String({ description: 'Why the session ended' })),
+    request_id: Type.String(),
+  },
+  { $id: 'Problem', description: 'Why a request was refused (RFC 9457)' },
+)
+
+type Problem = Static<typeof problemSchema>
+
+/** The public part of an error: never its cause. */
+export const problemOf = (error: AppError, requestId: string): Problem => ({
+  type: `urn:cardea:problem:${error.code}`,
+  title: error.title,
+  status: error.status,
+  code: error.code,
+  ...(error.detail !== undefined && { detail: error.detail }),
+  ...(error.reason !== undefined && { reason: error.reason }),
+  request_id: requestId,
+})
+
+type ProblemResponse = {
+  readonly description: string
+  readonly content: {
+    readonly [problemMediaType]: { readonly schema: ReturnType<typeof Type.Ref<'Problem'>> }
+  }
+}
+
+/** The refusals of a route, for its `schema.response`: every status it can answer is in the API description. */
+export const problemResponses = <Status extends number>(
+  ...statuses: readonly Status[]
+): Record<Status, ProblemResponse> => {
+  const responses = statuses.map((status) => [
+    status,
+    {
+      description: statusText(status) ?? 'Refused',
+      content: { [problemMediaType]: { schema: Type.Ref('Problem') } },
+    },
+  ])
+  return Object.fromEntries(responses)
+}
+
+/**
+ * The phrase of an HTTP status (RFC 9110 section 15); none for a status that has none. Not by an import: that would load whatever
+ * `node:http` can give, `WebSocket` and with it a whole HTTP client among them, 4 MB in every process.
+ */
+export const statusText = (status: number): string | undefined =>
+  process.getBuiltinModule('node:http').STATUS_CODES[status]

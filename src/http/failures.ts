@@ -1,10 +1,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../lib/app-error.ts'
-import { idPattern } from '../lib/id.ts'
-import { httpErrors } from './errors.ts'
+import { idPattern } from '../lib/machine.ts'
+import { clientFacts } from './client-facts.ts'
+import { httpErrors, problemMediaType, problemOf } from './errors.ts'
 import type { Log } from './log.ts'
+import { unknownPathPage } from './not-found.ts'
 import { oauthErrorOf, speaksOauth } from './oauth-errors.ts'
-import { problemMediaType, problemOf } from './problem.ts'
+import { sendPage } from './page.ts'
+import { exactCause, isRefusalOfAuthority } from './refusal-log.ts'
+import { headersTooLargePage } from './request-checks.ts'
 
 /**
  * Sends a person who used a page of ours a page again, whatever refused the request, also before the handler. False: it is not for
@@ -95,20 +99,36 @@ const asAppError = (error: unknown): AppError => {
   return httpErrors.error('internal_error', { cause: error })
 }
 
+/** The route by its pattern: addresses may hold what a client put there by mistake. */
+const recordRefusal = (log: Log, request: FastifyRequest, error: AppError): void => {
+  const fields = {
+    request_id: request.id,
+    route: `${request.method} ${request.routeOptions.url ?? '-'}`,
+    account: request.caller?.accountId,
+    why: exactCause(error),
+  }
+  log.refusal({ kind: error.code, address: clientFacts(request).address, fields })
+}
+
 /** The exact cause goes to the log, once; a 5xx is the service's fault and wakes someone. */
-const record = (log: Log, requestId: string, error: AppError): void => {
+const record = (log: Log, request: FastifyRequest, error: AppError): void => {
   const { code, status } = error
-  const fields = { request_id: requestId, code, status, err: error.cause ?? error }
+  const fields = { request_id: request.id, code, status, err: error.cause ?? error }
   if (error.status >= 500) log.error(fields, 'request failed')
   else log.debug(fields, 'request refused')
+  if (isRefusalOfAuthority(error)) recordRefusal(log, request, error)
 }
 
 /** Sends the error as RFC 9457 problem details, or as OAuth's own form on the routes that speak it, and logs it. */
 export const sendProblem = (reply: FastifyReply, log: Log, thrown: unknown): FastifyReply => {
   const error = asAppError(thrown)
-  record(log, reply.request.id, error)
+  record(log, reply.request, error)
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
   reply.code(error.status)
+  const page =
+    headersTooLargePage(error, reply.request.headers.accept) ??
+    unknownPathPage(error, reply.request)
+  if (page) return sendPage(reply, { ...page, brand: reply.server.brand })
   if (reply.request.routeOptions.config?.refusalPage?.(error, reply.request, reply)) return reply
   const isOauth = speaksOauth(reply.request)
   return (

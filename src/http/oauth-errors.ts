@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import type { AppError } from '../lib/app-error.ts'
-import { statusText } from './status-text.ts'
+import { statusText } from './errors.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -5,6 +5,7 @@ export type OpenApiOptions = {
   /** Where clients reach the service. */
   readonly issuer: string
   readonly version: string
+  readonly cookieDomain?: string | undefined
 }
 
 /** How the routes of each access are called, in OpenAPI's words. */
@@ -34,7 +35,11 @@ export const describeApi = async (app: FastifyInstance, options: OpenApiOptions)
         securitySchemes: {
           accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
           serviceClient: { type: 'http', scheme: 'basic' },
-          sessionCookie: { type: 'apiKey', in: 'cookie', name: '__Host-cardea-session' },
+          sessionCookie: {
+            type: 'apiKey',
+            in: 'cookie',
+            name: `${options.cookieDomain === undefined ? '__Host' : '__Secure'}-cardea-session`,
+          },
         },
       },
     },

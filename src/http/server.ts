@@ -1,40 +1,113 @@
+import type { Server } from 'node:http'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import {
   type FastifyBaseLogger,
+  type FastifyHttpOptions,
   type FastifyInstance,
   fastify,
   type RawReplyDefaultExpression,
   type RawRequestDefaultExpression,
   type RawServerDefault,
 } from 'fastify'
+import type { Random } from '../lib/machine.ts'
 import { type AccessOptions, guardAccess } from './access.ts'
-import { closeGracefully } from './closing.ts'
-import { shareAcrossOrigins } from './cors.ts'
-import { limitAnswerTime } from './deadline.ts'
-import { answerFailures } from './failures.ts'
-import { readFormBodies, requireForm } from './form-body.ts'
-import { requireHttps } from './https-only.ts'
-import { readJsonBodies, requireJson } from './json-body.ts'
-import { answerUnroutedRequests } from './methods.ts'
+import { basePathOf, stripBasePath } from './base-path.ts'
+import { readFormBodies, readJsonBodies, requireContentType } from './bodies.ts'
+import { originList, refuseForeignPages, shareAcrossOrigins } from './browser-requests.ts'
+import { type ClientErrors, clientErrorResponses } from './client-errors.ts'
+import { trustedHops, warnOfProxies } from './client-facts.ts'
+import { problemSchema } from './errors.ts'
+import { answerFailures, sendProblem } from './failures.ts'
+import type { Log } from './log.ts'
+import { answerUnroutedRequests, knownPaths } from './not-found.ts'
 import { oauthErrorSchema } from './oauth-errors.ts'
-import { onEveryRequest } from './on-every-request.ts'
 import { describeApi, type OpenApiOptions } from './openapi.ts'
-import { originList } from './origins.ts'
-import { problemSchema } from './problem.ts'
-import { createRawAnswers } from './raw-answers.ts'
-import { echoRequestId } from './request-id.ts'
-import { refuseAmbiguousRequests } from './request-line.ts'
-import { awaitRightTime, correctDate, type TimeOptions } from './right-time.ts'
-import { refuseForeignSites } from './same-site.ts'
-import { addSecurityHeaders } from './security-headers.ts'
+import type { Brand } from './page.ts'
 import {
+  addSecurityHeaders,
+  awaitRightTime,
+  correctDate,
+  echoRequestId,
+  limitHeaders,
+  onEveryRequest,
+  parserLimit,
+  refuseAmbiguousRequests,
+  requestIdHeader,
+  requestIds,
+  requireHttps,
+  securityHeaders,
+  type TimeOptions,
+} from './request-checks.ts'
+import {
+  beginExchange,
+  closeGracefully,
   defaultTimeouts,
+  dropGoneAfterStall,
+  dropPipelines,
   type HttpTimeouts,
-  type ServerOptions,
-  serverOptions,
-} from './server-options.ts'
-import { dropGoneAfterStall } from './stalls.ts'
-import { dropPipelines, followTraffic } from './traffic.ts'
+  type InFlightRequests,
+  limitAnswerTime,
+  trackInFlightRequests,
+} from './server-lifecycle.ts'
+
+const maxBodyBytes = 8 * 1024
+
+export type ServerOptions = {
+  readonly log: Log
+  /** CIDRs of the proxies whose `X-Forwarded-*` headers are believed; none: nobody's are. */
+  readonly trustedProxies: readonly string[]
+  /** Of the request line and all headers. */
+  readonly maxHeaderBytes: number
+  readonly random: Random
+}
+
+/** Everything the framework leaves open by default is closed here. */
+const serverOptions = (
+  options: ServerOptions,
+  timeouts: HttpTimeouts,
+  clientErrors: ClientErrors,
+  inFlight: InFlightRequests,
+): FastifyHttpOptions<Server> => ({
+  // Its request lines would hold addresses with whatever secrets clients put in their queries, and a logger of its own for each
+  // request costs as much as a line of ours.
+  logger: false,
+  genReqId: requestIds(options.random),
+  requestIdHeader: false,
+  // Only addresses on a list: `true` would believe any client's X-Forwarded-For.
+  trustProxy: options.trustedProxies.length > 0 ? trustedHops(options.trustedProxies) : false,
+  bodyLimit: maxBodyBytes,
+  requestTimeout: timeouts.requestMs,
+  connectionTimeout: timeouts.idleMs,
+  keepAliveTimeout: timeouts.keepAliveMs,
+  forceCloseConnections: 'idle',
+  // closing.ts refuses them in our own form.
+  return503OnClosing: false,
+  http: {
+    maxHeaderSize: parserLimit(options.maxHeaderBytes),
+    headersTimeout: timeouts.headersMs,
+    connectionsCheckingInterval: timeouts.checkEveryMs,
+    insecureHTTPParser: false,
+    // request-line.ts refuses a missing Host in our own form.
+    requireHostHeader: false,
+  },
+  // The length of the whole address is limited; a longer parameter is for its schema to refuse.
+  routerOptions: { maxParamLength: 2048 },
+  ajv: {
+    customOptions: {
+      // The defaults turn null into "", 12345 into "12345" and drop unknown members in silence.
+      coerceTypes: false,
+      removeAdditional: false,
+      allErrors: false,
+    },
+  },
+  clientErrorHandler: clientErrors.onClientError,
+  // Addresses the router cannot read; no hook has run for them.
+  frameworkErrors: (error, request, reply) => {
+    inFlight.begin(reply)
+    reply.headers(securityHeaders).header(requestIdHeader, request.id)
+    sendProblem(reply, options.log, error)
+  },
+})
 
 /** The app that features mount their routes on; request and answer types come from the routes' schemas. */
 export type HttpServer = FastifyInstance<
@@ -51,9 +124,13 @@ export type HttpServerOptions = ServerOptions &
   OpenApiOptions & {
     /** Refuses what did not come over TLS. */
     readonly production: boolean
+    /** For pages that no route sends. Left out: none. */
+    readonly brand?: Brand
     /** Web origins besides the issuer's whose pages may call the service. */
     readonly allowedOrigins: readonly string[]
     readonly timeouts?: Partial<HttpTimeouts>
+    /** Aborted when the process was asked to stop, and still takes new connections. */
+    readonly draining?: AbortSignal
   }
 
 /**
@@ -63,37 +140,48 @@ export type HttpServerOptions = ServerOptions &
  * @throws {TypeError} for an origin, issuer or proxy address that is none
  */
 export const createHttpServer = async (options: HttpServerOptions): Promise<HttpServer> => {
-  const traffic = followTraffic()
-  const rawAnswers = createRawAnswers(options.random, traffic)
+  const inFlight = trackInFlightRequests()
+  const clientErrors = clientErrorResponses(options.random, inFlight)
   const timeouts = { ...defaultTimeouts, ...options.timeouts }
-  const app = fastify(serverOptions(options, timeouts, rawAnswers, traffic))
+  const paths = knownPaths()
+  const basePath = basePathOf(options.issuer)
+  const app = fastify({
+    ...serverOptions(options, timeouts, clientErrors, inFlight),
+    ...(basePath !== '' && { rewriteUrl: stripBasePath(basePath, paths) }),
+  })
   const origins = originList(options.issuer, options.allowedOrigins)
-  rawAnswers.attach(app.server)
+  clientErrors.attach(app.server)
   // Node drops headers past a number without a word, and a check on the rest would prove nothing; the bytes are limited.
   app.server.maxHeadersCount = 0
 
   app.addSchema(problemSchema)
   app.addSchema(oauthErrorSchema)
   answerFailures(app, options.log)
-  limitAnswerTime(app, traffic, timeouts)
+  limitAnswerTime(app, inFlight, timeouts)
   readJsonBodies(app)
   readFormBodies(app)
   // Declared now, or each request would get a new hidden class when `cookiesOf` sets it.
   app.decorateRequest('cookiesRead')
-  dropPipelines(app, traffic)
+  app.decorateRequest('isFromOtherSite', false)
+  app.decorate('cookieDomain', options.cookieDomain)
+  app.decorate('knownPaths', paths)
+  app.decorate('brand', options.brand ?? { name: undefined, logo: undefined })
+  dropPipelines(app, inFlight)
+  warnOfProxies(app, options)
   onEveryRequest(app, [
-    (_request, reply) => traffic.begin(reply),
+    beginExchange(inFlight),
     echoRequestId,
     addSecurityHeaders,
     correctDate(options),
-    closeGracefully(app, timeouts.closeMs),
+    limitHeaders(options.maxHeaderBytes),
+    closeGracefully(app, options.draining, timeouts.closeMs),
     refuseAmbiguousRequests,
     ...(options.production ? [requireHttps] : []),
   ])
   dropGoneAfterStall(app, options.log)
   shareAcrossOrigins(app, origins)
-  onEveryRequest(app, [refuseForeignSites(origins), requireJson, requireForm])
-  answerUnroutedRequests(app)
+  onEveryRequest(app, [refuseForeignPages(origins), requireContentType])
+  answerUnroutedRequests(app, paths)
   awaitRightTime(app, options)
   guardAccess(app, options)
   await describeApi(app, options)

@@ -1,16 +1,24 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, realpath } from 'node:fs/promises'
+import { access, constants, mkdir, realpath, rename, stat, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
-import { resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { assertPrivateFolder, readPrivateFile } from './private-files.ts'
 
 export type DataDirLock = { readonly release: () => Promise<void> }
+
+export type Holder = {
+  /** Undefined when it did not say: it is frozen, or just ending. */
+  readonly pid: number | undefined
+  /** What it was locked with, never a secret. */
+  readonly note: unknown
+}
 
 /** Another process uses the folder. The message is for the operator. */
 export class DataDirInUse extends Error {
   readonly dataDir: string
-  /** The holder; undefined when it did not say (frozen, or just ending). */
-  readonly pid: number | undefined
+  readonly pid: Holder['pid']
 
   constructor(dataDir: string, pid: number | undefined) {
     const holder = pid === undefined ? 'another process' : `process ${pid}`
@@ -21,8 +29,40 @@ export class DataDirInUse extends Error {
   }
 }
 
+/** The folder, or the place where it is to be made, is another user's. The message is for the operator. */
+export class DataDirForbidden extends Error {
+  override readonly name = 'DataDirForbidden'
+}
+
+const me = (): string => `this process runs as user ${process.geteuid?.()}`
+
+const forbidden = async (dataDir: string): Promise<DataDirForbidden> => {
+  const found = await stat(dataDir).catch(() => undefined)
+  if (!found) {
+    const place = dirname(dataDir)
+    return new DataDirForbidden(`the folder ${dataDir} cannot be made in ${place}: ${me()}`)
+  }
+  return found.uid === process.geteuid?.()
+    ? new DataDirForbidden(`the permissions of ${dataDir} do not let its owner read and write it`)
+    : new DataDirForbidden(`${dataDir} belongs to user ${found.uid}, and ${me()}`)
+}
+
+/** Makes the folder when it is missing, for its owner only. */
+const openFolder = async (dataDir: string): Promise<void> => {
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 })
+    await access(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
+  } catch (error) {
+    if (/^(EACCES|EPERM|EROFS)$/.test(String(errorCode(error)))) throw await forbidden(dataDir)
+    if (!/^(EEXIST|ENOTDIR)$/.test(String(errorCode(error)))) throw error
+    throw new Error(`${dataDir} is not a folder: set DATA_DIR to one`, { cause: error })
+  }
+}
+
 /** How long a holder may take to say who it is. */
 const answerWithinMs = 1000
+
+const longestAnswer = 64
 
 /**
  * The name in Linux's abstract socket namespace (unix(7)): no file, so nothing is left over, and the kernel frees it with the process,
@@ -35,39 +75,99 @@ const errorCode = (error: unknown): unknown =>
   error instanceof Error && 'code' in error ? error.code : undefined
 
 /** Of a holder that is just ending, or has more to answer than it can. */
-const saysNothing = /^(ECONNREFUSED|ECONNRESET|EPIPE|EAGAIN)$/
+const saysNothing = /^(ECONNRESET|EPIPE|EAGAIN)$/
 
-/** The pid of the holder of `name`; undefined when it does not say, or has let go meanwhile. */
-const askHolder = async (name: string): Promise<number | undefined> =>
+type Told = { readonly pid: number | undefined }
+
+const unknownHolder: Told = { pid: undefined }
+
+/**
+ * The process id is all that is believed of what the socket says. Every user of the machine may listen under its name while no service
+ * runs, and whoever does must not choose the settings of a command.
+ */
+const readTold = (text: string): Told =>
+  /^\d{1,10}$/.test(text) ? { pid: Number(text) } : unknownHolder
+
+/** The holder of `name`; undefined when there is none. */
+const askHolder = async (name: string): Promise<Told | undefined> =>
   await new Promise((answer, reject) => {
     const socket = connect({ path: name })
     let text = ''
-    const finish = () => {
+    const finish = (holder: Told | undefined) => {
       socket.destroy()
-      answer(/^\d+$/.test(text) ? Number(text) : undefined)
+      answer(holder)
     }
-    socket.setTimeout(answerWithinMs, finish)
+    socket.setTimeout(answerWithinMs, () => finish(unknownHolder))
     socket.setEncoding('utf8')
     socket.on('data', (chunk: string) => {
-      text = (text + chunk).slice(0, 16)
+      text = (text + chunk).slice(0, longestAnswer)
     })
-    socket.once('end', finish)
+    socket.once('end', () => finish(readTold(text)))
     socket.once('error', (error) => {
-      if (saysNothing.test(String(errorCode(error)))) finish()
+      const code = String(errorCode(error))
+      if (code === 'ECONNREFUSED') finish(undefined)
+      else if (saysNothing.test(code)) finish(unknownHolder)
       else reject(error)
     })
   })
 
+/** In the folder, which only its owner can write. It stays when the process is killed, so it counts only for the pid that the socket tells. */
+const noteFile = 'holder.json'
+
+const writeNote = async (folder: string, note: unknown): Promise<void> => {
+  const path = join(folder, noteFile)
+  await writeFile(`${path}.${process.pid}`, JSON.stringify({ pid: process.pid, note }), {
+    mode: 0o600,
+  })
+  await rename(`${path}.${process.pid}`, path)
+}
+
+const readNote = async (folder: string, pid: number): Promise<Pick<Holder, 'note'> | undefined> => {
+  try {
+    const written: unknown = JSON.parse(await readPrivateFile(join(folder, noteFile)))
+    const { pid: writer, note }: Record<string, unknown> = Object(written)
+    return writer === pid ? { note } : undefined
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/**
+ * Who uses the folder now; undefined when nobody does, or there is no such folder.
+ * @throws UnsafeFile when other users may have written the note
+ */
+export const findHolder = async (dataDir: string): Promise<Holder | undefined> => {
+  if (process.platform !== 'linux') return undefined
+  const folder = await realpath(dataDir).catch(() => undefined)
+  if (folder === undefined) return undefined
+  const told = await askHolder(socketName(folder))
+  if (told?.pid === undefined) return told && { pid: undefined, note: undefined }
+  // A process that has just locked the folder writes its note a moment later.
+  const giveUpMs = performance.now() + answerWithinMs
+  for (;;) {
+    const found = await readNote(folder, told.pid)
+    if (found !== undefined) return { pid: told.pid, note: found.note }
+    if (performance.now() > giveUpMs) return { pid: told.pid, note: undefined }
+    await pause(20)
+  }
+}
+
 /**
  * Makes this process the one user of `dataDir`, which is made (for its owner only) when missing, until `release()` or its end. Throws
- * `DataDirInUse` when another process, or this one, already is. It guards against mistakes, not against other users of the machine.
+ * `DataDirInUse` when another process, or this one, already is, `DataDirForbidden` when the folder is another user's, and `UnsafeFile` when
+ * other users of the machine may change it. The lock guards against mistakes, not against them.
+ *
+ * @param note for whoever may read the folder and finds it locked; never a secret
  */
-export const lockDataDir = async (dataDir: string): Promise<DataDirLock> => {
+export const lockDataDir = async (dataDir: string, note?: unknown): Promise<DataDirLock> => {
   if (process.platform !== 'linux') {
     throw new Error('embedded stores run on Linux; set DATABASE_URL')
   }
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
-  const name = socketName(await realpath(dataDir))
+  await openFolder(resolve(dataDir))
+  await assertPrivateFolder(dataDir)
+  const folder = await realpath(dataDir)
+  const name = socketName(folder)
   const server = createServer((socket) => {
     socket.on('error', () => undefined)
     socket.end(String(process.pid))
@@ -77,10 +177,16 @@ export const lockDataDir = async (dataDir: string): Promise<DataDirLock> => {
     await once(server, 'listening')
   } catch (cause) {
     if (errorCode(cause) !== 'EADDRINUSE') throw cause
-    throw new DataDirInUse(resolve(dataDir), await askHolder(name))
+    throw new DataDirInUse(resolve(dataDir), (await askHolder(name))?.pid)
   }
   // The lock must not keep a process alive that has nothing else to do.
   server.unref()
+  try {
+    await writeNote(folder, note)
+  } catch (error) {
+    server.close()
+    throw error
+  }
   return {
     release: async () => {
       if (!server.listening) return

@@ -1,30 +1,42 @@
-import type { Clock } from '../lib/clock.ts'
-import type { Random } from '../lib/random.ts'
-import { currentKeySet } from './current-key-set.ts'
-import { ensureSigningKeys } from './ensure-signing-keys.ts'
-import { type Kept, keepKeys } from './keep-keys.ts'
-import type { InKeyTransaction, KeyActor } from './key-stores.ts'
-import { keyLabels } from './labels.ts'
-import { keySetLoader } from './load-key-set.ts'
-import { type Rotation, rotateKeys } from './rotate-keys.ts'
-import { keyRoutes } from './routes.ts'
-import type { SecretRing } from './secret-ring.ts'
+import type { Route } from '../http/route.ts'
+import type { Clock, Random } from '../lib/machine.ts'
+import { keyRoutes } from './jwks.ts'
+import { currentKeySet, keySetLoader } from './key-set.ts'
+import {
+  ensureSigningKeys,
+  type Kept,
+  type KeyRotation,
+  keepKeys,
+  rotateKeys,
+} from './rotate-keys.ts'
+import { keyLabels, type SecretRing } from './secret-ring.ts'
 import type { Signer, SigningAlgorithm, SigningKeyRecord, VerificationKey } from './signing-key.ts'
-import type { SigningKeyStore } from './signing-key-store.ts'
+import type { InKeyTransaction, KeyActor, SigningKeyStore } from './signing-key-store.ts'
 import { type Withdrawal, withdrawKey } from './withdraw-key.ts'
 
 export { keyErrors } from './errors.ts'
-export { rereadEveryMs } from './key-times.ts'
-export { type KeyLabel, keyLabels, sealedLabel } from './labels.ts'
+export { rereadEveryMs } from './key-schedule.ts'
+export { onceReadyToSign } from './key-set.ts'
+export {
+  type KeyLabel,
+  keyLabels,
+  type SecretRing,
+  sealedLabel,
+  secretRing,
+  WrongKeyEncryptionKey,
+} from './secret-ring.ts'
+export {
+  kidPattern,
+  type Signer,
+  type SigningAlgorithm,
+  type SigningKeyRecord,
+  type VerificationKey,
+} from './signing-key.ts'
 export {
   postgresSigningKeyStore,
   postgresSigningKeyTransaction,
-} from './postgres-signing-key-store.ts'
-export { WrongKeyEncryptionKey } from './sealed-private-key.ts'
-export { type SecretRing, secretRing } from './secret-ring.ts'
-export type { Signer, SigningAlgorithm, SigningKeyRecord, VerificationKey } from './signing-key.ts'
-export { kidPattern } from './signing-key.ts'
-export type { SigningKeyTransaction } from './signing-key-store.ts'
+  type SigningKeyTransaction,
+} from './signing-key-store.ts'
 export type { Withdrawal } from './withdraw-key.ts'
 
 export type SigningKeysDeps = {
@@ -65,12 +77,14 @@ export type SigningKeys = {
   readonly signer: () => Signer
   /** The published key of that kid; `undefined` for a kid that is unknown, or gone. A look-up in memory, nothing else. */
   readonly verificationKey: (kid: string) => VerificationKey | undefined
-  readonly routes: ReturnType<typeof keyRoutes>
+  /** Those of the published keys, each once: what tokens may be signed with. */
+  readonly algorithms: () => readonly SigningAlgorithm[]
+  readonly routes: readonly Route[]
   /** Takes over at once what the rows now say; does nothing when they are not open. Throws what `open` throws. */
   readonly reread: () => Promise<void>
   /** Rereads, then does what is due: a rotation, a missing next key, the end of a retired one. For every instance, every `rereadEveryMs`. */
   readonly keep: () => Promise<Kept>
-  readonly rotate: (actor: KeyActor) => Promise<Rotation>
+  readonly rotate: (actor: KeyActor) => Promise<KeyRotation>
   /** Every key there ever was, oldest first. Opens none. */
   readonly list: () => Promise<SigningKeyRecord[]>
   /** The first half of revoking a key; the second is done in the transaction that records it. */
@@ -101,8 +115,12 @@ export const signingKeys = (deps: SigningKeysDeps): SigningKeys => {
       ]
     },
     readyToSign: current.readyToSign,
-    signer: () => current.toSign().signer,
+    signer: current.signer,
     verificationKey: (kid) => current.known()?.verificationKeys.get(kid),
+    algorithms: () => {
+      const published = current.known()?.verificationKeys.values() ?? []
+      return [...new Set([...published].map((key) => key.algorithm))]
+    },
     routes: keyRoutes(() => {
       const keySet = current.toServe()
       return keySet instanceof Promise ? keySet.then(({ jwks }) => jwks) : keySet.jwks

@@ -1,4 +1,8 @@
 import { createHash } from 'node:crypto'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import Type from 'typebox'
+import { problemResponses } from '../http/errors.ts'
+import { defineRoute, type Route } from '../http/route.ts'
 import type { PublicJwk } from './signing-key.ts'
 
 /** The published key set, serialised once: it is asked for far more often than it changes. */
@@ -26,3 +30,66 @@ export const isNotModified = (ifNoneMatch: string | undefined, etag: string): bo
   if (ifNoneMatch.trim() === '*') return true
   return Array.from(ifNoneMatch.matchAll(entityTag)).some(([, opaque]) => opaque === etag)
 }
+
+const publicJwk = Type.Object({
+  kty: Type.String(),
+  kid: Type.String({ description: 'RFC 7638 thumbprint of the key' }),
+  use: Type.Literal('sig'),
+  alg: Type.String({ description: 'the one algorithm this key may be used with' }),
+  crv: Type.Optional(Type.String()),
+  x: Type.Optional(Type.String()),
+  y: Type.Optional(Type.String()),
+  n: Type.Optional(Type.String()),
+  e: Type.Optional(Type.String()),
+})
+
+const jwksSchema = {
+  operationId: 'getJwks',
+  summary: 'The public keys that verify access tokens (RFC 7517)',
+  response: {
+    200: {
+      description: 'All keys that may have signed a token that is still valid, and the next one',
+      content: {
+        'application/jwk-set+json': { schema: Type.Object({ keys: Type.Array(publicJwk) }) },
+      },
+    },
+    304: { description: 'The copy named by If-None-Match is still current', type: 'null' },
+    ...problemResponses(503),
+  },
+}
+
+/**
+ * Verifiers ask again after five minutes. While Cardea is away they may go on for an hour with the keys they have; not longer,
+ * or a key that was withdrawn in an emergency would live on wherever Cardea cannot be reached.
+ */
+const cacheControl = 'public, max-age=300, stale-while-revalidate=60, stale-if-error=3600'
+
+/** Else the framework adds a charset, which JSON does not have (RFC 8259 section 11). */
+const asItIs = (body: string): string => body
+
+const answer = (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { body, etag }: JwksDocument,
+): FastifyReply => {
+  reply.header('cache-control', cacheControl).header('etag', etag)
+  if (isNotModified(request.headers['if-none-match'], etag)) return reply.code(304).send()
+  return reply.type('application/jwk-set+json').serializer(asItIs).send(body)
+}
+
+/** `currentJwks` gives a promise only when the keys must be read first: a promise for each answer would cost more than the answer. */
+export const keyRoutes = (currentJwks: () => JwksDocument | Promise<JwksDocument>): Route[] => [
+  defineRoute({
+    method: 'GET',
+    path: '/.well-known/jwks.json',
+    access: 'public',
+    publicDocument: true,
+    timeless: true,
+    schema: jwksSchema,
+    handler: (request, reply) => {
+      const jwks = currentJwks()
+      if (jwks instanceof Promise) return jwks.then((read) => answer(request, reply, read))
+      return answer(request, reply, jwks)
+    },
+  }),
+]

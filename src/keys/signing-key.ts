@@ -1,4 +1,14 @@
-import type { JsonWebKey, KeyObject, webcrypto } from 'node:crypto'
+import {
+  createPublicKey,
+  generateKeyPair,
+  type JsonWebKey,
+  type KeyObject,
+  type webcrypto,
+} from 'node:crypto'
+import { promisify } from 'node:util'
+import { calculateJwkThumbprint } from 'jose'
+import type { Random } from '../lib/machine.ts'
+import { type DerivedKeys, sealPrivateKey } from './secret-ring.ts'
 
 /** `Ed25519` is the fully specified name (RFC 9864), not `EdDSA`. */
 export type SigningAlgorithm = 'ES256' | 'RS256' | 'Ed25519'
@@ -62,3 +72,72 @@ export type VerificationKey = {
 
 /** The form of a kid of ours. */
 export const kidPattern = '^[A-Za-z0-9_-]{43}$'
+
+const generate = promisify(generateKeyPair)
+
+/** NIST SP 800-57 part 1 puts 3072 bits at the strength of P-256; 2048 is too little for keys made from now on. */
+export const rsaModulusBits = 3072
+
+type KeyPair = { readonly publicKey: KeyObject; readonly privateKey: KeyObject }
+
+const makers: Readonly<Record<SigningAlgorithm, () => Promise<KeyPair>>> = {
+  ES256: () => generate('ec', { namedCurve: 'P-256' }),
+  RS256: () => generate('rsa', { modulusLength: rsaModulusBits }),
+  Ed25519: () => generate('ed25519'),
+}
+
+/** From OpenSSL's CSPRNG, off the main thread; RSA takes up to some seconds. */
+export const generateSigningKeyPair = (algorithm: SigningAlgorithm): Promise<KeyPair> =>
+  makers[algorithm]()
+
+/**
+ * What is published of a key. Only the public half is ever exported here, so no private member can slip in. The kid is the
+ * RFC 7638 thumbprint: it follows from the key, so two keys cannot share one and nobody has to hand them out.
+ */
+export const publicJwkOf = async (
+  privateKey: KeyObject,
+  algorithm: SigningAlgorithm,
+): Promise<PublicJwk> => {
+  const jwk = createPublicKey(privateKey).export({ format: 'jwk' })
+  const kid = await calculateJwkThumbprint(jwk, 'sha256')
+  return { ...jwk, kid, use: 'sig', alg: algorithm }
+}
+
+/**
+ * A new key that has no place yet. To be called before the lock is taken: RSA keys take so long that others would run into
+ * their statement timeout.
+ */
+export const makeKey = async (
+  algorithm: SigningAlgorithm,
+  { sealingKeys, random }: { readonly sealingKeys: DerivedKeys; readonly random: Random },
+): Promise<KeyMaterial> => {
+  const { privateKey } = await generateSigningKeyPair(algorithm)
+  const publicJwk = await publicJwkOf(privateKey, algorithm)
+  const { kid } = publicJwk
+  return {
+    kid,
+    algorithm,
+    publicJwk,
+    sealedPrivate: sealPrivateKey(kid, privateKey, sealingKeys, random),
+  }
+}
+
+/** Published from now on, and the one that will sign next; `hastenedAtMs` as in `SigningKeyRecord`. */
+export const asNext = (
+  key: KeyMaterial,
+  nowMs: number,
+  hastenedAtMs: number | undefined,
+): NewSigningKey => ({
+  ...key,
+  state: 'next',
+  createdAtMs: nowMs,
+  activatedAtMs: undefined,
+  hastenedAtMs,
+})
+
+/** Published and signing from now on: for a deployment that has no key that anybody could know. */
+export const asActive = (key: KeyMaterial, nowMs: number): NewSigningKey => ({
+  ...asNext(key, nowMs, undefined),
+  state: 'active',
+  activatedAtMs: nowMs,
+})

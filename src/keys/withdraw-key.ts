@@ -1,11 +1,16 @@
 import { AppError } from '../lib/app-error.ts'
-import type { Clock } from '../lib/clock.ts'
-import type { Random } from '../lib/random.ts'
+import type { Clock, Random } from '../lib/machine.ts'
 import { keyErrors } from './errors.ts'
-import type { KeySet } from './load-key-set.ts'
-import { asActive, asNext, makeKey } from './make-key.ts'
+import type { KeySet } from './key-set.ts'
 import type { DerivedKeys } from './secret-ring.ts'
-import type { KeyMaterial, SigningKeyRecord, SigningKeyState } from './signing-key.ts'
+import {
+  asActive,
+  asNext,
+  type KeyMaterial,
+  makeKey,
+  type SigningKeyRecord,
+  type SigningKeyState,
+} from './signing-key.ts'
 import type { SigningKeyTransaction } from './signing-key-store.ts'
 
 export type WithdrawKeyDeps = {

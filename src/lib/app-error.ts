@@ -17,7 +17,7 @@ export type ErrorOptions = {
   readonly cause?: unknown
 }
 
-/** The one type of expected failure. `src/http/problem.ts` turns it into an answer; anything else thrown is a 500. */
+/** The one type of expected failure. `src/http/errors.ts` turns it into an answer; anything else thrown is a 500. */
 export class AppError extends Error {
   readonly code: string
   readonly status: number
@@ -61,4 +61,10 @@ export const defineErrors = <Code extends string>(
 ): ErrorCatalogue<Code> => ({
   definitions,
   error: (code, options) => new AppError(code, definitions[code], options),
+})
+
+/** Thrown where a token is checked, and at the edge for what is none. */
+export const tokenErrors = defineErrors({
+  // One answer for every defect: which check refused it helps only those who forge. The log has the cause.
+  invalid_token: { status: 401, title: 'The access token is not valid.' },
 })

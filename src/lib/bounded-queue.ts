@@ -13,7 +13,7 @@ export type BoundedQueueOptions = {
 
 export type BoundedQueue = {
   /** Throws the refusal when a job would be refused now. A look, which keeps no place. */
-  readonly demandRoom: () => void
+  readonly assertQueueCapacity: () => void
   /**
    * Runs the job in its turn. Rejects with the refusal, or with `caller_gone` when `isGone` says so at the job's turn, and then the job
    * does not run.
@@ -50,7 +50,7 @@ export const boundedQueue = (options: BoundedQueueOptions): BoundedQueue => {
 
   const hasRoom = (): boolean => running + waiting.size < concurrency + queue
 
-  const demandRoom = (): void => {
+  const assertQueueCapacity = (): void => {
     if (hasRoom()) return
     for (const one of waiting) if (one.isGone()) one.refuse(callerGone())
     if (!hasRoom()) throw refusal()
@@ -89,10 +89,10 @@ export const boundedQueue = (options: BoundedQueueOptions): BoundedQueue => {
     })
 
   return {
-    demandRoom,
+    assertQueueCapacity,
     run: async (job, isGone = isNeverGone) => {
       if (isGone()) throw callerGone()
-      demandRoom()
+      assertQueueCapacity()
       if (running < concurrency) running += 1
       else await waitForTurn(isGone)
       try {

@@ -1,21 +1,67 @@
 import { createHmac } from 'node:crypto'
-import type { AttemptCounter, AttemptCounters, TakenPoint, WindowState } from './attempt-counter.ts'
-import { loginErrors, TooManyAttempts } from './errors.ts'
+import type { Clock } from '../lib/machine.ts'
 import {
   type AdmittedAttempt,
+  type AttemptCounter,
+  type AttemptCounters,
   type AttemptWindow,
   type LimitName,
   type LoginAttempt,
   type LoginLimitRules,
   type LoginLimits,
+  loginErrors,
   originOf,
+  type TakenPoint,
+  TooManyAttempts,
+  type WindowState,
 } from './login-limits.ts'
+
+/** An attempt is over long before: it waits 10 s for a hash and some seconds for Postgres. */
+const slotSeconds = 60
+
+/** Counts attempts that were admitted and have no outcome yet. */
+export type UnderWay = Pick<AttemptCounter, 'take'>
+
+/**
+ * For limits that many people share. The window begins with the first attempt in it, and at its end those that are still under way are
+ * not counted any more: for a moment there may be twice as many. A place that a killed process never gave back is free after 60 s.
+ */
+const roughlyUnderWay = (
+  counters: AttemptCounters,
+  name: string,
+  window: AttemptWindow,
+): UnderWay => counters(`${name}-under-way`, { ...window, seconds: slotSeconds })
+
+/**
+ * For one account, where attempts at once must get its budget of guesses and no more. Each minute has a count of its own, which is kept for
+ * two, and the one before is looked at in the same round trip: so every attempt is seen for a minute at least. A place that a killed
+ * process never gave back is free after two minutes at the latest.
+ */
+const exactlyUnderWay = (
+  counters: AttemptCounters,
+  name: string,
+  window: AttemptWindow,
+  clock: Pick<Clock, 'nowMs'>,
+): UnderWay => {
+  const counter = counters(`${name}-under-way`, { ...window, seconds: 2 * slotSeconds })
+  return {
+    take: async (key) => {
+      const slot = Math.floor(clock.nowMs() / 1000 / slotSeconds)
+      const [place, before] = await Promise.all([
+        counter.take(`${key}:${slot}`),
+        counter.look(`${key}:${slot - 1}`),
+      ])
+      return { ...place, count: place.count + (before?.count ?? 0) }
+    },
+  }
+}
 
 export type LoginLimitDependencies = {
   readonly counters: AttemptCounters
   /** Turns e-mail addresses into keys, so that the counting store holds none. The same on every instance. */
   readonly identifierKey: Buffer
   readonly rules: LoginLimitRules
+  readonly clock: Pick<Clock, 'nowMs'>
   /** Told of what could not be counted or given back. What is behind a 503 travels as the cause of that error. */
   readonly onError: (error: unknown) => void
 }
@@ -23,8 +69,7 @@ export type LoginLimitDependencies = {
 /** What is counted for one limit. */
 type Counters = {
   readonly failures: AttemptCounter
-  /** Attempts that were admitted and have no outcome yet. */
-  readonly underWay: AttemptCounter
+  readonly underWay: UnderWay
   /** Tells the first refusal of a window from the others. */
   readonly refusals: AttemptCounter
 }
@@ -32,9 +77,6 @@ type Counters = {
 type Check = Counters & { readonly limit: LimitName; readonly key: string }
 
 type Passed = { readonly check: Check; readonly place: TakenPoint }
-
-/** A place that a killed process never gave back is free again after this time. An attempt is over long before. */
-const underWaySeconds = 60
 
 /** An attempt takes a fraction of a second: whoever waits this long finds room. */
 const retryWhenCrowdedSeconds = 1
@@ -47,37 +89,42 @@ const toRetrySeconds = (waitMs: number): number => Math.max(1, Math.ceil(waitMs 
  * identifiers open no further windows, so a flood cannot fill the memory that holds them. Of an account's windows the
  * shortest comes first, so that what it refuses never counts in the longer ones.
  */
-const planner = ({ counters, identifierKey, rules }: LoginLimitDependencies) => {
-  const countersOf = (name: string, window: AttemptWindow): Counters => ({
+const planner = ({ counters, identifierKey, rules, clock }: LoginLimitDependencies) => {
+  const countersOf = (name: string, window: AttemptWindow, underWay: UnderWay): Counters => ({
     failures: counters(name, window),
-    underWay: counters(`${name}-under-way`, { ...window, seconds: underWaySeconds }),
+    underWay,
     refusals: counters(`${name}-refused`, window),
   })
-  const windowsOf = (name: string) =>
-    rules.account.map((window: AttemptWindow) => countersOf(`${name}-${window.seconds}s`, window))
+  const sharedOf = (name: string, window: AttemptWindow): Counters =>
+    countersOf(name, window, roughlyUnderWay(counters, name, window))
+  const windowsOf = (prefix: string) =>
+    rules.account.map((window: AttemptWindow) => {
+      const name = `${prefix}-${window.seconds}s`
+      return countersOf(name, window, exactlyUnderWay(counters, name, window, clock))
+    })
   const anyDevice = windowsOf('account')
   const knownDevice = windowsOf('device')
-  const source = countersOf('source', rules.source)
-  const network = countersOf('network', rules.network)
-  const global = countersOf('global', rules.global)
+  const source = sharedOf('source', rules.source)
+  const network = sharedOf('network', rules.network)
+  const global = sharedOf('global', rules.global)
 
   const keyFor = (...parts: readonly string[]) =>
     createHmac('sha256', identifierKey).update(JSON.stringify(parts)).digest('base64url')
 
-  return ({ identifier, address, deviceId }: LoginAttempt): readonly Check[] => {
+  return function checksFor({ identifier, address, deviceId }: LoginAttempt): readonly Check[] {
     const origin = originOf(address)
-    const sourceCheck: Check = { ...source, limit: 'source', key: origin.source }
     const accountChecks = (windows: readonly Counters[], key: string) =>
       windows.map((window): Check => ({ ...window, limit: 'account', key }))
-    // A device that signed in before is let past what others can fill up (the account's windows, the network, the whole
-    // service), so nobody can lock its owner out. It has windows of its own: a stolen token is no free pass to guess.
+    // A device that logged in before is let past all that others can fill up (the account's windows, the whole service, the network and
+    // the address, which it may share with them), so nobody can lock its owner out. It has windows of its own: a stolen token is no free
+    // pass to guess.
     if (deviceId !== undefined) {
-      return [sourceCheck, ...accountChecks(knownDevice, keyFor('device', identifier, deviceId))]
+      return accountChecks(knownDevice, keyFor('device', identifier, deviceId))
     }
     return [
       { ...global, limit: 'global', key: 'all' },
       { ...network, limit: 'network', key: origin.network },
-      sourceCheck,
+      { ...source, limit: 'source', key: origin.source },
       ...accountChecks(anyDevice, keyFor('account', identifier)),
     ]
   }
@@ -134,11 +181,11 @@ const takeAll = async (
   return undefined
 }
 
-/** The limits on log-in attempts over any kind of counter. Wire it once: the counters are made here, not per attempt. */
+/** The limits on login attempts over any kind of counter. Wire it once: the counters are made here, not per attempt. */
 export const loginLimits = (deps: LoginLimitDependencies): LoginLimits => {
   const plan = planner(deps)
 
-  // A place that stays taken makes a limit stricter for a minute, which is no reason to fail a request.
+  // A place that stays taken makes a limit stricter for a minute or two, which is no reason to fail a request.
   const settle = async (passed: readonly Passed[], undo: (entry: Passed) => Promise<void>) => {
     const outcomes = await Promise.allSettled(passed.map(undo))
     const failure = outcomes.find((outcome) => outcome.status === 'rejected')

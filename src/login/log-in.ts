@@ -1,65 +1,84 @@
-import type { Clock } from '../lib/clock.ts'
-import { type openSession, scopeAtSignIn, type supersedeSessions } from '../sessions/index.ts'
-import type { Attempt, LogInInput } from './attempt.ts'
-import { attemptOf } from './attempt-of.ts'
+import type { AccountStore, LoginAccount } from '../accounts/index.ts'
+import {
+  defaultAudience,
+  type EndReplacedSessions,
+  isServed,
+  type OpenSession,
+  type SessionSettings,
+  scopeAtLogin,
+} from '../sessions/index.ts'
 import type { DeviceTokens } from './device-token.ts'
-import { loginErrors } from './errors.ts'
-import type { RightPassword } from './judge-password.ts'
-import { type ProveDeps, provePassword } from './prove-password.ts'
-import { recordSuccess } from './record-success.ts'
+import { loginErrors } from './login-limits.ts'
+import {
+  type Attempt,
+  attemptOf,
+  type LogInInput,
+  type ProveDeps,
+  provePassword,
+  type RightPassword,
+} from './prove-password.ts'
 
-export type LogInDeps = ProveDeps & {
-  readonly clock: Clock
-  readonly devices: DeviceTokens
-  readonly open: ReturnType<typeof openSession>
-  readonly supersede: ReturnType<typeof supersedeSessions>
-  readonly issuer: string
-  /** The first is what a log-in that names none gets; the issuer itself may always be named. */
-  readonly audiences: readonly string[]
+/**
+ * Clears the failures that were counted and keeps a renewed hash, under the account's lock. Most of those who log in leave neither to be
+ * written, and then nothing is.
+ */
+export const recordSuccess = async (
+  accounts: Pick<AccountStore, 'recordLogin'>,
+  { accountId, failedLogins }: LoginAccount,
+  { account: { deviceFailures }, rehashed }: RightPassword,
+  { device }: Pick<Attempt, 'device'>,
+): Promise<void> => {
+  if (failedLogins === 0 && deviceFailures === 0 && !rehashed) return
+  await accounts.recordLogin(accountId, rehashed, device?.deviceId)
 }
 
-/** The `client_id` of people who sign in here directly and not through an OAuth client. */
+export type LogInDeps = ProveDeps &
+  Pick<SessionSettings, 'issuer' | 'audiences'> & {
+    readonly devices: DeviceTokens
+    readonly open: OpenSession
+    readonly endReplaced: EndReplacedSessions
+  }
+
+/** The `client_id` of people who log in here directly and not through an OAuth client. */
 export const firstParty = 'first-party'
-
-const audienceOf = ({ audiences, issuer }: LogInDeps, wanted: string | undefined): string => {
-  const audience = wanted ?? audiences[0] ?? issuer
-  if (audience === issuer || audiences.includes(audience)) return audience
-  throw loginErrors.error('unknown_audience')
-}
 
 /**
  * Session, count and entry in one transaction, and the end of the sessions that the browser had. Nothing when the account has changed
  * since its password was judged.
  */
 const openFor = (
-  { clock, open, supersede, inTransaction, issuer }: LogInDeps,
-  { account, rehashed }: RightPassword,
-  { client, deviceId }: Attempt,
-  {
-    presented,
-    ...wanted
-  }: Pick<LogInInput, 'kind' | 'delivery' | 'presented'> & { readonly audience: string },
+  deps: LogInDeps,
+  right: RightPassword,
+  attempt: Attempt,
+  { kind, delivery, presented, persists, audiences: namedAudiences }: LogInInput,
 ) =>
-  inTransaction(async (stores) => {
+  deps.inTransaction(async (stores) => {
+    const { account } = right
     const { accountId } = account
+    const { identity, client, device } = attempt
     const locked = await stores.accounts.lock(accountId)
     if (locked?.password.phc !== account.password.phc || locked.status !== 'active') {
       return undefined
     }
     // First, so that what ends anyway takes no place among the sessions that an account may have.
-    const superseded = await supersede(stores, presented, { ...wanted, accountId }, client)
-    const opened = await open(stores, {
+    const replaced = await deps.endReplaced(stores, presented, { kind, accountId }, client)
+    const audience = namedAudiences[0] ?? defaultAudience(deps)
+    const opened = await deps.open(stores, {
       accountId,
-      ...wanted,
+      kind,
+      delivery,
+      persists,
+      audience,
+      namedAudiences,
       clientId: firstParty,
-      scope: scopeAtSignIn(locked.roles, wanted.audience, issuer),
+      scope: scopeAtLogin(locked.roles, [audience, ...namedAudiences], deps.issuer),
       amr: ['pwd'],
       acr: 'aal1',
       client,
-      nowMs: clock.nowMs(),
+      nowMs: deps.clock.nowMs(),
     })
     if (!opened) return undefined
-    await recordSuccess(stores.accounts, locked, rehashed)
+    await recordSuccess(stores.accounts, locked, right, attempt)
     await stores.audit.record({
       event: 'login_succeeded',
       outcome: 'success',
@@ -67,24 +86,25 @@ const openFor = (
       accountId,
       sessionId: opened.facts.sessionId,
       client,
-      details: { factor: 'password', knownDevice: deviceId !== undefined },
+      details: { factor: 'password', knownDevice: device !== undefined },
     })
-    return { ...opened, superseded }
+    const deviceToken = deps.devices.issue(identity.canonical, opened.facts, device?.deviceId)
+    return { ...opened, replaced, deviceToken }
   })
 
 /**
- * Signs a person in with e-mail address and password.
+ * Logs a person in with e-mail address and password.
  * @throws invalid_email, unknown_audience, and all that `provePassword` throws
  */
 export const logIn = (deps: LogInDeps) => {
   const prove = provePassword(deps)
-  return async (input: LogInInput) => {
-    const audience = audienceOf(deps, input.audience)
-    const attempt = attemptOf(deps.devices, input)
-    const { kind, delivery, presented } = input
-    const wanted = { kind, delivery, presented, audience }
-    const opened = await prove(attempt, (right) => openFor(deps, right, attempt, wanted))
-    const deviceToken = deps.devices.issue(attempt.identity.canonical, attempt.deviceId)
-    return { ...opened, deviceToken }
+  return async function logIn(input: LogInInput) {
+    if (!input.audiences.every((audience) => isServed(audience, deps))) {
+      throw loginErrors.error('unknown_audience')
+    }
+    const presented = attemptOf(deps.devices, input)
+    return prove(presented, (right, attempt) => openFor(deps, right, attempt, input))
   }
 }
+
+export type LogIn = ReturnType<typeof logIn>

@@ -1,5 +1,49 @@
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
+import { AppError, defineErrors } from '../lib/app-error.ts'
+
+export const loginErrors = defineErrors({
+  // One code and one text for unknown, wrong and disabled: the answer must not tell which accounts exist.
+  invalid_credentials: {
+    status: 401,
+    title: 'The e-mail address or the password is wrong.',
+  },
+  too_many_attempts: {
+    status: 429,
+    title: 'Too many attempts to log in. Wait as long as Retry-After says.',
+  },
+  too_many_acts: {
+    status: 429,
+    title: 'This account has done too much in a short time. Wait as long as Retry-After says.',
+  },
+  unknown_audience: {
+    status: 400,
+    title: 'This service issues no tokens for that audience.',
+  },
+  limits_unavailable: {
+    status: 503,
+    title: 'The limits on login attempts cannot be checked just now. Try again.',
+  },
+})
+
+type LimitRefusal = {
+  readonly limit: LimitName
+  readonly firstInWindow: boolean
+  readonly retryAfterSeconds: number
+}
+
+/** `too_many_attempts`, with what the audit needs to know. The caller of the API is not told which limit it was. */
+export class TooManyAttempts extends AppError {
+  readonly limit: LimitName
+  /** A flood is refused thousands of times; only the first refusal of a window is worth an audit entry. */
+  readonly firstInWindow: boolean
+
+  constructor({ limit, firstInWindow, retryAfterSeconds }: LimitRefusal) {
+    super('too_many_attempts', loginErrors.definitions.too_many_attempts, { retryAfterSeconds })
+    this.limit = limit
+    this.firstInWindow = firstInWindow
+  }
+}
 
 /** One attempt to log in, as it is known before anything is looked up or hashed. */
 export type LoginAttempt = {
@@ -13,7 +57,7 @@ export type LoginAttempt = {
 
 /**
  * An attempt that is under way. Exactly one of these is called when it has an outcome; none of them throws. One that is never called, by a
- * crash, keeps a place under way for a minute and counts as no failure.
+ * crash, keeps a place under way for up to two minutes and counts as no failure.
  */
 export type AdmittedAttempt = {
   /** Ends the run of failures of this account. */
@@ -96,5 +140,86 @@ export const originOf = (
   return {
     source: `${ipaddr.IPv6.networkAddressFromCIDR(`${plain}/64`)}/64`,
     network: `${ipaddr.IPv6.networkAddressFromCIDR(`${plain}/48`)}/48`,
+  }
+}
+
+/** How full the present window of a key is. */
+export type WindowState = {
+  /** What was counted, beyond the budget too. */
+  readonly count: number
+  /** What the window admits: lower than asked for while a local budget stands in for the shared one. */
+  readonly budget: number
+  /** Milliseconds until the window ends and the count starts again at zero. */
+  readonly endsInMs: number
+}
+
+export type TakenPoint = WindowState & {
+  /** Takes the point out of the count again, in the store that counted it, while that window lasts. */
+  readonly giveBack: () => Promise<void>
+}
+
+/** Counts by key in windows that begin with the first point and are not made longer by later ones. */
+export type AttemptCounter = {
+  /** Counts one point and reads the state in one atomic step, so that parallel attempts cannot all see room. */
+  readonly take: (key: string) => Promise<TakenPoint>
+  /** Undefined: no window is open for the key. */
+  readonly look: (key: string) => Promise<WindowState | undefined>
+  readonly clear: (key: string) => Promise<void>
+}
+
+/** One counter for each limit. The name tells their keys apart. */
+export type AttemptCounters = (name: string, window: AttemptWindow) => AttemptCounter
+
+export type ActBudgetDeps = {
+  readonly counters: AttemptCounters
+  /** Acts in ten minutes of one account or service client; a session may take a quarter of them. */
+  readonly loggedActsPerAccount: number
+}
+
+/** Who acts. */
+export type Spender = {
+  /** The account, or the service client. */
+  readonly subjectId: string
+  /** Undefined: not out of a session, as at a login, or by a service client. */
+  readonly sessionId: string | undefined
+}
+
+/**
+ * To be called before an act that writes to the audit trail or the revocation log, by whoever has proven who they are.
+ * @throws too_many_acts, limits_unavailable
+ */
+export type SpendAct = (spender: Spender) => Promise<void>
+
+const windowSeconds = 600
+
+/** A session that was stolen must not use up what its owner needs to log in. */
+const sessionShare = 4
+
+const spend = async (counter: AttemptCounter, key: string): Promise<void> => {
+  const point = await counter.take(key).catch((error: unknown) => {
+    throw loginErrors.error('limits_unavailable', { retryAfterSeconds: 1, cause: error })
+  })
+  if (point.count <= point.budget) return
+  const retryAfterSeconds = Math.max(1, Math.ceil(point.endsInMs / 1000))
+  throw loginErrors.error('too_many_acts', { retryAfterSeconds })
+}
+
+/**
+ * One account must not fill the logs that all share: every login, step-up and revoked token leaves rows in them. What ends a session costs
+ * nothing here. There are only as many sessions as logins, and nobody may be kept from logging out.
+ */
+export const actBudget = ({
+  counters,
+  loggedActsPerAccount: attempts,
+}: ActBudgetDeps): SpendAct => {
+  const bySubject = counters('acts', { attempts, seconds: windowSeconds })
+  const bySession = counters('session-acts', {
+    attempts: Math.max(1, Math.floor(attempts / sessionShare)),
+    seconds: windowSeconds,
+  })
+  return async function spendAct({ subjectId, sessionId }) {
+    // First, so that what a session may not do costs its account nothing.
+    if (sessionId !== undefined) await spend(bySession, sessionId)
+    await spend(bySubject, subjectId)
   }
 }

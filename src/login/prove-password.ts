@@ -1,16 +1,204 @@
-import type { AccountStores } from '../accounts/index.ts'
+import {
+  type AccountForLogin,
+  type AccountStore,
+  type AccountStores,
+  type BoundedPasswordHasher,
+  type EmailAddress,
+  failedLoginLimit,
+  parseEmail,
+  type StoredPassword,
+} from '../accounts/index.ts'
+import type { RequestFacts } from '../audit/index.ts'
 import { AppError } from '../lib/app-error.ts'
 import type { BoundedQueue } from '../lib/bounded-queue.ts'
 import { callerGone } from '../lib/caller-presence.ts'
-import type { InTransaction } from '../sessions/index.ts'
-import type { SpendAct } from './act-budget.ts'
-import type { Attempt, Refusal } from './attempt.ts'
-import { loginErrors, TooManyAttempts } from './errors.ts'
-import { type JudgeDeps, judgePassword, type RightPassword } from './judge-password.ts'
-import type { AdmittedAttempt, LoginLimits } from './login-limits.ts'
-import { recordLimit, recordRefusal, recordUnserved } from './record-refusal.ts'
+import type { InTransaction } from '../lib/in-transaction.ts'
+import type { Clock } from '../lib/machine.ts'
+import type { Delivery, PresentedCookies, SessionKind } from '../sessions/index.ts'
+import type { DeviceTokens, PresentedDevice } from './device-token.ts'
+import {
+  type AdmittedAttempt,
+  type LoginLimits,
+  loginErrors,
+  type SpendAct,
+  TooManyAttempts,
+} from './login-limits.ts'
+
+export type LogInInput = {
+  readonly email: string
+  readonly password: string
+  readonly kind: SessionKind
+  readonly delivery: Delivery
+  /** Those that were named, the one for the first token first. */
+  readonly audiences: readonly string[]
+  /** False: the session ends with the browser. */
+  readonly persists: boolean
+  readonly deviceToken: string | undefined
+  /** Of the browser that is logged in with. */
+  readonly presented: PresentedCookies
+  readonly client: RequestFacts
+}
+
+/** One attempt. */
+export type Attempt = {
+  readonly identity: EmailAddress
+  readonly password: string
+  readonly client: RequestFacts
+  /** The session that proves again who it belongs to; undefined at a login. */
+  readonly sessionId: string | undefined
+  /** From a device token that was made for this address; once the account was looked up, only of a device that it knows. */
+  readonly device: PresentedDevice | undefined
+}
+
+/** What is known before anything is looked up. @throws invalid_email */
+export const attemptOf = (
+  devices: Pick<DeviceTokens, 'read'>,
+  input: Pick<LogInInput, 'email' | 'password' | 'client' | 'deviceToken'>,
+  sessionId?: string,
+): Attempt => {
+  const identity = parseEmail(input.email)
+  const { password, client, deviceToken } = input
+  const device = deviceToken ? devices.read(deviceToken, identity.canonical) : undefined
+  return { identity, password, client, sessionId, device }
+}
+
+/**
+ * Whether the limits for a known device apply. Not after a change of the password or a revocation: whoever kept a token from before is a
+ * stranger. Nor to another account that has got the address since. Nor to a device that has failed too often in a row itself.
+ */
+const isKnownDevice = (
+  { accountEpoch, globalEpoch, isOfAccount }: PresentedDevice,
+  account: AccountForLogin | undefined,
+): boolean =>
+  account !== undefined &&
+  isOfAccount(account.accountId) &&
+  account.epoch === accountEpoch &&
+  account.globalEpoch === globalEpoch &&
+  account.deviceFailures < failedLoginLimit(true)
+
+/** Why an attempt was refused: for the trail only, the caller always gets `invalid_credentials`. */
+export type Refusal = 'unknown_account' | 'wrong_password' | 'account_disabled' | 'password_locked'
+
+export type JudgeDeps = {
+  readonly hasher: BoundedPasswordHasher
+  readonly accounts: Pick<AccountStore, 'findByEmail'>
+  /** Anybody can cause a look-up: all together get no more than this of the pool. */
+  readonly lookUps: Pick<BoundedQueue, 'run'>
+}
+
+export type RightPassword = {
+  readonly account: AccountForLogin
+  /** A hash under the present policy, when the stored one is older. */
+  readonly rehashed: StoredPassword | undefined
+}
+
+export type PasswordVerdict = { readonly refusal: Refusal } | RightPassword
+
+/** @throws server_busy, store_unavailable, caller_gone */
+const lookUpAccount = (
+  { accounts, lookUps }: Pick<JudgeDeps, 'accounts' | 'lookUps'>,
+  { identity, device, client }: Attempt,
+): Promise<AccountForLogin | undefined> =>
+  lookUps.run(() => accounts.findByEmail(identity.canonical, device?.deviceId), client.isCallerGone)
+
+/**
+ * Whether this password opens this account, which may be none. One hash is paid whatever the account is like, and before anything is
+ * decided, so that the time taken tells nothing of it.
+ * @throws invalid_password, server_busy, caller_gone
+ */
+const judgePassword = async (
+  { hasher }: Pick<JudgeDeps, 'hasher'>,
+  { password, device, client: { isCallerGone } }: Attempt,
+  account: AccountForLogin | undefined,
+): Promise<PasswordVerdict> => {
+  const { matches, needsRehash } = await hasher.verify(password, account?.password, isCallerGone)
+  if (!account) return { refusal: 'unknown_account' }
+  const isStranger = device === undefined
+  if (isStranger && account.failedLogins >= failedLoginLimit(false)) {
+    return { refusal: 'password_locked' }
+  }
+  if (!matches) return { refusal: 'wrong_password' }
+  if (account.status !== 'active') return { refusal: 'account_disabled' }
+  // A new hash can wait for the next login: when the queue is full, it must not turn a right password away.
+  const rehashed = needsRehash ? await hasher.hash(password).catch(() => undefined) : undefined
+  return { account, rehashed }
+}
+
+type Unit = InTransaction<Pick<AccountStores, 'accounts' | 'audit'>>
+
+const nobody = { outcome: 'failure', actor: { kind: 'anonymous' } } as const
+
+/** Whether this failure was the last one that is borne, of strangers or of the known device. */
+const countFailure = async (
+  accounts: Pick<AccountStore, 'countFailedLogin' | 'countDeviceFailure'>,
+  { identity: { canonical: canonicalEmail }, device }: Attempt,
+  nowMs: number,
+): Promise<boolean> => {
+  const limit = failedLoginLimit(device !== undefined)
+  const failures = device
+    ? await accounts.countDeviceFailure({ canonicalEmail, ...device, limit, nowMs })
+    : await accounts.countFailedLogin(canonicalEmail, limit)
+  return failures === limit
+}
+
+/**
+ * Counts and records an attempt that was refused. The same statements run whether or not there is such an account. Once the count has
+ * reached its limit it stays there.
+ */
+const recordRefusal =
+  (inTransaction: Unit, clock: Clock) =>
+  async (reason: Refusal, attempt: Attempt): Promise<void> => {
+    const { identity, client, device } = attempt
+    const facts = { ...nobody, client, identifier: identity.canonical }
+    await inTransaction(async ({ accounts, audit }) => {
+      const isLast = await countFailure(accounts, attempt, clock.nowMs())
+      await audit.record({ ...facts, event: 'login_failed', reason })
+      if (!isLast) return
+      const locked = device ? 'device_locked' : 'password_locked'
+      await audit.record({ ...facts, event: 'login_locked', reason: locked })
+    })
+  }
+
+/**
+ * Records that the password was right, and yet nobody was logged in. It counts as no failure, but must not go unseen: somebody knows that
+ * password. Inside a transaction of the caller's.
+ * @param reason the code of the error that the caller of the API gets
+ */
+export const recordLoginNotCompleted = (
+  { audit }: Pick<AccountStores, 'audit'>,
+  reason: string,
+  accountId: string,
+  { identity, client }: Pick<Attempt, 'identity' | 'client'>,
+): Promise<void> =>
+  audit.record({
+    event: 'login_failed',
+    outcome: 'failure',
+    reason,
+    actor: { kind: 'account', accountId },
+    accountId,
+    identifier: identity.canonical,
+    client,
+  })
+
+/** A flood is refused thousands of times; one entry a window tells of it without filling the disk. */
+const recordLimit =
+  (inTransaction: Unit) =>
+  async (error: TooManyAttempts, { identity, client }: Attempt): Promise<void> => {
+    if (!error.firstInWindow) return
+    const reason = error.limit
+    await inTransaction(({ audit }) =>
+      audit.record({
+        ...nobody,
+        event: 'login_limited',
+        reason,
+        identifier: identity.canonical,
+        client,
+      }),
+    )
+  }
 
 export type ProveDeps = JudgeDeps & {
+  readonly clock: Clock
   readonly limits: LoginLimits
   readonly spendAct: SpendAct
   readonly inTransaction: InTransaction<AccountStores>
@@ -25,9 +213,10 @@ const recording =
     records.run(() => inTransaction(work))
 
 const admit = async (deps: ProveDeps, attempt: Attempt): Promise<AdmittedAttempt> => {
-  const { identity, client, deviceId } = attempt
+  const { identity, client, device } = attempt
   try {
     const { address } = client
+    const deviceId = device?.deviceId
     return await deps.limits.admit({ identifier: identity.canonical, address, deviceId })
   } catch (error) {
     if (error instanceof TooManyAttempts) await recordLimit(recording(deps))(error, attempt)
@@ -35,7 +224,7 @@ const admit = async (deps: ProveDeps, attempt: Attempt): Promise<AdmittedAttempt
   }
 }
 
-/** The account may change after its password was judged: a log-in beside this one renews the hash, or somebody sets another password. */
+/** The account may change after its password was judged: a login beside this one renews the hash, or somebody sets another password. */
 const mostJudgements = 2
 
 /**
@@ -49,8 +238,24 @@ const settleUnjudged = async (admitted: AdmittedAttempt, error: unknown): Promis
   throw error
 }
 
+/**
+ * Takes a place at the limits, and looks the account up. A device whose token does not count any more takes its place among strangers
+ * instead, before anything is hashed.
+ */
+const enter = async (deps: ProveDeps, presented: Attempt) => {
+  const admitted = await admit(deps, presented)
+  const looking = lookUpAccount(deps, presented)
+  const account = await looking.catch((error: unknown) => settleUnjudged(admitted, error))
+  if (presented.device === undefined || isKnownDevice(presented.device, account)) {
+    return { attempt: presented, admitted, account }
+  }
+  await admitted.withdrawn()
+  const attempt = { ...presented, device: undefined }
+  return { attempt, admitted: await admit(deps, attempt), account }
+}
+
 /** Before anything is done for whoever has the right password: their budget, and whether they are still there to get a session. */
-const demandServable = async (
+const assertServable = async (
   { spendAct }: ProveDeps,
   { account: { accountId } }: RightPassword,
   { client, sessionId }: Attempt,
@@ -74,7 +279,9 @@ const withdrawUnserved =
     await admitted.withdrawn()
     if (error.status < 500) {
       const { accountId } = account
-      await inTransaction((stores) => recordUnserved(stores, error.code, accountId, attempt))
+      await inTransaction((stores) =>
+        recordLoginNotCompleted(stores, error.code, accountId, attempt),
+      )
     }
     throw error
   }
@@ -87,30 +294,33 @@ const withdrawUnserved =
  * `act` throws
  */
 export const provePassword = (deps: ProveDeps) => {
-  const judge = judgePassword(deps)
-  const refuse = recordRefusal(recording(deps))
-  return async <Outcome>(
-    attempt: Attempt,
-    act: (right: RightPassword) => Promise<Outcome | undefined>,
-  ): Promise<Outcome> => {
+  const refuse = recordRefusal(recording(deps), deps.clock)
+  return async function provePassword<Outcome>(
+    presented: Attempt,
+    act: (right: RightPassword, attempt: Attempt) => Promise<Outcome | undefined>,
+  ): Promise<Outcome> {
     // Whom the queue will refuse costs no store anything, so that a flood overloads neither of them. It has room or not whoever asks.
-    deps.hasher.demandRoom()
+    deps.hasher.assertQueueCapacity()
     // The address of a connection that was reset is not known any more, and nothing can be counted for it.
-    if (attempt.client.isCallerGone?.()) throw callerGone()
-    const admitted = await admit(deps, attempt)
+    if (presented.client.isCallerGone?.()) throw callerGone()
+    const { attempt, admitted, account } = await enter(deps, presented)
     const unserved = withdrawUnserved(deps, admitted)
+    const judge = async (turn: number) =>
+      judgePassword(deps, attempt, turn === 0 ? account : await lookUpAccount(deps, attempt))
     let refusal: Refusal = 'account_disabled'
     for (let turn = 0; turn < mostJudgements; turn += 1) {
-      const verdict = await judge(attempt).catch((error) => settleUnjudged(admitted, error))
+      const verdict = await judge(turn).catch((error) => settleUnjudged(admitted, error))
       if ('refusal' in verdict) {
         refusal = verdict.refusal
         break
       }
-      await demandServable(deps, verdict, attempt).catch(async (error: unknown) => {
+      await assertServable(deps, verdict, attempt).catch(async (error: unknown) => {
         await admitted.withdrawn()
         throw error
       })
-      const outcome = await act(verdict).catch((error) => unserved(attempt, verdict, error))
+      const outcome = await act(verdict, attempt).catch((error) =>
+        unserved(attempt, verdict, error),
+      )
       if (outcome !== undefined) {
         await admitted.succeeded()
         return outcome

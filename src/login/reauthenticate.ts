@@ -1,27 +1,24 @@
 import type { AccountStores } from '../accounts/index.ts'
 import type { RequestFacts } from '../audit/index.ts'
-import type { Clock } from '../lib/clock.ts'
-import {
-  type CookieSession,
-  type CookieSessionStore,
-  type InTransaction,
-  type IssuedCookie,
-  sessionErrors,
-} from '../sessions/index.ts'
-import type { Attempt } from './attempt.ts'
-import { attemptOf } from './attempt-of.ts'
+import type { CookieSession, CookieSessionStore, IssuedCookie } from '../cookie-sessions/index.ts'
+import type { InTransaction } from '../lib/in-transaction.ts'
+import { sessionErrors } from '../sessions/index.ts'
 import type { DeviceTokens } from './device-token.ts'
-import type { RightPassword } from './judge-password.ts'
-import { type ProveDeps, provePassword } from './prove-password.ts'
-import { recordUnserved } from './record-refusal.ts'
-import { recordSuccess } from './record-success.ts'
+import { recordSuccess } from './log-in.ts'
+import {
+  type Attempt,
+  attemptOf,
+  type ProveDeps,
+  provePassword,
+  type RightPassword,
+  recordLoginNotCompleted,
+} from './prove-password.ts'
 
 type RenewalStores = AccountStores & {
   readonly cookieSessions: Pick<CookieSessionStore, 'renew'>
 }
 
 export type ReauthenticateDeps = Omit<ProveDeps, 'inTransaction'> & {
-  readonly clock: Clock
   readonly devices: Pick<DeviceTokens, 'read'>
   readonly inTransaction: InTransaction<RenewalStores>
   readonly issueRenewed: (renewed: CookieSession, handle: string) => IssuedCookie
@@ -46,24 +43,25 @@ export type ReauthenticateInput = {
 const renewFor = (
   { clock, inTransaction, idleSeconds, graceMs }: ReauthenticateDeps,
   { sessionId, accountId, generation, pendingGeneration }: CookieSession,
-  { account, rehashed }: RightPassword,
+  right: RightPassword,
   attempt: Attempt,
 ): Promise<{ readonly renewed: CookieSession | undefined } | undefined> =>
   inTransaction(async ({ accounts, cookieSessions, audit }) => {
+    const { account } = right
     const locked = await accounts.lock(accountId)
     if (account.accountId !== accountId || locked?.password.phc !== account.password.phc) {
       return undefined
     }
-    const { client, deviceId } = attempt
+    const { client, device } = attempt
     const nowMs = clock.nowMs()
     const idleExpiresAtMs = nowMs + idleSeconds * 1000
     const renewal = { sessionId, generation, nowMs, idleExpiresAtMs, graceMs }
     const renewed = await cookieSessions.renew(renewal)
     if (!renewed) {
-      await recordUnserved({ audit }, 'invalid_session', accountId, attempt)
+      await recordLoginNotCompleted({ audit }, 'invalid_session', accountId, attempt)
       return { renewed }
     }
-    await recordSuccess(accounts, locked, rehashed)
+    await recordSuccess(accounts, locked, right, attempt)
     const actor = { kind: 'account', accountId } as const
     await audit.record({
       event: 'session_reauthenticated',
@@ -74,7 +72,7 @@ const renewFor = (
       client,
       details: {
         factor: 'password',
-        knownDevice: deviceId !== undefined,
+        knownDevice: device !== undefined,
         responseLost: pendingGeneration !== undefined,
       },
     })
@@ -91,9 +89,13 @@ const renewFor = (
 export const reauthenticate = (deps: ReauthenticateDeps) => {
   const prove = provePassword(deps)
   return async ({ session, handle, ...rest }: ReauthenticateInput): Promise<IssuedCookie> => {
-    const attempt = attemptOf(deps.devices, { ...rest, email: session.email }, session.sessionId)
-    const { renewed } = await prove(attempt, (right) => renewFor(deps, session, right, attempt))
+    const presented = attemptOf(deps.devices, { ...rest, email: session.email }, session.sessionId)
+    const { renewed } = await prove(presented, (right, attempt) =>
+      renewFor(deps, session, right, attempt),
+    )
     if (!renewed) throw sessionErrors.error('invalid_session')
     return deps.issueRenewed(renewed, handle)
   }
 }
+
+export type Reauthenticate = ReturnType<typeof reauthenticate>

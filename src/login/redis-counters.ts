@@ -4,11 +4,9 @@ import {
   RateLimiterRedis,
   RateLimiterRes,
 } from 'rate-limiter-flexible'
-import { redisFailure } from '../infra/redis/failure-text.ts'
-import type { RedisClient } from '../infra/redis/redis.ts'
-import type { Clock } from '../lib/clock.ts'
-import type { AttemptCounter, AttemptCounters } from './attempt-counter.ts'
-import type { AttemptWindow } from './login-limits.ts'
+import { type RedisClient, redisFailure } from '../infra/redis/redis.ts'
+import type { Clock } from '../lib/machine.ts'
+import type { AttemptCounter, AttemptCounters, AttemptWindow } from './login-limits.ts'
 
 export type RedisCounterOptions = {
   readonly client: RedisClient
@@ -101,7 +99,7 @@ const withLocalFallback = (
   },
   clear: async (key) => {
     await local.clear(key)
-    // A Redis that is away keeps the run of failures until its window ends: stricter, and no reason to fail a log-in.
+    // A Redis that is away keeps the run of failures until its window ends: stricter, and no reason to fail a login.
     await shared.clear(key).catch(() => undefined)
   },
 })

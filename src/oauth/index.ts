@@ -3,23 +3,35 @@
  * describes itself, tokens for services, the next token of a native app, taking a token back, and whether one is good at this moment.
  * It never signs people in, and keeps no secret of a client: what it prints once is stored as a digest.
  */
-export { authenticateServiceClient } from './authenticate-service-client.ts'
-export { clientProofs } from './client-proofs.ts'
-export { addClientSecret, revokeClientSecret } from './client-secrets.ts'
-export { createServiceClient } from './create-service-client.ts'
-export { describeClient, describeClientSecret } from './describe-client.ts'
-export { disableServiceClient } from './disable-service-client.ts'
-export { oauthErrors } from './errors.ts'
-export { grantClientCredentials } from './grant-client-credentials.ts'
-export { grantRefreshToken } from './grant-refresh-token.ts'
-export { introspectToken } from './introspect-token.ts'
-export { postgresServiceClientStore } from './postgres-service-client-store.ts'
-export { revokeToken } from './revoke-token.ts'
-export { introspectRoutes } from './routes/introspect.ts'
-export { metadataRoutes } from './routes/metadata.ts'
-export { revokeRoutes } from './routes/revoke.ts'
-export { tokenRoutes } from './routes/token.ts'
-export { parseScope } from './scopes.ts'
-export { secretIdPattern } from './service-client.ts'
-export type { ServiceClientStore } from './service-client-store.ts'
-export type { ServiceClientStores } from './service-client-work.ts'
+export { authenticateServiceClient, clientProofs } from './authenticate-service-client.ts'
+export { type IntrospectRouteDeps, introspectRoutes, introspectToken } from './introspect-token.ts'
+export {
+  type AddClientSecret,
+  addClientSecret,
+  type CreateServiceClient,
+  createServiceClient,
+  type DisableServiceClient,
+  disableServiceClient,
+  type RevokeClientSecret,
+  revokeClientSecret,
+} from './manage-service-clients.ts'
+export { type MetadataDeps, metadataRoutes } from './metadata.ts'
+export { type RevokeRouteDeps, revokeRoutes, revokeToken } from './revoke-token.ts'
+export {
+  type DescribeClient,
+  describeClient,
+  describeClientSecret,
+  oauthErrors,
+  secretIdPattern,
+} from './service-client.ts'
+export {
+  postgresServiceClientStore,
+  type ServiceClientStore,
+  type ServiceClientStores,
+} from './service-client-store.ts'
+export {
+  grantClientCredentials,
+  grantRefreshToken,
+  type TokenRouteDeps,
+  tokenRoutes,
+} from './token.ts'

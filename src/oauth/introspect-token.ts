@@ -1,6 +1,8 @@
+import { defineRoute, type Route } from '../http/route.ts'
 import { unlessUnauthorized } from '../lib/app-error.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/machine.ts'
 import type { AccessTokenClaims } from '../tokens/index.ts'
+import { type ActiveToken, introspectSchema } from './schemas.ts'
 
 export type IntrospectTokenDeps = {
   readonly clock: Pick<Clock, 'nowMs'>
@@ -30,3 +32,40 @@ export const introspectToken =
     // contradict it.
     return claims && claims.exp * 1000 > clock.nowMs() ? { active: true, claims } : inactive
   }
+
+export type IntrospectRouteDeps = { readonly introspect: ReturnType<typeof introspectToken> }
+
+/** Named one by one, so that a claim added to tokens later does not get out by itself. */
+const describe = (claims: AccessTokenClaims): ActiveToken => ({
+  active: true,
+  token_type: 'Bearer',
+  iss: claims.iss,
+  sub: claims.sub,
+  aud: typeof claims.aud === 'string' ? claims.aud : [...claims.aud],
+  client_id: claims.client_id,
+  iat: claims.iat,
+  exp: claims.exp,
+  jti: claims.jti,
+  sid: claims.sid,
+  scope: claims.scope,
+  roles: [...claims.roles],
+  auth_time: claims.auth_time,
+  acr: claims.acr,
+  amr: [...claims.amr],
+  aep: [...claims.aep],
+})
+
+/** RFC 7662: a service client asks whether a token is good at this moment. */
+export const introspectRoutes = ({ introspect }: IntrospectRouteDeps): Route[] => [
+  defineRoute({
+    method: 'POST',
+    path: '/oauth/introspect',
+    access: 'service',
+    protocol: 'oauth',
+    schema: introspectSchema,
+    handler: async (request) => {
+      const answer = await introspect(request.body.token)
+      return answer.active ? describe(answer.claims) : { active: false as const }
+    },
+  }),
+]

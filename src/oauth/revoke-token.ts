@@ -1,17 +1,21 @@
 import { type Actor, actorText, type RequestFacts } from '../audit/index.ts'
+import { clientFacts } from '../http/client-facts.ts'
+import { type AuthenticateService, provenClient, refusedClient } from '../http/credentials.ts'
+import { defineRoute, type Route } from '../http/route.ts'
 import { unlessUnauthorized } from '../lib/app-error.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { InTransaction } from '../lib/in-transaction.ts'
+import type { Clock } from '../lib/machine.ts'
 import type { SpendAct } from '../login/index.ts'
 import {
   endSession,
   type HandleCodec,
-  type InTransaction,
   type SessionStore,
   type SessionStores,
   sessionSecretDigest,
 } from '../sessions/index.ts'
 import { type AccessTokenClaims, isServiceToken } from '../tokens/index.ts'
-import { oauthErrors } from './errors.ts'
+import { revokeTokenSchema } from './schemas.ts'
+import { oauthErrors } from './service-client.ts'
 
 export type RevokeTokenDeps = {
   readonly clock: Clock
@@ -35,7 +39,7 @@ export type RevokeTokenInput = {
 
 const reason = 'revoked'
 
-const demandOwner = (owner: string, presenter: string): void => {
+const assertOwner = (owner: string, presenter: string): void => {
   if (owner !== presenter) throw oauthErrors.error('invalid_grant')
 }
 
@@ -47,7 +51,7 @@ const revokeRefreshToken = async (
 ): Promise<void> => {
   const state = await sessions.find(sessionId, sessionSecretDigest(secret))
   if (!state || state.ended) return
-  demandOwner(state.clientId, clientId)
+  assertOwner(state.clientId, clientId)
   // A browser's refresh token is the business of its cookie: whoever has it here got it past `HttpOnly`.
   if (state.delivery !== 'body') throw oauthErrors.error('unsupported_token_type')
   const actor = { kind: 'account', accountId: state.accountId } as const
@@ -84,7 +88,7 @@ const revokeAccessToken = async (
 }
 
 /**
- * RFC 7009: takes back a token that its client has no more use for. A refresh token ends its session and condemns the access tokens of
+ * RFC 7009: takes back a token that its client has no more use for. A refresh token ends its session and revokes the access tokens of
  * it; an access token dies alone. Unknown, malformed and dead tokens are no error (section 2.2): what was wanted is so.
  *
  * @returns after the commit
@@ -98,6 +102,37 @@ export const revokeToken =
     if (deps.cookieCodec.read(input.token)) throw oauthErrors.error('unsupported_token_type')
     const claims = await unlessUnauthorized(deps.check(input.token))
     if (!claims) return
-    demandOwner(claims.client_id, input.clientId)
+    assertOwner(claims.client_id, input.clientId)
     await revokeAccessToken(deps, claims, input)
   }
+
+export type RevokeRouteDeps = {
+  readonly revoke: ReturnType<typeof revokeToken>
+  readonly authenticateService: AuthenticateService
+  /** The `client_id` of native apps, which have no secret. */
+  readonly publicClientId: string
+}
+
+/** RFC 7009. The hint is not needed: what a token is can be seen from it. */
+export const revokeRoutes = ({
+  revoke,
+  authenticateService,
+  publicClientId,
+}: RevokeRouteDeps): Route[] => [
+  defineRoute({
+    method: 'POST',
+    path: '/oauth/revoke',
+    access: 'public',
+    protocol: 'oauth',
+    outlivesCaller: true,
+    schema: revokeTokenSchema,
+    handler: async (request, reply) => {
+      const presented = await provenClient(request, reply, authenticateService)
+      const { clientId, secret } = presented ?? { clientId: publicClientId, secret: undefined }
+      // A name alone proves nothing.
+      if (secret === undefined && clientId !== publicClientId) throw refusedClient(reply)
+      await revoke({ token: request.body.token, clientId, client: clientFacts(request) })
+      return {}
+    },
+  }),
+]

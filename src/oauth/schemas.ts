@@ -12,6 +12,9 @@ export const metadata = Type.Object({
   revocation_endpoint_auth_methods_supported: Type.Array(Type.String()),
   introspection_endpoint: Type.String(),
   introspection_endpoint_auth_methods_supported: Type.Array(Type.String()),
+  id_token_signing_alg_values_supported: Type.Array(Type.String(), {
+    description: 'What access tokens may be signed with: the `alg` of the published keys',
+  }),
 })
 
 export type Metadata = Static<typeof metadata>
@@ -24,9 +27,12 @@ export const metadataSchema = {
 /** RFC 6749 appendix A: what any of these may consist of. The body's limit bounds its length. */
 const visibleText = Type.String({ pattern: '^[\\x20-\\x7e]+$' })
 
-/** Refused where they come: the header is the one way in which a service client authenticates (`client_secret_basic`). */
+/** What a client may say of itself in the form, instead of in the header. An assertion is refused. */
 const bodyCredentials = {
-  client_secret: Type.Optional(visibleText),
+  client_id: Type.Optional(visibleText),
+  client_secret: Type.Optional(
+    Type.String({ ...visibleText, description: 'Of a service client: `client_secret_post`' }),
+  ),
   client_assertion: Type.Optional(visibleText),
 }
 
@@ -97,7 +103,6 @@ const tokenBody = Type.Object({
     ...visibleText,
     description: '`client_credentials` or `refresh_token`',
   }),
-  client_id: Type.Optional(visibleText),
   ...bodyCredentials,
   scope: Type.Optional(Type.String({ description: 'Separated by single spaces' })),
   resource: Type.Optional(visibleText),
@@ -122,7 +127,6 @@ export const revokeTokenSchema = {
   body: Type.Object({
     token: visibleText,
     token_type_hint: Type.Optional(visibleText),
-    client_id: Type.Optional(visibleText),
     ...bodyCredentials,
   }),
   response: {

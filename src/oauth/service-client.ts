@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { Random } from '../lib/random.ts'
+import { defineErrors } from '../lib/app-error.ts'
+import type { Random } from '../lib/machine.ts'
+import { accountScope, adminScope, isScopeToken, sessionErrors } from '../sessions/index.ts'
 
 /** Another program that calls the service as itself: a replica that follows revocations, a service that asks for tokens of its own. */
 export type ServiceClient = {
@@ -55,3 +57,71 @@ export const secretIdOf = (digest: Buffer): string =>
   digest.toString('base64url').slice(0, secretIdLength)
 
 export const secretIdPattern = `^[A-Za-z0-9_-]{${secretIdLength}}$`
+
+const mostScopes = 32
+
+/** What opens this service's own routes to people. A service that had one would be taken for somebody logged in. */
+const reserved: readonly string[] = [accountScope, adminScope]
+
+/** Whether a service client may be given these. */
+export const areClientScopes = (scopes: readonly string[]): boolean =>
+  scopes.length <= mostScopes &&
+  scopes.every((scope) => isScopeToken(scope) && !reserved.includes(scope))
+
+/** Why something asked of a service client, or by one, was refused. */
+export const oauthErrors = defineErrors({
+  invalid_client_name: { status: 400, title: 'The name of the service client cannot be used.' },
+  invalid_client_scope: {
+    status: 400,
+    title: 'The scopes of the service client cannot be used.',
+  },
+  unknown_client_audience: {
+    status: 400,
+    title: 'This service issues no tokens for one of these audiences.',
+  },
+  invalid_client_owner: { status: 400, title: 'The owner must be an active account.' },
+  client_not_found: { status: 404, title: 'There is no such service client.' },
+  client_secret_not_found: { status: 404, title: 'The service client has no such secret.' },
+  client_name_taken: { status: 409, title: 'A service client with this name exists already.' },
+  client_disabled: { status: 409, title: 'The service client is disabled, for good.' },
+  too_many_client_secrets: {
+    status: 409,
+    title: 'The service client has as many live secrets as it may have. Revoke one first.',
+  },
+  last_client_secret: {
+    status: 409,
+    title: 'This is the last live secret of the service client. Disable the client instead.',
+  },
+  // From here on the codes are those of RFC 6749 section 5.2, RFC 8707 section 2 and RFC 7009 section 2.2.1, and answered as they are.
+  unsupported_grant_type: { status: 400, title: 'This grant type is not offered here.' },
+  invalid_grant: {
+    status: 400,
+    title: 'The token is no good (any more), or was issued to another client.',
+  },
+  invalid_scope: sessionErrors.definitions.invalid_scope,
+  invalid_target: sessionErrors.definitions.invalid_target,
+  unauthorized_client: { status: 400, title: 'This client may not ask for tokens.' },
+  unsupported_token_type: { status: 400, title: 'A token of this kind is not revoked here.' },
+})
+
+const time = (ms: number): string => new Date(ms).toISOString()
+
+/** A service client as operators see it, over HTTP and on the command line; of its secrets there is nothing to show. */
+export const describeClient = (client: ServiceClient) => ({
+  client_id: client.clientId,
+  name: client.name,
+  scopes: [...client.scopes],
+  audiences: [...client.audiences],
+  ...(client.ownerId !== undefined && { owner: client.ownerId }),
+  created_at: time(client.createdAtMs),
+  ...(client.disabledAtMs !== undefined && { disabled_at: time(client.disabledAtMs) }),
+})
+
+export type DescribeClient = ReturnType<typeof describeClient>
+
+/** One of its secrets: when, and by which id it is revoked. */
+export const describeClientSecret = ({ digest, createdAtMs, revokedAtMs }: ClientSecret) => ({
+  secret_id: secretIdOf(digest),
+  created_at: time(createdAtMs),
+  ...(revokedAtMs !== undefined && { revoked_at: time(revokedAtMs) }),
+})

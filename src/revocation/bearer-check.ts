@@ -5,15 +5,19 @@ import {
   VerifierError,
 } from '../../packages/verifier/src/index.ts'
 import type { Replica } from '../../packages/verifier/src/replica.ts'
-import type { Clock } from '../lib/clock.ts'
-import { tokenErrors } from '../lib/token-errors.ts'
+import { tokenErrors } from '../lib/app-error.ts'
+import type { Clock } from '../lib/machine.ts'
+import { isServiceToken } from '../tokens/index.ts'
 
-/** What decides whether a token still stands: its verified claims, and the key that signed it. */
+/** What decides whether a token is still active: its verified claims, and the key that signed it. */
 export type TokenStanding = {
   readonly claims: AccessTokenClaims
   readonly kid: string
   readonly nowMs: number
 }
+
+/** Whether a token with these verified claims is still active, by the tables. */
+export type IsTokenActive = (standing: TokenStanding) => Promise<boolean>
 
 export type CheckBearerDeps = {
   readonly issuer: string
@@ -21,9 +25,9 @@ export type CheckBearerDeps = {
   readonly audiences: readonly string[]
   readonly verificationKey: (kid: string) => VerificationKey | undefined
   readonly clock: Pick<Clock, 'nowMs'>
-  readonly replica: Pick<Replica, 'state' | 'covers'>
+  readonly replica: Pick<Replica, 'state' | 'revokedBy'>
   /** Asks the truth itself; throws `store_unavailable` when it cannot. */
-  readonly stands: (standing: TokenStanding) => Promise<boolean>
+  readonly isTokenActive: IsTokenActive
 }
 
 export type CheckBearer = (token: string) => Promise<AccessTokenClaims>
@@ -44,23 +48,42 @@ const revoked = (how: string) => tokenErrors.error('invalid_token', { cause: new
  */
 export const bearerCheck = ({
   replica,
-  stands,
+  isTokenActive,
   clock,
   verificationKey,
-  ...options
+  issuer,
+  audiences,
 }: CheckBearerDeps): CheckBearer => {
-  const check = checkAccessToken({ ...options, clock, keyOf: verificationKey })
-  return async (token) => {
+  const check = checkAccessToken({ issuer, audiences, clock, keyOf: verificationKey })
+  return async function checkBearer(token) {
     const { claims, kid } = await check(token).catch((error: unknown) => {
       throw refusal(error)
     })
     const { sub, sid, jti, aep } = claims
-    const kind = replica.covers({ sub, sid, jti, kid, aep })
+    const kind = replica.revokedBy({ sub, sid, jti, kid, aep })
     // Also of a stale replica: what was revoked stays revoked.
     if (kind !== undefined) throw revoked(`revoked by ${kind}`)
     if (replica.state() === 'FRESH') return claims
-    if (!(await stands({ claims, kid, nowMs: clock.nowMs() })))
-      throw revoked('does not stand any more')
+    if (!(await isTokenActive({ claims, kid, nowMs: clock.nowMs() })))
+      throw revoked('is not active any more')
     return claims
   }
 }
+
+/** For routes of people: nobody is logged in by a service's token, so whoever shows one there is nobody. */
+export const personBearerCheck = (check: CheckBearer): CheckBearer =>
+  async function checkPerson(token) {
+    const claims = await check(token)
+    if (!isServiceToken(claims)) return claims
+    throw tokenErrors.error('invalid_token', { cause: new Error('of a service, not of a person') })
+  }
+
+/** Who calls, by the verified claims of a token. */
+export const callerFrom = (claims: AccessTokenClaims) => ({
+  accountId: claims.sub,
+  sessionId: claims.sid,
+  tokenId: claims.jti,
+  roles: claims.roles,
+  scopes: claims.scope.split(' '),
+  audience: typeof claims.aud === 'string' ? [claims.aud] : claims.aud,
+})

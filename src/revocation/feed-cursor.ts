@@ -1,4 +1,4 @@
-import { ImpossibleRevocation } from './impossible-revocation.ts'
+import { ImpossibleRevocation } from './revocation.ts'
 
 /**
  * How far a reader of the log has come: a snapshot of Postgres (`pg_current_snapshot`). The reader has every row of a transaction below

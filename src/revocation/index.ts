@@ -1,21 +1,38 @@
 /**
  * Owns the log of what was revoked: how an entry is written, how long it is kept, how it reaches everyone who must refuse what it
- * covers (followers of the feed, this process, those who ask a cache), and when it is dropped; and the check of access tokens that
- * follows from it. It never decides what to revoke: features append to the log inside their own transactions.
+ * revokes (followers of the feed, this process, those who ask a cache), and when it is dropped; and the check of access tokens that
+ * follows from it. It never decides what to revoke: features append to the log inside their own transactions. The log is no history: an
+ * entry goes after 970 s, and who revoked what is in the audit trail.
  */
 export type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
-export { bearerCheck, type CheckBearer, type TokenStanding } from './bearer-check.ts'
-export { revocationErrors } from './errors.ts'
+export {
+  bearerCheck,
+  type CheckBearer,
+  callerFrom,
+  personBearerCheck,
+  type TokenStanding,
+} from './bearer-check.ts'
 export { followRevocations } from './follow-revocations.ts'
-export { malformedRevocations } from './impossible-revocation.ts'
 export { openRevocations, type Revocations } from './open-revocations.ts'
-export { postgresReadLog } from './postgres-read-log.ts'
-export { postgresRevocationLog, postgresRevocationPurge } from './postgres-revocation-log.ts'
-export { postgresRevocationNotices } from './postgres-revocation-notices.ts'
-export { redisRevocationMirror } from './redis-revocation-mirror.ts'
-export { boundSeconds, entryLifetimeMs, type RevocationTarget } from './revocation.ts'
-export { revocationFeed } from './revocation-feed.ts'
-export type { RevocationLog } from './revocation-log.ts'
-export type { RevocationMirror } from './revocation-mirror.ts'
-export { revocationRoutes } from './routes.ts'
-export { createWakeUps } from './wake-ups.ts'
+export { type PostgresReadLog, postgresReadLog } from './postgres-read-log.ts'
+export {
+  boundSeconds,
+  entryLifetimeMs,
+  malformedRevocations,
+  type RevocationTarget,
+} from './revocation.ts'
+export { type RevocationCache, redisRevocationCache } from './revocation-cache.ts'
+export {
+  type LongPollNotifier,
+  longPollNotifier,
+  revocationErrors,
+  revocationFeed,
+} from './revocation-feed.ts'
+export {
+  postgresRevocationLog,
+  postgresRevocationPurge,
+  type RevocationLog,
+} from './revocation-log.ts'
+export { postgresRevocationNotifier } from './revocation-notifier.ts'
+export { type RevocationRouteDeps, revocationRoutes } from './routes.ts'
+export { postgresTokenActivity } from './token-activity.ts'

@@ -1,27 +1,101 @@
-import type { Replica } from '../../packages/verifier/src/replica.ts'
-import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
-import type { Clock } from '../lib/clock.ts'
-import { fractionOf, type Random } from '../lib/random.ts'
-import { findMissing } from './find-missing.ts'
-import { ownReplica } from './own-replica.ts'
-import { type RevocationFeed, revocationFeed } from './revocation-feed.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import {
+  createReplica,
+  FeedGapError,
+  type FeedSource,
+  type Replica,
+} from '../../packages/verifier/src/replica.ts'
+import type { FeedPage, RevocationEntry } from '../../packages/verifier/src/wire.ts'
+import { AppError } from '../lib/app-error.ts'
+import { type Clock, fractionOf, type Random } from '../lib/machine.ts'
+import { findMissing } from './follow-revocations.ts'
+import {
+  type PendingRevocations,
+  pendingRevocations,
+  publishRevocations,
+} from './publish-revocations.ts'
+import type { RevocationCache } from './revocation-cache.ts'
+import { longPollNotifier, type RevocationFeed, revocationFeed } from './revocation-feed.ts'
 import type { ReadLog } from './revocation-log.ts'
-import type { RevocationMirror } from './revocation-mirror.ts'
-import type { RevocationNotices } from './revocation-notices.ts'
-import { spreadRevocations } from './spread-revocations.ts'
-import { createWakeUps } from './wake-ups.ts'
-import { watchedLog } from './watched-log.ts'
+import type { RevocationNotifier } from './revocation-notifier.ts'
+
+export type WatchedLog = ReadLog & {
+  /** Whether the latest read that has ended brought anything: as long as somebody follows the log, whether Postgres is there. */
+  readonly isReadable: () => boolean
+  /** Which log was read last. */
+  readonly feedId: () => string | undefined
+}
+
+/** A log that remembers whether it could be read. Unreadable until it was read. */
+const watchedLog = (log: ReadLog): WatchedLog => {
+  let isReadable = false
+  let feedId: string | undefined
+  const watched = async <Found extends { readonly feedId: string }>(
+    reading: Promise<Found>,
+  ): Promise<Found> => {
+    try {
+      const found = await reading
+      isReadable = true
+      feedId = found.feedId
+      return found
+    } catch (error) {
+      isReadable = false
+      throw error
+    }
+  }
+  return {
+    changes: (from) => watched(log.changes(from)),
+    snapshot: () => watched(log.snapshot()),
+    isReadable: () => isReadable,
+    feedId: () => feedId,
+  }
+}
+
+export type OwnReplicaDeps = {
+  readonly feed: RevocationFeed
+  readonly clock: Clock
+  /** A number from 0 up to 1. */
+  readonly fraction: () => number
+  readonly report: (error: unknown, what: string) => void
+}
+
+const asSource = (feed: RevocationFeed): FeedSource => ({
+  snapshot: async () => (await feed.snapshot()).page,
+  changes: async (cursor, waitSeconds, signal): Promise<FeedPage> => {
+    try {
+      return (await feed.changes(cursor, waitSeconds, signal)).page
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'cursor_unknown') throw error
+      throw new FeedGapError('the log cannot be continued', { cause: error })
+    }
+  },
+})
+
+/** Ends when the time is over or the signal aborts, whichever is first; keeps no process alive. */
+const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
+  pause(ms, undefined, { ref: false, ...(signal && { signal }) }).catch(() => undefined)
+
+/** The replica that every verifier has, from the same code, for the service's own checks: it reads the log without HTTP. */
+export const ownReplica = ({ feed, clock, fraction, report }: OwnReplicaDeps): Replica =>
+  createReplica({
+    source: asSource(feed),
+    clock: { ...clock, sleep },
+    fraction,
+    onEvent: (event) => {
+      if (event.type === 'error') report(event.error, 'the log of revocations could not be read')
+    },
+  })
 
 export type OpenRevocationsDeps = {
   readonly log: ReadLog
-  readonly notices: RevocationNotices
-  readonly mirror: RevocationMirror | undefined
-  readonly clock: Clock
+  readonly notifier: RevocationNotifier
+  readonly cache: RevocationCache | undefined
+  readonly clock: Clock & { readonly isSure: () => boolean }
   readonly random: Random
   readonly report: (error: unknown, what: string) => void
 }
 
-/** What one instance does with revocations: follows them, passes them on, and tells others. */
+/** What one process does with revocations: follows them, passes them on, and publishes its own. */
 export type Revocations = {
   readonly feed: RevocationFeed
   /** What is revoked, in this process. LOADING until `start`. */
@@ -32,8 +106,8 @@ export type Revocations = {
   readonly feedId: () => string | undefined
   /** What this process knows to be revoked and this log lacks, by its newest snapshot. Nothing, in the usual case. */
   readonly findMissing: () => Promise<RevocationEntry[]>
-  /** For what a transaction revoked, after its commit. */
-  readonly spread: (entries: readonly RevocationEntry[]) => Promise<void>
+  /** For each transaction: takes what it revokes, and publishes that after its commit. */
+  readonly collect: () => PendingRevocations
   /**
    * Begins to follow the log, and resolves when the replica has all of it. Rejects when it has not by then; it goes on trying, and
    * until it succeeds Postgres is asked instead.
@@ -47,24 +121,25 @@ export type Revocations = {
 
 /** Puts the parts together; nothing runs before `start`. */
 export const openRevocations = (deps: OpenRevocationsDeps): Revocations => {
-  const { notices, random } = deps
+  const { notifier, random } = deps
   const log = watchedLog(deps.log)
-  const wakeUps = createWakeUps()
+  const wakeUps = longPollNotifier()
   const feed = revocationFeed({ log, wakeUps })
   const replica = ownReplica({ ...deps, feed, fraction: fractionOf(random) })
   const wake = (): void => {
     wakeUps.wake()
     replica.wake()
   }
+  const publish = publishRevocations({ ...deps, replica, wake })
   return {
     feed,
     replica,
     isLogReadable: log.isReadable,
     feedId: log.feedId,
     findMissing: findMissing({ ...deps, feed, replica }),
-    spread: spreadRevocations({ ...deps, replica, wake }),
+    collect: () => pendingRevocations(deps.clock, publish),
     start: (patience) => {
-      notices.listen(wake)
+      notifier.listen(wake)
       replica.start()
       return replica.ready(patience)
     },
@@ -72,6 +147,6 @@ export const openRevocations = (deps: OpenRevocationsDeps): Revocations => {
       wakeUps.close()
       await replica.close()
     },
-    close: notices.close,
+    close: notifier.close,
   }
 }

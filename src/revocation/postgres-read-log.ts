@@ -1,17 +1,44 @@
 import {
+  decodeFeedBinary,
+  encodeFeedBinary,
   entryProblem,
   type FeedPage,
+  type RevocationEntries,
   type RevocationEntry,
   type RevocationKind,
   revocationKinds,
 } from '../../packages/verifier/src/wire.ts'
-import type { Database, Sql } from '../infra/postgres/database.ts'
+import type { Database, Sql, Statement } from '../infra/postgres/database.ts'
+import { isWithheld, unfitIfWithheld } from '../infra/postgres/session-settings.ts'
 import { storeErrors } from '../infra/postgres/store-failure.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/machine.ts'
 import { cursorOfSnapshot, cursorText, type FeedCursor } from './feed-cursor.ts'
-import { ImpossibleRevocation } from './impossible-revocation.ts'
-import { packedEntries } from './packed-entries.ts'
+import { ImpossibleRevocation } from './revocation.ts'
 import type { LogChanges, LoggedEntry, ReadLog } from './revocation-log.ts'
+
+/** Entries in the form they travel in, about 20 bytes each, and objects only while somebody looks at them. */
+export type PackedEntries = {
+  readonly add: (entries: readonly RevocationEntry[]) => void
+  readonly entries: RevocationEntries
+}
+
+export const packedEntries = (): PackedEntries => {
+  const parts: RevocationEntries[] = []
+  return {
+    add: (entries) => {
+      const bytes = encodeFeedBinary({ feedId: 'part', cursor: '0', entries })
+      parts.push(decodeFeedBinary(bytes).entries)
+    },
+    entries: {
+      get length() {
+        return parts.reduce((sum, part) => sum + part.length, 0)
+      },
+      *[Symbol.iterator]() {
+        for (const part of parts) yield* part
+      },
+    },
+  }
+}
 
 /**
  * A follower that missed more than this takes a snapshot: that is read in batches, while these are read by one statement, which must
@@ -22,23 +49,33 @@ export const mostChanges = 20_000
 /** Rows of a snapshot in memory at once. */
 const batchRows = 5_000
 
+/** Postgres throws its statistics away after a crash, and only then, so the time they began tells a crash from a restart. */
+const lastCrash = 'coalesce(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())::bigint, 0)'
+
 /**
- * Which log this is and how far it goes, as one snapshot of Postgres sees it (`pg_current_snapshot` is that of its own statement).
- *
- * `feed_id`: the cluster, its timeline, and its last recovery from a crash. The timeline is that of the position where Postgres
+ * Which log this is: the cluster, its timeline, and its last recovery from a crash. The timeline is that of the position where Postgres
  * writes now: the one in the control file stays the old one for minutes after a fail-over. A crash counts because transaction
  * numbers that were given out just before, and were not on disk yet, are given out again: an entry could come to lie before a
- * cursor. Postgres throws its statistics away after a crash, and only then, so the time they began tells one from a restart.
- *
- * A standby answers nothing: it may be behind, and a follower would believe itself complete.
+ * cursor.
  */
-const log = `SELECT seen::text AS snapshot,
-    CASE WHEN pg_is_in_recovery() THEN NULL ELSE
-      concat_ws('-',
-        (SELECT system_identifier FROM pg_control_system()),
-        ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint,
-        coalesce(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())::bigint, 0))
-    END AS feed_id
+const byTimeline = `concat_ws('-',
+  (SELECT system_identifier FROM pg_control_system()),
+  ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint,
+  ${lastCrash})`
+
+/**
+ * Where a managed Postgres withholds these functions (Aurora has no write-ahead log of its own): when the server was started. Another
+ * server has another time. So has the same one after a plain restart, which costs followers a snapshot each and no more.
+ */
+const byStart = `concat_ws('-', 'start',
+  (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, ${lastCrash})`
+
+/**
+ * The log and how far it goes, as one snapshot of Postgres sees it (`pg_current_snapshot` is that of its own statement). A standby answers
+ * nothing: it may be behind, and a follower would believe itself complete.
+ */
+const logNamed = (feedId: string) => `SELECT seen::text AS snapshot,
+    CASE WHEN pg_is_in_recovery() THEN NULL ELSE ${feedId} END AS feed_id
   FROM pg_current_snapshot() AS seen`
 
 /** What the form of an entry can carry: 53 bits of an epoch, 32 of a time. */
@@ -74,24 +111,32 @@ const found = `SELECT r.xid::text, kind, ${plainKey} AS key, CASE WHEN min_epoch
  * anywhere in the cluster that runs for an hour would have every read go through all rows of that hour. Ranges in order, also for one
  * transaction, so that the index is used whatever the planner believes of a cursor that it does not know.
  */
-const changes = {
-  name: 'revocation_changes_since',
-  text: `SELECT log.*, found.* FROM (${log}) log LEFT JOIN (
+const changesIn = (log: string) => `SELECT log.*, found.* FROM (${log}) log LEFT JOIN (
       (SELECT late.* FROM unnest($1::xid8[]) AS was_running, LATERAL (${found} FROM revocations r
         WHERE r.xid BETWEEN was_running AND was_running AND ${hasNotEnded}
         ORDER BY r.xid LIMIT ${mostChanges + 1}) late)
       UNION ALL
       (${found} FROM revocations r
         WHERE r.xid >= $2::xid8 AND ${hasNotEnded} ORDER BY r.xid LIMIT ${mostChanges + 1})
-      LIMIT ${mostChanges + 1}) found ON true`,
+      LIMIT ${mostChanges + 1}) found ON true`
+
+type Statements = { readonly changes: Statement; readonly head: Statement }
+
+const statementsNaming = (suffix: string, feedId: string): Statements => {
+  const log = logNamed(feedId)
+  return {
+    changes: { name: `revocation_changes_since${suffix}`, text: changesIn(log) },
+    head: { name: `revocation_head${suffix}`, text: log },
+  }
 }
+
+const namedByTimeline = statementsNaming('', byTimeline)
+const namedByStart = statementsNaming('_by_start', byStart)
 
 const holdStill = {
   name: 'revocation_hold_still',
   text: 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY',
 }
-
-const head = { name: 'revocation_head', text: log }
 
 /**
  * One row with a list for each column: a row for each entry would take four times as long.
@@ -168,6 +213,7 @@ const feedIdOf = ({ feed_id: feedId }: HeadRow): string => {
 
 const readChanges = async (
   sql: Sql,
+  { changes }: Statements,
   { running, next }: FeedCursor,
   { now, onMalformed }: Reading,
 ): Promise<LogChanges> => {
@@ -212,10 +258,19 @@ const readBatch = (found: BatchRow, onMalformed: Reading['onMalformed']): Revoca
   return entries
 }
 
-const readSnapshot = async (sql: Sql, { now, onMalformed }: Reading): Promise<FeedPage> => {
-  await sql.query(holdStill)
+const readHead = async (sql: Sql, { head }: Statements): Promise<HeadRow> => {
   const [state] = await sql.query<HeadRow>(head)
   if (!state) throw new ImpossibleRevocation('no snapshot')
+  return state
+}
+
+const readSnapshot = async (
+  sql: Sql,
+  statements: Statements,
+  { now, onMalformed }: Reading,
+): Promise<FeedPage> => {
+  await sql.query(holdStill)
+  const state = await readHead(sql, statements)
   const { entries, add } = packedEntries()
   for (let after = 0; ; ) {
     const [found] = await sql.query<BatchRow | NoBatch>(batch, [after, now])
@@ -239,6 +294,14 @@ const oncePerRow = (report: Reading['onMalformed']): Reading['onMalformed'] => {
   }
 }
 
+export type PostgresReadLog = ReadLog & {
+  /**
+   * Names the log, as every read does.
+   * @throws UnfitDatabase when Postgres withholds what a read needs; store_unavailable
+   */
+  readonly identify: () => Promise<string>
+}
+
 /**
  * Reads the log as the application's role may: the functions that name it are open to everyone in PostgreSQL 15 and later. One malformed
  * row keeps nobody from the others; it is reported once.
@@ -247,11 +310,31 @@ export const postgresReadLog = (
   database: Database,
   clock: Pick<Clock, 'nowMs'>,
   report: Reading['onMalformed'],
-): ReadLog => {
+): PostgresReadLog => {
   const onMalformed = oncePerRow(report)
   const reading = (): Reading => ({ now: new Date(clock.nowMs()), onMalformed })
+  let statements = namedByTimeline
+
+  /** The first read finds out what this Postgres withholds; a standby, or one that is away, leaves it open. */
+  const read = async <Found>(act: (statements: Statements) => Promise<Found>): Promise<Found> => {
+    try {
+      return await act(statements)
+    } catch (error) {
+      if (statements !== namedByTimeline || !isWithheld(error)) throw error
+      const found = await act(namedByStart)
+      statements = namedByStart
+      return found
+    }
+  }
   return {
-    changes: (from) => readChanges(database, from, reading()),
-    snapshot: () => database.transaction((sql) => readSnapshot(sql, reading())),
+    changes: (from) => read((by) => readChanges(database, by, from, reading())),
+    snapshot: () => read((by) => database.transaction((sql) => readSnapshot(sql, by, reading()))),
+    identify: async () => {
+      try {
+        return feedIdOf(await read((by) => readHead(database, by)))
+      } catch (error) {
+        throw unfitIfWithheld(error)
+      }
+    },
   }
 }

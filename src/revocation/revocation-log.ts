@@ -1,6 +1,15 @@
 import type { FeedPage, RevocationEntry } from '../../packages/verifier/src/wire.ts'
+import type { Sql } from '../infra/postgres/database.ts'
+import { advisoryLock } from '../infra/postgres/own-schema.ts'
+import type { Clock } from '../lib/machine.ts'
 import type { FeedCursor } from './feed-cursor.ts'
-import type { NewRevocation, NewTokenRevocation } from './revocation.ts'
+import {
+  entryLifetimeMs,
+  ImpossibleRevocation,
+  keyEntryLifetimeMs,
+  type NewRevocation,
+  type NewTokenRevocation,
+} from './revocation.ts'
 
 export type RevocationLog = {
   /** Adds an entry in the transaction of the change it tells of. Returns its sequence number. */
@@ -41,3 +50,113 @@ export type RevocationPurge = {
   /** Drops entries that ended before then, at most `limit`, and says how many. */
   readonly dropEnded: (beforeMs: number, limit: number) => Promise<number>
 }
+
+const insert = {
+  name: 'revocation_insert',
+  text: `INSERT INTO revocations (kind, key, min_epoch, not_after, actor, reason, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING seq`,
+}
+
+/** For this transaction. A statement of its own: only the one after it sees what the one it waited for has committed. */
+const lockToken = {
+  name: 'revocation_lock_token',
+  text: "SELECT pg_advisory_xact_lock(hashtextextended('revoked token ' || $1, 0))",
+}
+
+const findToken = {
+  name: 'revocation_find_token',
+  text: "SELECT seq FROM revocations WHERE kind = 'jti' AND key = $1 AND not_after > least($2, now())",
+}
+
+const lockMissing = {
+  name: 'revocation_lock_missing',
+  text: `SELECT ${advisoryLock("hashtextextended('revocations of another log', 0)")}`,
+}
+
+/** An entry ends at a whole second in its travelling form, and up to a second earlier in its row. */
+const insertMissing = {
+  name: 'revocation_insert_missing',
+  text: `INSERT INTO revocations (kind, key, min_epoch, not_after, actor, reason, created_at)
+    SELECT kind, key, min_epoch, to_timestamp(not_after), 'system', 'restored', $5
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS held (kind, key, min_epoch, not_after)
+    WHERE NOT EXISTS (SELECT FROM revocations r
+      WHERE r.kind = held.kind AND r.key = held.key AND r.min_epoch IS NOT DISTINCT FROM held.min_epoch
+        AND r.not_after > to_timestamp(held.not_after - 1))
+    RETURNING kind, key`,
+}
+
+/**
+ * `least` here and in every statement that forgets by time: no process does so by its own clock alone.
+ *
+ * Not FOR UPDATE SKIP LOCKED: that asks for the privilege to change entries, which the application must not have. Of two instances
+ * that choose the same rows one waits for the other and finds them gone.
+ */
+const drop = {
+  name: 'revocation_drop',
+  text: `DELETE FROM revocations WHERE seq IN
+           (SELECT seq FROM revocations WHERE not_after < least($1, now()) ORDER BY not_after LIMIT $2)
+         RETURNING seq`,
+}
+
+/**
+ * `onAppend` is told of each entry, and when its end was reckoned. `lifetimeMs` is for a simulation, whose tokens have short lives, and
+ * for nobody else: it must be the same in every process.
+ */
+export const postgresRevocationLog = (
+  sql: Sql,
+  clock: Clock,
+  onAppend: (entry: RevocationEntry, reckonedAtMs: number) => void,
+  lifetimeMs = entryLifetimeMs,
+): RevocationLog => {
+  const append = async ({ target, actor, reason }: NewRevocation): Promise<number> => {
+    const { kind, key } = target
+    const nowMs = clock.nowMs()
+    const notAfterMs = nowMs + (kind === 'kid' ? keyEntryLifetimeMs : lifetimeMs)
+    const minEpoch = 'minEpoch' in target ? target.minEpoch : undefined
+    const rows = await sql.query<{ seq: number }>(insert, [
+      kind,
+      key,
+      minEpoch,
+      new Date(notAfterMs),
+      actor,
+      reason,
+      new Date(nowMs),
+    ])
+    const [row] = rows
+    if (!row) throw new ImpossibleRevocation('an insert without a row')
+    onAppend({ kind, key, minEpoch, notAfter: Math.ceil(notAfterMs / 1000) }, nowMs)
+    return row.seq
+  }
+  const appendMissing: RevocationLog['appendMissing'] = async (entries) => {
+    const nowMs = clock.nowMs()
+    await sql.query(lockMissing)
+    const rows = await sql.query<{ kind: string; key: string }>(insertMissing, [
+      entries.map(({ kind }) => kind),
+      entries.map(({ key }) => key),
+      entries.map(({ minEpoch }) => minEpoch ?? null),
+      entries.map(({ notAfter }) => notAfter),
+      new Date(nowMs),
+    ])
+    const added = new Set(rows.map(({ kind, key }) => `${kind} ${key}`))
+    const missing = entries.filter(({ kind, key }) => added.has(`${kind} ${key}`))
+    for (const entry of missing) onAppend(entry, nowMs)
+    return missing
+  }
+  return {
+    append,
+    appendMissing,
+    appendTokenOnce: async ({ tokenId, ...rest }) => {
+      await sql.query(lockToken, [tokenId])
+      const found = await sql.query(findToken, [tokenId, new Date(clock.nowMs())])
+      if (found.length > 0) return undefined
+      return append({ ...rest, target: { kind: 'jti', key: tokenId } })
+    },
+  }
+}
+
+export const postgresRevocationPurge = (sql: Sql): RevocationPurge => ({
+  dropEnded: async (beforeMs, limit) => {
+    const rows = await sql.query(drop, [new Date(beforeMs), limit])
+    return rows.length
+  },
+})

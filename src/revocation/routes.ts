@@ -1,8 +1,70 @@
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { feedBinaryMediaType } from '../../packages/verifier/src/wire.ts'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import {
+  feedBinaryMediaType,
+  type RevocationKind,
+  revocationKinds,
+} from '../../packages/verifier/src/wire.ts'
+import { problemResponses } from '../http/errors.ts'
+import { defineRoute, type Route } from '../http/route.ts'
 import type { RevocationFeed, SharedPage } from './revocation-feed.ts'
-import { changesSchema, snapshotSchema } from './schemas.ts'
+
+const kinds = revocationKinds.map((kind: RevocationKind) => Type.Literal(kind))
+
+const entry = Type.Object({
+  kind: Type.Union(kinds),
+  key: Type.String({ description: 'The id that is revoked; empty for `everyone`' }),
+  min_epoch: Type.Optional(
+    Type.Integer({
+      description: 'For `sub`, `claims`, `everyone`: tokens with a lower epoch are dead',
+    }),
+  ),
+  not_after: Type.Integer({ description: 'Seconds since the Unix epoch; then it may be dropped' }),
+})
+
+const page = Type.Object({
+  feed_id: Type.String({
+    description: 'Names the log; a page of another one does not continue it',
+  }),
+  cursor: Type.String({ description: 'Opaque; what to send with the next request' }),
+  entries: Type.Array(entry),
+})
+
+const pageResponse = {
+  description: 'In the form that `Accept` names; JSON unless it names the binary one',
+  content: {
+    'application/json': { schema: page },
+    [feedBinaryMediaType]: { schema: Type.String({ format: 'binary' }) },
+  },
+}
+
+const snapshotSchema = {
+  summary: 'Everything that is revoked and has not ended',
+  response: { 200: pageResponse, ...problemResponses(401, 503) },
+}
+
+/** The longest a request may wait for something new, seconds. */
+const longestWaitSeconds = 3
+
+const changesSchema = {
+  summary: 'What was revoked since a cursor',
+  querystring: Type.Object(
+    {
+      cursor: Type.String({
+        maxLength: 255,
+        description: 'From the last answer, or from a snapshot',
+      }),
+      wait: Type.Optional(
+        Type.String({
+          pattern: `^[0-${longestWaitSeconds}]$`,
+          description: 'Whole seconds to wait for a first entry; default 0',
+        }),
+      ),
+    },
+    { additionalProperties: false },
+  ),
+  response: { 200: pageResponse, ...problemResponses(400, 401, 410, 503) },
+}
 
 const access = 'service'
 
@@ -20,27 +82,28 @@ const send = async (request: FastifyRequest, reply: FastifyReply, page: SharedPa
   return reply.type(isBinary ? feedBinaryMediaType : 'application/json; charset=utf-8').send(body)
 }
 
+export type RevocationRouteDeps = { readonly feed: RevocationFeed }
+
 /** Entries hold ids and epochs only: who revoked and why stays in the database. */
-export const revocationRoutes =
-  ({ feed }: { readonly feed: RevocationFeed }) =>
-  (instance: FastifyInstance): void => {
-    const app = instance.withTypeProvider<TypeBoxTypeProvider>()
-
-    app.get(
-      '/revocations/snapshot',
-      { schema: snapshotSchema, config: { access } },
-      async (request, reply) => send(request, reply, await feed.snapshot()),
-    )
-
-    app.get(
-      '/revocations',
-      { schema: changesSchema, config: { access } },
-      async (request, reply) => {
-        const { cursor, wait = '0' } = request.query
-        // Whoever hangs up is not read for once more.
-        const gone = new AbortController()
-        reply.raw.once('close', () => gone.abort())
-        return send(request, reply, await feed.changes(cursor, Number(wait), gone.signal))
-      },
-    )
-  }
+export const revocationRoutes = ({ feed }: RevocationRouteDeps): Route[] => [
+  defineRoute({
+    method: 'GET',
+    path: '/revocations/snapshot',
+    access,
+    schema: snapshotSchema,
+    handler: async (request, reply) => send(request, reply, await feed.snapshot()),
+  }),
+  defineRoute({
+    method: 'GET',
+    path: '/revocations',
+    access,
+    schema: changesSchema,
+    handler: async (request, reply) => {
+      const { cursor, wait = '0' } = request.query
+      // Whoever hangs up is not read for once more.
+      const gone = new AbortController()
+      reply.raw.once('close', () => gone.abort())
+      return send(request, reply, await feed.changes(cursor, Number(wait), gone.signal))
+    },
+  }),
+]

@@ -1,55 +1,98 @@
 /**
- * Owns the session: one row per sign-in, the handles that keep it going, how it is refreshed and every way it ends. It never checks
- * a password, and never tells a client apart from a thief by anything but the handle.
+ * Owns the session: one row per login, the handles that keep it going, and every way it ends. It never checks a password.
+ *
+ * Its statements also read `accounts` and `instance`: whether the account is active, its roles and its epochs. One statement asks all of
+ * it, so that no moment lies in between.
  */
-export { type CheckCookieSession, checkCookieSession } from './check-cookie-session.ts'
-export type { CookieSession } from './cookie-session.ts'
-export type { CookieSessionStore } from './cookie-session-store.ts'
-export { type CopyKeeper, copyKeeper } from './copy-keeper.ts'
-export { endOwnSession, endOwnSessions, logOut } from './end-own-sessions.ts'
-export { endCookieSession, endPresentedSession } from './end-presented-session.ts'
-export { endSession } from './end-session.ts'
-export { sessionErrors } from './errors.ts'
-export { explainRefusedCookie } from './explain-refused-cookie.ts'
+
 export {
   type HandleCodec,
+  type HandleKey,
   handleCodec,
+  handleId,
+  type Issued,
+  type IssueTokens,
+  issueTokens,
   secretDigest as sessionSecretDigest,
-} from './handle.ts'
-export { type IssuedCookie, issueCookie } from './issue-cookie.ts'
-export { type Issued, issueTokens } from './issue-tokens.ts'
-export { type OpenedSession, openSession } from './open-session.ts'
-export { postgresCookieSessionStore } from './postgres-cookie-session-store.ts'
-export { postgresSessionStore } from './postgres-session-store.ts'
-export { redisSessionCopies } from './redis-session-copies.ts'
-export { type RefreshDeps, refreshSession } from './refresh-session.ts'
-export { confirmRenewedCookie, issueRenewedCookie } from './renewed-cookie.ts'
-export { replaceSessionData } from './replace-session-data.ts'
-export { cookieAuthentication, cookieSessionOf } from './routes/cookie-callers.ts'
-export { cookieSessionRoutes } from './routes/cookie-session.ts'
-export { logoutRoutes } from './routes/logout.ts'
-export { describeSession, ownSessionRoutes } from './routes/own-sessions.ts'
-export { refreshRoutes } from './routes/refresh.ts'
-export { type SealedAnswer, sealedAnswer } from './routes/sealed-answer.ts'
-export { cookieAnswer, presentedSessionCookie } from './routes/session-cookie.ts'
-export { expiredAtSignIn, presentedCookies } from './routes/sign-in-cookies.ts'
-export { tokenAnswer } from './routes/token-answer.ts'
+} from './credentials.ts'
+export {
+  type EndReplacedSessions,
+  endCookieSession,
+  endOwnSession,
+  endOwnSessions,
+  endPresentedSession,
+  endReplacedSessions,
+  endSession,
+  logOut,
+  noCookies,
+  type PresentedCookies,
+} from './end-session.ts'
+export {
+  type OpenedSession,
+  type OpenSession,
+  openOnlySealable,
+  openSession,
+} from './open-session.ts'
 export {
   type CookieAnswer,
   cookieAnswerSchema,
-  sessionListSchema,
+  expiredAtLogin,
+  expiredRefreshCookie,
+  expiredSealedCookies,
+  presentedCookies,
+  presentedHandle,
+  presentedSessionCookie,
+  presentedTokenSchema,
+  type SealedAnswer,
+  sealedAnswer,
+  sessionCookie,
   type TokenAnswer,
+  tokenAnswer,
   tokenAnswerSchema,
-} from './schemas.ts'
-export { accountScope, adminScope, operatorRole, scopeAtSignIn } from './scope.ts'
-export { openOnlySealable } from './sealed-session.ts'
-export type { Delivery, RefreshRules, SessionKind } from './session.ts'
-export type { SessionCopies } from './session-copies.ts'
-export type { SessionStore } from './session-store.ts'
-export { type SessionUses, sessionUses } from './session-uses.ts'
-export type { InTransaction, SessionStores } from './session-work.ts'
+} from './responses.ts'
 export {
-  noCookies,
-  type PresentedCookies,
-  supersedeSessions,
-} from './supersede-sessions.ts'
+  describeSession,
+  type EndBrowserSessions,
+  endBrowserSessions,
+  type LogoutRouteDeps,
+  logoutRoutes,
+  type OwnSessionRouteDeps,
+  ownSessionRoutes,
+  sessionListSchema,
+} from './routes.ts'
+export {
+  accountScope,
+  adminScope,
+  audienceToday,
+  defaultAudience,
+  isScopeToken,
+  isServed,
+  type LifetimeSettings,
+  latestExpiryMs,
+  operatorRightAt,
+  operatorRole,
+  ownerRightAt,
+  parseScope,
+  type SessionSettings,
+  scopeAtLogin,
+  scopeAtRefresh,
+} from './scope.ts'
+export {
+  type Delivery,
+  type EndReason,
+  type SessionFacts,
+  type SessionKind,
+  type SessionState,
+  sessionErrors,
+  whyDead,
+} from './session.ts'
+export {
+  type FactsRow,
+  idText,
+  inMs,
+  jsonFacts,
+  postgresSessionStore,
+  type SessionStore,
+  type SessionStores,
+  sessionFacts,
+} from './session-store.ts'

@@ -1,25 +1,35 @@
 import type { Actor, RequestFacts } from '../audit/index.ts'
-import { newId } from '../lib/id.ts'
-import type { Random } from '../lib/random.ts'
+import { newId, type Random } from '../lib/machine.ts'
+import {
+  fitsSealed,
+  type Issued,
+  secretBytes,
+  secretDigest,
+  tooLargeToSeal,
+} from './credentials.ts'
 import { recordEnd } from './end-session.ts'
-import { secretBytes, secretDigest } from './handle.ts'
 import type { Delivery, SessionFacts, SessionKind } from './session.ts'
-import type { SessionStores } from './session-work.ts'
+import type { SessionStores } from './session-store.ts'
 
 export type SessionLimits = {
   readonly idleSeconds: number
   readonly absoluteSeconds: number
+  /** Likewise, of a session that ends with the browser: what reopens a browser with its tabs brings such cookies back. */
+  readonly browserSeconds: number
   /** Live sessions of one account; the least recently used beyond it end. */
   readonly perAccount: number
 }
 
-export type SignIn = {
+export type SessionOpening = {
   readonly accountId: string
   readonly kind: SessionKind
   readonly delivery: Delivery
   readonly clientId: string
   readonly audience: string
+  /** With `audience` first; empty if it is a default. */
+  readonly namedAudiences: readonly string[]
   readonly scope: string
+  readonly persists: boolean
   /** How the person proved who they are (RFC 8176). */
   readonly amr: readonly string[]
   readonly acr: string
@@ -35,7 +45,7 @@ export type OpenedSession = {
 
 const evict = async (
   stores: SessionStores,
-  { accountId, client, nowMs }: SignIn,
+  { accountId, client, nowMs }: SessionOpening,
   { most, openedId }: { most: number; openedId: string },
 ): Promise<void> => {
   const actor: Actor = { kind: 'system' }
@@ -46,15 +56,18 @@ const evict = async (
 
 /**
  * Adds a session and ends what the account then has too many of, inside a transaction that holds the account's lock: two
- * sign-ins at once would otherwise both find room.
+ * logins at once would otherwise both find room.
  * @returns nothing when the account is not active (any more)
  */
-export const openSession =
-  (random: Random, limits: SessionLimits) =>
-  async (stores: SessionStores, signIn: SignIn): Promise<OpenedSession | undefined> => {
-    const { nowMs, client, ...rest } = signIn
+export const openSession = (random: Random, limits: SessionLimits) =>
+  async function openSession(
+    stores: SessionStores,
+    logIn: SessionOpening,
+  ): Promise<OpenedSession | undefined> {
+    const { nowMs, client, ...rest } = logIn
     const secret = random(secretBytes)
-    const absoluteExpiresAtMs = nowMs + limits.absoluteSeconds * 1000
+    const mostSeconds = logIn.persists ? limits.absoluteSeconds : limits.browserSeconds
+    const absoluteExpiresAtMs = nowMs + mostSeconds * 1000
     const added = await stores.sessions.add({
       ...rest,
       sessionId: newId(random),
@@ -68,6 +81,25 @@ export const openSession =
     if (!added) return undefined
     const { facts, others } = added
     const most = limits.perAccount
-    if (others >= most) await evict(stores, signIn, { most, openedId: facts.sessionId })
+    if (others >= most) await evict(stores, logIn, { most, openedId: facts.sessionId })
     return { facts, secret, absoluteExpiresAtMs }
+  }
+
+export type OpenSession = ReturnType<typeof openSession>
+
+/**
+ * Opens sessions as `open` does, and none of kind `sealed` whose token would not fit: still inside the transaction, so that a login
+ * which cannot be answered leaves no session behind.
+ *
+ * @param issue what the login will be answered with; called once more for it, since it changes nothing
+ * @throws sealed_session_too_large
+ */
+export const openOnlySealable = (
+  open: OpenSession,
+  issue: (opened: OpenedSession) => Issued,
+): OpenSession =>
+  async function openOnlySealable(stores, logIn) {
+    const opened = await open(stores, logIn)
+    if (opened?.facts.kind === 'sealed' && !fitsSealed(issue(opened))) throw tooLargeToSeal()
+    return opened
   }

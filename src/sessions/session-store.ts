@@ -1,5 +1,23 @@
-import type { TokenStanding } from '../revocation/index.ts'
-import type { Delivery, EndReason, SessionFacts, SessionKind, SessionState } from './session.ts'
+import type { AuditTrail } from '../audit/index.ts'
+import type { Sql } from '../infra/postgres/database.ts'
+import { idFromBytes, idToBytes } from '../lib/machine.ts'
+import type { RevocationLog } from '../revocation/index.ts'
+import { type LifetimeSettings, latestExpiryMs } from './scope.ts'
+import {
+  type Delivery,
+  type EndReason,
+  endReasons,
+  type SessionFacts,
+  type SessionKind,
+  type SessionState,
+} from './session.ts'
+
+/** What an act on sessions reads and writes together. */
+export type SessionStores = {
+  readonly sessions: SessionStore
+  readonly revocations: RevocationLog
+  readonly audit: AuditTrail
+}
 
 export type NewSession = {
   readonly sessionId: string
@@ -9,7 +27,9 @@ export type NewSession = {
   readonly secretDigest: Buffer
   readonly clientId: string
   readonly audience: string
+  readonly namedAudiences: readonly string[]
   readonly scope: string
+  readonly persists: boolean
   readonly amr: readonly string[]
   readonly acr: string
   readonly userAgent: string
@@ -19,18 +39,7 @@ export type NewSession = {
   readonly absoluteExpiresAtMs: number
 }
 
-export type Rotation = {
-  readonly sessionId: string
-  readonly secretDigest: Buffer
-  /** The generation of the handle that was presented; the session moves on only from exactly this one. */
-  readonly generation: number
-  readonly delivery: Delivery
-  readonly nowMs: number
-  /** Idle expiry if nothing else ends the session before; the store never lets it pass the absolute one. */
-  readonly idleExpiresAtMs: number
-}
-
-/** One sign-in as its owner may see it: no secret, no digest. */
+/** One login as its owner may see it: no secret, no digest. */
 export type SessionSummary = {
   readonly sessionId: string
   readonly kind: SessionKind
@@ -54,29 +63,10 @@ export type SessionStore = {
    * The caller holds the lock of the account (see `AccountStore.lock`).
    */
   readonly add: (session: NewSession) => Promise<AddedSession | undefined>
-  /**
-   * The happy path of a refresh: one guarded statement that moves the session on by one generation. None when any guard fails;
-   * `find` then tells which.
-   */
-  readonly rotate: (rotation: Rotation) => Promise<SessionFacts | undefined>
-  /** Sets a session that fell behind its handle to one past that handle. None when another request has done it. */
-  readonly recover: (rotation: Rotation) => Promise<SessionFacts | undefined>
-  /**
-   * Issues a further generation to the holder of the last presented one, whose response was lost. None when another request has moved
-   * the session on from `issuedGeneration`, or has given that out after `graceBeganByMs`.
-   */
-  readonly resume: (
-    rotation: Rotation,
-    issuedGeneration: number,
-    graceBeganByMs: number,
-  ) => Promise<SessionFacts | undefined>
-  /** Begins the grace of `issuedGeneration` anew. None when another request has moved the session on. */
-  readonly prolong: (
-    rotation: Rotation,
-    issuedGeneration: number,
-  ) => Promise<SessionFacts | undefined>
   /** None when no session has this id and secret. */
   readonly find: (sessionId: string, secretDigest: Buffer) => Promise<SessionState | undefined>
+  /** Whether there is a row of this id, live or ended. It goes a day after the absolute expiry, when no token of it can be valid. */
+  readonly exists: (sessionId: string) => Promise<boolean>
   /** The live sessions of an account, last used first. */
   readonly listOfAccount: (accountId: string, nowMs: number) => Promise<SessionSummary[]>
   /**
@@ -103,8 +93,297 @@ export type SessionStore = {
     nowMs: number,
     keptSessionId: string,
   ) => Promise<string[]>
-  /** Whether a token with these verified claims is still good: session, account, epochs, signing key and the token itself. */
-  readonly stands: (standing: TokenStanding) => Promise<boolean>
   /** Deletes sessions whose absolute expiry lies before then, at most `limit`, and says how many. */
   readonly dropExpired: (beforeMs: number, limit: number) => Promise<number>
 }
+
+/** A row of any statement that returns `sessionFacts`. */
+export type FactsRow = { facts: SessionFacts }
+
+/** The bytes of an id as base64url, which is how ids are written everywhere else. */
+export const idText = (column: string): string =>
+  `translate(encode(${column}, 'base64'), '+/=', '-_')`
+
+/** Milliseconds since the Unix epoch. */
+export const inMs = (column: string): string => `(extract(epoch FROM ${column}) * 1000)::bigint`
+
+/**
+ * What a token is minted from, by name: roles and claims epoch come from the account as it is now, the other epochs are those of the login.
+ * `s` is the session and `a` its account.
+ */
+const factColumns: Record<keyof SessionFacts, string> = {
+  sessionId: idText('s.id'),
+  accountId: idText('s.account_id'),
+  generation: 's.generation',
+  clientId: 's.client_id',
+  audience: 's.audience',
+  namedAudiences: 's.audiences',
+  scope: 's.scope',
+  amr: 's.amr',
+  acr: 's.acr',
+  authenticatedAtMs: inMs('s.authenticated_at'),
+  idleExpiresAtMs: inMs('s.idle_expires_at'),
+  roles: 'a.roles',
+  claimsEpoch: 'a.claims_epoch',
+  kind: 's.kind',
+  persists: 's.persists',
+  globalEpoch: 's.global_epoch',
+  accountEpoch: 's.account_epoch',
+}
+
+/**
+ * One JSON object as the column `facts`, without members that are null. The driver describes, names and parses each column of each response anew, which for sixteen
+ * costs more than everything else it does on a refresh.
+ */
+export const jsonFacts = (columns: Readonly<Record<string, string>>): string =>
+  `json_strip_nulls(json_build_object(${Object.entries(columns)
+    .map(([name, sql]) => `'${name}', ${sql}`)
+    .join(', ')})) AS facts`
+
+export const sessionFacts = jsonFacts(factColumns)
+
+/**
+ * Takes the epochs in the same statement that checks the account: there is no moment in between. The account is read once and not
+ * joined again: Postgres takes `instance` for a table of thousands, as it does with every one it has never analysed, and would read
+ * all accounts to join so many sessions.
+ */
+const addStatement = {
+  name: 'session_add',
+  text: `WITH a AS (
+      SELECT id, epoch, roles, claims_epoch, global_epoch FROM accounts, instance WHERE id = $2 AND status = 'active'),
+    s AS (
+      INSERT INTO sessions (id, account_id, kind, delivery, secret_digest, client_id, audience, scope, amr, acr,
+        user_agent, address, authenticated_at, last_used_at, idle_expires_at, absolute_expires_at,
+        created_at, global_epoch, account_epoch, audiences, persists)
+      SELECT $1, id, $15, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $12, global_epoch, epoch, $16, $17 FROM a
+      RETURNING *)
+    SELECT ${sessionFacts}, (SELECT count(*)::integer FROM sessions o WHERE o.account_id = $2 AND o.ended_at IS NULL) AS others
+      FROM s, a`,
+}
+
+/** Why it is derived and not written at every rotation: docs/decisions/0029-lost-responses.md. */
+const presentedGeneration = `CASE WHEN s.reissued_generation = s.generation THEN s.presented_generation
+  WHEN s.kind = 'cookie' THEN s.generation ELSE s.generation - 1 END AS presented_generation`
+
+const findStatement = {
+  name: 'session_find',
+  text: `SELECT ${sessionFacts}, s.delivery, s.last_used_at, ${presentedGeneration}, s.absolute_expires_at,
+      coalesce(s.created_at, s.authenticated_at) AS created_at, s.end_reason, a.status = 'active' AS account_is_active,
+      (a.epoch <> s.account_epoch OR i.global_epoch <> s.global_epoch) AS epoch_has_risen
+    FROM sessions s JOIN accounts a ON a.id = s.account_id CROSS JOIN instance i
+    WHERE s.id = $1 AND s.secret_digest = $2`,
+}
+
+const existsStatement = {
+  name: 'session_exists',
+  text: 'SELECT EXISTS (SELECT FROM sessions WHERE id = $1) AS found',
+}
+
+/** Live: neither ended nor expired nor revoked by an epoch. */
+const liveOfAccount = `FROM sessions s JOIN accounts a ON a.id = s.account_id CROSS JOIN instance i
+  WHERE s.account_id = $1 AND s.ended_at IS NULL AND s.idle_expires_at > $2 AND s.absolute_expires_at > $2
+    AND a.epoch = s.account_epoch AND i.global_epoch = s.global_epoch`
+
+const listOfAccountStatement = {
+  name: 'session_list_of_account',
+  text: `SELECT s.id, s.kind, s.delivery, s.user_agent, s.address,
+      coalesce(s.created_at, s.authenticated_at) AS created_at, s.last_used_at, s.idle_expires_at
+    ${liveOfAccount} ORDER BY s.last_used_at DESC, s.id`,
+}
+
+/**
+ * What a web application kept with the session goes with it. One that expired before $5 is over, with its tokens, and keeps that as its
+ * reason. So does one that was revoked with everything; not the epoch of the account is asked, which the same transaction may have raised.
+ */
+const ending = `UPDATE sessions s SET ended_at = $2, end_reason = $3, data = NULL FROM instance i
+  WHERE s.ended_at IS NULL AND s.idle_expires_at > $5 AND s.absolute_expires_at > $5 AND i.global_epoch = s.global_epoch`
+
+const endStatement = {
+  name: 'session_end',
+  text: `${ending} AND s.id = $1 AND ($4::bytea IS NULL OR s.account_id = $4) RETURNING s.account_id`,
+}
+
+const endAllOfAccountStatement = {
+  name: 'session_end_all_of_account',
+  text: `${ending} AND s.account_id = $1 AND ($4::bytea IS NULL OR s.id <> $4) RETURNING s.id`,
+}
+
+/** The kept one is named and not found by its age: another instance's clock may be ahead of the one that opened it. */
+const evictBeyondStatement = {
+  name: 'session_evict_beyond',
+  text: `UPDATE sessions SET ended_at = $2, end_reason = 'evicted', data = NULL
+    WHERE ended_at IS NULL AND id IN
+      (SELECT s.id ${liveOfAccount} AND s.id <> $4
+       ORDER BY s.last_used_at DESC, s.authenticated_at DESC OFFSET $3)
+    RETURNING id`,
+}
+
+const dropExpiredStatement = {
+  name: 'session_drop_expired',
+  text: `DELETE FROM sessions WHERE id IN
+      (SELECT id FROM sessions WHERE absolute_expires_at < least($1, now()) ORDER BY absolute_expires_at LIMIT $2
+       FOR UPDATE SKIP LOCKED)
+    RETURNING id`,
+}
+
+export type PostgresSessionStoreOptions = {
+  /** For so long after the expiry of a session tokens of it may be out. */
+  readonly tokensLastMs: number
+  readonly settings: LifetimeSettings
+  /** Told which sessions were ended, whoever asked for it. */
+  readonly onEnd: (sessionIds: readonly string[]) => void
+}
+
+type StateRow = FactsRow & {
+  delivery: Delivery
+  last_used_at: Date
+  presented_generation: number
+  absolute_expires_at: Date
+  created_at: Date
+  end_reason: string | null
+  account_is_active: boolean
+  epoch_has_risen: boolean
+}
+
+type SummaryRow = {
+  id: Buffer
+  kind: SessionKind
+  created_at: Date
+  idle_expires_at: Date
+  delivery: Delivery
+  user_agent: string
+  address: string
+  last_used_at: Date
+}
+
+/** A later version, beside which this one may run for a while, knows more reasons. */
+const endReasonOf = (text: string | null): EndReason | undefined =>
+  text === null ? undefined : (endReasons.find((known) => known === text) ?? 'revoked')
+
+const stateOf = (row: StateRow, settings: LifetimeSettings): SessionState => {
+  const { facts } = row
+  const latestMs = latestExpiryMs(row.created_at.getTime(), facts.persists, settings)
+  return {
+    ...facts,
+    absoluteExpiresAtMs: Math.min(row.absolute_expires_at.getTime(), latestMs),
+    delivery: row.delivery,
+    lastUsedAtMs: row.last_used_at.getTime(),
+    presentedGeneration: row.presented_generation,
+    ended: endReasonOf(row.end_reason),
+    accountIsActive: row.account_is_active,
+    epochHasRisen: row.epoch_has_risen,
+  }
+}
+
+const summaryOf = (row: SummaryRow): SessionSummary => ({
+  sessionId: idFromBytes(row.id),
+  kind: row.kind,
+  delivery: row.delivery,
+  userAgent: row.user_agent,
+  address: row.address,
+  createdAtMs: row.created_at.getTime(),
+  lastUsedAtMs: row.last_used_at.getTime(),
+  expiresAtMs: row.idle_expires_at.getTime(),
+})
+
+const optionalId = (id: string | undefined): Buffer | undefined =>
+  id === undefined ? undefined : idToBytes(id)
+
+/** How sessions begin, move on and are found again. */
+const handleMethods = (
+  sql: Sql,
+  { settings }: PostgresSessionStoreOptions,
+): Pick<SessionStore, 'add' | 'find' | 'exists'> => ({
+  add: async (session) => {
+    const [row] = await sql.query<FactsRow & { others: number }>(addStatement, [
+      idToBytes(session.sessionId),
+      idToBytes(session.accountId),
+      session.delivery,
+      session.secretDigest,
+      session.clientId,
+      session.audience,
+      session.scope,
+      session.amr,
+      session.acr,
+      session.userAgent,
+      session.address,
+      new Date(session.authenticatedAtMs),
+      new Date(session.idleExpiresAtMs),
+      new Date(session.absoluteExpiresAtMs),
+      session.kind,
+      session.namedAudiences,
+      session.persists,
+    ])
+    return row && { facts: row.facts, others: row.others }
+  },
+  find: async (sessionId, secretDigest) => {
+    const [row] = await sql.query<StateRow>(findStatement, [idToBytes(sessionId), secretDigest])
+    return row && stateOf(row, settings)
+  },
+  exists: async (sessionId) => {
+    const [row] = await sql.query<{ found: boolean }>(existsStatement, [idToBytes(sessionId)])
+    return row?.found === true
+  },
+})
+
+/** How sessions are listed and end. */
+const endMethods = (
+  sql: Sql,
+  { tokensLastMs, onEnd }: PostgresSessionStoreOptions,
+): Pick<
+  SessionStore,
+  'listOfAccount' | 'end' | 'endAllOfAccount' | 'evictBeyond' | 'dropExpired'
+> => {
+  const endEach = async (
+    statement: typeof endAllOfAccountStatement | typeof evictBeyondStatement,
+    values: readonly unknown[],
+  ): Promise<string[]> => {
+    const rows = await sql.query<{ id: Buffer }>(statement, values)
+    const ended = rows.map(({ id }) => idFromBytes(id))
+    onEnd(ended)
+    return ended
+  }
+  return {
+    listOfAccount: async (accountId, nowMs) => {
+      const values = [idToBytes(accountId), new Date(nowMs)]
+      return (await sql.query<SummaryRow>(listOfAccountStatement, values)).map(summaryOf)
+    },
+    end: async (sessionId, reason, nowMs, accountId) => {
+      const [row] = await sql.query<{ account_id: Buffer }>(endStatement, [
+        idToBytes(sessionId),
+        new Date(nowMs),
+        reason,
+        optionalId(accountId),
+        new Date(nowMs - tokensLastMs),
+      ])
+      if (!row) return undefined
+      onEnd([sessionId])
+      return { accountId: idFromBytes(row.account_id) }
+    },
+    endAllOfAccount: (accountId, reason, nowMs, exceptSessionId) =>
+      endEach(endAllOfAccountStatement, [
+        idToBytes(accountId),
+        new Date(nowMs),
+        reason,
+        optionalId(exceptSessionId),
+        new Date(nowMs - tokensLastMs),
+      ]),
+    evictBeyond: (accountId, most, nowMs, keptSessionId) =>
+      endEach(evictBeyondStatement, [
+        idToBytes(accountId),
+        new Date(nowMs),
+        most,
+        idToBytes(keptSessionId),
+      ]),
+    dropExpired: async (beforeMs, limit) =>
+      (await sql.query(dropExpiredStatement, [new Date(beforeMs), limit])).length,
+  }
+}
+
+export const postgresSessionStore = (
+  sql: Sql,
+  options: PostgresSessionStoreOptions,
+): SessionStore => ({
+  ...handleMethods(sql, options),
+  ...endMethods(sql, options),
+})

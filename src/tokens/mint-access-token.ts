@@ -1,10 +1,155 @@
+import { sign } from 'node:crypto'
 import type { Signer } from '../keys/index.ts'
-import type { Clock } from '../lib/clock.ts'
-import { newId } from '../lib/id.ts'
-import type { Random } from '../lib/random.ts'
-import { longestTokenSeconds } from '../lib/token-times.ts'
-import { buildClaims, type TokenSubject } from './claims.ts'
-import { jwsHeader, signJws } from './sign-jws.ts'
+import { type Clock, longestTokenSeconds, newId, type Random } from '../lib/machine.ts'
+
+/**
+ * Signs on the main thread, with `node:crypto` and not `jose`: WebCrypto signs on the thread pool that password hashing
+ * fills, where a refresh would wait behind logins, and takes about four times the CPU. See
+ * docs/decisions/0006-signing-with-node-crypto.md. Everything that verifies stays with `jose`.
+ */
+
+const coordinateBytes = 32
+const sequenceTag = 0x30
+const integerTag = 0x02
+
+/** DER writes an integer in as few bytes as it can, with a zero in front where the first bit is set: 1 to 33 bytes. */
+const readCoordinate = (der: Buffer, start: number): { value: Buffer; end: number } => {
+  const length = der.readUInt8(start + 1)
+  const end = start + 2 + length
+  const first = der.readUInt8(start + 2)
+  const hasSignByte = first === 0 && length === coordinateBytes + 1
+  const value = der.subarray(hasSignByte ? start + 3 : start + 2, end)
+  const isPositive = first < 0x80
+  const fits = value.length > 0 && value.length <= coordinateBytes && end <= der.length
+  if (der.readUInt8(start) !== integerTag || !isPositive || !fits) {
+    throw new TypeError('not a P-256 signature')
+  }
+  return { value, end }
+}
+
+/**
+ * ECDSA-Sig-Value (RFC 3279 section 2.2.3) to the form of JWS: r and s, each exactly 32 bytes (RFC 7518 section 3.4).
+ * Node can do it (`dsaEncoding: 'ieee-p1363'`), at twice the price of the whole signature. Throws on anything that is not a
+ * DER signature over P-256, rather than sign a token that verifies nowhere.
+ */
+export const rawSignature = (der: Buffer): Buffer => {
+  if (der.readUInt8(0) !== sequenceTag || der.readUInt8(1) !== der.length - 2) {
+    throw new TypeError('not a P-256 signature')
+  }
+  const r = readCoordinate(der, 2)
+  const s = readCoordinate(der, r.end)
+  if (s.end !== der.length) throw new TypeError('not a P-256 signature')
+  const raw = Buffer.alloc(2 * coordinateBytes)
+  // Aligned to the right: one signature in 128 has a coordinate that is shorter than 32 bytes.
+  r.value.copy(raw, coordinateBytes - r.value.length)
+  s.value.copy(raw, 2 * coordinateBytes - s.value.length)
+  return raw
+}
+
+const signBytes = ({ algorithm, privateKey }: Signer, input: Buffer): Buffer => {
+  switch (algorithm) {
+    case 'ES256':
+      return rawSignature(sign('sha256', input, privateKey))
+    case 'RS256':
+      // RSASSA-PKCS1-v1_5 is the default for RSA keys.
+      return sign('sha256', input, privateKey)
+    case 'Ed25519':
+      // Hashes by itself (RFC 8032).
+      return sign(null, input, privateKey)
+  }
+}
+
+const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url')
+
+/** The first part of each token of this signer; made once, since it is always the same. */
+export const jwsHeader = ({ algorithm, kid }: Signer, typ: string): string =>
+  encode({ typ, alg: algorithm, kid })
+
+/** A JWS in compact form (RFC 7515 section 7.1); `header` as `jwsHeader` made it for the same signer. */
+export const signJws = (signer: Signer, header: string, payload: object): string => {
+  const input = `${header}.${encode(payload)}`
+  return `${input}.${signBytes(signer, Buffer.from(input)).toString('base64url')}`
+}
+
+/** Counters that rise when everything issued before must die; as stored on the session when it was authenticated. */
+export type Epochs = readonly [global: number, account: number, claims: number]
+
+/** What a session knows of itself when a token is minted for it. */
+export type TokenSubject = {
+  /** Whom the token is of: an account, or the service client that it was issued to. */
+  readonly subjectId: string
+  /** None: no session stands behind the token, and its `sid` is its own `jti`. */
+  readonly sessionId: string | undefined
+  readonly clientId: string
+  readonly audience: string
+  /** Space-separated (RFC 6749 section 3.3); empty when none. */
+  readonly scope: string
+  readonly roles: readonly string[]
+  readonly authenticatedAtMs: number
+  /** How the person proved who they are (RFC 8176), e.g. `['pwd']`. */
+  readonly amr: readonly string[]
+  readonly acr: string
+  readonly epochs: Epochs
+  /**
+   * A moment before any of this was read, or a copy of it was compared with all that is revoked. The token is issued as of then: however
+   * late it is signed, it is over before the revocation of what it says is forgotten.
+   */
+  readonly factsReadAtMs: number
+}
+
+/** RFC 9068 section 2.2, and our `sid` and `aep`. */
+export type AccessTokenClaims = {
+  readonly iss: string
+  readonly sub: string
+  readonly aud: string | readonly string[]
+  readonly client_id: string
+  /** Seconds since the Unix epoch, as all times in a token. */
+  readonly iat: number
+  readonly exp: number
+  readonly jti: string
+  readonly sid: string
+  readonly aep: Epochs
+  readonly auth_time: number
+  readonly amr: readonly string[]
+  readonly acr: string
+  readonly scope: string
+  readonly roles: readonly string[]
+}
+
+/**
+ * Whether a token is a service's own and no person's (RFC 9068 section 2.2: its `sub` is then the client). The ids of accounts and clients
+ * are random, so neither can be the other.
+ */
+export const isServiceToken = ({ sub, client_id }: AccessTokenClaims): boolean => sub === client_id
+
+type Issue = {
+  readonly issuer: string
+  readonly tokenId: string
+  readonly lifetimeSeconds: number
+}
+
+const wholeSeconds = (ms: number): number => Math.floor(ms / 1000)
+
+/** The claims of one token. Nothing personal goes in: tokens end up in logs of services we do not know. */
+export const buildClaims = (subject: TokenSubject, issue: Issue): AccessTokenClaims => {
+  const issuedAt = wholeSeconds(subject.factsReadAtMs)
+  return {
+    iss: issue.issuer,
+    sub: subject.subjectId,
+    aud: subject.audience,
+    client_id: subject.clientId,
+    iat: issuedAt,
+    exp: issuedAt + issue.lifetimeSeconds,
+    jti: issue.tokenId,
+    sid: subject.sessionId ?? issue.tokenId,
+    aep: subject.epochs,
+    auth_time: wholeSeconds(subject.authenticatedAtMs),
+    amr: subject.amr,
+    acr: subject.acr,
+    scope: subject.scope,
+    roles: subject.roles,
+  }
+}
 
 /** RFC 9068 section 2.1. Keeps a token of another kind from passing as one of these, and the other way round. */
 const accessTokenType = 'at+jwt'
@@ -44,7 +189,7 @@ export const mintAccessToken = (deps: Dependencies): MintAccessToken => {
     if (last?.signer !== signer) last = { signer, header: jwsHeader(signer, accessTokenType) }
     return last.header
   }
-  return (subject) => {
+  return function mintAccessToken(subject) {
     const tokenId = newId(deps.random)
     const claims = buildClaims(subject, { issuer, tokenId, lifetimeSeconds })
     const signer = deps.signer()

@@ -228,6 +228,31 @@ test('R122: addresses that differ in case, in Unicode form or by the Kelvin sign
   expect((await logIn(stored.replace('i', '\u0130'), testPassword)).status).toBe(401)
 })
 
+test('R122: blanks around an address are no part of it, on every route that takes one', async () => {
+  const plain = 'Autofill@example.com'
+  const padded = [` ${plain}`, `${plain} `, `\u00a0${plain}\r\n`, `\t ${plain.toLowerCase()}`]
+  const [first = '', ...others] = padded
+  const created = await create(testPassword, first)
+  expect(created).toMatchObject({ status: 201, body: { email: plain } })
+  expect((await rowOf(plain))?.email_canonical).toBe('autofill@example.com')
+  for (const email of [plain, ...others]) {
+    expect(await create(testPassword, email)).toMatchObject({
+      status: 409,
+      body: { code: 'account_exists' },
+    })
+    expect((await logIn(email, testPassword)).status, JSON.stringify(email)).toBe(200)
+    const query = new URLSearchParams({ email })
+    const listed = await cardea.client.get(`/admin/accounts?${query}`, { token })
+    expect(listed.body.accounts).toMatchObject([{ id: created.body.id }])
+    const revoked = await cardea.client.post('/admin/revoke', { token, body: { email } })
+    expect(revoked.status).toBe(200)
+  }
+  expect((await logIn(' ', testPassword)).body).toMatchObject({ code: 'invalid_email' })
+  // The address is no password, with blanks around either of them.
+  const asPassword = await create('somebody@example.com', ' somebody@example.com ')
+  expect(asPassword).toMatchObject({ status: 400, body: { code: 'password_rejected' } })
+})
+
 test('R121: an address with control characters, spaces or no domain is refused with 400', async () => {
   const bad = [
     '\u0000@example.com',

@@ -1,17 +1,16 @@
 import { argon2Sync, randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import {
+  type Argon2Engine,
+  argon2PasswordHasher,
+  defaultArgon2Parameters,
+  formatPhc,
   loadArgon2,
   loadArgon2Package,
   loadNodeRsArgon2,
-} from '../../src/accounts/argon2-engines.ts'
-import {
-  argon2PasswordHasher,
-  defaultArgon2Parameters,
+  parsePhc,
 } from '../../src/accounts/argon2-password-hasher.ts'
-import type { Argon2Engine } from '../../src/accounts/password-engine.ts'
-import { formatPhc, parsePhc } from '../../src/accounts/phc-string.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { systemRandom } from '../../src/lib/machine.ts'
 import {
   cheapParameters,
   type HasherOptions,

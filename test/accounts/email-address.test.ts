@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseEmail } from '../../src/accounts/email-address.ts'
+import { parseEmail } from '../../src/accounts/account.ts'
 
 const canonical = (text: string): string => parseEmail(text).canonical
 
@@ -64,6 +64,17 @@ describe('an e-mail address', () => {
     }
   })
 
+  test.each([' ', '   ', '\t', '\r\n', '\u00a0', '\u3000', '\ufeff'])(
+    'R122: blanks around it, as autofill and copying add them, are no part of it: %j',
+    (blank) => {
+      const plain = parseEmail('Ada@Example.com')
+      for (const text of [`${blank}Ada@Example.com`, `Ada@Example.com${blank}`]) {
+        expect(parseEmail(text)).toEqual(plain)
+        expect(parseEmail(`${blank}${text}${blank}`)).toEqual(plain)
+      }
+    },
+  )
+
   test.each([
     ['nothing', ''],
     ['no @', 'ada.example.com'],
@@ -83,15 +94,19 @@ describe('an e-mail address', () => {
     ['DEL', 'ada\u007f@example.com'],
     ['a C1 control', 'ada\u0085@example.com'],
     ['a space', 'ada king@example.com'],
-    ['a leading space', ' ada@example.com'],
+    ['a space before the @', 'ada @example.com'],
+    ['a space after the @', 'ada@ example.com'],
     ['a no-break space', 'ada\u00a0@example.com'],
     ['an ideographic space', 'ada\u3000@example.com'],
+    ['nothing but blanks', ' \t\r\n'],
     ['a lone surrogate', 'ada\ud800@example.com'],
     ['a lone surrogate in the domain', 'ada@ex\udfffample.com'],
     ['a right-to-left override', 'ada\u202e@example.com'],
     ['a zero-width joiner', 'ada\u200d@example.com'],
     ['a soft hyphen in the domain', 'ada@exam\u00adple.com'],
-    ['a byte order mark', '\ufeffada@example.com'],
+    ['a byte order mark', 'ada\ufeff@example.com'],
+    ['a zero-width space at the end', 'ada@example.com\u200b'],
+    ['NUL at the end', 'ada@example.com\0'],
     ['a private-use character', 'ada\ue000@example.com'],
     ['an unassigned code point', 'ada\u0378@example.com'],
     ['a semicolon by normalisation', 'ada\u037e@example.com'],

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { accountErrors } from '../../src/accounts/errors.ts'
+import { accountErrors } from '../../src/accounts/account.ts'
 
 test('each refusal has the status that its callers were promised', () => {
   const statuses = Object.entries(accountErrors.definitions).map(([code, { status }]) => [

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import type { PasswordHasher } from '../../src/accounts/argon2-password-hasher.ts'
 import { boundedPasswordHasher } from '../../src/accounts/hash-queue.ts'
-import type { PasswordHasher } from '../../src/accounts/password-hasher.ts'
 
 /** A hasher whose work ends only when the test says so. */
 const heldHasher = () => {
@@ -34,7 +34,7 @@ describe('a bounded password hasher', () => {
       bounded.hash('d'),
       bounded.hash('e'),
     ]
-    expect(bounded.demandRoom).toThrow(expect.objectContaining(busy))
+    expect(bounded.assertQueueCapacity).toThrow(expect.objectContaining(busy))
     await expect(bounded.hash('f')).rejects.toMatchObject(busy)
     await expect(bounded.verify('g', undefined)).rejects.toMatchObject(busy)
     await settle()
@@ -44,8 +44,8 @@ describe('a bounded password hasher', () => {
     await settle()
     expect(started()).toBe(3)
     // Asking takes no place: it may be asked again, and then taken.
-    bounded.demandRoom()
-    bounded.demandRoom()
+    bounded.assertQueueCapacity()
+    bounded.assertQueueCapacity()
     const late = bounded.hash('h')
     await expect(bounded.hash('i')).rejects.toMatchObject(busy)
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { peppersFrom } from '../../src/accounts/pepper.ts'
+import { peppersFrom } from '../../src/accounts/argon2-password-hasher.ts'
 
 test('the id of a pepper is stable and tells nothing of its key', () => {
   const [first, again] = [peppersFrom(['one pepper']).current, peppersFrom(['one pepper']).current]

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { formatPhc, parsePhc } from '../../src/accounts/phc-string.ts'
+import { formatPhc, parsePhc } from '../../src/accounts/argon2-password-hasher.ts'
 
 const cost = { memoryKib: 19_456, passes: 2, lanes: 1 }
 

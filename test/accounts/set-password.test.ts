@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { newId } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
 import { sqlAs } from '../support/sql.ts'
@@ -95,7 +94,7 @@ test('failures that had locked the old password do not lock the new one; a disab
   expect((await logIn(account, password)).status).toBe(401)
 })
 
-test('R3 R6: a password that the policy refuses changes nothing, and nobody is signed out', async () => {
+test('R3 R6: a password that the policy refuses changes nothing, and nobody is logged out', async () => {
   const account = await cardea.createAccount()
   const { accessToken } = await cardea.client.logIn(account)
   for (const refused of ['fourteen chars', account.email]) {

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { newId } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, testPassword } from '../support/cardea.ts'
 import { dumpOf, sqlAs } from '../support/sql.ts'
@@ -81,10 +80,10 @@ test('R93: the admin scope is in the tokens of operators for the issuer, and in 
 
 test('R93: an operator whose role was taken away by bare SQL keeps no more than the token that is out', async () => {
   const operator = await cardea.createAccount(['operator'])
-  const signedIn = await cardea.client.logIn(operator, { audience: cardea.config.issuer })
+  const loggedIn = await cardea.client.logIn(operator, { audience: cardea.config.issuer })
   const update = "UPDATE accounts SET roles = '{}', claims_epoch = claims_epoch + 1 WHERE id = $1"
   await sqlAs(cardea.stores.migrateUrl)(update, [Buffer.from(operator.id, 'base64url')])
-  const { body } = await cardea.client.refresh(signedIn.refreshToken)
+  const { body } = await cardea.client.refresh(loggedIn.refreshToken)
   await expectRefused(body.access_token, 403, 'insufficient_scope')
 })
 

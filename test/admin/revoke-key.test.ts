@@ -40,7 +40,7 @@ const publishedBy = async (index: number): Promise<string[]> => {
   return body.keys.map(({ kid }: { kid: string }) => kid)
 }
 
-const signIn = async (index = 0) => {
+const logIn = async (index = 0) => {
   const { id } = await cardea.createAccount()
   const { refreshToken } = await quickSession(cardea, id)
   const answer = await cardea.clientOf(index).refresh(refreshToken)
@@ -53,13 +53,14 @@ const statusOf = async (accessToken: string, index = 0) =>
 
 describe('revoking the active signing key', () => {
   test('R79, R94: ends every token it signed, on every instance, and every session gets the next one by refreshing', async () => {
-    const people = [await signIn(0), await signIn(1)]
+    const people = [await logIn(0), await logIn(1)]
     const kid = people[0]?.kid ?? ''
     expect(people.map((person) => person.kid)).toEqual([kid, kid])
     const answer = await revoke(kid)
     expect(answer.status).toBe(200)
     expect(answer.body).toEqual({
       seq: expect.any(Number),
+      checked: true,
       committed_at: expect.any(String),
       effective_by: expect.any(String),
     })
@@ -84,21 +85,21 @@ describe('revoking the active signing key', () => {
   })
 
   test('R94: twice is fine: the key that signs by then goes on', async () => {
-    const { kid } = await signIn()
+    const { kid } = await logIn()
     const first = await revoke(kid)
     await renew()
     const signing = headerOf(operator).kid
     const second = await revoke(kid)
     expect([first.status, second.status]).toEqual([200, 200])
     expect(second.body.seq).toBeGreaterThan(first.body.seq)
-    expect((await signIn()).kid).toBe(signing)
+    expect((await logIn()).kid).toBe(signing)
     expect(await publishedBy(0)).toHaveLength(2)
   })
 
   test('R112: leaves one entry in the trail, with the operator, their words and what signs now', async () => {
     const trail = auditEntries(cardea.stores.migrateUrl)
     const { sub } = await verifiedClaims(cardea, operator)
-    const { kid } = await signIn()
+    const { kid } = await logIn()
     await trail()
     await revoke(kid, { reason: 'found in a log' })
     await renew()
@@ -116,7 +117,7 @@ describe('revoking the active signing key', () => {
   })
 
   test('is one entry of the log, which outlives every cached key set, and one in Redis', async () => {
-    const { kid } = await signIn()
+    const { kid } = await logIn()
     const { seq } = (await revoke(kid)).body
     await renew()
     const query = `SELECT kind, key, min_epoch, extract(epoch FROM not_after - created_at)::integer AS seconds
@@ -135,7 +136,7 @@ describe('revoking the active signing key', () => {
 })
 
 test('R94: a published key that does not sign yet is replaced, and tokens go on', async () => {
-  const { accessToken, kid } = await signIn()
+  const { accessToken, kid } = await logIn()
   const next = (await publishedBy(0)).find((published) => published !== kid) ?? ''
   expect((await revoke(next)).status).toBe(200)
   expect(await statusOf(accessToken)).toBe(200)
@@ -158,7 +159,7 @@ test('an unknown kid is 404, what is no kid 400, and neither leaves a trace', as
 })
 
 test('R93: whoever is no operator revokes no key', async () => {
-  const { accessToken, kid } = await signIn()
+  const { accessToken, kid } = await logIn()
   const refused = await cardea.client.post('/admin/revoke', { token: accessToken, body: { kid } })
   expect(refused.status).toBe(403)
   expect((await cardea.client.post('/admin/revoke', { body: { kid } })).status).toBe(401)

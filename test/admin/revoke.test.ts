@@ -1,11 +1,10 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { newId } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { postgresRevocationPurge } from '../../src/revocation/index.ts'
 import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import type { SignedIn } from '../support/client.ts'
+import type { LoggedIn } from '../support/client.ts'
 import { type FakeClock, pastClock } from '../support/fake-clock.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
 import { sqlAs } from '../support/sql.ts'
@@ -28,10 +27,10 @@ afterAll(async () => {
 const revoke = async (body: unknown, service = cardea) =>
   service.client.post('/admin/revoke', { token: await service.operatorToken(), body })
 
-const isAccepted = async ({ accessToken }: SignedIn, service = cardea): Promise<boolean> =>
+const isAccepted = async ({ accessToken }: LoggedIn, service = cardea): Promise<boolean> =>
   (await service.client.get('/account', { token: accessToken })).status === 200
 
-const refresh = async ({ refreshToken }: SignedIn, service = cardea) => {
+const refresh = async ({ refreshToken }: LoggedIn, service = cardea) => {
   const { status, body, refreshCookie } = await service.client.refresh(refreshToken)
   return { status, reason: body.reason, refreshCookie }
 }
@@ -58,7 +57,7 @@ describe('revoking an account', () => {
       ({ email }: TestAccount) => ({ email: email.toUpperCase() }),
     ],
   ])(
-    '%s ends all of its sessions and tokens, and asks for a new log-in',
+    '%s ends all of its sessions and tokens, and asks for a new login',
     async (_name, targetOf) => {
       const { account, devices } = await twoDevices()
       const other = await twoDevices()
@@ -95,7 +94,7 @@ test('R94: revoking everyone ends every session and token there is, the operator
   const own = await startCardea({ clock })
   try {
     const accounts = [await own.createAccount(), await own.createAccount()]
-    const devices: SignedIn[] = []
+    const devices: LoggedIn[] = []
     for (const account of accounts) devices.push(await own.client.logIn(account))
     const token = await own.operatorToken()
     const answer = await own.client.post('/admin/revoke', { token, body: { everyone: true } })
@@ -121,13 +120,57 @@ test('R94: the answer says where in the log it stands and from when on it holds 
     seq: expect.any(Number),
     committed_at: time(clock.nowMs()),
     effective_by: time(clock.nowMs() + 5_000),
+    checked: true,
   })
   const second = await revoke({ sub: account.id })
   expect(second.status).toBe(200)
   expect(second.body.seq).toBeGreaterThan(first.body.seq)
-  const sid = newId(systemRandom)
+  const sid = (await twoDevices()).devices[0].body.session_id
   for (let turn = 0; turn < 2; turn += 1) expect((await revoke({ sid })).status).toBe(200)
   await expectWorks(account)
+})
+
+describe('what does not exist', () => {
+  test('R94: a session of which there is no row is 404, and nothing is recorded', async () => {
+    const entries = async () =>
+      sqlAs(cardea.stores.migrateUrl)('SELECT kind, key FROM revocations ORDER BY seq')
+    const trail = auditEntries(cardea.stores.migrateUrl)
+    const token = await cardea.operatorToken()
+    await trail()
+    const before = await entries()
+    const body = { sid: newId(systemRandom) }
+    const refused = await cardea.client.post('/admin/revoke', { token, body })
+    expect(refused).toMatchObject({ status: 404, body: { code: 'session_not_found' } })
+    expect(refused.body.detail).toContain('jti')
+    expect(await entries()).toEqual(before)
+    expect(await trail()).toEqual([])
+  })
+
+  test('R94: a session that has ended or expired still has a row, and is revoked: its tokens may be out', async () => {
+    const { devices } = await twoDevices()
+    const sid: string = devices[0].body.session_id
+    await cardea.client.post('/logout', { handle: devices[0].refreshToken })
+    expect(await revoke({ sid })).toMatchObject({ status: 200, body: { checked: true } })
+    const expire = `UPDATE sessions SET idle_expires_at = 'epoch', absolute_expires_at = 'epoch' WHERE id = $1`
+    const expired: string = devices[1].body.session_id
+    await sqlAs(cardea.stores.migrateUrl)(expire, [Buffer.from(expired, 'base64url')])
+    expect((await revoke({ sid: expired })).status).toBe(200)
+  })
+
+  test('R94: the id of a token is recorded, and the response says that nobody could look whether it exists', async () => {
+    const jti = newId(systemRandom)
+    expect(await revoke({ jti })).toMatchObject({ status: 200, body: { checked: false } })
+    const query = "SELECT FROM revocations WHERE kind = 'jti' AND key = $1"
+    expect(await sqlAs(cardea.stores.migrateUrl)(query, [jti])).toHaveLength(1)
+  })
+
+  test('R94: whoever shows a token to be revoked is answered as RFC 7009 says, whether or not it ever was one', async () => {
+    const form = { headers: { 'content-type': 'application/x-www-form-urlencoded' } }
+    for (const token of [newId(systemRandom), 'a.b.c', 'x']) {
+      const answer = await cardea.client.post('/oauth/revoke', { ...form, body: `token=${token}` })
+      expect([answer.status, answer.text]).toEqual([200, '{}'])
+    }
+  })
 })
 
 test('R112: each revocation leaves one entry with the operator and their words', async () => {
@@ -169,13 +212,13 @@ test('exactly one target has to be named, in its right form; an unknown account 
   }
 })
 
-test('R77: a log-in one millisecond after "log out this user" works, and nothing from before does', async () => {
+test('R77: a login one millisecond after "log out this user" works, and nothing from before does', async () => {
   const { account, devices } = await twoDevices()
   await revoke({ sub: account.id })
   clock.advance(1)
   const after = await cardea.client.logIn(account)
   // In the same second: a comparison of `iat` could not tell them apart.
-  const iat = async ({ accessToken }: SignedIn) =>
+  const iat = async ({ accessToken }: LoggedIn) =>
     (await verifiedClaims(cardea, accessToken, { clock })).iat
   expect((await iat(after)) ?? 0).toBeLessThanOrEqual(((await iat(devices[0])) ?? 0) + 1)
   expect(await isAccepted(after)).toBe(true)
@@ -183,7 +226,7 @@ test('R77: a log-in one millisecond after "log out this user" works, and nothing
   for (const device of devices) expect(await isAccepted(device)).toBe(false)
 })
 
-test('R77: the epoch condemns a token even where its session still looks alive', async () => {
+test('R77: the epoch revokes a token even where its session still looks alive', async () => {
   const { account, devices } = await twoDevices()
   await revoke({ sub: account.id })
   const revive = 'UPDATE sessions SET ended_at = NULL, end_reason = NULL WHERE account_id = $1'

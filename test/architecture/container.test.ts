@@ -3,11 +3,17 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { loadConfig } from '../../src/config/index.ts'
+import { allSettings } from '../../src/config/given-settings.ts'
 import { buildContext } from '../../tools/rehearse-image/build-context.ts'
 import { composeSettings } from '../../tools/rehearse-image/compose-settings.ts'
 import { readDockerfile } from '../../tools/rehearse-image/dockerfile.ts'
 import { withoutPsql } from '../../tools/rehearse-image/stores.ts'
+import { deployedFiles, knownVariables, loadDeployed } from './deployed-settings.ts'
+
+type Service = {
+  readonly environment: Readonly<Record<string, string>>
+  readonly secrets: readonly string[]
+}
 
 const project = fileURLToPath(new URL('../../', import.meta.url))
 const read = async (name: string): Promise<string> => await readFile(join(project, name), 'utf8')
@@ -88,66 +94,83 @@ test('R129: a build is sent the sources and nothing else: no settings, data, his
 })
 
 describe('docker-compose.yml', () => {
-  const secretNames = [
-    'CARDEA_SECRET',
-    'PASSWORD_PEPPER',
-    'CARDEA_APP_PASSWORD',
-    'CARDEA_OWNER_PASSWORD',
-    'POSTGRES_PASSWORD',
-    'REDIS_PASSWORD',
-  ]
-  const variables = Object.fromEntries(
-    secretNames.map((name, index) => [name, `0f1e2d3c4b5a69788796a5b4c3d2e1f${index}9`]),
-  )
+  const compose = async () => parse(await read('docker-compose.yml'), { merge: true })
 
-  test('R129: holds no secret: each comes from outside, is demanded, and the guide names it', async () => {
-    const text = await read('docker-compose.yml')
+  test('R129: holds no secret: each is a file that the guide makes and explains, and goes only to the services that need it', async () => {
+    const { services, secrets } = await compose()
     const guide = await read('docs/guides/run-in-a-container.md')
-    for (const name of secretNames) {
-      expect(text).toContain(`\${${name}:?`)
-      expect(guide).toContain(name)
+    const files = Object.entries<{ file: string }>(secrets).map(([name, { file }]) => {
+      expect(file).toBe(`secrets/${name}`)
+      expect(guide).toContain(`\`${name}\``)
+      return name
+    })
+    expect((await deployedFiles('docs/guides/run-in-a-container.md')).toSorted()).toEqual(
+      files.toSorted(),
+    )
+    const ofService = ['cardea_secret', 'password_pepper', 'database_url', 'redis_url']
+    expect(services.cardea.secrets).toEqual(ofService)
+    expect(services.migrate.secrets).toEqual([...ofService, 'migrate_database_url'])
+    expect(services.postgres.secrets).toEqual([
+      'postgres_password',
+      'cardea_owner_password',
+      'cardea_app_password',
+    ])
+    expect(services.redis.secrets).toEqual(['redis_password'])
+    for (const { environment, secrets: mounted } of Object.values<Service>(services)) {
+      const named = Object.values(environment).filter((value) => value.startsWith('/run/secrets/'))
+      for (const path of named) expect(mounted).toContain(path.slice('/run/secrets/'.length))
     }
-    const values = text.matchAll(/^ +\w*(?:SECRET|PEPPER|PASSWORD): (.*)$/gm)
-    for (const [, value] of values) expect(value).toMatch(/^\$\{\w+(:\?[^}]+)?\}$/)
-    expect(text.match(/:\/\/\w+:[^$]/)).toBeNull()
+    expect(await read('.gitignore')).toMatch(/^secrets\/$/m)
   })
 
   test('is YAML, merges and all: the service waits for the migration, and every service but that one has a health check', async () => {
-    const { services, volumes } = parse(await read('docker-compose.yml'), { merge: true })
+    const { services, volumes } = await compose()
     expect(Object.keys(services).sort()).toEqual(['cardea', 'migrate', 'postgres', 'redis'])
     expect(services.cardea.depends_on).toEqual({
       migrate: { condition: 'service_completed_successfully' },
       redis: { condition: 'service_healthy' },
     })
     expect(services.migrate.command).toEqual(['cardea', 'migrate'])
-    expect(services.migrate.environment.DATABASE_URL).toBe(services.cardea.environment.DATABASE_URL)
     expect(services.postgres.healthcheck.test[0]).toBe('CMD')
     expect(services.redis.healthcheck.test[0]).toBe('CMD-SHELL')
     expect(await read('Dockerfile')).toContain('HEALTHCHECK')
     expect(Object.keys(volumes)).toEqual(['postgres'])
   })
 
+  test('passes every setting of .env on to the service and the migration, but for those that it fixes itself', async () => {
+    const { services } = await compose()
+    const settings = Object.fromEntries(allSettings.map(({ name }) => [name, `own ${name}`]))
+    const given = composeSettings(await read('docker-compose.yml'), settings)
+    const fixed = allSettings
+      .map(({ name }) => name)
+      .filter((name) => given[name] !== settings[name])
+    expect(fixed.toSorted()).toEqual(['ALLOW_PLAINTEXT_STORES', 'HOST', 'NODE_ENV', 'PORT'])
+    for (const service of [services.cardea, services.migrate]) {
+      expect(service.env_file).toEqual(['.env'])
+      for (const name of Object.keys(service.environment)) expect(knownVariables).toContain(name)
+    }
+  })
+
   test('gives settings with which the service starts in production', async () => {
-    const settings = composeSettings(await read('docker-compose.yml'), {
-      ...variables,
-      ISSUER: 'https://auth.example.com',
-    })
-    const config = loadConfig({ NODE_ENV: 'production', ...settings })
+    const variables = { ISSUER: 'https://auth.example.com', SESSION_IDLE_DAYS: '7' }
+    const settings = composeSettings(await read('docker-compose.yml'), variables)
+    const config = await loadDeployed('docs/guides/run-in-a-container.md', settings)
     expect(config.trustedProxies).toEqual(['172.30.88.1/32'])
     expect(config.databaseUrl).toContain('cardea_app:')
     expect(config.migrateDatabaseUrl).toBeUndefined()
+    expect(config.sessionIdleSeconds).toBe(7 * 86_400)
   })
 
   test('R129: lets only the migration know the role that owns the tables', async () => {
     const text = await read('docker-compose.yml')
-    expect(text.match(/cardea_owner:/g)).toHaveLength(1)
-    expect(() => composeSettings(text, variables)).toThrow('ISSUER is not set')
+    expect(text.match(/MIGRATE_DATABASE_URL/g)).toHaveLength(1)
+    expect(() => composeSettings(text, {})).toThrow('ISSUER is not set')
   })
 })
 
 test('R129: the roles of deploy/postgres have no rights of their own, and their passwords come from outside', async () => {
   const text = await read('deploy/postgres/roles.sql')
-  const given = { CARDEA_OWNER_PASSWORD: "it's", CARDEA_APP_PASSWORD: 'b' }
+  const given = { cardea_owner_password: "it's", cardea_app_password: 'b' }
   const sql = withoutPsql(text, given)
   expect(sql).toContain("NOREPLICATION PASSWORD 'it''s'")
   const roles = sql.match(/^CREATE ROLE .*$/gm)
@@ -155,5 +178,5 @@ test('R129: the roles of deploy/postgres have no rights of their own, and their 
   for (const role of roles ?? []) {
     expect(role).toContain('LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD')
   }
-  expect(() => withoutPsql(text, {})).toThrow('CARDEA_OWNER_PASSWORD is not set')
+  expect(() => withoutPsql(text, {})).toThrow('there is no secret cardea_owner_password')
 })

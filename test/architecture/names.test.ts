@@ -33,6 +33,13 @@ const machinePath = new RegExp(
   `(?<![\\w.~}$-])/(${['work', 'root', 'home', 'Users'].join('|')})/\\w`,
 )
 
+/** A path of the sources between backquotes, or in brackets of a comment. */
+const citedFile =
+  /[`(]((?:src|docs|test|bench|tools|migrations|deploy)\/[\w./-]+\.(?:ts|js|md|sql|cjs))[`)]/g
+
+/** Named as an example of what to add. */
+const planted = new Set(['migrations/00NN_what.sql'])
+
 describe('names', () => {
   test('say what is inside a file or class', async () => {
     const files = (await every()).filter((path) => path.startsWith('src/'))
@@ -49,12 +56,30 @@ describe('names', () => {
     },
   )
 
+  test('of files that pages and comments cite are those of files that exist', async () => {
+    const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...(await every())].filter(
+      (path) => /[.](md|ts|sql|conf)$/.test(path),
+    )
+    const known = new Set(await every())
+    const missing: string[] = []
+    let cites = 0
+    for (const page of pages) {
+      const text = await readFile(join(project, page), 'utf8')
+      for (const [, cited = ''] of text.matchAll(citedFile)) {
+        cites += 1
+        if (!known.has(cited) && !planted.has(cited)) missing.push(`${page}: ${cited}`)
+      }
+    }
+    expect(missing).toEqual([])
+    expect(cites).toBeGreaterThan(100)
+  })
+
   test('of features stand in the order that dependencies follow, and every feature has a front door', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [
       '-p',
       `JSON.stringify(require(${JSON.stringify(join(project, 'tools/dependency-cruiser.cjs'))}).forbidden)`,
     ])
-    const rooms = ['cli', 'compose', 'config', 'http', 'infra', 'lib']
+    const rooms = ['cli', 'config', 'http', 'infra', 'lib']
     const entries = await readdir(join(project, 'src'), { withFileTypes: true })
     const features = entries
       .filter((entry) => entry.isDirectory() && !rooms.includes(entry.name))

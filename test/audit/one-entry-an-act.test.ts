@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { isId } from '../../src/lib/id.ts'
+import { isId } from '../../src/lib/machine.ts'
 import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, type TestAccount, testPassword } from '../support/cardea.ts'
 import type { Answer } from '../support/client.ts'
@@ -49,7 +49,7 @@ const logIn = ({ email }: Pick<TestAccount, 'email'>, password = testPassword) =
 const refresh = (handle: string) =>
   post('/refresh', { headers: { ...headers, cookie: `__Host-cardea-refresh=${handle}` } })
 
-test('R112: a log-in that worked, with its factor', async () => {
+test('R112: a login that worked, with its factor', async () => {
   const account = await cardea.createAccount()
   const { entry, answer } = await entryOf(() => logIn(account))
   expect(answer.status).toBe(200)
@@ -66,7 +66,7 @@ test('R112: a log-in that worked, with its factor', async () => {
   expect(entry.session_reference).not.toBe(answer.body.session_id)
 })
 
-test('R112: a log-in that failed, with the reason that the caller is not told', async () => {
+test('R112: a login that failed, with the reason that the caller is not told', async () => {
   const account = await cardea.createAccount()
   const { entry } = await entryOf(() => logIn(account, 'not the password of anybody'))
   expect(entry).toMatchObject({

@@ -113,14 +113,14 @@ describe('while nothing can be recorded', () => {
 
   const prepare = async (): Promise<Prepared> => {
     const account = await cardea.createAccount()
-    const signedIn = await cardea.client.logIn(account)
+    const loggedIn = await cardea.client.logIn(account)
     return {
       token: await cardea.operatorToken(),
       id: account.id,
       email: account.email,
-      handle: signedIn.refreshToken,
-      own: signedIn.accessToken,
-      sid: signedIn.body.session_id,
+      handle: loggedIn.refreshToken,
+      own: loggedIn.accessToken,
+      sid: loggedIn.body.session_id,
     }
   }
 
@@ -130,9 +130,9 @@ describe('while nothing can be recorded', () => {
   }
 
   const acts: readonly (readonly [string, (on: Prepared) => ReturnType<typeof send>])[] = [
-    ['a log-in', ({ email }) => post('/login', { body: { email, password: testPassword } })],
+    ['a login', ({ email }) => post('/login', { body: { email, password: testPassword } })],
     [
-      'a failed log-in',
+      'a failed login',
       ({ email }) => post('/login', { body: { email, password: 'wrong wrong wrong' } }),
     ],
     ['a logout by cookie', ({ handle }) => post('/logout', { handle })],

@@ -107,6 +107,17 @@ test('accounts are listed, all or one by its address in any case', async () => {
   expect(one.stdout).toBe(`${account.id}  active    ${account.created_at}  Listed@example.com\n`)
 })
 
+test('R122: blanks around an address are no part of it, in any command', async () => {
+  const account = await create(' padded@example.com ')
+  expect(account.email).toBe('padded@example.com')
+  const email = '\tpadded@example.com\n'
+  const listed = await runCli(['account', 'list', '--json', '--email', email], settings)
+  expect(listed.json().accounts).toEqual([account])
+  const disabled = await runCli(['account', 'disable', '--json', '--email', email], settings)
+  expect(disabled.json()).toMatchObject({ id: account.id, status: 'disabled' })
+  expect((await runCli(['revoke', '--email', email, '--reason', 'lost'], settings)).code).toBe(0)
+})
+
 test('disabling an account ends its sessions at once, enabling lets it log in again', async () => {
   const { id } = await create('off@example.com')
   const { refreshToken, accessToken } = await client.logIn({ email: 'off@example.com', password })
@@ -171,14 +182,46 @@ test('revoking by address ends the sessions of that account and says from when i
   expect((await client.refresh(refreshToken)).body).toMatchObject({ reason: 'revoked' })
 })
 
+test('an account gets another address, logs in with it, and keeps its sessions', async () => {
+  const { id } = await create('Before@example.com')
+  const { refreshToken } = await client.logIn({ email: 'before@example.com', password })
+  const args = ['account', 'email', '--email', 'before@EXAMPLE.com', '--to', 'After@example.com']
+  const changed = await runCliProcess([...args, '--json'], settings)
+  expect(changed.json()).toMatchObject({ id, email: 'After@example.com' })
+  expect((await client.refresh(refreshToken)).status).toBe(200)
+  await client.logIn({ email: 'after@example.com', password })
+  const again = await runCli(args, settings)
+  expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('no such account')])
+  const taken = ['account', 'email', '--sub', id, '--to', firstEmail, '--json']
+  const refused = await runCli(taken, settings)
+  expect([refused.code, JSON.parse(refused.stderr).code]).toEqual([1, 'account_exists'])
+  const none = await runCli(['account', 'email', '--sub', id, '--to', 'none', '--json'], settings)
+  expect([none.code, JSON.parse(none.stderr).code]).toEqual([1, 'invalid_email'])
+})
+
 test('an id that begins with a dash is taken as the id that it is', async () => {
   // Also one that reads like an option of `cardea` or of the command.
-  for (const sid of ['-Vaaaaaaaaaaaaaaaaaaaa', '-haaaaaaaaaaaaaaaaaaaa']) {
-    const id = `${sid.slice(0, 21)}A`
-    const { code, stdout } = await runCli(['revoke', '--sid', id], settings)
+  for (const jti of ['-Vaaaaaaaaaaaaaaaaaaaa', '-haaaaaaaaaaaaaaaaaaaa']) {
+    const id = `${jti.slice(0, 21)}A`
+    const { code, stdout } = await runCli(['revoke', '--jti', id], settings)
     expect(code).toBe(0)
-    expect(stdout).toMatch(/^seq {11}\d+\ncommitted_at {2}\S+Z\neffective_by {2}\S+Z\n$/)
+    expect(stdout).toMatch(
+      /^seq {11}\d+\ncommitted_at {2}\S+Z\neffective_by {2}\S+Z\nchecked {7}no: .+\n$/,
+    )
   }
+})
+
+test('a session that does not exist is no success; a token that nobody can look up is, and the result says so', async () => {
+  const unknown = 'A'.repeat(22)
+  const refused = await runCli(['revoke', '--sid', unknown, '--json'], settings)
+  expect([refused.code, refused.stdout]).toEqual([1, ''])
+  expect(JSON.parse(refused.stderr)).toMatchObject({ code: 'session_not_found' })
+  const token = await runCli(['revoke', '--jti', unknown, '--json'], settings)
+  expect([token.code, token.json().checked]).toEqual([0, false])
+  await create('ended@example.com')
+  const { body } = await client.logIn({ email: 'ended@example.com', password })
+  const session = await runCli(['revoke', '--sid', body.session_id, '--json'], settings)
+  expect([session.code, session.json().checked]).toEqual([0, true])
 })
 
 test('a second service on the same folder is refused, and told that commands are not', async () => {

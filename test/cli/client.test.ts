@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { runCommandLine } from '../../src/cli/command-line.ts'
-import { idFromBytes } from '../../src/lib/id.ts'
+import { idFromBytes } from '../../src/lib/machine.ts'
 import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'

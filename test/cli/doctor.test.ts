@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkDatabase } from '../../src/cli/doctor/check-database.ts'
-import type { Core } from '../../src/compose/core.ts'
+import type { Core } from '../../src/core.ts'
 import { databaseClock } from '../../src/infra/postgres/database-clock.ts'
 import { secretRing } from '../../src/keys/index.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { systemClock } from '../../src/lib/machine.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { sqlAs } from '../support/sql.ts'
 
@@ -30,8 +30,8 @@ test.each([
   [8000, 'fail'],
 ])('a machine whose clock is %i ms off Postgres is: %s', async (skewMs, state) => {
   const local = { ...systemClock, nowMs: () => systemClock.nowMs() + skewMs }
-  const time = databaseClock({ sql: core.database, local, onChange: () => undefined })
-  expect(await stateOf('postgres-clock', { time })).toEqual([state])
+  const clock = databaseClock({ sql: core.database, local, onChange: () => undefined })
+  expect(await stateOf('postgres-clock', { machine: { ...core.machine, clock } })).toEqual([state])
 })
 
 test('R129: signing keys that this secret does not open are found, and the rest is still looked at', async () => {

@@ -121,7 +121,9 @@ test('R79: revoking the active key beside the running service: it signs with the
   })
   const again = await run('revoke', kid)
   expect(again.code).toBe(0)
-  expect(again.stdout).toMatch(/^seq {11}\d+\ncommitted_at {2}\S+Z\neffective_by {2}\S+Z\n$/)
+  expect(again.stdout).toMatch(
+    /^seq {11}\d+\ncommitted_at {2}\S+Z\neffective_by {2}\S+Z\nchecked {7}yes\n$/,
+  )
   expect(await signedWith()).toBe(next)
   expect((await run('list', '--all')).stdout).toMatch(
     new RegExp(`^${kid}  gone {6}ES256 {4}revoked \\S+Z$`, 'm'),

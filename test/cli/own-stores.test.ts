@@ -98,11 +98,11 @@ describe('on a database that others run', () => {
   })
 
   test('a revocation is in Redis when the command ends, for services that ask there', async () => {
-    const sid = randomBytes(16).toString('base64url')
-    expect((await runCli(['revoke', '--sid', sid], settings)).code).toBe(0)
+    const jti = randomBytes(16).toString('base64url')
+    expect((await runCli(['revoke', '--jti', jti], settings)).code).toBe(0)
     await withRedis(inject('redisUrl'), async (redis) => {
-      expect(await redis.ttl(`cardea:revoked:sid:${sid}`)).toBeGreaterThan(0)
-      await redis.del(`cardea:revoked:sid:${sid}`)
+      expect(await redis.ttl(`cardea:revoked:jti:${jti}`)).toBeGreaterThan(0)
+      await redis.del(`cardea:revoked:jti:${jti}`)
     })
   })
 

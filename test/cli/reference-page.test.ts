@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { describe, expect, test } from 'vitest'
 import { commandTree } from '../../src/cli/command-line.ts'
-import { exitCodes } from '../../src/failure.ts'
+import { exitCodes } from '../../src/explain-failure.ts'
 
 const page = readFileSync('docs/reference/cli.md', 'utf8')
 

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { version } from '../../src/version.ts'
+import { version } from '../../src/app.ts'
 import { runCli, runCliProcess } from './run-cli.ts'
 
 let dataDir: string

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { idToBytes } from '../../src/lib/id.ts'
+import { idToBytes } from '../../src/lib/machine.ts'
 import { sqlAs } from '../support/sql.ts'
 import type { Person } from './person.ts'
 import type { Counts, Wrong } from './record.ts'
@@ -183,7 +183,7 @@ const judgePlanted = (counts: Counts): string[] => {
 const noteOnly = ({ record }: Stage, person: Person) => {
   const held = person.held()!
   held.isAsked = true
-  record.condemn(record.newestOf(held)!)
+  record.revokeEverything(record.newestOf(held)!)
   record.committed({ kind: 'sid', key: held.sid }, held)
 }
 

@@ -50,8 +50,8 @@ const askProcess = (name: string, address: string): Checker => {
     name,
     everyMs: 400,
     choose: (record) => {
-      const condemned = record.condemned()
-      const chosen = condemned[Math.floor(Math.random() * condemned.length)]
+      const revoked = record.revoked()
+      const chosen = revoked[Math.floor(Math.random() * revoked.length)]
       return chosen ? [chosen] : []
     },
     check: async (token) => {

@@ -10,8 +10,8 @@ import {
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
 import { makeSynchronous, type PostgresStandby, startStandby } from '../support/postgres-standby.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
-import { clockAhead } from '../support/shifted-clock.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { clockAhead } from '../support/wrong-clock.ts'
 
 /** Also the audience of all tokens. Nobody listens there: every client knows the processes themselves. */
 export const issuer = 'http://127.0.0.1:8088'

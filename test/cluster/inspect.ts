@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { idToBytes } from '../../src/lib/id.ts'
+import { idToBytes } from '../../src/lib/machine.ts'
 import { sqlAs } from '../support/sql.ts'
 import { type Checker, judgeAtLast } from './checkers.ts'
 import type { Cluster } from './cluster.ts'
@@ -12,7 +12,7 @@ const isCommitted = ({ committedMs, held }: Issued): boolean =>
 /** Nobody accepts anything of what was revoked: asked of everybody, later than the bound. */
 const inspectRevoked = async (checkers: readonly Checker[], record: Record): Promise<void> => {
   await pause(5_500)
-  const revoked = new Set([...record.condemned(), ...record.watched()].filter(isCommitted))
+  const revoked = new Set([...record.revoked(), ...record.watched()].filter(isCommitted))
   for (const token of revoked) {
     const wasAccepted = token.acceptedBy.size > 0
     await judgeAtLast(checkers, record, token)

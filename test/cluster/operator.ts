@@ -52,7 +52,7 @@ type Target = {
 
 const targetOf = (person: Person, held: Held, dice: number, record: Record): Target => {
   const token = record.newestOf(held)
-  if (token) record.condemn(token)
+  if (token) record.revokeEverything(token)
   if (token && dice < 4) return { revocation: { kind: 'jti', key: token.jti }, what: token }
   if (dice < 8) return { revocation: { kind: 'sid', key: held.sid }, what: held }
   return { revocation: { kind: 'sub', key: person.account.id }, what: held }

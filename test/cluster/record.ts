@@ -75,7 +75,7 @@ export const openRecord = () => {
   const counts = newCounts()
   const notes: string[] = []
   const newest = new Map<Held, Issued>()
-  const condemned = new Set<Issued>()
+  const revoked = new Set<Issued>()
   const revocations: Revocation[] = []
   const alreadyNoted = new Set<string>()
   let lastServedMs = startMs
@@ -139,13 +139,13 @@ export const openRecord = () => {
       held.isOver = true
       const token = newest.get(held)
       newest.delete(held)
-      if (token && held.isAsked) condemned.add(token)
+      if (token && held.isAsked) revoked.add(token)
     },
-    condemned: (): readonly Issued[] => [...condemned],
-    condemn: (token: Issued) => {
-      condemned.add(token)
+    revoked: (): readonly Issued[] => [...revoked],
+    revokeEverything: (token: Issued) => {
+      revoked.add(token)
     },
-    watched: (): readonly Issued[] => [...newest.values(), ...condemned],
+    watched: (): readonly Issued[] => [...newest.values(), ...revoked],
     committed: (revocation: Revocation, what: Revocable) => {
       what.committedMs = performance.now()
       revocations.push(revocation)

@@ -111,7 +111,7 @@ test.each([
       const token = await near.operatorToken()
       const session = await near.client.logInForCookie(account)
       const { sessionId } = handleFields(session)
-      const [copies] = near.instances.map(({ core }) => core.cookieSessions.copies)
+      const [copies] = near.instances.map(({ core }) => core.cookieSessions.cache)
       const copied = async () => {
         expect(await statusOn(0, session)).toBe(200)
         return copies?.read(sessionId)

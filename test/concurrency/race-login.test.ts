@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { idToBytes } from '../../src/lib/id.ts'
+import { idToBytes } from '../../src/lib/machine.ts'
 import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
 import { inLanes } from '../support/race.ts'
@@ -109,7 +109,7 @@ test('R55: a login whose account is disabled while its password is being checked
 
 test('R56: 30 logins at once never leave an account more sessions than it may have, and what was ended for it is dead', async () => {
   const account = await cardea.createAccount()
-  // Devices that signed in before: each has its own share of attempts, so that the limits let all of them try at once.
+  // Devices that logged in before: each has its own share of attempts, so that the limits let all of them try at once.
   const devices: string[] = []
   for (let made = 0; made < 30; made += 1) {
     const answer = await cardea.client.logIn(account, { delivery: 'body' })

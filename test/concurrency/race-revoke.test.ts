@@ -49,7 +49,7 @@ test.each([
   { target: 'account', rounds: 400 },
   { target: 'session', rounds: 300 },
 ])(
-  'R77: in $rounds rounds of refreshes that race with the revocation of their $target none leaves anything alive, and each sign-in afterwards works',
+  'R77: in $rounds rounds of refreshes that race with the revocation of their $target none leaves anything alive, and each login afterwards works',
   async ({ target, rounds }) => {
     const token = await operatorToken()
     const tally = { won: 0, lost: 0 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { idToBytes } from '../../src/lib/id.ts'
+import { idToBytes } from '../../src/lib/machine.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import type { Answer } from '../support/client.ts'
 import { quickSession } from '../support/quick-session.ts'

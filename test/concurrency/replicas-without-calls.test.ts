@@ -16,7 +16,8 @@ afterAll(async () => {
   await cardea.stop()
 })
 
-const question = /^GET \/revocations\?cursor=[\d.a-z]+&wait=1$/
+/** What a follower asks all the time. It asks for news without waiting only when its lease is about to end: the process was slow. */
+const question = /^GET \/revocations\?cursor=[\d.a-z]+&wait=[01]$/
 
 test('what would be a call is noticed: a request that opens a connection, and one on an open connection', async () => {
   const url = `${cardea.client.address}/health/live`
@@ -32,13 +33,16 @@ test('R73: a FRESH verifier makes no call: 1,000 tokens that it never saw, and a
   const tokens = (await mintTokens(cardea, 1_000)).map(({ token }) => token)
   for (const round of ['first time', 'second time']) {
     expect(await verifier.call('state'), round).toBe('FRESH')
+    const begunMs = performance.now()
     const { requests, opened } = await verifier.call('callsOfVerifying', tokens)
+    const seconds = (performance.now() - begunMs) / 1000
     expect(opened, round).toEqual([])
     // The one question that waits for news all the time, whether or not anybody is verified.
     expect(
       requests.filter((request) => !question.test(request)),
       round,
     ).toEqual([])
-    expect(requests.length, round).toBeLessThan(10)
+    // At most the follower's own two or so a second, however long a busy machine takes.
+    expect(requests.length, round).toBeLessThan(Math.max(10, 3 * seconds))
   }
 })

@@ -1,23 +1,21 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Config } from '../../src/config/index.ts'
-import { idToBytes } from '../../src/lib/id.ts'
+import { idToBytes } from '../../src/lib/machine.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
 import { quickSession } from '../support/quick-session.ts'
 import { sqlAs } from '../support/sql.ts'
-import { type StatementCounter, statementCounter } from '../support/statement-counter.ts'
+import {
+  isOfRequests,
+  type StatementCounter,
+  statementCounter,
+} from '../support/statement-counter.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 import { whenDisconnected } from '../support/when-disconnected.ts'
 
 let database: PostgresServer
 let counter: StatementCounter
 let proxy: TcpProxy
-
-/** A process follows the log of revocations and the clock, looks for lost commits, and asks each new connection for a primary. */
-const isOfRequests = (statement: string): boolean =>
-  !/revocation_changes|pg_current_snapshot|data_losses|database_clock|clock_timestamp|pg_is_in_recovery/.test(
-    statement,
-  )
 
 beforeAll(async () => {
   // Nobody but the tests takes a snapshot: while one of autovacuum's lasts, full pages are not cleaned.
@@ -58,6 +56,30 @@ test('a refresh is one statement and one round trip, counted on the wire, and th
   expect(counter.take()).toEqual({ Parse: 0, Bind: 20, Execute: 20, Sync: 20, Query: 0 })
   for (let round = 0; round < 20; round += 1) {
     expect((await cardea.client.get('/.well-known/jwks.json')).status).toBe(200)
+  }
+  expect(counter.take()).toEqual({ Parse: 0, Bind: 0, Execute: 0, Sync: 0, Query: 0 })
+  await cardea.stop()
+})
+
+test('a refresh for an audience and a scope that it names is one statement, and none is asked about what nobody has', async () => {
+  const shop = 'https://shop.example.com'
+  const cardea = await startCounted({ audiences: [shop] })
+  const { id } = await cardea.createAccount()
+  let { refreshToken: handle } = await quickSession(cardea, id)
+  const ask = (body: object) => cardea.client.post('/refresh', { handle, body })
+  const narrowed = async (rounds: number) => {
+    for (let round = 0; round < rounds; round += 1) {
+      const answer = await ask({ audience: shop, scope: 'account' })
+      expect(answer.status).toBe(200)
+      handle = answer.refreshCookie ?? ''
+    }
+  }
+  await narrowed(1)
+  counter.take()
+  await narrowed(20)
+  expect(counter.take()).toEqual({ Parse: 0, Bind: 20, Execute: 20, Sync: 20, Query: 0 })
+  for (const body of [{ audience: 'https://nobody.example.com' }, { scope: 'orders' }]) {
+    expect((await ask(body)).status).toBe(400)
   }
   expect(counter.take()).toEqual({ Parse: 0, Bind: 0, Execute: 0, Sync: 0, Query: 0 })
   await cardea.stop()
@@ -121,7 +143,7 @@ const rotateMany = async (cardea: Cardea, sessionId: string, times: number): Pro
   )
   for (let round = 0; round < times; round += 1) {
     const nowMs = machine.clock.nowMs()
-    const rotated = await stores.sessions.rotate({
+    const rotated = await stores.rotations.rotate({
       sessionId,
       secretDigest: row!.secret_digest,
       generation: row!.generation + round,

@@ -1,11 +1,11 @@
 import { readdir } from 'node:fs/promises'
 import { expect, inject, test } from 'vitest'
+import { type Instance, startInstance } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/index.ts'
 import { MigrationMismatch } from '../../src/infra/postgres/migrate.ts'
-import { type Instance, startInstance } from '../../src/instance.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { systemRandom } from '../../src/lib/machine.ts'
 import { prepareSchema } from '../../src/schema.ts'
-import type { Stores } from '../../src/stores.ts'
+import type { StoreCredentials } from '../../src/store-credentials.ts'
 import { httpClient } from '../support/client.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { sqlAs } from '../support/sql.ts'
@@ -21,7 +21,7 @@ const config = {
 }
 const machine = { random: systemRandom }
 
-const storesOn = (database: FreshDatabase): Stores => ({
+const storesOn = (database: FreshDatabase): StoreCredentials => ({
   databaseUrl: database.appUrl,
   migrateUrl: database.ownerUrl,
   secrets: ['a secret of the tests that is long enough'],

@@ -97,3 +97,38 @@ test('no act reads all accounts or all sessions, with tables that Postgres has n
   }
   expect(await wholeReads()).toEqual(before)
 })
+
+/** Rows of accounts that were looked at, by an index or without one. */
+const rowsRead = async (): Promise<number> => {
+  await whenDisconnected(database.ownerUrl)
+  const [row] = await sqlAs(database.ownerUrl)<{ count: string }>(
+    `SELECT sum(idx_tup_read) + (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'accounts') AS count
+     FROM pg_stat_user_indexes WHERE relname = 'accounts'`,
+  )
+  return Number(row?.count)
+}
+
+test('an account is found by its address, and a page of accounts read, without a look at the others, whatever Postgres knows when it plans', async () => {
+  const name = new URL(database.ownerUrl).pathname.slice(1)
+  // One plan for all values, as after many calls; and a table so large that reading all of it is out of the question.
+  for (const setting of ['plan_cache_mode = force_generic_plan', 'enable_seqscan = off']) {
+    await sqlAs(database.ownerUrl)(`ALTER DATABASE ${name} SET ${setting}`)
+  }
+  // The last page: what comes before it is not read either.
+  const last = Buffer.alloc(16, 0xf0).toString('base64url')
+  const before = await rowsRead()
+  cardea = await startCardea({ database, secrets })
+  try {
+    for (const query of [
+      `?email=${account.email}`,
+      '?email=nobody@example.com',
+      `?after=${last}`,
+    ]) {
+      const found = await cardea.client.get(`/admin/accounts${query}`, { token: operator })
+      expectOk(found.status, query)
+    }
+  } finally {
+    await cardea.stop()
+  }
+  expect((await rowsRead()) - before).toBeLessThan(others / 10)
+})

@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { allSettings } from '../../src/config/given-settings.ts'
 import { loadConfig } from '../../src/config/index.ts'
 import { defaultTextOf } from '../../src/config/setting.ts'
-import { allSettings } from '../../src/config/settings.ts'
 import { problemsOf } from './environments.ts'
 
 const page = readFileSync('docs/reference/configuration.md', 'utf8')
 const names = allSettings.map((setting) => setting.name)
+
+/** Those that name a file with a secret. */
+const files = allSettings.filter(({ isSecret }) => isSecret).map(({ name }) => `${name}_FILE`)
 
 /** Variables of Node that the page explains; they are no settings of ours. */
 const variablesOfNode = ['NODE_EXTRA_CA_CERTS', 'NODE_OPTIONS', 'NODE_TLS_REJECT_UNAUTHORIZED']
@@ -36,10 +39,14 @@ describe('the configuration page', () => {
     },
   )
 
+  test('names the variable for a file of every secret', () => {
+    expect(files.filter((name) => !page.includes(`\`${name}\``))).toEqual([])
+  })
+
   test('names no variable that does not exist', () => {
     const quoted = page.match(/(?<=`)[A-Z][A-Z0-9_]+(?=[`=])/g) ?? []
     const withUnderscore = page.match(/\b[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\b/g) ?? []
-    const known = new Set([...names, ...variablesOfNode])
+    const known = new Set([...names, ...files, ...variablesOfNode])
     expect(quoted.length).toBeGreaterThanOrEqual(names.length)
     expect([...quoted, ...withUnderscore].filter((name) => !known.has(name))).toEqual([])
   })

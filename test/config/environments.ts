@@ -1,5 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { ConfigError, type Environment, loadConfig } from '../../src/config/index.ts'
+import {
+  ConfigError,
+  type Environment,
+  type LoadOptions,
+  loadConfig,
+} from '../../src/config/index.ts'
 
 export const randomSecret = (): string => randomBytes(32).toString('base64')
 
@@ -10,11 +15,12 @@ export const production = () => ({
   REDIS_URL: 'rediss://cardea:pw@redis.internal:6380',
   ISSUER: 'https://login.example.org',
   CARDEA_SECRET: randomSecret(),
+  TRUSTED_PROXIES: '10.0.0.1/32',
 })
 
-export const configErrorOf = (environment: Environment): ConfigError => {
+export const configErrorOf = (environment: Environment, options?: LoadOptions): ConfigError => {
   try {
-    loadConfig(environment)
+    loadConfig(environment, options)
   } catch (error) {
     if (error instanceof ConfigError) return error
     throw error
@@ -23,5 +29,5 @@ export const configErrorOf = (environment: Environment): ConfigError => {
 }
 
 /** The problems as "NAME message". */
-export const problemsOf = (environment: Environment): string[] =>
-  configErrorOf(environment).problems.map(({ name, message }) => `${name} ${message}`)
+export const problemsOf = (environment: Environment, options?: LoadOptions): string[] =>
+  configErrorOf(environment, options).problems.map(({ name, message }) => `${name} ${message}`)

@@ -42,6 +42,7 @@ describe('numbers', () => {
     ['LOGIN_FAILURES_PER_NETWORK', 1, 1_000_000],
     ['LOGIN_FAILURES_GLOBAL', 1, 1_000_000],
     ['LOGGED_ACTS_PER_ACCOUNT', 4, 1_000_000],
+    ['SHUTDOWN_DELAY_SECONDS', 0, 300],
   ])('%s takes %d and %d and nothing beyond', (name, least, most) => {
     for (const value of [least, most]) {
       // Without a grace, which has to be longer than the timeouts.
@@ -95,19 +96,122 @@ describe('the issuer', () => {
     ' https://a.example',
     'https://a.exa\nmple',
     'https://a.example/x/../y',
+    'https://a.example/100%ab',
+    'https://a.example/50%',
     'ftp://a.example',
     'a.example',
     'https://',
+    'https://a.example//b',
+    'https://a.example/a%20b',
+    'https://a.example/:id',
+    'https://a.example/a;b',
+    'https://a.example/ü',
   ])('R92: %j is refused as issuer', (text) => {
     expect(isRefused('ISSUER', text)).toBe(true)
   })
 
-  test.each(['https://a.example', 'https://a.example/tenant', 'http://localhost:3000'])(
-    'R92: %j is an issuer and stays as written',
-    (text) => {
-      expect(loadConfig({ ISSUER: text }).issuer).toBe(text)
+  test.each([
+    'https://a.example',
+    'https://a.example/tenant',
+    'https://a.example/v1.0/a_b-c~',
+    'http://localhost:3000',
+  ])('R92: %j is an issuer and stays as written', (text) => {
+    expect(loadConfig({ ISSUER: text }).issuer).toBe(text)
+  })
+})
+
+describe('the domain of the session cookie', () => {
+  const accepted = (domain: string, issuer = `https://auth.${domain}`) =>
+    loadConfig({ COOKIE_DOMAIN: domain, ISSUER: issuer }).cookieDomain
+
+  test.each([
+    'com',
+    'co.uk',
+    'github.io',
+    'kawasaki.jp',
+    'localhost',
+    '127.0.0.1',
+    '[::1]',
+    '.example.com',
+    'example.com.',
+    'Example.com',
+    'exa_mple.com',
+    'exämple.com',
+    '*.example.com',
+    'https://example.com',
+    'example.com:443',
+    'example.com/',
+    'a..com',
+    '-a.com',
+  ])('R50: %j is refused', (text) => {
+    expect(
+      configErrorOf({ COOKIE_DOMAIN: text, ISSUER: 'https://auth.example.com' }).problems,
+    ).toEqual([expect.objectContaining({ name: 'COOKIE_DOMAIN' })])
+  })
+
+  test.each([
+    'example.com',
+    'apps.example.co.uk',
+    'me.github.io',
+    'corp.internal',
+    'xn--exmple-cua.com',
+  ])('%j is a domain of one owner', (domain) => {
+    expect(accepted(domain)).toBe(domain)
+    expect(accepted(domain, `https://${domain}`)).toBe(domain)
+  })
+
+  test.each([
+    'https://example.org',
+    'https://notexample.com',
+    'https://example.com.evil.example',
+    'http://auth.example.com',
+    'https://com',
+  ])(
+    'R50: the issuer %j is not at or below it, or has no TLS: browsers would refuse the cookie',
+    (issuer) => {
+      const problems = configErrorOf({ COOKIE_DOMAIN: 'example.com', ISSUER: issuer }).problems
+      expect(problems.map(({ name }) => name)).toEqual(['COOKIE_DOMAIN'])
+      expect(isRefused('COOKIE_DOMAIN', 'example.com')).toBe(true)
     },
   )
+
+  test('hosts to return to are below it, with a port if need be', () => {
+    const environment = { COOKIE_DOMAIN: 'example.com', ISSUER: 'https://auth.example.com' }
+    const hosts = 'wiki.example.com, example.com, shop.example.com:8443'
+    expect(loadConfig({ ...environment, RETURN_HOSTS: hosts }).returnHosts).toEqual(
+      hosts.split(', '),
+    )
+    for (const host of [
+      'wiki.example.org',
+      'Wiki.example.com',
+      'https://wiki.example.com',
+      'wiki.example.com:443',
+    ]) {
+      const { problems } = configErrorOf({ ...environment, RETURN_HOSTS: host })
+      expect(
+        problems.map(({ name }) => name),
+        host,
+      ).toEqual(['RETURN_HOSTS'])
+    }
+    expect(isRefused('RETURN_HOSTS', 'wiki.example.com')).toBe(true)
+  })
+})
+
+describe('the name and the logo of the service', () => {
+  test.each(['Acme', 'Ärzte & Co', '株式会社', 'x'.repeat(60)])('%j is a name', (text) => {
+    expect(loadConfig({ SERVICE_NAME: text }).serviceName).toBe(text)
+  })
+
+  test.each([' Acme', 'Acme ', 'A\ncme', 'A\u202ecme', 'x'.repeat(61)])('%j is none', (text) => {
+    expect(isRefused('SERVICE_NAME', text)).toBe(true)
+  })
+
+  test('a logo is a file of a kind that browsers show', () => {
+    expect(loadConfig({ SERVICE_LOGO_FILE: '/x/logo.SVG' }).serviceLogo).toBe('/x/logo.SVG')
+    for (const text of ['/x/logo', '/x/logo.html', 'https://a.example/logo']) {
+      expect(isRefused('SERVICE_LOGO_FILE', text), text).toBe(true)
+    }
+  })
 })
 
 describe('lists', () => {
@@ -120,7 +224,9 @@ describe('lists', () => {
     'null',
     '*',
     'a.example',
-    'capacitor://localhost',
+    'file://',
+    'app://*',
+    'capacitor://localhost/',
     'https://a.example,',
     'https://a.example,,https://b.example',
     'https://a.example,https://a.example',
@@ -131,6 +237,11 @@ describe('lists', () => {
   test('origins are kept as written, blanks around commas ignored', () => {
     const config = loadConfig({ ALLOWED_ORIGINS: 'https://a.example, http://localhost:5173' })
     expect(config.allowedOrigins).toEqual(['https://a.example', 'http://localhost:5173'])
+  })
+
+  test('R66: the origin of an app in a webview is one', () => {
+    const apps = ['capacitor://localhost', 'tauri://localhost', 'app://bundle']
+    expect(loadConfig({ ALLOWED_ORIGINS: apps.join() }).allowedOrigins).toEqual(apps)
   })
 
   test.each([

@@ -5,8 +5,23 @@ import {
   configWarnings,
   type Environment,
   loadConfig,
+  misspeltSettings,
 } from '../../src/config/index.ts'
 import { configErrorOf, problemsOf, production, randomSecret } from './environments.ts'
+
+/** Of login shells, desktops, systemd, Docker, Kubernetes, GitHub Actions, npm, proxies, Postgres, Redis and locales. */
+const usualVariables =
+  `PATH HOME USER USERNAME LOGNAME SHELL PWD OLDPWD TERM LANG LANGUAGE LC_ALL LC_CTYPE TZ TMPDIR TEMP TMP EDITOR VISUAL PAGER MAIL
+  HOSTNAME HOSTTYPE OSTYPE MACHTYPE SHLVL PS1 IFS COLUMNS LINES DISPLAY SSH_AUTH_SOCK SSH_CLIENT SSH_CONNECTION SSH_TTY LS_COLORS
+  XDG_RUNTIME_DIR XDG_DATA_DIRS XDG_DATA_HOME XDG_CONFIG_DIRS XDG_CONFIG_HOME XDG_CACHE_HOME XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS
+  INVOCATION_ID JOURNAL_STREAM NOTIFY_SOCKET MAINPID CREDENTIALS_DIRECTORY STATE_DIRECTORY CACHE_DIRECTORY LOGS_DIRECTORY
+  KUBERNETES_SERVICE_HOST KUBERNETES_SERVICE_PORT KUBERNETES_PORT CARDEA_SERVICE_HOST CARDEA_SERVICE_PORT CARDEA_PORT POD_NAME POD_IP
+  NODE_NAME NODE_PATH NODE_OPTIONS NODE_VERSION NODE_EXTRA_CA_CERTS YARN_VERSION INIT_CWD UV_THREADPOOL_SIZE
+  HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY SSL_CERT_FILE SSL_CERT_DIR CI GITHUB_ACTIONS GITHUB_TOKEN RUNNER_OS DEBUG FORCE_COLOR NO_COLOR
+  PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE PGSSLMODE POSTGRES_USER POSTGRES_PASSWORD POSTGRES_DB POSTGRES_HOST POSTGRES_PORT
+  DB_HOST DB_PORT DB_USER DB_NAME DB_PASSWORD DATABASE_HOST DATABASE_PORT DATABASE_NAME DATABASE_PASSWORD TEST_DATABASE_URL
+  REDIS_HOST REDIS_PORT REDIS_PASSWORD SMTP_URL SECRET_KEY JWT_SECRET SESSION_SECRET COOKIE_SECRET BASE_URL APP_ENV LOG_FORMAT SENTRY_DSN
+  HOST_IP MOST POST COST SORT MEMORY_LIMIT`.split(/\s+/)
 
 describe('defaults', () => {
   test('an empty environment gives a development configuration that needs nothing installed', () => {
@@ -163,6 +178,21 @@ describe('rules over several settings', () => {
       ['CARDEA_SECRET', 'DATABASE_URL', 'ISSUER', 'LOG_LEVEL', 'PORT', 'REDIS_URL'].toSorted(),
     )
   })
+
+  test.each([
+    ['/none/logo.svg', 'cannot be read (ENOENT)'],
+    ['logo.bmp', 'must name a file that ends in .svg, .png, .webp, .jpg, .jpeg or .gif'],
+  ])('a logo %s that the service cannot show is told with every other problem', (logo, message) => {
+    const environment = { PORT: 'x', SERVICE_LOGO_FILE: logo }
+    expect(problemsOf(environment, { checksFiles: true })).toEqual([
+      'PORT must be a whole number, 0 to 65535',
+      `SERVICE_LOGO_FILE ${message}`,
+    ])
+  })
+
+  test('a command does not read the logo, which may not be there where it runs', () => {
+    expect(loadConfig({ SERVICE_LOGO_FILE: 'none.svg' }).serviceLogo).toBe('none.svg')
+  })
 })
 
 describe('the error', () => {
@@ -176,8 +206,61 @@ describe('the error', () => {
   })
 })
 
+describe('misspelt settings', () => {
+  const namesOf = (environment: Environment) =>
+    misspeltSettings(environment).map(({ name }) => name)
+
+  test.each([
+    ['ISUER', 'ISSUER'],
+    ['TRUSTED_PROXY', 'TRUSTED_PROXIES'],
+    ['CARDEA_SECRETS', 'CARDEA_SECRET'],
+    ['CARDEA_SECRET_FILES', 'CARDEA_SECRET_FILE'],
+    ['ALLOWED_ORIGIN', 'ALLOWED_ORIGINS'],
+    ['COOKIE_DOMIAN', 'COOKIE_DOMAIN'],
+    ['DATABASE_URI', 'DATABASE_URL'],
+    ['LOGLEVEL', 'LOG_LEVEL'],
+    ['PORTS', 'PORT'],
+  ])('%s is taken for %s, and its value is not shown', (name, meant) => {
+    expect(misspeltSettings({ [name]: 'a-value' })).toEqual([
+      { name, message: `is no setting: did you mean ${meant}?` },
+    ])
+  })
+
+  test('one that is set is not meant, nor is an empty variable', () => {
+    const issuer = 'https://login.example.org'
+    expect(namesOf({ ISUER: issuer, ISSUER: issuer })).toEqual([])
+    expect(namesOf({ CARDEA_SECRETS: 'x', CARDEA_SECRET_FILE: '/run/secrets/one' })).toEqual([])
+    expect(namesOf({ ISUER: '' })).toEqual([])
+  })
+
+  test('the environment of a shell, a container, a CI job or another program is no mistake', () => {
+    expect(namesOf(Object.fromEntries(usualVariables.map((name) => [name, 'x'])))).toEqual([])
+    expect(namesOf({ ...production(), HOME: '/', USER: 'cardea' })).toEqual([])
+  })
+
+  test('a misspelt one is told with the problems that it leads to', () => {
+    const { ISSUER: ISUER, ...others } = production()
+    expect(problemsOf({ ...others, ISUER })).toEqual([
+      'ISSUER is missing: production demands it',
+      'ISUER is no setting: did you mean ISSUER?',
+    ])
+  })
+})
+
 describe('warnings', () => {
   const warningsOf = (environment: Environment): string[] => configWarnings(loadConfig(environment))
+
+  test('a cookie of a domain is worth knowing at every start, in development too', () => {
+    const environment = { COOKIE_DOMAIN: 'example.com', ISSUER: 'https://auth.example.com' }
+    const warnings = [environment, { ...production(), ...environment }].flatMap(warningsOf)
+    // In development nobody has to name a proxy, and then it does not say which page was wanted.
+    expect(warnings.filter((text) => text.includes('TRUSTED_PROXIES is empty'))).toHaveLength(1)
+    const ofCookies = warnings.filter((text) => text.includes('every host below'))
+    expect(ofCookies).toHaveLength(2)
+    for (const warning of ofCookies) {
+      expect(warning).toContain('every host below example.com can read and set the session cookie')
+    }
+  })
 
   test('a sound configuration gives none', () => {
     expect(warningsOf({})).toEqual([])
@@ -186,6 +269,7 @@ describe('warnings', () => {
 
   test.each([
     [{ ALLOW_PLAINTEXT_STORES: 'true' }, 'ALLOW_PLAINTEXT_STORES'],
+    [{ TRUSTED_PROXIES: '' }, 'TRUSTED_PROXIES'],
     [{ HOST: '0.0.0.0', TRUSTED_PROXIES: '' }, 'TRUSTED_PROXIES'],
     [{ ALLOWED_ORIGINS: 'http://app.example.com' }, 'ALLOWED_ORIGINS'],
   ])('R124: %j in production is told at every start', (changed, name) => {

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
-import { allSettings } from '../../src/config/settings.ts'
+import { allSettings } from '../../src/config/given-settings.ts'
 import { configErrorOf } from './environments.ts'
 
 /** Every text in which an error can leave the process: a log line, a terminal, a crash report. */

@@ -3,7 +3,8 @@ import { resolve } from 'node:path'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
-import { nodeTlsProblems } from '../../src/config/node-tls.ts'
+import { nodeTlsProblems } from '../../src/config/server-settings.ts'
+import { postgresHosts } from '../../src/lib/postgres-url.ts'
 import { configErrorOf, problemsOf, production } from './environments.ts'
 
 const namesOf = (environment: Record<string, string>): string[] =>
@@ -59,14 +60,78 @@ describe('Postgres without verified TLS', () => {
   })
 
   test.each([
+    ['100%ab', 'has a broken percent sign (write % as %25)'],
+    ['50%', 'has a broken percent sign (write % as %25)'],
+    ['a%zz', 'has a broken percent sign (write % as %25)'],
+    ['12#34', 'has a # (write it as %23)'],
+  ])('the password %j as it is written nowhere else names the variable', (password, problem) => {
+    const url = `postgres://u:${password}@db.internal/cardea`
+    for (const name of ['DATABASE_URL', 'MIGRATE_DATABASE_URL']) {
+      expect(problemsOf({ [name]: url })).toEqual([`${name} ${problem}`])
+      const encoded = `postgres://u:${encodeURIComponent(password)}@db.internal/cardea`
+      expect(loadConfig({ [name]: encoded })).toMatchObject({ production: false })
+      expect(new pg.Client({ connectionString: encoded }).password).toBe(password)
+    }
+  })
+
+  test.each(['postgres://100%ab@h/db', 'postgres://u:p@h/100%ab', 'postgres://u:p@h/db?x=100%ab'])(
+    'a broken percent log in any other part names it, too: %s',
+    (url) => {
+      expect(problemsOf({ DATABASE_URL: url })).toEqual([
+        'DATABASE_URL has a broken percent sign (write % as %25)',
+      ])
+    },
+  )
+
+  test.each([
     'mysql://h/db',
     'postgres:h',
     'postgres://',
-    'postgres://a,b/db',
-    'postgres://a:1,b:2/db',
+    'postgres://a,,b/db',
+    'postgres://a,b:x/db',
+    'postgres://u@/db?host=a,',
+    'postgres://u@/db?host=a,b,c&port=1,2',
     'h/db',
   ])('%j is no Postgres URL', (text) => {
     expect(namesOf({ DATABASE_URL: text })).toEqual(['DATABASE_URL'])
+  })
+
+  test.each([
+    'postgres://u:p@a,b/db',
+    'postgres://u:p@a:1,[::1]:2,c/db?target_session_attrs=read-write',
+    'postgres://u:p@/db?host=a,/run/pg&port=1,2&target_session_attrs=primary',
+    'postgres://u:p@a/db?target_session_attrs=any',
+  ])('several hosts and any words for "the primary" are taken: %s', (text) => {
+    expect(loadConfig({ DATABASE_URL: text }).databaseUrl).toBe(text)
+  })
+
+  test.each(['standby', 'prefer-standby', 'read-only', ''])(
+    'R104: nothing is read from a standby, so target_session_attrs=%s is refused',
+    (word) => {
+      const problems = problemsOf({
+        DATABASE_URL: `postgres://a,b/db?target_session_attrs=${word}`,
+      })
+      expect(problems).toEqual([expect.stringMatching(/^DATABASE_URL .*only a primary is used$/)])
+    },
+  )
+
+  test.each(['search_path', 'schema', 'currentSchema'])(
+    'a schema in the query (%s), which the driver ignores, is refused with the setting for it',
+    (name) => {
+      const problems = problemsOf({ DATABASE_URL: `postgres://a/db?${name}=auth` })
+      expect(problems).toEqual([expect.stringContaining('set DATABASE_SCHEMA')])
+    },
+  )
+
+  test('R124: of several hosts each is verified, or production refuses them all', () => {
+    const several = (query: string) => `postgres://u:p@a,b:1/db${query}`
+    expect(namesOf({ ...production(), DATABASE_URL: several('') })).toEqual(['DATABASE_URL'])
+    const verified = several('?sslmode=verify-full')
+    const url = loadConfig({ ...production(), DATABASE_URL: verified }).databaseUrl
+    expect(url).toBe(verified)
+    for (const host of postgresHosts(verified)) {
+      expect(new pg.Client({ connectionString: host }).ssl).toBeTruthy()
+    }
   })
 })
 
@@ -109,9 +174,39 @@ describe('Redis', () => {
     'redis+cluster://a,b/3',
     'redis+cluster://a,,b',
     'redis+other://h',
+    'redis://u:100%ab@h',
+    'redis://100%ab:p@h',
   ])('%j is no Redis URL', (text) => {
     expect(namesOf({ REDIS_URL: text })).toEqual(['REDIS_URL'])
   })
+
+  test('a password for Sentinels is refused where there are none, and so is their user without it', () => {
+    const sentinels = 'redis+sentinel://a:26379/main'
+    const given = { REDIS_SENTINEL_USERNAME: 'cardea', REDIS_SENTINEL_PASSWORD: 'of the sentinels' }
+    expect(loadConfig({ REDIS_URL: sentinels, ...given })).toMatchObject({
+      redisSentinelUsername: 'cardea',
+      redisSentinelPassword: 'of the sentinels',
+    })
+    for (const url of ['redis://a', 'redis+cluster://a', '']) {
+      expect(namesOf({ REDIS_URL: url, ...given })).toEqual(['REDIS_SENTINEL_PASSWORD'])
+    }
+    expect(namesOf({ REDIS_URL: sentinels, REDIS_SENTINEL_USERNAME: 'cardea' })).toEqual([
+      'REDIS_SENTINEL_USERNAME',
+    ])
+  })
+})
+
+describe('the schema', () => {
+  test.each(['auth', 'Auth', 'a b', 'Ж"', 'x'.repeat(63)])('%j is taken as it is', (name) => {
+    expect(loadConfig({ DATABASE_SCHEMA: name }).databaseSchema).toBe(name)
+  })
+
+  test.each(['pg_auth', 'information_schema', 'x'.repeat(64), 'Ж'.repeat(32), 'a\nb', 'a\0'])(
+    '%j is no name of a schema',
+    (name) => {
+      expect(namesOf({ DATABASE_SCHEMA: name })).toEqual(['DATABASE_SCHEMA'])
+    },
+  )
 })
 
 describe('switches of Node', () => {

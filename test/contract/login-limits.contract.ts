@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { TooManyAttempts } from '../../src/login/errors.ts'
 import {
   type LoginAttempt,
   type LoginLimitRules,
   type LoginLimits,
   loginLimitRules,
+  TooManyAttempts,
 } from '../../src/login/login-limits.ts'
 
 export const deviceA = 'AAAAAAAAAAAAAAAAAAAAAA'
@@ -60,7 +60,7 @@ export const loginLimitsContract = (
   name: string,
   open: (rules: LoginLimitRules) => Promise<LoginLimits>,
 ) => {
-  describe(`limits on log-in attempts, counted in ${name}: an account`, () => {
+  describe(`limits on login attempts, counted in ${name}: an account`, () => {
     test('R105: the fifth attempt on one account is refused, from whatever address it comes', async () => {
       const limits = await open(rules())
       const outcomes = await failTimes(limits, 5, (index) => ({ address: `10.${index}.0.1` }))
@@ -145,7 +145,7 @@ export const loginLimitsContract = (
     })
   })
 
-  describe(`limits on log-in attempts, counted in ${name}: many accounts`, () => {
+  describe(`limits on login attempts, counted in ${name}: many accounts`, () => {
     test('R106: one source that tries many accounts is refused, another source is not', async () => {
       const limits = await open(rules({ source: { attempts: 5, seconds: 600 } }))
       const outcomes = await failTimes(limits, 6, spray)
@@ -228,7 +228,7 @@ export const loginLimitsContract = (
     })
   })
 
-  describe(`limits on log-in attempts, counted in ${name}: what is under way`, () => {
+  describe(`limits on login attempts, counted in ${name}: what is under way`, () => {
     const one = (index: number) => attempt(spray(index))
 
     test('R106: attempts under way are bounded by themselves, are told to come back in a second, and use up no failures', async () => {
@@ -277,7 +277,7 @@ export const loginLimitsContract = (
     })
   })
 
-  describe(`limits on log-in attempts, counted in ${name}: a known device`, () => {
+  describe(`limits on login attempts, counted in ${name}: a known device`, () => {
     test('R109: the owner of an account under attack is not locked out', async () => {
       const few = { attempts: 6, seconds: 600 }
       const limits = await open(rules({ network: few, global: few }))
@@ -298,10 +298,14 @@ export const loginLimitsContract = (
       expect(await fail(limits, other)).toBeUndefined()
     })
 
-    test('a known device does not get past the limit of its source', async () => {
-      const limits = await open(rules({ source: { attempts: 3, seconds: 600 } }))
-      await failTimes(limits, 3, spray)
-      expect((await fail(limits, { deviceId: deviceA }))?.limit).toBe('source')
+    test('R109: nor is one who shares the address of the attackers', async () => {
+      const few = { attempts: 3, seconds: 600 }
+      const limits = await open(rules({ source: few, network: few, global: few }))
+      await failTimes(limits, 4, spray)
+      expect((await fail(limits))?.limit).toBe('global')
+      await (await limits.admit(attempt({ deviceId: deviceA }))).succeeded()
+      // What a known device fails is counted for it alone.
+      expect(admitted(await failTimes(limits, 5, () => ({ deviceId: deviceA })))).toBe(4)
     })
   })
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import type { PasswordHasher } from '../../src/accounts/password-hasher.ts'
+import type { PasswordHasher } from '../../src/accounts/argon2-password-hasher.ts'
 import { AppError } from '../../src/lib/app-error.ts'
 
 /** Options small enough that a hash takes a millisecond; the cost itself is tested once, elsewhere. */
@@ -59,7 +59,7 @@ export const passwordHasherContract = (
       expect(await hasher.verify(`${long}b`, stored)).toEqual(noMatch)
     })
 
-    test('R4: 257 code points are refused, to set and to sign in', async () => {
+    test('R4: 257 code points are refused, to set and to log in', async () => {
       const hasher = await make()
       const stored = await hasher.hash(password)
       const tooLong = '🔑'.repeat(257)

@@ -1,11 +1,13 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import type { RedisConnection } from '../../src/infra/redis/redis.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
+import { findRedis } from '../support/find-redis.ts'
 import { freePort } from '../support/free-port.ts'
-import { patientRedis, type RedisServer, startRedis } from '../support/redis-server.ts'
+import { connectPatiently, type RedisServer, startRedis } from '../support/redis-server.ts'
 import { readPage } from './markdown.ts'
 
 type Claims = Record<string, unknown> & { jti: string; sid: string; sub: string }
@@ -30,11 +32,7 @@ beforeAll(async () => {
     redisUrl: redisServer.url,
     config: { port, issuer, audiences: [issuer] },
   })
-  redis = connectRedis(redisServer.url, {
-    random: systemRandom,
-    onError: () => undefined,
-    patience: patientRedis,
-  })
+  redis = connectPatiently(redisServer.url)
   operator = await cardea.operatorToken()
 })
 afterAll(async () => {
@@ -46,7 +44,7 @@ afterAll(async () => {
 const claimsOf = (token: string): Claims =>
   JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
 
-const signIn = async () => {
+const logIn = async () => {
   const account = await cardea.createAccount()
   const { accessToken } = await cardea.client.logIn(account)
   return { account, accessToken, claims: claimsOf(accessToken) }
@@ -78,12 +76,12 @@ describe('the guide to verifying tokens', () => {
   }
 
   test('shows code that verifies a token, knowing only the issuer', async () => {
-    const { accessToken, claims } = await signIn()
+    const { accessToken, claims } = await logIn()
     expect(JSON.parse((await verifyElsewhere(accessToken)).printed)).toEqual(claims)
   })
 
   test('shows code that refuses an altered token', async () => {
-    const { accessToken } = await signIn()
+    const { accessToken } = await logIn()
     const [header, , signature] = accessToken.split('.')
     const other = Buffer.from('{"sub":"somebody else"}').toString('base64url')
     const { printed, complaints } = await verifyElsewhere(`${header}.${other}.${signature}`)
@@ -103,11 +101,11 @@ describe('the guide to asking Redis', () => {
   })
 
   test('shows code that tells revoked tokens of every kind from those that are good', async () => {
-    const byToken = await signIn()
-    const bySession = await signIn()
-    const byAccount = await signIn()
-    const byRoles = await signIn()
-    const untouched = await signIn()
+    const byToken = await logIn()
+    const bySession = await logIn()
+    const byAccount = await logIn()
+    const byRoles = await logIn()
+    const untouched = await logIn()
     await revoke({ jti: byToken.claims.jti })
     await revoke({ sid: bySession.claims.sid })
     await revoke({ sub: byAccount.claims.sub })
@@ -125,13 +123,13 @@ describe('the guide to asking Redis', () => {
 
     await revoke({ everyone: true })
     expect(await isRevoked(redis.client, untouched.claims)).toBe(true)
-    const after = await signIn()
+    const after = await logIn()
     expect(await isRevoked(redis.client, after.claims)).toBe(false)
     operator = await cardea.operatorToken()
   })
 
   test('shows code that answers nothing while entries are lost, and knows them again by itself', async () => {
-    const { claims } = await signIn()
+    const { claims } = await logIn()
     await revoke({ sid: claims.sid })
     await redis.client.flushall()
     await expect(isRevoked(redis.client, claims)).rejects.toThrow('lost its entries')
@@ -139,18 +137,30 @@ describe('the guide to asking Redis', () => {
     expect(await isRevoked(redis.client, claims)).toBe(true)
   })
 
+  test('shows a question by hand whose answer says what is revoked', async () => {
+    const { path, env } = await findRedis()
+    const program = path.includes('/') ? join(dirname(path), 'redis-cli') : 'redis-cli'
+    // `command`: one that is on the PATH has the name of the function.
+    const script = `redis-cli() { command ${program} -u ${redisServer.url} "$@"; }\n${snippet(page, 'sh')}`
+    const { claims } = await logIn()
+    await revoke({ sid: claims.sid })
+    const variables = { JTI: claims.jti, SID: claims.sid, KID: 'none', SUB: claims.sub }
+    const { stdout } = await promisify(execFile)('bash', ['-c', script], {
+      env: { ...env, ...variables },
+    })
+    const [token, session, key, account] = stdout.split('\n')
+    expect([token, session, key, account]).toEqual(['', '1', '', ''])
+    expect(stdout.trimEnd().split('\n').at(-1)).toBe('1')
+  })
+
   test('shows a user for Redis that may ask and do nothing else', async () => {
     const [, , user = '', ...rules] = snippet(page, 'text').trim().split(' ')
     expect(await redis.client.acl('SETUSER', user, ...rules)).toBe('OK')
     const address = redisServer.url.replace('//', `//${user}:PASSWORD@`)
-    const shop = connectRedis(address, {
-      random: systemRandom,
-      onError: () => undefined,
-      patience: patientRedis,
-    })
+    const shop = connectPatiently(address)
     const asShop = shop.client
     try {
-      const { claims } = await signIn()
+      const { claims } = await logIn()
       await vi.waitUntil(shop.isReady)
       expect(await isRevoked(asShop, claims)).toBe(false)
       await expect(asShop.set('cardea:revoked:everyone', '0')).rejects.toThrow('NOPERM')

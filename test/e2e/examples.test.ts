@@ -10,7 +10,7 @@ import { sqlAs } from '../support/sql.ts'
 
 const ada = { email: 'ada@example.com', password: 'correct horse battery staple 7' }
 
-const signInPage = '<h1>Sign in</h1>'
+const loginPage = '<h1>Log in</h1>'
 
 let examples: Examples
 let cardea: Client
@@ -53,8 +53,8 @@ const serviceToken = async (file: string): Promise<string> => {
   return JSON.parse(await answer.text()).access_token
 }
 
-/** As if everybody had signed in an hour ago. */
-const ageSignIns = async (): Promise<void> => {
+/** As if everybody had logged in an hour ago. */
+const ageLogins = async (): Promise<void> => {
   const folder = join(examples.clone.path, '.data', 'postgres')
   const postgres = await findRunningEmbeddedPostgres(folder)
   if (!postgres) throw new Error('no Postgres runs in the clone')
@@ -79,37 +79,37 @@ afterAll(() => examples.stop())
 describe('the web app', () => {
   beforeAll(() => followed('web-app'))
 
-  const signedIn = async (): Promise<ExampleBrowser> => {
+  const loggedIn = async (): Promise<ExampleBrowser> => {
     const browser = exampleBrowser(examples.webAddress)
-    expect((await browser.submit('/sign-in', ada)).text).toContain('Signed in as ada@example.com.')
+    expect((await browser.submit('/login', ada)).text).toContain('Logged in as ada@example.com.')
     return browser
   }
 
-  test('shows a stranger the sign-in on every page, and lets nobody keep a page', async () => {
+  test('shows a stranger the login on every page, and lets nobody keep a page', async () => {
     const stranger = exampleBrowser(examples.webAddress)
     for (const path of ['/', '/checkout']) {
       const page = await stranger.open(path)
-      expect(page.text).toContain(signInPage)
+      expect(page.text).toContain(loginPage)
       expect(page.headers.get('cache-control')).toBe('no-store')
     }
-    for (const path of ['/cart', '/confirm', '/checkout', '/sign-out']) {
-      expect((await stranger.submit(path)).text, path).toContain(signInPage)
+    for (const path of ['/cart', '/confirm', '/checkout', '/logout']) {
+      expect((await stranger.submit(path)).text, path).toContain(loginPage)
     }
   })
 
-  test('signs in with a cookie of its own host, and says no more of a wrong password than that', async () => {
+  test('logs in with a cookie of its own host, and says no more of a wrong password than that', async () => {
     const browser = exampleBrowser(examples.webAddress)
-    const wrong = await browser.submit('/sign-in', { ...ada, password: 'not the password at all' })
+    const wrong = await browser.submit('/login', { ...ada, password: 'not the password at all' })
     expect([wrong.status, wrong.text]).toEqual([401, expect.stringContaining('That is wrong.')])
     expect(browser.cookieNames()).not.toContain('__Host-cardea-session')
 
-    const held = (await signedIn()).cookieNames().toSorted()
+    const held = (await loggedIn()).cookieNames().toSorted()
     expect(held).toEqual(['__Host-cardea-device', '__Host-cardea-session'])
   })
 
   test('takes no form of another site, also not one that signs somebody in', async () => {
     const post = (headers: Record<string, string>) =>
-      fetch(`${examples.webAddress}/sign-in`, {
+      fetch(`${examples.webAddress}/login`, {
         method: 'POST',
         redirect: 'manual',
         headers,
@@ -129,7 +129,7 @@ describe('the web app', () => {
   })
 
   test('loses no item when five tabs fill the cart at once, and escapes what they bring', async () => {
-    const browser = await signedIn()
+    const browser = await loggedIn()
     const adds = Array.from({ length: 5 }, () => browser.submit('/cart', { item: 'tea' }))
     expect((await Promise.all(adds)).map(({ status }) => status)).toEqual([200, 200, 200, 200, 200])
     const page = await browser.submit('/cart', { item: '<b>&"cups"' })
@@ -138,18 +138,18 @@ describe('the web app', () => {
   })
 
   test('says so when the cart has no room, and keeps what is in it', async () => {
-    const browser = await signedIn()
+    const browser = await loggedIn()
     await browser.submit('/cart', { item: 'tea' })
     const full = await browser.submit('/cart', { item: 'x'.repeat(4096) })
     expect([full.status, full.text]).toEqual([413, expect.stringContaining('The cart is full.')])
     expect((await browser.open('/')).text).toContain('<ul><li>1 × tea</li></ul>')
   })
 
-  test('asks for the password again before paying, once the sign-in is old', async () => {
-    const browser = await signedIn()
+  test('asks for the password again before paying, once the login is old', async () => {
+    const browser = await loggedIn()
     await browser.submit('/cart', { item: 'tea' })
     expect((await browser.open('/checkout')).text).toContain('<h1>Check out</h1>')
-    await ageSignIns()
+    await ageLogins()
     expect((await browser.open('/checkout')).text).toContain('<h1>Is it you?</h1>')
     expect((await browser.submit('/checkout')).text).toContain('<h1>Is it you?</h1>')
 
@@ -158,24 +158,24 @@ describe('the web app', () => {
     const before = browser.copy()
     const confirmed = await browser.submit('/confirm', { password: ada.password })
     expect(confirmed.text).toContain('<h1>Check out</h1>')
-    expect((await before.open('/')).text).toContain(signInPage)
+    expect((await before.open('/')).text).toContain(loginPage)
 
     expect((await browser.open('/')).text).toContain('1 × tea')
     expect((await browser.submit('/checkout')).text).toContain('Thank you.')
     expect((await browser.open('/')).text).toContain('<ul></ul>')
   })
 
-  test('signing out ends the session, takes its cookie away, and leaves other browsers alone', async () => {
-    const [browser, other] = [await signedIn(), await signedIn()]
+  test('logging out ends the session, takes its cookie away, and leaves other browsers alone', async () => {
+    const [browser, other] = [await loggedIn(), await loggedIn()]
     const before = browser.copy()
-    expect((await browser.submit('/sign-out')).text).toContain(signInPage)
+    expect((await browser.submit('/logout')).text).toContain(loginPage)
     expect(browser.cookieNames()).toEqual(['__Host-cardea-device'])
-    expect((await before.open('/')).text).toContain(signInPage)
-    expect((await other.open('/')).text).toContain('Signed in as')
+    expect((await before.open('/')).text).toContain(loginPage)
+    expect((await other.open('/')).text).toContain('Logged in as')
   })
 
   test('says "try again" while Cardea is away, and leaves the cookie alone', async () => {
-    const browser = await signedIn()
+    const browser = await loggedIn()
     const [nobody, port] = [await freePort(), await freePort()]
     const folder = 'examples/web-app-alone'
     await examples.run(`cp -r examples/web-app ${folder} &&
@@ -187,7 +187,7 @@ describe('the web app', () => {
     expect([page.status, page.text]).toEqual([503, expect.stringContaining('Try again')])
     expect(page.headers.get('retry-after')).toBe('2')
     expect(page.headers.getSetCookie()).toEqual([])
-    expect((await browser.open('/')).text).toContain('Signed in as')
+    expect((await browser.open('/')).text).toContain('Logged in as')
   })
 
   test('one revocation of the client takes back what the service has, which asks for a new token and goes on', async () => {
@@ -212,9 +212,9 @@ describe('the web app', () => {
   test('one revocation of the account ends all of them: here, at the API, and the service that belongs to it', async () => {
     await followed('api')
     const service = await followed('service')
-    const browser = await signedIn()
+    const browser = await loggedIn()
     const askAgain = 'node examples/api/client.js /orders || echo "exit $?"'
-    await examples.run(`echo '${ada.password}' | node examples/api/client.js sign-in ${ada.email}`)
+    await examples.run(`echo '${ada.password}' | node examples/api/client.js login ${ada.email}`)
     expect(await examples.run(askAgain)).toMatch(/^200 /)
     const { access_token: token } = readJson('ada-tokens.json')
     const held = await serviceToken('report.json')
@@ -222,7 +222,7 @@ describe('the web app', () => {
 
     await asOperator('POST', '/admin/revoke', { sub: claimsOf(token).sub })
 
-    expect((await browser.open('/')).text).toContain(signInPage)
+    expect((await browser.open('/')).text).toContain(loginPage)
     for (const [path, dead] of [
       ['/orders', token],
       ['/report', held],
@@ -231,7 +231,7 @@ describe('the web app', () => {
         expect((await askApi('GET', path, dead)).text).toContain('token_revoked'),
       )
     }
-    expect(await examples.run(askAgain)).toBe('sign in again: revoked\nexit 1')
+    expect(await examples.run(askAgain)).toBe('log in again: revoked\nexit 1')
     expect(await service.ended, service.lines().join('\n')).toBe(1)
     expect(service.lines().at(-1)).toBe('Cardea lets this client in no more')
   })
@@ -243,9 +243,9 @@ describe('the API', () => {
     await followed('api')
   })
 
-  /** The client's tokens after a new sign-in of it. */
-  const signedIn = async (): Promise<{ readonly access_token: string }> => {
-    await examples.run(`echo '${ada.password}' | node examples/api/client.js sign-in ${ada.email}`)
+  /** The client's tokens after a new login of it. */
+  const loggedIn = async (): Promise<{ readonly access_token: string }> => {
+    await examples.run(`echo '${ada.password}' | node examples/api/client.js login ${ada.email}`)
     return readJson('ada-tokens.json')
   }
 
@@ -253,7 +253,7 @@ describe('the API', () => {
     vi.waitFor(async () => expect((await askApi(method, path, token)).status).toBe(401))
 
   test('has a client that refreshes by itself when its token is refused', async () => {
-    const { access_token: first } = await signedIn()
+    const { access_token: first } = await loggedIn()
     await asOperator('POST', '/admin/revoke', { jti: claimsOf(first).jti })
     await refusedWithin('GET', '/orders', first)
     expect(await examples.run('node examples/api/client.js /orders')).toMatch(/^200 /)
@@ -261,7 +261,7 @@ describe('the API', () => {
   })
 
   test('lets only managers delete, and a new role counts from the next token on', async () => {
-    const { access_token: plain } = await signedIn()
+    const { access_token: plain } = await loggedIn()
     expect((await askApi('DELETE', '/orders/7', plain)).status).toBe(403)
     await asOperator('PATCH', `/admin/accounts/${claimsOf(plain).sub}`, { roles: ['manager'] })
     await refusedWithin('DELETE', '/orders/7', plain)

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
@@ -40,6 +40,7 @@ const environment = () =>
 /** The files of this folder as the only commit of a repository: also what is not committed yet, and where there is no git history. */
 const makeRepository = async (): Promise<string> => {
   const path = join(folder.path, 'repository')
+  if (existsSync(path)) return path
   const author = { GIT_AUTHOR_NAME: 'a test', GIT_AUTHOR_EMAIL: 'test@example.com' }
   const committer = { GIT_COMMITTER_NAME: 'a test', GIT_COMMITTER_EMAIL: 'test@example.com' }
   await run('git', ['init', '--quiet', path])
@@ -96,6 +97,22 @@ const processesIn = (path: string): string[] =>
       return false
     }
   })
+
+test('a command before the first start says in one line what to do first, under whatever Node the machine has', async () => {
+  const clone = join(folder.path, 'untouched')
+  await run('git', ['clone', '--quiet', await makeRepository(), clone])
+  const env = { ...environment(), npm_config_cache: join(folder.path, 'npm-cache') }
+  const ran = await run('npx', ['cardea', 'account', 'list'], { cwd: clone, env }).catch(
+    (error: { code: number; stdout: string; stderr: string }) => error,
+  )
+  expect(ran).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr:
+      'error: this clone is not set up yet\nhint: run `npm start` once: it installs what the commands need\n',
+  })
+  expect(readdirSync(clone)).not.toContain('node_modules')
+})
 
 test('the first command of the README clones, installs and starts; Ctrl-C, or a signal to npm alone, stops all of it, and the next start keeps the data', async () => {
   const [first = ''] = consoleBlocks(readFileSync('README.md', 'utf8'))

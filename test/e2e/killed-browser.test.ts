@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -8,8 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { findChromium } from '../support/find-chromium.ts'
-
+import { findChromium, openChromium } from '../support/find-chromium.ts'
 import { scratchFolder } from '../support/scratch-folder.ts'
 import { sqlAs } from '../support/sql.ts'
 
@@ -75,31 +73,9 @@ afterAll(async () => {
   page.close()
 })
 
-const switches = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
-
 /** Resolves once the page has told of the response. */
 const browse = async (profile: string, address: string, told: string) => {
-  const { path, env } = await findChromium()
-  const child = spawn(path, [...switches, `--user-data-dir=${profile}`, address], {
-    env: { ...env, HOME: profile },
-    stdio: 'ignore',
-    // Its own group: the browser is many processes, and all of them are killed at once.
-    detached: true,
-  })
-  const ended = once(child, 'exit')
-  const kill = async () => {
-    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL')
-    await ended
-  }
+  const { kill } = await openChromium(profile, address)
   try {
     await vi.waitUntil(() => page.told.some((line) => line.startsWith(told)), {
       interval: 50,
@@ -122,10 +98,18 @@ const browse = async (profile: string, address: string, told: string) => {
 const addressFor = (query: Readonly<Record<string, string>>): string =>
   `${page.address}/?${new URLSearchParams(query)}`
 
-/** The name stands in the file as it is, its value does not. */
+/** How a rollback journal of SQLite begins whose transaction is not committed: a browser that starts then takes the transaction back. */
+const journalMagic = Buffer.from('d9d505f920a163d7', 'hex')
+
+/** The name stands in the file as it is, its value does not. The journal is looked at last: it is dropped after the file was written. */
 const hasCookieOnDisk = async (home: string): Promise<boolean> => {
-  const file = await readFile(join(home, 'Default', 'Cookies')).catch(() => undefined)
-  return file?.includes('__Host-cardea-refresh') ?? false
+  const read = (name: string) => readFile(join(home, 'Default', name)).catch(() => Buffer.alloc(0))
+  const cookies = await read('Cookies')
+  const journal = await read('Cookies-journal')
+  return (
+    cookies.includes('__Host-cardea-refresh') &&
+    !journal.subarray(0, journalMagic.length).equals(journalMagic)
+  )
 }
 
 /** Logs in, refreshes and is killed so many seconds later, again and again. Returns what each refresh was answered. */

@@ -37,7 +37,7 @@ const restoreTo = async (globalEpoch: unknown): Promise<void> => {
   cardea = await startCardea({ clock, database })
 }
 
-test('R130: after a restore one call condemns everything issued before it, also what is newer than the back-up', async () => {
+test('R130: after a restore one call revokes everything issued before it, also what is newer than the back-up', async () => {
   const [backUp] = await sqlAs(database.ownerUrl)<{ global_epoch: string }>(
     'SELECT global_epoch FROM instance',
   )

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { createFirstOperator } from '../../src/first-operator.ts'
+import { createFirstOperator, welcome } from '../../src/serve.ts'
 import { startCardea } from '../support/cardea.ts'
 import { firstOperatorEmail, printedPassword } from '../support/child-service.ts'
 import { type Client, httpClient } from '../support/client.ts'
@@ -31,6 +31,19 @@ afterAll(() => home.remove())
 const waiting = `SELECT 1 FROM pg_stat_activity
   WHERE datname = current_database() AND wait_event_type = 'Lock'`
 
+test.each([
+  ['http://127.0.0.1:8088', 'http://127.0.0.1:8088'],
+  ['https://example.com/auth', 'https://example.com/auth'],
+  ['http://127.0.0.1:0', 'http://127.0.0.1:43210'],
+])('the commands of the first page with the issuer %s go to %s', (issuer, base) => {
+  const text = welcome({ address: 'http://127.0.0.1:43210', issuer, operator: undefined })
+  expect(text).toContain('Cardea listens on http://127.0.0.1:43210\n')
+  expect(text.match(/(?<=curl -s )\S+/g)).toEqual([
+    `${base}/login`,
+    `${base}/.well-known/jwks.json`,
+  ])
+})
+
 // In order: the first start migrates the database.
 test('a signal during the start is heeded when the start is over', async () => {
   const holder = new pg.Client(home.database.ownerUrl)
@@ -56,7 +69,10 @@ test('a start that fails after the service listens ends the process, and frees t
 })
 
 test('the first operator has a password that PASSWORD_MIN_LENGTH allows, and a second signal of another kind ends the service at once', async () => {
-  const service = await home.start()
+  const service = await home.start({ TRUSTED_PROXY: '10.0.0.1' })
+  expect(service.stdout()).toContain(
+    '"msg":"TRUSTED_PROXY is no setting: did you mean TRUSTED_PROXIES?"',
+  )
   const { refreshToken } = await client.logIn({
     email: firstOperatorEmail,
     password: printedPassword(service),
@@ -80,6 +96,7 @@ test('in production a start prints lines of JSON only: what should be known of t
     NODE_ENV: 'production',
     ALLOW_PLAINTEXT_STORES: 'true',
     ISSUER: 'https://auth.example.com',
+    TRUSTED_PROXIES: '127.0.0.1',
     LOG_LEVEL: 'info',
   })
   await vi.waitFor(() => expect(service.stdout()).toContain('"listening"'))

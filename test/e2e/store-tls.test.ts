@@ -140,7 +140,7 @@ const answers = {
   redis: 'ok answers',
 }
 
-test('R124: production signs in over verified TLS to Postgres and Redis', async () => {
+test('R124: production logs in over verified TLS to Postgres and Redis', async () => {
   const account = { email: 'person@example.com', password: 'correct horse battery staple 7' }
   const create = ['account', 'create', '--email', account.email]
   expect(await runCliProcess(create, settings, account.password)).toMatchObject({
@@ -160,6 +160,7 @@ test('R124: production signs in over verified TLS to Postgres and Redis', async 
       data: 'complete',
       log: 'complete',
       clock: 'agrees',
+      process: 'serving',
     }
     const askReady = () => client.get('/health/ready', { headers })
     await vi.waitFor(async () => expect((await askReady()).body).toEqual(ready), {
@@ -214,6 +215,18 @@ test('R124: stores of an authority that is not trusted are refused, and the doct
   } finally {
     await home.remove()
   }
+})
+
+test('R124: of several hosts each must have a certificate of its own name, and one that has none is passed over', async () => {
+  const several = (...hosts: readonly string[]) => {
+    const { port } = new URL(postgres.appUrl)
+    const url = databaseUrl(postgres.appUrl, 'one-host')
+    return url.replace(`one-host:${port}`, hosts.map((host) => `${host}:${port}`).join(','))
+  }
+  const good = await doctor({ DATABASE_URL: several('127.0.0.1', 'localhost') })
+  expect(good.postgres).toEqual(answers.postgres)
+  const bad = await doctor({ DATABASE_URL: several('127.0.0.1', '127.0.0.1') })
+  expect(bad.postgres).toMatch(/^fail the certificate of a store is not trusted: .*127\.0\.0\.1/)
 })
 
 test('R124: a certificate that is made out to another name is refused', async () => {

@@ -1,13 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
+import type { Database } from '../../src/infra/postgres/database.ts'
 import { migrate } from '../../src/infra/postgres/migrate.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { systemClock } from '../../src/lib/machine.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { firstOperatorEmail, printedPassword } from '../support/child-service.ts'
 import { type Client, httpClient } from '../support/client.ts'
 import { beginDump } from '../support/dump.ts'
+import { ownerPool } from '../support/migrated-database.ts'
 import { lastMigrationInUse, type OlderVersion, olderVersion } from '../support/older-version.ts'
 import { basicHeader, introspect } from '../support/service-client.ts'
 import { type ServiceOnDatabase, serviceOnDatabase } from '../support/service-on-database.ts'
@@ -54,14 +55,7 @@ beforeAll(async () => {
   )
   const service = await home.start()
   client = httpClient(home.address)
-  owner = openDatabase({
-    url: home.database.ownerUrl,
-    poolSize: 2,
-    connectTimeoutMs: 60_000,
-    statementTimeoutMs: 0,
-    preparedStatements: false,
-    onIdleError: () => undefined,
-  })
+  owner = ownerPool(home.database.ownerUrl)
   const who = { email: firstOperatorEmail, password: printedPassword(service) }
   const loggedIn = await client.logIn(who, { audience: issuer })
   operator = loggedIn.accessToken
@@ -164,6 +158,13 @@ describe('a process of the version before, on the schema of this one and beside 
   let cardea: Cardea
 
   beforeAll(async () => {
+    // The grants belong to the last migration of a whole run, and these ran one by one.
+    await migrate(owner, appRole(), {
+      clock: systemClock,
+      fraction: () => 0.5,
+      patienceMs: minutes(1),
+      onWait: () => undefined,
+    })
     cardea = await startCardea({ database: home.database, secrets: [secret], peppers: [] })
   }, minutes(2))
   afterAll(() => cardea?.stop())

@@ -22,7 +22,7 @@ beforeAll(async () => {
     instances: 2,
     database: postgres,
     redisUrl: redis.url,
-    config: { databaseConnectTimeoutMs: 500, databaseStatementTimeoutMs: 500 },
+    config: { databaseConnectTimeoutMs: 500, databaseStatementTimeoutMs: 500, redisTimeoutMs: 100 },
   })
   account = await cardea.createAccount()
   operator = await cardea.operatorToken()
@@ -45,7 +45,7 @@ describe.each([
   ['stopped', () => redis.kill(), () => redis.restart()],
   ['frozen', async () => redis.freeze(), async () => redis.thaw()],
 ] as const)('while Redis is %s', (_how, away, back) => {
-  test('cookie sessions work from Postgres: sign-in, look-up, data, step-up, end', async () => {
+  test('cookie sessions work from Postgres: login, look-up, data, step-up, end', async () => {
     await read()
     await away()
     try {
@@ -78,12 +78,12 @@ describe.each([
 })
 
 test('a copy that another instance could reach is put right once Redis is back for this one', async () => {
-  const { keeper, copies } = cardea.instances[0]?.core.cookieSessions ?? {}
+  const { invalidator, cache } = cardea.instances[0]?.core.cookieSessions ?? {}
   const { sessionId } = handleFields(session)
   const stale = '{"old":true}'
-  await expect.poll(() => copies?.isReady()).toBe(true)
+  await expect.poll(() => cache?.isReady()).toBe(true)
   await redis.kill()
-  await keeper?.drop([sessionId])
+  await invalidator?.drop([sessionId])
   await redis.restart()
   await expect.poll(() => look.status).toBe('ready')
   await look.set(`cardea:session:${sessionId}`, stale)
@@ -96,7 +96,7 @@ test('Redis that is flushed signs nobody out', async () => {
   for (const instance of [0, 1]) expect((await read(instance)).status).toBe(200)
 })
 
-test('while Postgres is away nobody is signed out: 503, the cookie kept, and good again afterwards', async () => {
+test('while Postgres is away nobody is logged out: 503, the cookie kept, and good again afterwards', async () => {
   const copied = session
   const fresh = await cardea.client.logInForCookie(account)
   const revoked = await cardea.client.logInForCookie(account)

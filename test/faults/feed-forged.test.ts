@@ -143,7 +143,7 @@ describe('something between a verifier and the service', () => {
 
   const page = { feed_id: 'x', cursor: '1', entries: [] }
   const answers: Readonly<Record<string, readonly [type: string, body: string]>> = {
-    'a page to sign in at': ['text/html', '<html><form>Welcome to our network</form></html>'],
+    'a page to log in at': ['text/html', '<html><form>Welcome to our network</form></html>'],
     'an empty answer': ['application/json', ''],
     'JSON that is no page': ['application/json', '{"status":"ok"}'],
     'a page without a cursor': ['application/json', JSON.stringify({ ...page, cursor: undefined })],

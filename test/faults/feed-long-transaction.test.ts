@@ -36,7 +36,7 @@ test('R76: a write transaction in another database, open all the while, and 25,0
          now() + interval '970 s', 'somebody', 'their own', now() FROM generate_series($1::int, $2::int) n`,
       [batch * rowsInBatch, (batch + 1) * rowsInBatch - 1],
     )
-  const { covers } = cardea.instances[0]!.core.revocations.replica
+  const { revokedBy } = cardea.instances[0]!.core.revocations.replica
   for (let batch = 0; batch < batches; batch += 1) {
     await revokeBatch(batch)
     const page = await ask(`?cursor=${cursor}`)
@@ -44,7 +44,7 @@ test('R76: a write transaction in another database, open all the while, and 25,0
     cursor = page.cursor
     const [first] = [...page.entries]
     const facts = { sub: '', sid: first?.key ?? '', jti: '', kid: '', aep: [9e12, 9, 9] as const }
-    await vi.waitUntil(() => covers(facts) === 'sid', { interval: 5 })
+    await vi.waitUntil(() => revokedBy(facts) === 'sid', { interval: 5 })
   }
   expect((await ask(`?cursor=${cursor}`)).entries).toHaveLength(0)
 

@@ -1,4 +1,6 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
@@ -6,7 +8,7 @@ import type { Delivery } from '../../src/sessions/index.ts'
 import { type Cardea, type CardeaOptions, startCardea, testPassword } from '../support/cardea.ts'
 import { firstOperatorEmail, printedPassword } from '../support/child-service.ts'
 import { type Client, httpClient } from '../support/client.ts'
-import { startCountedHashing } from '../support/counted-hashing.ts'
+import { type CountedHashing, startCountedHashing } from '../support/counted-hashing.ts'
 import { holdAccounts } from '../support/hold-rows.ts'
 import { quickSession } from '../support/quick-session.ts'
 import { serviceOnDatabase } from '../support/service-on-database.ts'
@@ -146,7 +148,7 @@ test('R46: a process that was frozen for seconds logs nobody out for those who l
   )
   const answers = await Promise.all(people.map(({ newest, refresh }) => refresh(newest)))
   expect(answers.map(({ status }) => status)).toEqual(people.map(() => 200))
-  // A log-out is carried out also for somebody who has gone: that is what they wanted.
+  // A logout is carried out also for somebody who has gone: that is what they wanted.
   expect((await client.refresh(loggedOut)).body.reason).toBe('logout')
   expect(service.stdout()).toContain('"event":"process_stalled"')
 })
@@ -202,7 +204,7 @@ test('R41: an orphaned session cookie ends no session on the word of a caller wh
   expect(await endedIn(stores.migrateUrl)).toBe(1)
 })
 
-test('R108: of a storm of log-ins only those are hashed whose clients are still there', async () => {
+test('R108: of a storm of logins only those are hashed whose clients are still there', async () => {
   const cardea = await startOne({ hashConcurrency: 1, hashQueue: 200 })
   const { client, computed, stop } = await startCountedHashing(cardea)
   atEnd.push(stop)
@@ -230,3 +232,99 @@ test('R108: of a storm of log-ins only those are hashed whose clients are still 
   const failed = "SELECT 1 FROM audit_events WHERE event = 'login_failed'"
   expect(await sqlAs(cardea.stores.migrateUrl)(failed)).toHaveLength(0)
 })
+
+/** Requests on their way whose connections the test can reset, which waits until the service has noticed. */
+const leavers = (address: string) => {
+  const begins = 'http.server.request.start'
+  const marked: Socket[] = []
+  const look = (message: unknown): void => {
+    const { request } = message as { request: IncomingMessage }
+    if (request.headers['user-agent'] === 'leaver') marked.push(request.socket)
+  }
+  subscribe(begins, look)
+  atEnd.push(async () => void unsubscribe(begins, look))
+  const sockets: Socket[] = []
+  return {
+    send: async (wanted: Wanted): Promise<void> => {
+      const socket = await dial(address)
+      socket.write(
+        requestText(address, { ...wanted, headers: { ...wanted.headers, 'user-agent': 'leaver' } }),
+      )
+      sockets.push(socket)
+    },
+    reset: async (): Promise<void> => {
+      for (const socket of sockets) socket.resetAndDestroy()
+      await vi.waitUntil(
+        () => marked.length === sockets.length && marked.every(({ destroyed }) => destroyed),
+      )
+    },
+  }
+}
+
+const isQueueFull = ({ hasher }: CountedHashing): boolean => {
+  try {
+    hasher.assertQueueCapacity()
+    return false
+  } catch {
+    return true
+  }
+}
+
+const stateOf = async ({ stores }: Cardea) => {
+  const [state] = await sqlAs(stores.migrateUrl)<object>(`SELECT
+    (SELECT count(*)::integer FROM sessions) AS sessions, (SELECT max(generation) FROM sessions) AS generation,
+    (SELECT count(*)::integer FROM sessions WHERE ended_at IS NOT NULL) AS ended,
+    (SELECT max(failed_logins) FROM accounts) AS failures,
+    (SELECT count(*)::integer FROM audit_events WHERE event = 'login_failed') AS failed`)
+  return state
+}
+
+test.each([
+  ['skips them at their turn', 0],
+  ['gives their places to those who come meanwhile', 3],
+])(
+  'R108: of callers who reset their connections while they wait for a hash the queue %s: no hash, no session, no failure',
+  async (_what, newcomers) => {
+    // One is hashed, and the queue is full: three who stay and three who leave.
+    const cardea = await startOne({ hashConcurrency: 1, hashQueue: 6 })
+    let finish: () => void = () => undefined
+    const held = new Promise<void>((resolve) => {
+      finish = resolve
+    })
+    let hashed = 0
+    const counted = await startCountedHashing(cardea, () => {
+      hashed += 1
+      return held
+    })
+    atEnd.push(counted.stop, async () => finish())
+    const { client } = counted
+    const accounts = await Promise.all(times(4 + newcomers, () => cardea.createAccount()))
+    const [leaver, ...stayers] = accounts.map(({ email, password }) => ({ email, password }))
+    const session = await cardea.client.logInForCookie(leaver ?? { email: '', password: '' })
+    const logIn = (body: unknown) => client.post('/login', { body })
+    const leaving = leavers(client.address)
+    const headers = { cookie: `__Host-cardea-session=${session}` }
+    const byPassword = (path: string, body: object) =>
+      leaving.send({ path, headers, body: JSON.stringify(body) })
+    // The hash of the first is under way when its caller leaves, and cannot be stopped.
+    await byPassword('/login', leaver ?? {})
+    await vi.waitUntil(() => hashed === 1)
+    const staying = stayers.slice(0, 3).map(logIn)
+    await byPassword('/login', leaver ?? {})
+    await byPassword('/login', { email: 'nobody@example.com', password: testPassword })
+    await byPassword('/session/reauthenticate', { password: testPassword })
+    await vi.waitUntil(() => isQueueFull(counted))
+
+    await leaving.reset()
+    staying.push(...stayers.slice(3).map(logIn))
+    if (newcomers > 0) await vi.waitUntil(() => isQueueFull(counted))
+    finish()
+    const answers = await Promise.all(staying)
+    expect(answers.map(({ status }) => status)).toEqual(stayers.map(() => 200))
+    expect(hashed).toBe(1 + stayers.length)
+    // A session of each who stayed, and the one that the browser of the leaver had.
+    const rows = { sessions: 1 + stayers.length, generation: 0, ended: 0 }
+    expect(await stateOf(cardea)).toEqual({ ...rows, failures: 0, failed: 0 })
+    expect((await cardea.client.get('/session', { session })).status).toBe(200)
+  },
+)

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
-import { idToBytes } from '../../src/lib/id.ts'
+import { idToBytes } from '../../src/lib/machine.ts'
 import { timeAwake } from '../support/awake-clock.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
@@ -70,7 +70,7 @@ test('R46: the connection is cut between commit and answer: 503, and the same ha
   }
 })
 
-test('R46: every connection of the pool breaks: at most the request that finds out fails, and nobody is signed out', async () => {
+test('R46: every connection of the pool breaks: at most the request that finds out fails, and nobody is logged out', async () => {
   let handle = session.refreshToken
   for (let round = 0; round < 10; round += 1) {
     const [answer] = await Promise.all([cardea.client.refresh(handle), proxy.cutAll()])

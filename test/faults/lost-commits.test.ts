@@ -1,3 +1,4 @@
+import { decodeProtectedHeader } from 'jose'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
 import { startPostgres } from '../support/postgres-server.ts'
@@ -72,7 +73,7 @@ const entriesFor = (cardea: Cardea, key: string) =>
 const sidOf = (token: string): string =>
   JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()).sid
 
-test('R76: after a fail-over that lost a log-out and the revocation of an account, what was revoked stays dead, is appended again once, and the loss is told', async () => {
+test('R76: after a fail-over that lost a logout and the revocation of an account, what was revoked stays dead, is appended again once, and the loss is told', async () => {
   const site = await openSite(false)
   const { cardea } = site
   const [leaving, revoked, staying, late] = (await Promise.all(
@@ -127,6 +128,62 @@ test('R76: after a fail-over that lost a log-out and the revocation of an accoun
   const answered = await cardea.client.post('/admin/revoke', { token: newOperator, body: everyone })
   expect(answered.status, answered.text).toBe(200)
   await bothSay(site, 'complete')
+})
+
+test('R79: signing keys whose revocation a fail-over lost are withdrawn again, once, and another key signs', async () => {
+  const site = await openSite(false)
+  const { cardea } = site
+  const account = await cardea.createAccount()
+  const old = await cardea.client.logIn(account, { delivery: 'body' })
+  const operator = await cardea.operatorToken()
+  await received(site)
+  await site.standby.fallBehind()
+  const [core] = cardea.instances.map((instance) => instance.core)
+  if (!core) throw new Error('no instance')
+  // The active key, the next one, and one that the standby never heard of.
+  const revoked: string[] = []
+  for (let turn = 0; turn < 3; turn += 1) {
+    const { kid } = core.keys.signer()
+    await core.revoke({ target: { kind: 'key', kid }, note: 'stolen', actor: { kind: 'system' } })
+    revoked.push(kid)
+  }
+  expect(new Set(revoked).size).toBe(3)
+  const known = () =>
+    cardea.instances.every(({ core: { revocations } }) =>
+      revoked.every((kid) => revocations.replica.isKeyRevoked(kid)),
+    )
+  await vi.waitUntil(known, patience)
+
+  await site.failOver()
+  await bothSay(site, 'lost')
+  const [first = '', second = '', third = ''] = revoked
+  const rows = await sqlAs(cardea.stores.migrateUrl)<{
+    kid: string
+    state: string
+    sealed: boolean
+  }>('SELECT kid, state, sealed_private IS NOT NULL AS sealed FROM signing_keys')
+  const states = Object.fromEntries(rows.map(({ kid, state }) => [kid, state]))
+  expect(states).toMatchObject({ [first]: 'gone', [second]: 'gone' })
+  expect(states).not.toHaveProperty(third)
+  expect(rows.filter(({ state, sealed }) => sealed === (state === 'gone'))).toEqual([])
+  for (const kid of revoked) expect(await entriesFor(cardea, kid)).toHaveLength(1)
+  // Of the third there was nothing to withdraw.
+  const events = await eventsOf(cardea, 'signing_key_revoked')
+  const kids = events.map(({ details }) => 'kid' in details && details.kid)
+  expect(new Set(kids)).toEqual(new Set([first, second]))
+  expect(kids).toHaveLength(2)
+  const active = Object.keys(states).find((kid) => states[kid] === 'active')
+  for (const index of [0, 1]) {
+    const client = cardea.clientOf(index)
+    for (const token of [old.accessToken, operator]) {
+      expect((await client.get('/account', { token })).status).toBe(401)
+    }
+    const { accessToken } = await client.logIn(account, { delivery: 'body' })
+    expect(decodeProtectedHeader(accessToken)).toMatchObject({ kid: active })
+    expect((await client.get('/account', { token: accessToken })).status).toBe(200)
+    const published = (await client.get('/.well-known/jwks.json')).body.keys
+    expect(published.map(({ kid }: { kid: string }) => kid)).not.toContain(first)
+  }
 })
 
 test('with REVOKE_ON_DATA_LOSS a login that was lost has everything revoked, once, although two processes see it', async () => {

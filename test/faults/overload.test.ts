@@ -8,7 +8,7 @@ import { keepBusy } from '../support/keep-busy.ts'
 import { freshDatabase } from '../support/postgres-server.ts'
 import { quickSession } from '../support/quick-session.ts'
 import { sqlAs } from '../support/sql.ts'
-import { statementCounter } from '../support/statement-counter.ts'
+import { isOfRequests, statementCounter } from '../support/statement-counter.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
 
 let cardea: Cardea
@@ -59,10 +59,6 @@ test('R108: who is over a limit takes no place in the hash queue', async () => {
   const answers = await Promise.all(Array.from({ length: 30 }, (_, place) => guess(`n${place}`)))
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([429]))
 })
-
-/** An instance follows the log of revocations, whatever it is asked. */
-const isOfRequests = (statement: string): boolean =>
-  !/revocation_changes|pg_current_snapshot|database_clock/.test(statement)
 
 test('R108: a login that finds the hash queue full costs no command of Redis and no statement of Postgres, whoever it names', async () => {
   const database = await freshDatabase()

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
-import { idToBytes } from '../../src/lib/id.ts'
+import { idToBytes } from '../../src/lib/machine.ts'
 import { timeAwake } from '../support/awake-clock.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import type { Answer, SignedIn } from '../support/client.ts'
+import type { Answer, LoggedIn } from '../support/client.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
 import { quickSession } from '../support/quick-session.ts'
@@ -19,7 +19,7 @@ let postgres: PostgresServer
 let cardea: Cardea
 let account: TestAccount
 let operator: string
-let signedIn: SignedIn
+let loggedIn: LoggedIn
 
 beforeAll(async () => {
   postgres = await startPostgres()
@@ -35,13 +35,13 @@ afterAll(async () => {
   await postgres.stop()
 })
 beforeEach(async () => {
-  signedIn = await vi.waitFor(() => cardea.client.logIn(account))
+  loggedIn = await vi.waitFor(() => cardea.client.logIn(account))
 })
 
 /** Every kind of request that needs Postgres. */
 const requests = (): readonly (readonly [string, () => Promise<Answer>])[] => {
   const { client } = cardea
-  const { accessToken: token, refreshToken: handle } = signedIn
+  const { accessToken: token, refreshToken: handle } = loggedIn
   const { email, password } = account
   return [
     ['refresh', () => client.refresh(handle)],
@@ -87,7 +87,7 @@ describe.each(['stopped', 'frozen'] as const)('while Postgres is %s', (fault) =>
       expectStoreAway(name, answer)
     }
     await end()
-    const refreshed = await retryWhileAway(() => cardea.client.refresh(signedIn.refreshToken))
+    const refreshed = await retryWhileAway(() => cardea.client.refresh(loggedIn.refreshToken))
     expect(refreshed.status).toBe(200)
     const token = refreshed.body.access_token
     const own = await retryWhileAway(() => cardea.client.get('/account', { token }))
@@ -96,7 +96,7 @@ describe.each(['stopped', 'frozen'] as const)('while Postgres is %s', (fault) =>
 
   test('R46: 60 refreshes at once are all told to come back within a second, and the handle stays good', async () => {
     await begin()
-    const refresh = () => cardea.client.refresh(signedIn.refreshToken)
+    const refresh = () => cardea.client.refresh(loggedIn.refreshToken)
     const { result: answers, tookMs } = await timeAwake(() =>
       Promise.all(Array.from({ length: 60 }, refresh)),
     )
@@ -104,9 +104,9 @@ describe.each(['stopped', 'frozen'] as const)('while Postgres is %s', (fault) =>
     for (const answer of answers) expectStoreAway('refresh', answer)
     expect(tookMs).toBeLessThan(patienceMs)
     // A frozen server runs what it had received before, once: that is a lost answer, which the grace covers.
-    const generation = await generationOf(signedIn.body.session_id)
+    const generation = await generationOf(loggedIn.body.session_id)
     expect(generation).toBeLessThanOrEqual(fault === 'frozen' ? 1 : 0)
-    const retry = await retryWhileAway(() => cardea.client.refresh(signedIn.refreshToken))
+    const retry = await retryWhileAway(() => cardea.client.refresh(loggedIn.refreshToken))
     expect(retry.status).toBe(200)
     const next = await retryWhileAway(() => cardea.client.refresh(retry.refreshCookie ?? ''))
     expect(next.status).toBe(200)
@@ -137,9 +137,12 @@ test('I13: a refresh that a frozen Postgres runs only after the grace, when nobo
     config: { databaseConnectTimeoutMs, databaseStatementTimeoutMs },
   })
   const { sessionId, refreshToken } = await quickSession(other, account.id)
-  // Two idle connections: the reader of the log may hold one when Postgres stands still.
+  // Idle connections enough: what runs in the background may hold some when Postgres stands still.
   const { database } = other.instances[0]!.core
-  await database.transaction(() => database.ping())
+  const openAtOnce = async (count: number): Promise<void> => {
+    if (count > 0) await database.transaction(() => openAtOnce(count - 1))
+  }
+  await openAtOnce(5)
   await postgres.freeze()
   expectStoreAway('refresh', await other.client.refresh(refreshToken))
   clock.advance(other.config.refreshGraceSeconds * 1000)

@@ -3,13 +3,14 @@ import { loadConfig } from '../../src/config/index.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import type { Answer } from '../support/client.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
+import { type PostgresStandby, startStandby } from '../support/postgres-standby.ts'
 import { introspect, newServiceClient, type TestServiceClient } from '../support/service-client.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
 const { databaseConnectTimeoutMs, databaseStatementTimeoutMs } = loadConfig({})
 
 let primary: PostgresServer
-let standby: PostgresServer
+let standby: PostgresStandby
 let proxy: TcpProxy
 let other: Cardea
 let moved: Cardea
@@ -75,13 +76,8 @@ const expectAway = (name: string, answer: Answer): void => {
 test('R73, R104: a process that a fail-over moved to a lagging standby serves nothing, says why it is not ready, and recovers by itself', async () => {
   const kept = await scene()
   const ended = await scene()
-  standby = await primary.standby()
-  // Both are connected again after the copy.
-  for (const { client } of [other, moved]) {
-    await vi.waitFor(async () =>
-      expect((await client.get('/health/ready')).body.status).toBe('ready'),
-    )
-  }
+  standby = await startStandby(primary)
+  await standby.fallBehind()
   proxy.pointTo(standby.appUrl)
   proxy.cutAll()
   expect((await other.client.post('/logout', { token: ended.accessToken })).status).toBe(204)

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
-import { idToBytes } from '../../src/lib/id.ts'
+import { idToBytes } from '../../src/lib/machine.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { handleFields } from '../support/handles.ts'
@@ -99,7 +99,7 @@ const reused = async (): Promise<string> => {
   return handle
 }
 
-const signedIn = async (what: string): Promise<string> => {
+const loggedIn = async (what: string): Promise<string> => {
   const { email, password } = await cardea.createAccount()
   const body = { email, password }
   return overWhat(
@@ -165,7 +165,7 @@ test.each([
 )
 
 test.each([
-  ['a sign-in', 'session_add', signedIn],
+  ['a login', 'session_add', loggedIn],
   ['a grant to a service', 'service_client_rights', grantedToService],
   ['a look-up for a proxy', 'cookie_session_look', passedOn],
   ['a look at a copy for a proxy', aCopy, passedOn],

@@ -31,13 +31,13 @@ test('R52: the first use of a new handle at an instance that cannot reach Redis 
   const { sessionId } = handleFields(session)
   const look = async (handle: string) =>
     (await other.client.get('/session', { session: handle })).status
-  const [copies] = other.instances.map(({ core }) => core.cookieSessions.copies)
+  const [copies] = other.instances.map(({ core }) => core.cookieSessions.cache)
   const copied = async () => {
     expect(await look(session)).toBe(200)
     return copies?.read(sessionId)
   }
   await expect.poll(copied).toBeDefined()
-  const [ours] = cutOff.instances.map(({ core }) => core.cookieSessions.copies)
+  const [ours] = cutOff.instances.map(({ core }) => core.cookieSessions.cache)
   proxy.pointTo('redis://127.0.0.1:1')
   proxy.cutAll()
   await expect.poll(() => ours?.isReady()).toBe(false)

@@ -8,7 +8,7 @@ import { codecOf } from '../support/handles.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { quickSession } from '../support/quick-session.ts'
 import { basicHeader, newServiceClient, postForm } from '../support/service-client.ts'
-import { statementCounter, statementObserver } from '../support/statement-counter.ts'
+import { isOfRequests, statementCounter, statementObserver } from '../support/statement-counter.ts'
 import { type Observer, startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
 const poolSize = 8
@@ -23,9 +23,7 @@ let sessions: string[]
 let heldStatement: string | undefined
 let held = 0
 
-const requests = statementCounter(
-  (statement) => !/revocation_changes|pg_current_snapshot/.test(statement),
-)
+const requests = statementCounter(isOfRequests)
 
 const observe = (): Observer => {
   let isHeld = false
@@ -125,9 +123,9 @@ const floods: readonly (readonly [string, string, number, () => Promise<Request>
   ['the feed', 'service_client_valid_digests', 2, reading('/revocations?cursor=0')],
   ['the snapshot of the feed', 'service_client_valid_digests', 2, reading('/revocations/snapshot')],
   ['wrong secrets of one client', 'service_client_valid_digests', 1, ofKnownClient],
-  ['log-ins', 'account_find_by_email', 2, async () => logIn],
+  ['logins', 'account_find_by_email', 2, async () => logIn],
   ['the form of the login page', 'account_find_by_email', 2, byForm],
-  ['records of refused log-ins', 'account_count_failed_login', 1, async () => logIn],
+  ['records of refused logins', 'account_count_failed_login', 1, async () => logIn],
 ]
 
 test.each(floods)(

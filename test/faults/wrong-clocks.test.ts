@@ -7,11 +7,8 @@ import type { Answer } from '../support/client.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { sqlAs } from '../support/sql.ts'
-import {
-  startWrongClock,
-  type WrongClockProcess,
-  wrongClock,
-} from '../support/wrong-clock-process.ts'
+import { clockAhead } from '../support/wrong-clock.ts'
+import { startWrongClock, type WrongClockProcess } from '../support/wrong-clock-process.ts'
 
 const secondMs = 1_000
 const hourMs = 3_600_000
@@ -234,7 +231,7 @@ test.each([
     const before = await databaseSeconds()
     const ran = await runCliProcess(['revoke', '--sid', sid, '--json'], {
       ...settings,
-      ...wrongClock(aheadMs),
+      ...clockAhead(aheadMs),
       DATABASE_URL: database.appUrl,
       REDIS_URL: inject('redisUrl'),
     })

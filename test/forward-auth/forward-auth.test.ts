@@ -23,7 +23,7 @@ afterAll(() => cardea.stop())
 const ask = (options: RequestOptions = {}, query = ''): Promise<Answer> =>
   cardea.client.get(`/forward-auth${query}`, options)
 
-const signIn = async (roles: readonly string[] = []) => {
+const logIn = async (roles: readonly string[] = []) => {
   const account = await cardea.createAccount(roles)
   const session = await cardea.client.logInForCookie(account)
   return { account, session }
@@ -55,11 +55,12 @@ const expectTokenRefused = (answer: Answer, code = 'sign_in_required'): void => 
   expect(answer.headers.has('location')).toBe(false)
 }
 
-const returnPathIn = ({ headers }: Answer) => returnsOf(cardea, clock).read(returnTokenIn(headers))
+const returnAddressIn = ({ headers }: Answer) =>
+  returnsOf(cardea, clock).read(returnTokenIn(headers))
 
-describe('who is signed in', () => {
+describe('who is logged in', () => {
   test('R58: by session cookie passes, with identity in headers, without a body, not to be stored', async () => {
-    const { account, session } = await signIn(['editor', 'staff:eu'])
+    const { account, session } = await logIn(['editor', 'staff:eu'])
     const { body } = await cardea.client.get('/session', { session })
     for (const method of ['GET', 'HEAD']) {
       const answer = await cardea.client.send(method, '/forward-auth', { session })
@@ -81,7 +82,7 @@ describe('who is signed in', () => {
   test('by access token passes as the account of the token, whatever cookie comes with it', async () => {
     const account = await cardea.createAccount(['editor'])
     const { accessToken, body } = await cardea.client.logIn(account)
-    const { session } = await signIn()
+    const { session } = await logIn()
     const answer = await ask({ token: accessToken, session })
     expect(answer.status).toBe(200)
     expect(Object.fromEntries(answer.headers)).toMatchObject({
@@ -92,12 +93,12 @@ describe('who is signed in', () => {
   })
 
   test('has an empty list of roles when there are none', async () => {
-    const { session } = await signIn()
+    const { session } = await logIn()
     expect((await ask({ session })).headers.get('x-auth-roles')).toBe('')
   })
 })
 
-describe('who is not signed in', () => {
+describe('who is not logged in', () => {
   test('R58 R100: without a credential is 401 with the way to the login page and a plain challenge', async () => {
     const answer = await ask()
     expectSignedOut(answer)
@@ -107,7 +108,7 @@ describe('who is not signed in', () => {
   test('R58: a session that is made up, of another use, or ended never passes', async () => {
     const account = await cardea.createAccount()
     const { refreshToken } = await cardea.client.logIn(account)
-    const { session } = await signIn()
+    const { session } = await logIn()
     const altered = `${session.slice(0, -1)}${session.endsWith('A') ? 'E' : 'A'}`
     for (const made of ['', 'x', altered, refreshToken, `"${session}"`]) {
       expectSignedOut(await ask({ session: made }))
@@ -121,9 +122,9 @@ describe('who is not signed in', () => {
 
   test('R58: a session that an operator revoked, of a disabled account, or too long unused never passes', async () => {
     const token = await cardea.operatorToken()
-    const revoked = await signIn()
-    const disabled = await signIn()
-    const unused = await signIn()
+    const revoked = await logIn()
+    const disabled = await logIn()
+    const unused = await logIn()
     const { body } = await cardea.client.get('/session', { session: revoked.session })
     const sid: string = body.session.id
     expect((await cardea.client.post('/admin/revoke', { token, body: { sid } })).status).toBe(200)
@@ -139,7 +140,7 @@ describe('who is not signed in', () => {
   test('a bad Authorization header is 401 whatever the cookie says, without a way to the login page', async () => {
     const account = await cardea.createAccount()
     const { accessToken } = await cardea.client.logIn(account)
-    const { session } = await signIn()
+    const { session } = await logIn()
     await cardea.client.post('/logout', { token: accessToken })
     const bad = [
       `Bearer ${accessToken}`,
@@ -159,7 +160,7 @@ describe('who is not signed in', () => {
   })
 
   test('two session cookies are refused: one of them was planted', async () => {
-    const { session } = await signIn()
+    const { session } = await logIn()
     const cookie = `__Host-cardea-session=${session}; __Host-cardea-session=${session}`
     const answer = await ask({ headers: { cookie } })
     expect(answer).toMatchObject({ status: 400, body: { code: 'duplicate_cookie' } })
@@ -192,8 +193,8 @@ describe('the login page', () => {
   test('leads back where one was, by the word of a trusted proxy', async () => {
     const answer = await ask({ headers: { 'x-forwarded-uri': '/reports?year=2026&a=b%20c' } })
     expectSignedOut(answer)
-    expect(returnPathIn(answer)).toMatchObject({
-      path: '/reports?year=2026&a=b%20c',
+    expect(returnAddressIn(answer)).toMatchObject({
+      address: '/reports?year=2026&a=b%20c',
       reauthenticates: false,
     })
   })
@@ -210,13 +211,13 @@ describe('the login page', () => {
   ])('never leads to %s', async (uri) => {
     const answer = await ask({ headers: { 'x-forwarded-uri': uri } })
     expectSignedOut(answer)
-    expect(returnPathIn(answer)?.path).toBe('/')
+    expect(returnAddressIn(answer)?.address).toBe('/')
   })
 })
 
 describe('the rules of a route', () => {
   test('any one of the roles is enough, none is 403 and never a way to the login page', async () => {
-    const { session } = await signIn(['editor'])
+    const { session } = await logIn(['editor'])
     expect((await ask({ session }, '?role=editor')).status).toBe(200)
     expect((await ask({ session }, '?role=admin&role=editor')).status).toBe(200)
     for (const query of ['?role=admin', '?role=admin&role=edito', '?role=admin&login=redirect']) {
@@ -229,7 +230,7 @@ describe('the rules of a route', () => {
   })
 
   test('a role that is taken away counts at the next request', async () => {
-    const { account, session } = await signIn(['editor'])
+    const { account, session } = await logIn(['editor'])
     const token = await cardea.operatorToken()
     expect((await ask({ session }, '?role=editor')).status).toBe(200)
     const url = `/admin/accounts/${account.id}`
@@ -239,21 +240,21 @@ describe('the rules of a route', () => {
     expect((await ask({ session }, '?role=editor')).status).toBe(403)
   })
 
-  test('a sign-in that is too old is 401 with the way to sign in again, and signing in again helps', async () => {
-    const { account, session } = await signIn()
+  test('a login that is too old is 401 with the way to log in again, and logging in again helps', async () => {
+    const { account, session } = await logIn()
     clock.advance(60_000)
     expect((await ask({ session }, '?max_age=60')).status).toBe(200)
     clock.advance(1)
     const answer = await ask({ session }, '?max_age=60')
     expectSignedOut(answer, 'sign_in_too_old')
-    expect(returnPathIn(answer)).toMatchObject({ path: '/', reauthenticates: true })
+    expect(returnAddressIn(answer)).toMatchObject({ address: '/', reauthenticates: true })
     expect(answer.headers.has('www-authenticate')).toBe(false)
     expect((await ask({ session })).status).toBe(200)
     const again = await cardea.client.logInForCookie(account)
     expect((await ask({ session: again }, '?max_age=60')).status).toBe(200)
   })
 
-  test('an access token is as old as its sign-in, and the challenge says what is asked for', async () => {
+  test('an access token is as old as its login, and the challenge says what is asked for', async () => {
     const account = await cardea.createAccount()
     const { accessToken: token } = await cardea.client.logIn(account)
     expect((await ask({ token }, '?max_age=60')).status).toBe(200)
@@ -293,11 +294,41 @@ describe('the rules of a route', () => {
     '?x',
     '?=',
   ])('a query of %s is 400, so that a mistake in a configuration opens no door', async (query) => {
-    const { session } = await signIn(['editor'])
+    const { session } = await logIn(['editor'])
     const answer = await ask({ session }, query)
     expect(answer.status).toBe(400)
     expectNobody(answer)
     expect(answer.headers.has('location')).toBe(false)
+  })
+})
+
+describe('the e-mail address for the service behind the proxy', () => {
+  test('R34: is told where the question asks for it and nowhere else, to a session and to a token', async () => {
+    const account = await cardea.createAccount()
+    const session = await cardea.client.logInForCookie(account)
+    const { accessToken: token } = await cardea.client.logIn(account, { audience: api })
+    for (const credentials of [{ session }, { token }]) {
+      const told = await ask(credentials, '?email=1')
+      expect([told.status, told.headers.get('x-auth-email')]).toEqual([200, account.email])
+      expect((await ask(credentials)).headers.has('x-auth-email')).toBe(false)
+    }
+    expect((await ask({}, '?email=1')).headers.has('x-auth-email')).toBe(false)
+    const refused = await ask({ session }, '?email=1&role=none')
+    expect([refused.status, refused.headers.has('x-auth-email')]).toEqual([403, false])
+    expect((await ask({ session }, '?email=0')).status).toBe(400)
+    expect((await ask({ session }, '?email=1&email=1')).status).toBe(400)
+  })
+
+  test('is written in UTF-8, whatever letters it has', async () => {
+    const [instance] = cardea.instances
+    const email = `ж-${Date.now()}-ünïcödé@example.com`
+    const password = 'correct horse battery staple 7'
+    const actor = { kind: 'system' } as const
+    await instance?.core.createAccount({ email, password, roles: [], actor })
+    const session = await cardea.client.logInForCookie({ email, password })
+    const { headers } = await ask({ session }, '?email=1')
+    const bytes = Buffer.from(headers.get('x-auth-email') ?? '', 'latin1')
+    expect(bytes.toString('utf8')).toBe(email)
   })
 })
 
@@ -306,7 +337,7 @@ describe('a token for the service behind the proxy', () => {
     (headers.get('authorization') ?? '').replace(/^Bearer /, '')
 
   test('is made for the session, for the first audience or the one that is asked for', async () => {
-    const { account, session } = await signIn(['editor'])
+    const { account, session } = await logIn(['editor'])
     const { body } = await cardea.client.get('/session', { session })
     const jtis = new Set<unknown>()
     for (const [query, audience] of [
@@ -320,7 +351,7 @@ describe('a token for the service behind the proxy', () => {
         sub: account.id,
         sid: body.session.id,
         roles: ['editor'],
-        scope: 'account',
+        scope: '',
         auth_time: Math.floor(Date.parse(body.session.auth_time) / 1000),
         amr: ['pwd'],
       })
@@ -330,21 +361,31 @@ describe('a token for the service behind the proxy', () => {
   })
 
   test('is refused here once its session has ended', async () => {
-    const { session } = await signIn()
+    const { session } = await logIn()
     const token = tokenIn(await ask({ session }, '?token=1'))
     expect((await ask({ token })).status).toBe(200)
     await cardea.client.post('/logout', { session })
     expectTokenRefused(await ask({ token }))
   })
 
-  test('never has the scope of operators, and opens no operator route', async () => {
+  test('R93: has no scope, and opens neither operator routes nor those of the account, whatever its audience', async () => {
     const account = await cardea.createAccount(['operator'])
     const body = { ...account, id: undefined, session: 'cookie', audience: cardea.config.issuer }
     const { sessionCookie: session = '' } = await cardea.client.post('/login', { body })
     const token = tokenIn(await ask({ session }, '?token=1'))
     const claims = await verifiedClaims(cardea, token, { audience: api, clock })
-    expect(claims).toMatchObject({ roles: ['operator'], scope: 'account' })
-    expect((await cardea.client.get('/admin/accounts', { token })).status).toBe(403)
+    expect(claims).toMatchObject({ roles: ['operator'], scope: '' })
+    for (const [method, path] of [
+      ['GET', '/admin/accounts'],
+      ['GET', '/account'],
+      ['GET', '/sessions'],
+      ['DELETE', '/sessions'],
+      ['POST', '/logout'],
+    ] as const) {
+      const answer = await cardea.client.send(method, path, { token })
+      expect(answer, path).toMatchObject({ status: 403, body: { code: 'insufficient_scope' } })
+    }
+    expect((await ask({ session })).status).toBe(200)
   })
 
   test("is the client's own when it came with one, if that was made for this service", async () => {
@@ -428,8 +469,10 @@ describe.each(['a trusted proxy', 'anybody else'])('what the client says, by way
   test('R59: is a return address only if a trusted proxy says it', async () => {
     const headers = { 'x-forwarded-uri': '/reports' }
     const answer = await service.client.get('/forward-auth', { headers })
-    const path = returnsOf(service, { nowMs: Date.now }).read(returnTokenIn(answer.headers))?.path
-    expect(path).toBe(peer === 'anybody else' ? '/' : '/reports')
+    const returns = returnsOf(service, { nowMs: Date.now })
+    expect(returns.read(returnTokenIn(answer.headers))?.address).toBe(
+      peer === 'anybody else' ? '/' : '/reports',
+    )
   })
 
   test('R66: is read by no page of another origin', async () => {
@@ -442,7 +485,7 @@ describe.each(['a trusted proxy', 'anybody else'])('what the client says, by way
 })
 
 test('R67: asking changes nothing, and no other method is taken', async () => {
-  const { account, session } = await signIn()
+  const { account, session } = await logIn()
   const state = async () => {
     const asOwner = sqlAs(cardea.stores.migrateUrl)
     const account_id = Buffer.from(account.id, 'base64url')

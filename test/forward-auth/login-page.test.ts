@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { formTokens } from '../../src/forward-auth/index.ts'
 import { keyLabels, secretRing } from '../../src/keys/index.ts'
+import { sendRaw } from '../http/toy-server.ts'
 import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
@@ -49,6 +50,16 @@ const fieldIn = (page: ParsedPage, name: string): string | undefined =>
     .find(({ attributes }) => attributes.get('name') === name)
     ?.attributes.get('value')
 
+const namesWith = (page: ParsedPage, attribute: string): string[] =>
+  page
+    .all('input')
+    .filter(({ attributes }) => attributes.has(attribute))
+    .map(({ attributes }) => attributes.get('name') ?? '')
+
+const wrongFieldsIn = (page: ParsedPage): string[] => namesWith(page, 'aria-invalid')
+
+const focusedIn = (page: ParsedPage): string | undefined => namesWith(page, 'autofocus').join()
+
 const expectRefused = (
   { status, headers, page }: BrowserAnswer,
   expected: { status: number; problem: string | RegExp },
@@ -61,33 +72,44 @@ const expectRefused = (
 }
 
 describe('the login page', () => {
-  test('R101: is a page with nothing active in it, under a policy that allows its one style and its own form', async () => {
+  test('R101: is a page under a policy that allows its one style, its one script and its own form, and nothing else', async () => {
     const { status, headers, page } = await browser().open('/login')
     expect(status).toBe(200)
-    const style = page().one('style').text
-    const digest = createHash('sha256').update(style).digest('base64')
+    const digestOf = (name: string) =>
+      createHash('sha256').update(page().one(name).text).digest('base64')
     expect(headers.get('content-security-policy')).toBe(
-      `default-src 'none'; style-src 'sha256-${digest}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'`,
+      `default-src 'none'; style-src 'sha256-${digestOf('style')}'; script-src 'sha256-${digestOf('script')}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'`,
     )
     expect(headers.get('cache-control')).toBe('no-store')
     expect(headers.get('referrer-policy')).toBe('no-referrer')
     expect(headers.get('x-content-type-options')).toBe('nosniff')
     const names = new Set(page().elements.map(({ name }) => name))
-    for (const name of ['script', 'link', 'img', 'iframe', 'object', 'svg', 'base', 'a']) {
+    for (const name of ['link', 'img', 'iframe', 'object', 'svg', 'base', 'a']) {
       expect(names.has(name), name).toBe(false)
     }
     const attributes = page().elements.flatMap((element) => [...element.attributes.keys()])
     expect(attributes.filter((name) => name === 'style' || name.startsWith('on'))).toEqual([])
-    expect(style).not.toMatch(/url\(|@import|expression/)
+    expect(page().one('style').text).not.toMatch(/url\(|@import|expression/)
+    expect([...page().one('script').attributes]).toEqual([])
+    // Whatever is asked for, the script is the same text: nothing of a request gets into it.
+    const other = await browser().open(`/login?return=${returnTo('/a', true)}`, {
+      host: 'a.example',
+    })
+    expect(other.page().one('script').text).toBe(page().one('script').text)
   })
 
   test('can be used by everybody: language, title, heading, labels, autocomplete, a visible focus, both colour schemes', async () => {
     const page = (await browser().open('/login')).page()
     expect(page.one('html').attributes.get('lang')).toBe('en')
-    expect(page.one('title').text).toBe('Sign in')
-    expect(page.one('h1').text).toBe('Sign in')
+    expect(page.one('title').text).toBe('Log in')
+    expect(page.one('h1').text).toBe('Log in')
     expect(page.all('main')).toHaveLength(1)
-    expect(page.one('button').text).toBe('Sign in')
+    const [show, submit] = page.all('button').map((button) => button)
+    expect([submit?.text, submit?.attributes.get('type')]).toEqual(['Log in', 'submit'])
+    // Without script it is not there; with it, it says what it does and is no part of the form.
+    expect(show?.attributes.has('hidden')).toBe(true)
+    expect(show?.attributes.get('type')).toBe('button')
+    expect(show?.attributes.get('aria-label')).toBe('Show password')
     const viewport = page.all('meta').find((meta) => meta.attributes.get('name') === 'viewport')
     expect(viewport?.attributes.get('content')).toBe('width=device-width, initial-scale=1')
     const visible = page
@@ -96,12 +118,16 @@ describe('the login page', () => {
       .map(({ attributes }) => attributes)
     const labels = page.all('label').map((label) => label.attributes.get('for'))
     expect(labels).toEqual(visible.map((input) => input.get('id')))
-    expect(page.all('label').map(({ text }) => text)).toEqual(['E-mail address', 'Password'])
-    expect(visible.map((input) => input.get('autocomplete'))).toEqual([
+    const texts = page.all('label').map(({ text }) => text)
+    expect(texts).toEqual(['E-mail address', 'Password', 'Keep me logged in'])
+    const typed = visible.filter((input) => input.get('type') !== 'checkbox')
+    expect(typed.map((input) => input.get('autocomplete'))).toEqual([
       'username',
       'current-password',
     ])
-    expect(visible.every((input) => input.has('required'))).toBe(true)
+    expect(typed.every((input) => input.has('required'))).toBe(true)
+    expect(typed.map((input) => input.has('autofocus'))).toEqual([true, false])
+    expect(typed.some((input) => input.has('aria-invalid'))).toBe(false)
     const ids = page.elements.flatMap(({ attributes }) => attributes.get('id') ?? [])
     expect(new Set(ids).size).toBe(ids.length)
     const style = page.one('style').text
@@ -125,6 +151,40 @@ describe('the login page', () => {
     expect((await browser().open('/login/form')).status).toBe(405)
   })
 
+  test.each([
+    ['192.168.1.5:8088', 403],
+    ['login.example.com', 403],
+    ['localhost:8088', 200],
+    ['auth.localhost', 200],
+    ['127.0.0.1:8088', 200],
+    ['[::1]:8088', 200],
+  ])(
+    'over plain HTTP at %s is %i: no form where browsers keep none of its cookies',
+    async (host, status) => {
+      const port = Number(new URL(cardea.client.address).port)
+      const answer = await sendRaw(port, 'GET /login', ['Accept: text/html', `Host: ${host}`])
+      expect(answer.status).toBe(status)
+      expect(answer.body.includes('<form')).toBe(status === 200)
+      expect(answer.body.includes('works over HTTPS only')).toBe(status === 403)
+      expect(answer.headers.has('set-cookie')).toBe(status === 200)
+    },
+  )
+
+  test('over plain HTTP in production it has no form, and neither has the logout page', async () => {
+    const production = await startCardea({ config: { production: true } })
+    try {
+      for (const path of ['/login', '/logout']) {
+        const someone = formBrowser(production.client.address)
+        const { status, headers, text } = await someone.open(path)
+        expect([status, headers.getSetCookie()]).toEqual([403, []])
+        expect(text).toContain('works over HTTPS only')
+        expect(text).not.toContain('<form')
+      }
+    } finally {
+      await production.stop()
+    }
+  })
+
   test('R67: changes nothing when it is opened, and answers HEAD', async () => {
     await trail()
     const headers = { accept: 'text/html' }
@@ -146,7 +206,7 @@ describe('the login page', () => {
   })
 })
 
-describe('signing in with the form', () => {
+describe('logging in with the form', () => {
   test('R64 R65: leads to a cookie session and back where one was', async () => {
     const account = await cardea.createAccount(['editor'])
     const someone = browser()
@@ -169,6 +229,17 @@ describe('signing in with the form', () => {
     expect(await trail()).toMatchObject([
       { event: 'login_succeeded', outcome: 'success', account: account.id },
     ])
+  })
+
+  test('R122: takes an address as autofill writes it, with blanks around it', async () => {
+    const account = await cardea.createAccount()
+    for (const returnToken of ['', returnTo('/a', true)]) {
+      const someone = browser()
+      const { page } = await someone.open(`/login?return=${returnToken}`)
+      const email = ` ${account.email}\u00a0`
+      const answer = await someone.submit(page(), { email, password: account.password })
+      expect(answer.status).toBe(303)
+    }
   })
 
   test('an address that is not signed, altered, or too old leads to / and never to an error', async () => {
@@ -229,7 +300,9 @@ describe('signing in with the form', () => {
       expectRefused(answer, { status: 401, problem: sameForAll })
       expect(fieldIn(answer.page(), 'email')).toBe(attempt.email)
       expect(answer.text).not.toContain(attempt.password)
-      expect(answer.page().one('title').text).toBe('Error: Sign in')
+      expect(answer.page().one('title').text).toBe('Error: Log in')
+      expect(wrongFieldsIn(answer.page())).toEqual(['email', 'password'])
+      expect(focusedIn(answer.page())).toBe('password')
       const described = answer
         .page()
         .elements.filter(({ attributes }) => attributes.has('aria-describedby'))
@@ -260,20 +333,29 @@ describe('signing in with the form', () => {
   })
 
   test('what is missing, no address, or too long is told in words', async () => {
-    const problems: readonly (readonly [Record<string, string>, string | RegExp])[] = [
-      [{ email: '', password: '' }, 'Enter your e-mail address and your password.'],
-      [{ email: 'a@example.com', password: '' }, 'Enter your e-mail address and your password.'],
-      [{ email: 'no address', password: wrong }, 'The e-mail address cannot be used.'],
+    const both = 'Enter your e-mail address and your password.'
+    const problems: readonly (readonly [Record<string, string>, string | RegExp, string[]])[] = [
+      [{ email: '', password: '' }, both, ['email', 'password']],
+      [{ email: 'a@example.com', password: '' }, both, ['password']],
+      [{ email: '', password: wrong }, both, ['email']],
+      [{ email: 'no address', password: wrong }, 'The e-mail address cannot be used.', ['email']],
       [
         { email: `${'a'.repeat(400)}@example.com`, password: wrong },
         'The e-mail address cannot be used.',
+        ['email'],
       ],
-      [{ email: 'a@example.com', password: 'a'.repeat(1025) }, 'The password is not valid text.'],
+      [
+        { email: 'a@example.com', password: 'a'.repeat(1025) },
+        'The password is not valid text.',
+        ['password'],
+      ],
     ]
-    for (const [fields, problem] of problems) {
+    for (const [fields, problem, wrongFields] of problems) {
       const someone = browser()
       const { page } = await someone.open('/login')
-      expectRefused(await someone.submit(page(), fields), { status: 400, problem })
+      const answer = await someone.submit(page(), fields)
+      expectRefused(answer, { status: 400, problem })
+      expect(wrongFieldsIn(answer.page())).toEqual(wrongFields)
     }
   })
 
@@ -283,11 +365,11 @@ describe('signing in with the form', () => {
     const { page } = await someone.open('/login')
     const answer = await someone.submit(page(), { email: hostile, password: wrong })
     expect(answer.status).toBe(400)
-    expect(answer.page().all('script')).toEqual([])
+    expect(answer.page().one('script').text).toBe(page().one('script').text)
     expect(fieldIn(answer.page(), 'email')).toBe(hostile)
   })
 
-  test('has the limits of every log-in, and says how long to wait', async () => {
+  test('has the limits of every login, and says how long to wait', async () => {
     const account = await cardea.createAccount()
     const someone = browser()
     const attempt = async () => {
@@ -297,12 +379,13 @@ describe('signing in with the form', () => {
     for (let turn = 0; turn < 4; turn += 1) expect((await attempt()).status).toBe(401)
     const limited = await attempt()
     expectRefused(limited, { status: 429, problem: 'Too many attempts. Try again in a minute.' })
+    expect(wrongFieldsIn(limited.page())).toEqual([])
     expect(Number(limited.headers.get('retry-after'))).toBeGreaterThan(0)
     const body = credentialsOf(account)
     expect((await cardea.client.post('/login', { body })).status).toBe(429)
   })
 
-  test('a device that signed in with it is known at the next sign-in', async () => {
+  test('a device that logged in with it is known at the next login', async () => {
     const account = await cardea.createAccount()
     const someone = browser()
     for (const knownDevice of [false, true]) {
@@ -315,8 +398,8 @@ describe('signing in with the form', () => {
   })
 })
 
-describe('who is signed in already', () => {
-  const signedIn = async () => {
+describe('who is logged in already', () => {
+  const loggedIn = async () => {
     const account = await cardea.createAccount()
     const someone = browser()
     someone.cookies.set(sessionCookie, await cardea.client.logInForCookie(account))
@@ -332,7 +415,7 @@ describe('who is signed in already', () => {
   }
 
   test('is sent on at once', async () => {
-    const { someone } = await signedIn()
+    const { someone } = await loggedIn()
     for (const [query, path] of [
       ['', '/'],
       [`?return=${returnTo('/a?b=c')}`, '/a?b=c'],
@@ -346,7 +429,7 @@ describe('who is signed in already', () => {
   })
 
   test('R52: is asked again where that is wanted, and keeps the session and its data under a new handle; the old one is dead', async () => {
-    const { account, someone } = await signedIn()
+    const { account, someone } = await loggedIn()
     const before = someone.cookies.get(sessionCookie) ?? ''
     const seenWith = async (session: string) =>
       (await cardea.client.get('/session', { session })).body
@@ -360,7 +443,7 @@ describe('who is signed in already', () => {
       page()
         .all('p')
         .map(({ text }) => text),
-    ).toEqual(['What you want to open asks you to sign in again.'])
+    ).toEqual(['to ', 'What you want to open asks you to log in again.'])
     clock.advance(1000)
     await trail()
     // As they write it today: it is the same address.
@@ -382,8 +465,8 @@ describe('who is signed in already', () => {
     expect((await someone.open(address)).status).toBe(303)
   })
 
-  test('R52: is asked again, and somebody else signs in: a session of their own, and the old one has ended', async () => {
-    const { someone } = await signedIn()
+  test('R52: is asked again, and somebody else logs in: a session of their own, and the old one has ended', async () => {
+    const { someone } = await loggedIn()
     const before = someone.cookies.get(sessionCookie) ?? ''
     await keepCart(before)
     clock.advance(10_000)
@@ -398,7 +481,7 @@ describe('who is signed in already', () => {
   })
 
   test('is asked again, and the session has ended meanwhile: a new one', async () => {
-    const { account, someone } = await signedIn()
+    const { account, someone } = await loggedIn()
     const before = someone.cookies.get(sessionCookie) ?? ''
     clock.advance(10_000)
     const { page } = await someone.open(`/login?return=${returnTo('/a', true)}`)
@@ -426,7 +509,7 @@ describe('who is signed in already', () => {
   })
 
   test('R57: two refresh cookies are refused before the password is looked at, and nothing has changed', async () => {
-    const { account, someone } = await signedIn()
+    const { account, someone } = await loggedIn()
     const { refreshToken } = await cardea.client.logIn(account)
     clock.advance(10_000)
     const { page } = await someone.open(`/login?return=${returnTo('/a', true)}`)
@@ -441,7 +524,7 @@ describe('who is signed in already', () => {
   })
 
   test('a wrong password there leaves the session as it was', async () => {
-    const { account, someone } = await signedIn()
+    const { account, someone } = await loggedIn()
     clock.advance(10_000)
     const { page } = await someone.open(`/login?return=${returnTo('/a', true)}`)
     const answer = await someone.submit(page(), { email: account.email, password: wrong })
@@ -457,7 +540,7 @@ describe('who is signed in already', () => {
   })
 
   test('two session cookies are refused with a page', async () => {
-    const { someone } = await signedIn()
+    const { someone } = await loggedIn()
     const session = someone.cookies.get(sessionCookie)
     const cookie = `${sessionCookie}=${session}; ${sessionCookie}=x`
     const answer = await someone.open('/login', { cookie })
@@ -528,7 +611,13 @@ describe('a form that is not from our page', () => {
       { 'sec-fetch-site': 'cross-site', origin: cardea.config.issuer },
     ]) {
       const answer = await someone.submit(page, credentialsOf(account), headers)
-      expectRefused(answer, { status: 403, problem: /web origin/ })
+      expect([answer.status, alertIn(answer.page())]).toEqual([
+        403,
+        expect.stringMatching(/web origin|another site/),
+      ])
+      // A cookie would break the forms in the other tabs of this browser: the one that it has did not come along.
+      expect(answer.headers.getSetCookie()).toEqual([])
+      expect(answer.page().one('a').attributes.get('href')).toBe('/login')
     }
     // A browser too old to say where a request comes from says at least of which origin.
     const cookie = `${formCookie}=${someone.cookies.get(formCookie)}`
@@ -540,8 +629,9 @@ describe('a form that is not from our page', () => {
     }).toString()
     for (const origin of ['null', 'https://evil.example', `${cardea.config.issuer}.evil.example`]) {
       const headers = { 'content-type': type, cookie, origin }
-      const { status } = await cardea.client.send('POST', '/login/form', { headers, body })
-      expect(status, origin).toBe(403)
+      const answer = await cardea.client.send('POST', '/login/form', { headers, body })
+      expect(answer.status, origin).toBe(403)
+      expect(answer.headers.getSetCookie(), origin).toEqual([])
     }
     expect(await trail()).toEqual([])
   })

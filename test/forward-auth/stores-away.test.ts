@@ -89,7 +89,7 @@ test('with Postgres away the login page is there for strangers, and its form and
     for (const answer of [sent, await owner.open('/login')]) {
       expect(answer.status).toBe(503)
       expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
-      const alert = 'You cannot be signed in just now. Try again in a moment.'
+      const alert = 'You cannot log in now. Try again in a moment.'
       expect(answer.page().all('p').at(-1)?.text).toBe(alert)
       expect(answer.headers.getSetCookie().map((line) => line.split('=')[0])).toEqual([
         '__Host-cardea-form',
@@ -97,6 +97,32 @@ test('with Postgres away the login page is there for strangers, and its form and
     }
     const failures = cardea.log.filter((line) => line.includes('"code":"store_unavailable"'))
     expect(failures.length).toBeGreaterThan(0)
+  } finally {
+    await postgres.restart()
+  }
+})
+
+test('with Postgres away the logout page is there; its form and the start page get 503, and the cookie stays', async () => {
+  const owner = formBrowser(cardea.client.address)
+  owner.cookies.set('__Host-cardea-session', await cardea.client.logInForCookie(account))
+  await postgres.kill()
+  try {
+    const opened = await owner.open('/logout')
+    expect(opened.status).toBe(200)
+    const sent = await owner.submit(opened.page(), {})
+    expect(sent.status).toBe(503)
+    expect(sent.text).toContain('You cannot be logged out now. Try again in a moment.')
+    expect(sent.headers.getSetCookie().map((line) => line.split('=')[0])).toEqual([
+      '__Host-cardea-form',
+    ])
+    const home = await owner.open('/')
+    expect([home.status, home.headers.get('content-type')]).toEqual([
+      503,
+      'text/html; charset=utf-8',
+    ])
+    for (const answer of [sent, home]) {
+      expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+    }
   } finally {
     await postgres.restart()
   }

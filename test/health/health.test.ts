@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
@@ -28,6 +29,7 @@ const allReady = {
     log: 'complete',
     clock: 'agrees',
     data: 'complete',
+    process: 'serving',
   },
 }
 
@@ -51,12 +53,54 @@ test('R104: without its Redis the service is degraded and still takes requests; 
         log: 'complete',
         clock: 'agrees',
         data: 'complete',
+        process: 'serving',
       },
     }),
   )
   expect((await cardea.client.logIn(await cardea.createAccount())).status).toBe(200)
   await redis.restart()
   await vi.waitFor(async () => expect(await ready()).toEqual(allReady))
+})
+
+test('R104: with a Redis that replies and takes no writes the service is degraded, says so once in its log, and serves', async () => {
+  await vi.waitFor(async () => expect(await ready()).toEqual(allReady))
+  const admin = new Redis(redis.url)
+  const logged = (text: string) => cardea.log.filter((line) => line.includes(text)).length
+  try {
+    await admin.config('SET', 'maxmemory', '1')
+    await vi.waitFor(async () =>
+      expect((await ready()).body).toEqual({
+        ...allReady.body,
+        status: 'degraded',
+        stores: { postgres: 'ready', redis: 'refuses_writes' },
+      }),
+    )
+    expect((await ready()).status).toBe(200)
+    expect((await cardea.client.logIn(await cardea.createAccount())).status).toBe(200)
+    await admin.config('SET', 'maxmemory', '0')
+    await vi.waitFor(async () => expect(await ready()).toEqual(allReady))
+    await vi.waitFor(() => expect(logged('redis takes writes again')).toBe(1))
+    expect(logged('redis takes no writes')).toBe(1)
+  } finally {
+    admin.disconnect()
+  }
+})
+
+test('R104: a process that was asked to stop is not ready, and serves what comes all the same', async () => {
+  const own = await startCardea()
+  const [instance] = own.instances
+  try {
+    const person = await own.createAccount()
+    expect((await own.client.get('/health/ready')).body.process).toBe('serving')
+    await instance?.drain(0)
+    const { status, body } = await own.client.get('/health/ready')
+    expect([status, body.status, body.process]).toEqual([503, 'not_ready', 'stopping'])
+    expect((await own.client.get('/health/live')).status).toBe(200)
+    const { refreshToken } = await own.client.logIn(person)
+    expect((await own.client.refresh(refreshToken)).status).toBe(200)
+  } finally {
+    await own.stop()
+  }
 })
 
 test('a process that does without Redis says so', async () => {
@@ -71,6 +115,7 @@ test('a process that does without Redis says so', async () => {
       log: 'complete',
       clock: 'agrees',
       data: 'complete',
+      process: 'serving',
     })
   } finally {
     await own.stop()

@@ -30,13 +30,16 @@ test('R100: no token is challenged without an error code, a bad one with invalid
   expect(handled()).toBe(0)
 })
 
-test('R100: a token without the right is 403 insufficient_scope on operator routes', async () => {
+test('R100: a token without the right is 403 insufficient_scope on operator routes, and hears what it lacks', async () => {
   const { url, handled } = await startToyServer()
-  for (const token of ['person-token', 'operator-without-scope']) {
+  for (const [token, detail] of [
+    ['person-token', 'The token lacks the role operator and the scope admin.'],
+    ['operator-without-scope', 'The token lacks the scope admin.'],
+  ]) {
     expect(await get(`${url}/admin/me`, `Bearer ${token}`)).toMatchObject({
       status: 403,
-      challenge: 'Bearer realm="cardea", error="insufficient_scope"',
-      body: { code: 'insufficient_scope' },
+      challenge: 'Bearer realm="cardea", error="insufficient_scope", scope="admin"',
+      body: { code: 'insufficient_scope', detail },
     })
   }
   expect(handled()).toBe(0)

@@ -14,6 +14,7 @@ let port: number
 let account: TestAccount
 let operator: string
 let handle: string
+let session: string
 let token: string
 
 beforeAll(async () => {
@@ -21,9 +22,10 @@ beforeAll(async () => {
   port = Number(new URL(cardea.client.address).port)
   account = await cardea.createAccount()
   operator = await cardea.operatorToken()
-  const signedIn = await cardea.client.logIn(account)
-  handle = signedIn.refreshToken
-  token = signedIn.accessToken
+  const loggedIn = await cardea.client.logIn(account)
+  handle = loggedIn.refreshToken
+  token = loggedIn.accessToken
+  session = await cardea.client.logInForCookie(account)
 })
 afterAll(() => cardea.stop())
 
@@ -72,7 +74,7 @@ const unchanged = async (work: () => Promise<void>) => {
 describe.each(unsafe)('%s %s', (...request) => {
   test.each([
     ['R62', { 'sec-fetch-site': 'cross-site' }],
-    ['R62', { 'sec-fetch-site': 'cross-site', origin: friend }],
+    ['R62', { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }],
     ['R62', { 'sec-fetch-site': 'same-site', origin: 'https://sibling.example.com' }],
     ['R62', { 'sec-fetch-site': 'same-site' }],
     ['R63', { origin: 'null' }],
@@ -96,21 +98,25 @@ describe.each(unsafe)('%s %s', (...request) => {
     ['R64', ''],
   ])('%s: is refused as %j before anything changes', async (_row, contentType) => {
     await unchanged(async () => {
-      const answer = await send(request, { 'content-type': contentType })
+      const { body = '{}' } = request[2]()
+      const answer = await send(request, { 'content-type': contentType }, { body })
       expect(answer).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } })
     })
   })
 
-  test('R64: is refused with neither a body nor a content type', async () => {
+  test('R64: is refused with neither a body nor a content type, where a form could send that', async () => {
     const [method, path, options] = request
     const { token: bearer, handle: cookie } = options()
+    if (method !== 'POST') return
     await unchanged(async () => {
       const answer = await sendRaw(port, `${method} ${path()}`, [
         'Host: a',
-        ...(bearer === undefined ? [] : [`Authorization: Bearer ${bearer}`]),
         ...(cookie === undefined ? [] : [`Cookie: __Host-cardea-refresh=${cookie}`]),
       ])
       expect(answer.status).toBe(415)
+      if (bearer === undefined) return
+      const withToken = ['Host: a', `Authorization: Bearer ${bearer}`]
+      expect((await sendRaw(port, `${method} ${path()}`, withToken)).status).toBe(400)
     })
   })
 
@@ -131,7 +137,6 @@ describe.each(unsafe)('%s %s', (...request) => {
 
   test('R118, R119, R120: is refused with a body of the wrong kind, with members it does not know, doubled or poisoned', async () => {
     const bodies = [
-      'null',
       '[]',
       '"text"',
       '1',
@@ -168,6 +173,30 @@ describe.each(unsafe)('%s %s', (...request) => {
       // That an operator looked is recorded, and nothing else ever is.
       for (const { event } of after) expect(event).toBe('operator_read')
     }
+  })
+})
+
+/** Those that nothing but a cookie opens. */
+const cookieOnly: readonly Request[] = [
+  ['PUT', () => '/session/data', () => ({ body: {} })],
+  ['POST', () => '/session/reauthenticate', () => ({ body: { password: testPassword } })],
+]
+
+describe.each([...unsafe, ...cookieOnly])('%s %s', (method, path, options) => {
+  test('R62: a listed page of another site reads and sets no cookie, whatever it sends along', async () => {
+    const { token: bearer } = options()
+    const from = { 'sec-fetch-site': 'cross-site', origin: friend }
+    const cookie = `__Host-cardea-refresh=${handle}; __Host-cardea-session=${session}`
+    await unchanged(async () => {
+      const { body } = options()
+      const withoutToken = { headers: { ...from, cookie }, ...(body !== undefined && { body }) }
+      const answer = await cardea.client.send(method, path(), withoutToken)
+      const expected =
+        bearer !== undefined && path().startsWith('/admin') ? 'missing_token' : 'cross_site_origin'
+      expect(answer.body.code).toBe(expected)
+      expect(answer.headers.get('access-control-allow-origin')).toBe(friend)
+      expect(answer.headers.getSetCookie()).toEqual([])
+    })
   })
 })
 
@@ -270,11 +299,11 @@ test.each([
 )
 
 test.each([
-  // GET is the login page, for browsers; test/forward-auth/login-page.test.ts sees that it is 405 for others.
+  // GET is a page, for browsers; the tests of the pages see that it is 405 for others.
   ['/login', 'GET, HEAD, POST'],
   ['/forward-auth', 'GET, HEAD'],
   ['/refresh', 'POST'],
-  ['/logout', 'POST'],
+  ['/logout', 'GET, HEAD, POST'],
   ['/account', 'GET, HEAD'],
   ['/sessions', 'DELETE, GET, HEAD'],
   ['/admin/revoke', 'POST'],

@@ -1,12 +1,18 @@
 import { parseSetCookie } from 'cookie'
 import { expect, test } from 'vitest'
-import { cookiesOf, credentialCookie, expiredCookie, singleCookie } from '../../src/http/cookies.ts'
+import {
+  cookiesOf,
+  credentialCookie,
+  expiredCookie,
+  singleCookie,
+} from '../../src/http/browser-requests.ts'
 
 const name = '__Host-cardea-refresh'
 
 const requestWith = (cookie: string | undefined) => ({
   headers: cookie === undefined ? {} : { cookie },
   cookiesRead: undefined,
+  isFromOtherSite: false,
 })
 
 const read = (cookie: string | undefined) => singleCookie(requestWith(cookie), name)
@@ -74,6 +80,15 @@ test.each(['\u00a0', '\u0085', '\ufeff', '\u2003', '\v', '\f'])(
     expect(read(`${blank}${name}=planted;\t ${name}=ours \t`)).toBe('ours')
   },
 )
+
+test('R62: reading a cookie refuses the request of a page of another site, whatever it sent', () => {
+  for (const header of [`${name}=v`, undefined]) {
+    const request = { ...requestWith(header), isFromOtherSite: true }
+    expect(() => singleCookie(request, name)).toThrow(
+      expect.objectContaining({ code: 'cross_site_origin', status: 403 }),
+    )
+  }
+})
 
 test('the header is read once a request, however many ask', () => {
   const request = requestWith(`a=1; ${name}=v`)

@@ -42,13 +42,40 @@ test('R66: a preflight of a listed origin is answered, one of any other gets no 
   expect(listed.status).toBe(204)
   expect(listed.headers.get('access-control-allow-origin')).toBe('https://app.example.com')
   expect(listed.headers.get('access-control-allow-methods')).toContain('POST')
-  expect(listed.headers.get('access-control-allow-headers')).toBe(
-    'authorization, content-type, if-match',
-  )
   const other = await sendRaw(port, 'OPTIONS /echo', [...preflight, 'Origin: https://evil.example'])
-  expect(other.status).toBe(405)
+  expect(other.status).toBe(403)
+  expect(JSON.parse(other.body)).toMatchObject({
+    code: 'forbidden_origin',
+    detail: 'https://evil.example is not in ALLOWED_ORIGINS.',
+  })
   expect(corsHeaders(other.headers)).toEqual([])
   expect(handled()).toBe(0)
+})
+
+test('a preflight allows every header that is asked for, and no pattern', async () => {
+  const { port } = await startToyServer()
+  const ask = async (path: string, asked: string, origin = 'https://app.example.com') => {
+    const { headers } = await sendRaw(port, `OPTIONS ${path}`, [
+      ...preflight,
+      `Origin: ${origin}`,
+      `Access-Control-Request-Headers: ${asked}`,
+    ])
+    return headers
+  }
+  const instrumented =
+    'authorization,baggage,cache-control,content-type,idempotency-key,if-match,if-none-match,sentry-trace,traceparent,tracestate,x-request-id,x-requested-with'
+  for (const asked of [instrumented, 'x_odd.name~', 'A, b']) {
+    const headers = await ask('/echo', asked)
+    expect(headers.get('access-control-allow-headers')).toBe(asked)
+    expect(headers.get('vary')).toBe('Origin, Access-Control-Request-Headers')
+    const document = await ask('/keys', asked, 'https://anywhere.example')
+    expect(document.get('access-control-allow-headers')).toBe(asked)
+  }
+  for (const asked of ['*', 'a;b', 'a"b', 'é', '']) {
+    expect((await ask('/echo', asked)).has('access-control-allow-headers'), asked).toBe(false)
+  }
+  const foreign = await ask('/echo', instrumented, 'https://evil.example')
+  expect(corsHeaders(foreign)).toEqual([])
 })
 
 test('R66: public documents answer any page, never with credentials', async () => {

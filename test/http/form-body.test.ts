@@ -25,8 +25,8 @@ test('a form is read as the URL standard says, and parameters that are not known
     token: 'a b+c',
     client_id: 'x',
   })
-  for (const charset of ['charset=utf-8', ' charset="UTF-8"']) {
-    const headers = { 'content-type': `application/x-www-form-urlencoded;${charset}` }
+  for (const charset of [';charset=utf-8', '; charset="UTF-8"', '; charset=utf8', ';', ' ; ']) {
+    const headers = { 'content-type': `application/x-www-form-urlencoded${charset}` }
     expect((await send(toy, 'token=a', { headers })).status).toBe(200)
   }
 })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { html } from '../../src/http/html.ts'
+import { html } from '../../src/http/page.ts'
 
 test('a value is text, whatever is in it', () => {
   const value = `<b a="x" c='y'>&amp;</b>`

@@ -34,6 +34,25 @@ test('R124: only a trusted proxy can say that TLS ended there', async () => {
   expect(await statusOf('GET /things/1', [https], behindProxy)).toMatchObject({ status: 200 })
 })
 
+test.each(['https', 'wss', 'HTTPS', 'Wss', 'http, wss'])(
+  'R124: X-Forwarded-Proto %s of a trusted proxy says that TLS ended there',
+  async (protocol) => {
+    const header = `X-Forwarded-Proto: ${protocol}`
+    expect(await statusOf('GET /things/1', [header], behindProxy)).toMatchObject({ status: 200 })
+    expect(await statusOf('GET /things/1', [header], { trustedProxies: [] })).toMatchObject({
+      status: 403,
+    })
+  },
+)
+
+test.each(['ws', 'http', 'httpss', 'wss, http', 'https://a', ''])(
+  'R124: X-Forwarded-Proto %j says no such thing',
+  async (protocol) => {
+    const header = `X-Forwarded-Proto: ${protocol}`
+    expect(await statusOf('GET /things/1', [header], behindProxy)).toMatchObject({ status: 403 })
+  },
+)
+
 test('health checks come from inside and need no TLS', async () => {
   expect(await statusOf('GET /health/live', [], { trustedProxies: [] })).toMatchObject({
     status: 200,

@@ -43,6 +43,23 @@ test('R123: a request without Host is 400 problem details', async () => {
   expect(answer.headers.get('content-type')).toBe('application/problem+json')
 })
 
+test('HTTP/1.0 without Host, as HAProxy checks, opens health routes and nothing else', async () => {
+  const { port } = await startToyServer({ production: true })
+  const statusOf = async (line: string) =>
+    Number((await exchangeRaw(port, `${line}\r\n\r\n`)).split(' ')[1])
+  expect(await statusOf('GET /health/live HTTP/1.0')).toBe(200)
+  expect(await statusOf('HEAD /health/live HTTP/1.0')).toBe(200)
+  expect(await statusOf('GET /health/live HTTP/1.1\r\nConnection: close')).toBe(400)
+  expect(await statusOf('GET /facts HTTP/1.0')).toBe(400)
+  expect(await statusOf('OPTIONS / HTTP/1.0')).toBe(400)
+})
+
+test('R123: HTTP/1.0 with two Hosts is 400 on a health route, too', async () => {
+  const { port } = await startToyServer()
+  const answer = await exchangeRaw(port, 'GET /health/live HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n')
+  expect(answer).toMatch(/^HTTP\/1\.1 400 /)
+})
+
 test('a full URL as the target is taken when it names the same host, refused otherwise', async () => {
   const { port } = await startToyServer()
   const statusOf = async (target: string) =>

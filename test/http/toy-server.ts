@@ -3,12 +3,11 @@ import { Type } from 'typebox'
 import { onTestFinished } from 'vitest'
 import { type Caller, callerOf } from '../../src/http/access.ts'
 import { clientFacts } from '../../src/http/client-facts.ts'
+import { problemResponses } from '../../src/http/errors.ts'
 import { openLog } from '../../src/http/log.ts'
-import { problemResponses } from '../../src/http/problem.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from '../../src/http/server.ts'
 import { defineErrors } from '../../src/lib/app-error.ts'
-import { systemClock } from '../../src/lib/clock.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { systemClock, systemRandom } from '../../src/lib/machine.ts'
 
 const toyErrors = defineErrors({
   store_unavailable: { status: 503, title: 'A store is away.' },
@@ -49,12 +48,23 @@ export const toyOptions: HttpServerOptions = {
   version: '0.0.0',
   allowedOrigins: ['https://app.example.com'],
   trustedProxies: [],
+  maxHeaderBytes: 16_384,
   log: openLog({ logLevel: 'silent', logStream: { write: () => undefined } }),
   random: systemRandom,
   time: { ...systemClock, aheadMs: () => 0, settle: () => undefined },
   authenticate,
   authenticateCookie: async () => undefined,
-  mayOperate: ({ roles, scopes }) => roles.includes('operator') && scopes.includes('admin'),
+  operatorRight: {
+    scope: 'admin',
+    lackedBy: ({ roles, scopes }) => [
+      ...(roles.includes('operator') ? [] : ['the role operator']),
+      ...(scopes.includes('admin') ? [] : ['the scope admin']),
+    ],
+  },
+  ownerRight: {
+    scope: 'account',
+    lackedBy: ({ scopes }) => (scopes.length > 0 ? [] : ['the scope account']),
+  },
   authenticateService: async ({ clientId, secret }) => {
     if (clientId === 'store-away') {
       throw toyErrors.error('store_unavailable', { retryAfterSeconds: 2 })
@@ -70,7 +80,7 @@ export type ToyServer = {
   /** How often any handler ran. */
   readonly handled: () => number
   /** The parsed lines of the log. */
-  readonly log: () => { level: number; request_id?: string }[]
+  readonly log: () => { level: number; msg?: string; request_id?: string }[]
   /** Lets the requests that wait in `POST /wait` finish. */
   readonly release: () => void
 }
@@ -95,12 +105,15 @@ const mountRoutes = (app: HttpServer, onHandled: () => void, released: Promise<v
   )
   app.post('/plain', { config: { access: 'public' } }, async () => ({ ok: true }))
   app.get('/things/:id', { config: { access: 'public' } }, async () => ({ ok: true }))
+  app.put('/settings', { config: { access: 'public' } }, async () => ({ ok: true }))
   app.delete('/things/:id', { config: { access: 'public' } }, async () => ({ ok: true }))
   app.get('/facts', { config: { access: 'public' } }, async (request) => {
     const { address, userAgent, requestId } = clientFacts(request)
     return { address, userAgent, requestId }
   })
   app.get('/me', { config: { access: 'session' } }, async (request) => callerOf(request))
+  app.delete('/me', { config: { access: 'session' } }, async (request) => callerOf(request))
+  app.post('/admin/me', { config: { access: 'operator' } }, async () => ({ ok: true }))
   app.get('/admin/me', { config: { access: 'operator' } }, async (request) => callerOf(request))
   app.get('/feed', { config: { access: 'service' } }, async () => ({ ok: true }))
   app.post(

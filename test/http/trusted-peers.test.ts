@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { trustedPeers } from '../../src/http/trusted-peers.ts'
+import { trustedPeers } from '../../src/http/client-facts.ts'
 import { startToyServer } from './toy-server.ts'
 
 /** Asks as the socket of a request from there would. */
@@ -37,6 +37,9 @@ test.each([
   ['', false],
   [undefined, false],
   ['localhost', false],
+  ['127.0.0.1:80', true],
+  ['[fd00::5]:80', true],
+  ['127.0.0.2:80', false],
 ])('%s is one address however it is written', (remoteAddress, expected) => {
   const isTrustedPeer = trustedPeers(['127.0.0.1/32', 'fd00::/64'])
   expect(isTrustedPeer({ socket: { remoteAddress } })).toBe(expected)

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import dns from 'node:dns'
-import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import { EventEmitter, once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import {
@@ -107,6 +107,30 @@ test('R104: of a flood while Postgres is frozen everybody is told so, attempts t
   expectFewAttempts()
   const everybody = await Promise.all(Array.from({ length: 200 }, () => isUp(opened)))
   expect(everybody).not.toContain(false)
+})
+
+test('R104: an attempt that hangs keeps nobody from a connection that is idle', async () => {
+  const { proxy, url } = await countingProxy(database.appUrl)
+  const opened = open(url)
+  await whenUp(opened)
+  const silent = createServer()
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  atEnd.push(async () => void silent.close())
+  proxy.pointTo(`postgres://127.0.0.1:${(silent.address() as AddressInfo).port}/`)
+
+  const signals = new EventEmitter()
+  const begun = once(signals, 'begun')
+  const holding = opened.transaction(async () => {
+    signals.emit('begun')
+    await once(signals, 'end')
+  })
+  await begun
+  // It begins an attempt, which hangs, and is served by the connection that comes back.
+  const waiting = opened.ping()
+  signals.emit('end')
+  await Promise.all([holding, waiting])
+  await opened.ping()
 })
 
 test('closing does not wait for an attempt to connect', async () => {

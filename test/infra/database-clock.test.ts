@@ -6,7 +6,7 @@ import {
   databaseClock,
 } from '../../src/infra/postgres/database-clock.ts'
 import { isStoreAway, storeErrors } from '../../src/infra/postgres/store-failure.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { systemClock } from '../../src/lib/machine.ts'
 import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
 
 const dayMs = 86_400_000

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
-import { mintSlackSeconds } from '../../src/lib/token-times.ts'
+import type { Database } from '../../src/infra/postgres/database.ts'
+import { mintSlackSeconds } from '../../src/lib/machine.ts'
 import { startCardea } from '../support/cardea.ts'
+import { appPool } from '../support/migrated-database.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { sqlAs } from '../support/sql.ts'
 
@@ -10,15 +11,7 @@ let database: Database
 
 beforeAll(async () => {
   fresh = await freshDatabase()
-  database = openDatabase({
-    url: fresh.ownerUrl,
-    poolSize: 1,
-    connectTimeoutMs: 10_000,
-    statementTimeoutMs: 10_000,
-    idleInTransactionTimeoutMs: 500,
-    preparedStatements: true,
-    onIdleError: () => undefined,
-  })
+  database = appPool(fresh.ownerUrl, { poolSize: 1, idleInTransactionTimeoutMs: 500 })
   await sqlAs(fresh.ownerUrl)('CREATE TABLE notes (note text)')
 })
 afterAll(async () => {

@@ -1,16 +1,16 @@
 import { readFile } from 'node:fs/promises'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { explainFailure } from '../../src/failure.ts'
-import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
+import { explainFailure } from '../../src/explain-failure.ts'
+import type { Database } from '../../src/infra/postgres/database.ts'
 import {
   type LockPatience,
   MigrationBlocked,
   withLockPatience,
 } from '../../src/infra/postgres/lock-patience.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { systemClock } from '../../src/lib/machine.ts'
 import { beginDump } from '../support/dump.ts'
-import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
+import { type MigratedDatabase, migratedDatabase, ownerPool } from '../support/migrated-database.ts'
 import { sqlAs } from '../support/sql.ts'
 
 let migrated: MigratedDatabase
@@ -18,14 +18,7 @@ let owner: Database
 
 beforeAll(async () => {
   migrated = await migratedDatabase()
-  owner = openDatabase({
-    url: migrated.ownerUrl,
-    poolSize: 2,
-    connectTimeoutMs: 30_000,
-    statementTimeoutMs: 0,
-    preparedStatements: false,
-    onIdleError: () => undefined,
-  })
+  owner = ownerPool(migrated.ownerUrl)
 })
 afterAll(async () => {
   await owner.close()
@@ -103,14 +96,7 @@ test('after its patience it gives up with an error that names who held the table
 })
 
 test('of two that try at once one does everything while the other waits for it, however often it has to try', async () => {
-  const others = openDatabase({
-    url: migrated.ownerUrl,
-    poolSize: 2,
-    connectTimeoutMs: 30_000,
-    statementTimeoutMs: 0,
-    preparedStatements: false,
-    onIdleError: () => undefined,
-  })
+  const others = ownerPool(migrated.ownerUrl)
   const dump = await beginDump(migrated.ownerUrl)
   const order: string[] = []
   const changeAs = (who: string, database: Database, waits: string[]) =>

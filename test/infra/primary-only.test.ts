@@ -1,6 +1,8 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
+import type { Database } from '../../src/infra/postgres/database.ts'
+import { appPool } from '../support/migrated-database.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
+import { startStandby } from '../support/postgres-standby.ts'
 import { sqlAs } from '../support/sql.ts'
 import { type Fate, startTcpProxy } from '../support/tcp-proxy.ts'
 
@@ -16,14 +18,7 @@ const server = async (): Promise<PostgresServer> => {
 }
 
 const open = (url: string): Database => {
-  const database = openDatabase({
-    url,
-    poolSize: 2,
-    connectTimeoutMs: 10_000,
-    statementTimeoutMs: 10_000,
-    preparedStatements: true,
-    onIdleError: () => undefined,
-  })
+  const database = appPool(url)
   atEnd.push(database.close)
   return database
 }
@@ -79,7 +74,7 @@ const ways = [
 
 test.each(ways)('R104: a standby that is reached %s runs no statement', async (_how, reach) => {
   const primary = await server()
-  const standby = await primary.standby()
+  const standby = await startStandby(primary)
   atEnd.push(standby.stop)
   expect(await stateOf(open(await reach(primary.appUrl)))).toBe('ready')
   const database = open(await reach(standby.appUrl))

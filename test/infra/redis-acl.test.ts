@@ -3,23 +3,22 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { CookieSession } from '../../src/cookie-sessions/index.ts'
+import { redisSessionCache } from '../../src/cookie-sessions/session-cache.ts'
 import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.ts'
-import { systemClock } from '../../src/lib/clock.ts'
-import { newId } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { newId, systemClock, systemRandom } from '../../src/lib/machine.ts'
 import { loginLimits } from '../../src/login/admit-attempt.ts'
 import { type LoginLimitRules, loginLimitRules } from '../../src/login/login-limits.ts'
 import { redisCounters } from '../../src/login/redis-counters.ts'
-import { redisRevocationMirror } from '../../src/revocation/redis-revocation-mirror.ts'
-import type { CookieSession } from '../../src/sessions/cookie-session.ts'
-import { redisSessionCopies } from '../../src/sessions/redis-session-copies.ts'
+import { redisRevocationCache } from '../../src/revocation/revocation-cache.ts'
 import {
   admitted,
   attempt,
   failTimes,
   loginLimitsContract,
 } from '../contract/login-limits.contract.ts'
-import { patientRedis, type RedisServer, startRedis } from '../support/redis-server.ts'
+import { type ClusterNode, type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts'
+import { patientRedisMs, type RedisServer, startRedis } from '../support/redis-server.ts'
 import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
 
 const password = randomBytes(24).toString('hex')
@@ -30,10 +29,11 @@ let inspector: Redis
 let connection: RedisConnection
 const errors: unknown[] = []
 
+const users = await readFile(new URL('../../deploy/redis/users.acl', import.meta.url), 'utf8')
+const digest = createHash('sha256').update(password).digest('hex')
+
 beforeAll(async () => {
   scratch = await scratchFolder('redis-acl')
-  const users = await readFile(new URL('../../deploy/redis/users.acl', import.meta.url), 'utf8')
-  const digest = createHash('sha256').update(password).digest('hex')
   const file = join(scratch.path, 'users.acl')
   const forInspection = `user inspector on >${password} ~* &* +@all\n`
   await writeFile(file, users.replace('PASSWORD_SHA256', digest) + forInspection)
@@ -43,7 +43,7 @@ beforeAll(async () => {
   connection = connectRedis(`redis://cardea:${password}@127.0.0.1:${server.port}`, {
     onError: (error) => errors.push(error),
     random: systemRandom,
-    patience: patientRedis,
+    commandTimeoutMs: patientRedisMs,
   })
   await vi.waitUntil(connection.isReady)
 })
@@ -57,17 +57,18 @@ afterAll(async () => {
 
 const onError = (error: unknown) => errors.push(error)
 
-const limits = (rules: LoginLimitRules) =>
+const limits = (rules: LoginLimitRules, { client }: Pick<RedisConnection, 'client'> = connection) =>
   loginLimits({
-    counters: redisCounters({ client: connection.client, clock: systemClock, onError }),
+    counters: redisCounters({ client, clock: systemClock, onError }),
     identifierKey: randomBytes(32),
     rules,
+    clock: systemClock,
     onError,
   })
 
 /** What was refused to the user of the deployment. That `ioredis` may not introduce itself, from Redis 7.2 on, changes nothing. */
-const refusals = async (): Promise<string[]> => {
-  const entries: unknown = await inspector.acl('LOG')
+const refusals = async (by = inspector): Promise<string[]> => {
+  const entries: unknown = await by.acl('LOG')
   return Array.isArray(entries)
     ? entries.map(String).filter((entry) => /,cardea,/.test(entry) && !/setinfo/i.test(entry))
     : []
@@ -79,8 +80,35 @@ loginLimitsContract('a Redis with the users of deploy/', async (rules) => {
   return limits(rules)
 })
 
+const newCopy = () => {
+  const [sessionId, accountId] = [newId(systemRandom), newId(systemRandom)]
+  const session: CookieSession = {
+    ...{ kind: 'cookie', sessionId, accountId, email: 'bob@example.com', roles: [] },
+    ...{ scope: 'account', clientId: 'first-party', audience: 'https://api.example.com' },
+    ...{ amr: ['pwd'], acr: 'aal1', epochs: [1, 0, 0], generation: 0, createdAtMs: 1 },
+    ...{ pendingGeneration: undefined, persists: true },
+    ...{ authenticatedAtMs: 1, lastUsedAtMs: 1, idleExpiresAtMs: 2, absoluteExpiresAtMs: 3 },
+    ...{ data: '{}', dataVersion: 1 },
+  }
+  return { session, secretDigest: 'digest', copiedAtMs: 1 }
+}
+
+/** The commands that a server was sent, by whoever it was. */
+const commandsSentTo = async (by: Redis): Promise<string[]> => {
+  const stats = await by.info('commandstats')
+  return [...stats.matchAll(/^cmdstat_([^:]+):/gm)].map(([, name]) => name ?? '')
+}
+
+/** With one user who may do everything, to see what happened, by the name that ioredis takes when it is given none. */
+const startClusterOf = async (users: string): Promise<RedisCluster> => {
+  const own = users.split('\n').filter((line) => line.startsWith('user cardea '))
+  const file = join(scratch.path, 'cluster.acl')
+  await writeFile(file, `${own.join('\n')}\nuser default on nopass ~* &* +@all\n`)
+  return startRedisCluster(['--aclfile', file])
+}
+
 describe('the Redis user of deploy/', () => {
-  test('R129: may count log-in attempts and forgive them', async () => {
+  test('R129: may count login attempts and forgive them', async () => {
     const counted = limits(loginLimitRules())
     expect(admitted(await failTimes(counted, 5))).toBe(4)
     const { succeeded } = await counted.admit(attempt({ identifier: 'bob@example.com' }))
@@ -97,7 +125,7 @@ describe('the Redis user of deploy/', () => {
   })
 
   test('R129: may mirror revocations and see that they are still there', async () => {
-    const mirror = redisRevocationMirror(connection, { clock: systemClock, random: systemRandom })
+    const mirror = redisRevocationCache(connection, { clock: systemClock, random: systemRandom })
     const notAfter = Math.ceil(systemClock.nowMs() / 1000) + 60
     const [token, account] = [newId(systemRandom), newId(systemRandom)]
     await mirror.write([
@@ -113,39 +141,21 @@ describe('the Redis user of deploy/', () => {
     expect(await inspector.get(`cardea:revoked:jti:${token}`)).toBe('1')
     expect(await inspector.get(`cardea:revoked:sub:${account}`)).toBe('7')
     expect(await inspector.get('cardea:revoked:everyone')).toBe('9')
-    await connection.ping()
+    await connection.assertTakesWrites()
     expect(await refusals()).toEqual([])
   })
 
   test('R129: may keep, read and drop copies of sessions', async () => {
-    const copies = redisSessionCopies(connection, [{ id: 0, key: randomBytes(32) }])
-    const [sessionId, accountId] = [newId(systemRandom), newId(systemRandom)]
-    const session: CookieSession = {
-      ...{ kind: 'cookie', sessionId, accountId, email: 'bob@example.com', roles: [] },
-      ...{ scope: 'account', clientId: 'first-party', audience: 'https://api.example.com' },
-      ...{ amr: ['pwd'], acr: 'aal1', epochs: [1, 0, 0], generation: 0, createdAtMs: 1 },
-      pendingGeneration: undefined,
-      ...{ authenticatedAtMs: 1, lastUsedAtMs: 1, idleExpiresAtMs: 2, absoluteExpiresAtMs: 3 },
-      ...{ data: '{}', dataVersion: 1 },
-    }
-    const copy = { session, secretDigest: 'digest', copiedAtMs: 1 }
+    const copies = redisSessionCache(connection, [{ id: 0, key: randomBytes(32) }])
+    const copy = newCopy()
+    const { sessionId } = copy.session
     await copies.write(copy)
     expect(await copies.read(sessionId)).toEqual(copy)
-    await copies.write({ ...copy, session: { ...session, dataVersion: 0 } })
+    await copies.write({ ...copy, session: { ...copy.session, dataVersion: 0 } })
     expect(await copies.read(sessionId)).toEqual(copy)
     await copies.drop([sessionId])
     expect(await inspector.exists(`cardea:session:${sessionId}`)).toBe(0)
     expect(await refusals()).toEqual([])
-  })
-
-  test('R129: may run no command that Cardea does not send', async () => {
-    const stats = await inspector.info('commandstats')
-    const used = [...stats.matchAll(/^cmdstat_([^:]+):/gm)].map(([, name]) => name)
-    const users = await readFile(new URL('../../deploy/redis/users.acl', import.meta.url), 'utf8')
-    const allowed = [...users.matchAll(/ \+(\S+)/g)].map(([, name]) => name)
-    expect(allowed.length).toBeGreaterThan(5)
-    // Sent when the connection is closed.
-    expect(allowed.filter((name) => name !== 'quit' && !used.includes(name))).toEqual([])
   })
 
   const refused = /NOPERM|The user executing the script can't/
@@ -202,5 +212,99 @@ describe('the Redis user of deploy/', () => {
     await expect(stranger({ username: 'cardea', password: `${password}x` })).rejects.toThrow(
       /WRONGPASS|NOAUTH/,
     )
+  })
+})
+
+describe('the same user in a Redis Cluster', () => {
+  let cluster: RedisCluster
+  let inCluster: RedisConnection
+
+  beforeAll(async () => {
+    cluster = await startClusterOf(users.replace('PASSWORD_SHA256', digest))
+    inCluster = connectRedis(cluster.url.replace('//', `//cardea:${password}@`), {
+      onError: (error) => errors.push(error),
+      random: systemRandom,
+      commandTimeoutMs: patientRedisMs,
+    })
+    await vi.waitUntil(inCluster.isReady)
+  })
+  afterAll(async () => {
+    await inCluster?.close()
+    await cluster?.stop()
+  })
+
+  /** Its key moves to another node at this moment: the one that has it no more says whom to ask. */
+  const askWhileMoving = async (key: string): Promise<void> => {
+    const source = await cluster.masterOf(key)
+    const target = cluster.masters.find((node) => node !== source) ?? source
+    const slot = await source.client.cluster('KEYSLOT', key)
+    const id = async ({ client }: ClusterNode) => String(await client.cluster('MYID'))
+    await target.client.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', await id(source))
+    await source.client.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', await id(target))
+    expect(await inCluster.client.get(key)).toBeNull()
+    for (const { client } of [target, source]) {
+      await client.call('CLUSTER', 'SETSLOT', slot, 'STABLE')
+    }
+  }
+
+  test('R129: may do all that it needs, on every node, and is refused nothing', async () => {
+    const counted = limits(loginLimitRules(), inCluster)
+    expect(admitted(await failTimes(counted, 5))).toBe(4)
+    const { succeeded } = await counted.admit(attempt({ identifier: 'bob@example.com' }))
+    await succeeded()
+    const mirror = redisRevocationCache(inCluster, { clock: systemClock, random: systemRandom })
+    const notAfter = Math.ceil(systemClock.nowMs() / 1000) + 60
+    const tokens = Array.from({ length: 20 }, () => newId(systemRandom))
+    await mirror.write([
+      ...tokens.map((key) => ({ kind: 'jti', key, minEpoch: undefined, notAfter }) as const),
+      { kind: 'sub', key: newId(systemRandom), minEpoch: 7, notAfter },
+    ])
+    await mirror.isIntact()
+    await mirror.beginRewrite()
+    await mirror.markIntact()
+    expect(await mirror.isIntact()).toBe(true)
+    const copies = redisSessionCache(inCluster, [{ id: 0, key: randomBytes(32) }])
+    const copy = newCopy()
+    await copies.write(copy)
+    expect(await copies.read(copy.session.sessionId)).toEqual(copy)
+    await copies.drop([copy.session.sessionId])
+    await askWhileMoving(`cardea:revoked:jti:${newId(systemRandom)}`)
+    await inCluster.assertTakesWrites()
+    expect(errors).toEqual([])
+    for (const { client } of cluster.masters) expect(await refusals(client)).toEqual([])
+  })
+
+  test('R129: may run no command that Cardea sends neither there nor to a single server', async () => {
+    const servers = [inspector, ...cluster.masters.map(({ client }) => client)]
+    const used = (await Promise.all(servers.map(commandsSentTo))).flat()
+    const allowed = [...users.matchAll(/ \+(\S+)/g)].map(([, name = '']) => name)
+    expect(allowed.length).toBeGreaterThan(5)
+    // Sent when the connection is closed.
+    const unused = allowed.filter((name) => !used.includes(name))
+    // The second is sent by the health check of docker-compose.yml.
+    expect(unused.filter((name) => !['quit', 'ping'].includes(name))).toEqual([])
+  })
+
+  test.each([
+    'CLUSTER NODES',
+    'CLUSTER RESET HARD',
+    'CLUSTER FAILOVER',
+    'CLUSTER MEET 127.0.0.1 1',
+    'CLUSTER FORGET x',
+    'CLIENT LIST',
+    'CLIENT KILL TYPE normal',
+    'READONLY',
+    'FLUSHALL',
+    'CONFIG GET *',
+  ])('R129: is refused %s', async (line) => {
+    const [command = '', ...args] = line.split(' ')
+    const [node] = cluster.masters
+    const address = { port: node.server.port, username: 'cardea', password }
+    const client = new Redis({ ...address, enableReadyCheck: false })
+    try {
+      await expect(client.call(command, ...args)).rejects.toThrow('NOPERM')
+    } finally {
+      client.disconnect()
+    }
   })
 })

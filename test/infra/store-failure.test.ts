@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { afterEach, expect, test } from 'vitest'
-import { openDatabase } from '../../src/infra/postgres/database.ts'
 import { isStoreAway, storeFailure } from '../../src/infra/postgres/store-failure.ts'
 import { startCardea } from '../support/cardea.ts'
+import { appPool } from '../support/migrated-database.ts'
 import { startPostgres } from '../support/postgres-server.ts'
 import { quickSession } from '../support/quick-session.ts'
 import { scratchFolder } from '../support/scratch-folder.ts'
@@ -46,14 +46,8 @@ test('R104: writing to a Unix socket that Postgres has just closed is a store th
   const server = await startPostgres({ unix_socket_directories: sockets.path })
   atEnd.push(server.stop)
   const { username, password, pathname, port } = new URL(server.appUrl)
-  const database = openDatabase({
-    url: `postgres://${username}:${password}@${pathname}?host=${sockets.path}&port=${port}`,
-    poolSize: 1,
-    connectTimeoutMs: 10_000,
-    statementTimeoutMs: 10_000,
-    preparedStatements: true,
-    onIdleError: () => undefined,
-  })
+  const url = `postgres://${username}:${password}@${pathname}?host=${sockets.path}&port=${port}`
+  const database = appPool(url, { poolSize: 1 })
   atEnd.push(database.close)
   const ask = () =>
     database.query<{ pid: number }>({ name: 'own_pid', text: 'SELECT pg_backend_pid() AS pid' })
@@ -69,7 +63,7 @@ test('R104: writing to a Unix socket that Postgres has just closed is a store th
   expect(await ask()).toHaveLength(1)
 })
 
-test('R104: while the role of the service may not sign in, refreshes are 503 and consume nothing; then they work without a restart', async () => {
+test('R104: while the role of the service may not log in, refreshes are 503 and consume nothing; then they work without a restart', async () => {
   const server = await startPostgres()
   atEnd.push(server.stop)
   const cardea = await startCardea({ database: server })

@@ -12,7 +12,7 @@ import { freePort } from '../support/free-port.ts'
 import { type ClusterNode, type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts'
 import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
 import { decodePart } from './bad-tokens.ts'
-import { guidePage, namedBlock, runGuide } from './guide-code.ts'
+import { guideVerifier, namedBlock, runGuide } from './guide-code.ts'
 
 const page = 'docs/guides/ask-redis.md'
 const intactKey = 'cardea:mirror:intact'
@@ -38,17 +38,16 @@ const firstBlock = (pattern: RegExp): string => {
 const firstUserOf = (users: string): string =>
   users.split('\n').find((line) => line.startsWith('user cardea ')) ?? ''
 
-/** The users as the documentation says, for every node, and one who may do everything, for the test. */
+/** The users of deploy/ and of the guide, for every node, and one who may do everything, for the test. */
 const aclFile = async (folder: string): Promise<string> => {
   const digest = createHash('sha256').update(password).digest('hex')
   const users = await readFile(new URL('../../deploy/redis/users.acl', import.meta.url), 'utf8')
   const own = firstUserOf(users).replace('PASSWORD_SHA256', digest)
-  const more = /needs `(\+cluster[^`]+)` as well/.exec(readPage('docs/reference/configuration.md'))
   const shopUser = firstBlock(/^ACL SETUSER (shop .*)$/m).replace('>PASSWORD', `#${digest}`)
   const shopMore = firstBlock(/In a cluster, on every node, also (.*) for the client/)
   const lines = [
     'user default on nopass ~* &* +@all',
-    `${own} ${more?.[1] ?? ''}`,
+    own,
     `user ${shopUser} ${[...shopMore.matchAll(/`([^`]+)`/g)].map(([, one]) => one).join(' ')}`,
   ]
   const file = join(folder, 'users.acl')
@@ -70,11 +69,7 @@ beforeAll(async () => {
     'python',
     'ask-redis.py',
     [
-      {
-        page: guidePage,
-        name: 'cardea_tokens.py',
-        replace: { 'https://auth.example.com': issuer, 'https://shop.example.com': issuer },
-      },
+      guideVerifier(issuer),
       {
         page,
         name: 'cardea_redis_cluster.py',

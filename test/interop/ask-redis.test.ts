@@ -6,8 +6,10 @@ import type { ForeignProcess } from '../support/foreign-process.ts'
 import { freePort } from '../support/free-port.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
 import { sqlAs } from '../support/sql.ts'
+import { revokeAt } from '../support/verifier-revocations.ts'
+import { logInAt } from '../support/verifier-tokens.ts'
 import { decodePart } from './bad-tokens.ts'
-import { guidePage, runGuide } from './guide-code.ts'
+import { guideVerifier, runGuide } from './guide-code.ts'
 
 let redisServer: RedisServer
 let redis: Redis
@@ -29,11 +31,7 @@ beforeAll(async () => {
     'python',
     'ask-redis.py',
     [
-      {
-        page: guidePage,
-        name: 'cardea_tokens.py',
-        replace: { 'https://auth.example.com': issuer, 'https://shop.example.com': issuer },
-      },
+      guideVerifier(issuer),
       {
         page: 'docs/guides/ask-redis.md',
         name: 'cardea_redis.py',
@@ -54,17 +52,9 @@ afterAll(async () => {
 
 const isIntact = () => vi.waitUntil(async () => (await redis.get('cardea:mirror:intact')) !== null)
 
-const signIn = async (known?: TestAccount) => {
-  const account = known ?? (await cardea.createAccount())
-  const { accessToken: token } = await cardea.client.logIn(account)
-  const { jti, sid, sub } = decodePart(token, 1)
-  return { account, token, jti, sid, sub, kid: decodePart(token, 0)['kid'] }
-}
+const logIn = (known?: TestAccount) => logInAt(cardea, known)
 
-const revoke = async (body: Record<string, unknown>) => {
-  const answer = await cardea.client.post('/admin/revoke', { token: operator, body })
-  expect(answer.status).toBe(200)
-}
+const revoke = (body: Record<string, unknown>) => revokeAt(cardea.client, operator, body)
 
 const askAbout = (token: string) => python.ask({ token })
 
@@ -80,8 +70,8 @@ describe('a service in Python that asks Redis with the code of the guide', () =>
   test.for(['jti', 'sid', 'sub'] as const)(
     'sees a revoked %s as soon as the revocation is answered, and no other token',
     async (kind) => {
-      const revoked = await signIn()
-      const other = await signIn()
+      const revoked = await logIn()
+      const other = await logIn()
       expect(await askAbout(revoked.token)).toEqual({ revoked: false })
       await revoke({ [kind]: revoked[kind] })
       expect(await askAbout(revoked.token)).toEqual({ revoked: true })
@@ -89,23 +79,23 @@ describe('a service in Python that asks Redis with the code of the guide', () =>
     },
   )
 
-  test('lets an account in again that signs in after its revocation', async () => {
-    const before = await signIn()
+  test('lets an account in again that logs in after its revocation', async () => {
+    const before = await logIn()
     await revoke({ sub: before.sub })
-    const after = await signIn(before.account)
+    const after = await logIn(before.account)
     expect(await askAbout(after.token)).toEqual({ revoked: false })
     expect(await askAbout(before.token)).toEqual({ revoked: true })
   })
 
   test('sees that the roles in a token are old', async () => {
-    const { token, sub } = await signIn()
+    const { token, sub } = await logIn()
     const body = { roles: ['editor'] }
     await cardea.client.send('PATCH', `/admin/accounts/${sub}`, { token: operator, body })
     expect(await askAbout(token)).toEqual({ revoked: true })
   })
 
   test('knows nothing after a flush, says so, and knows again by itself', async () => {
-    const { token, sid } = await signIn()
+    const { token, sid } = await logIn()
     await revoke({ sid })
     await redis.flushall()
     expect(await askAbout(token)).toEqual({ unknown: 'EntriesLost' })
@@ -113,16 +103,16 @@ describe('a service in Python that asks Redis with the code of the guide', () =>
     expect(await askAbout(token)).toEqual({ revoked: true })
   })
 
-  test('sees that everything was revoked, and lets in whoever signs in afterwards', async () => {
-    const before = await signIn()
+  test('sees that everything was revoked, and lets in whoever logs in afterwards', async () => {
+    const before = await logIn()
     await revoke({ everyone: true })
     operator = await cardea.operatorToken()
     expect(await askAbout(before.token)).toEqual({ revoked: true })
-    expect(await askAbout((await signIn()).token)).toEqual({ revoked: false })
+    expect(await askAbout((await logIn()).token)).toEqual({ revoked: false })
   })
 
-  test('lets in whoever signs in after a restore, once Redis was flushed as the guide to operation says', async () => {
-    const { token: older, account, sub } = await signIn()
+  test('lets in whoever logs in after a restore, once Redis was flushed as the guide to operation says', async () => {
+    const { token: older, account, sub } = await logIn()
     await revoke({ sub })
     // What a restore brings back.
     const sql = sqlAs(cardea.stores.migrateUrl)
@@ -130,7 +120,7 @@ describe('a service in Python that asks Redis with the code of the guide', () =>
     await sql('UPDATE accounts SET epoch = epoch - 1 WHERE email = $1', [account.email])
     await revoke({ everyone: true })
     operator = await cardea.operatorToken()
-    const { token: newer } = await signIn(account)
+    const { token: newer } = await logIn(account)
     expect(await askAbout(newer)).toEqual({ revoked: true })
 
     const how = readPage('docs/guides/operate.md')
@@ -142,14 +132,14 @@ describe('a service in Python that asks Redis with the code of the guide', () =>
   })
 
   test('sees for a week that a signing key was withdrawn, while it still has the key', async () => {
-    const { token, kid } = await signIn()
+    const { token, kid } = await logIn()
     expect(await askAbout(token)).toEqual({ revoked: false })
     expect(await askInJavaScript(token)).toBe(false)
     await revoke({ kid })
     operator = await cardea.operatorToken()
     expect(await askAbout(token)).toEqual({ revoked: true })
     expect(await askInJavaScript(token)).toBe(true)
-    expect(await askAbout((await signIn()).token)).toEqual({ revoked: false })
+    expect(await askAbout((await logIn()).token)).toEqual({ revoked: false })
     const secondsLeft = await redis.ttl(`cardea:revoked:kid:${kid}`)
     expect(secondsLeft).toBeGreaterThan(6.9 * 24 * 3600)
     // Told in whole seconds, rounded up.
@@ -157,7 +147,7 @@ describe('a service in Python that asks Redis with the code of the guide', () =>
   })
 
   test('cannot know while Redis is away', async () => {
-    const { token } = await signIn()
+    const { token } = await logIn()
     await redisServer.kill()
     expect(await askAbout(token)).toEqual({ unknown: 'ConnectionError' })
     await redisServer.restart()

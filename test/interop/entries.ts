@@ -1,6 +1,5 @@
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
-import { newId } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { newId, systemRandom } from '../../src/lib/machine.ts'
 
 export const newKid = (): string => systemRandom(32).toString('base64url')
 

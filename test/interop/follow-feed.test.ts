@@ -4,8 +4,9 @@ import type { ForeignProcess } from '../support/foreign-process.ts'
 import { freePort } from '../support/free-port.ts'
 import { newServiceClient, type TestServiceClient } from '../support/service-client.ts'
 import { type Fate, startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
-import { decodePart } from './bad-tokens.ts'
-import { guidePage, runGuide } from './guide-code.ts'
+import { revokeAt } from '../support/verifier-revocations.ts'
+import { logInAt } from '../support/verifier-tokens.ts'
+import { guidePage, guideVerifier, runGuide } from './guide-code.ts'
 
 const binary = 'application/vnd.cardea.revocations'
 
@@ -22,14 +23,7 @@ const startFollower = async (secret = client.clientSecret): Promise<ForeignProce
   const follower = await runGuide(
     'python',
     'follow-feed.py',
-    [
-      {
-        page: guidePage,
-        name: 'cardea_tokens.py',
-        replace: { 'https://auth.example.com': issuer, 'https://shop.example.com': issuer },
-      },
-      { page: guidePage, name: 'cardea_replica.py' },
-    ],
+    [guideVerifier(issuer), { page: guidePage, name: 'cardea_replica.py' }],
     [`http://127.0.0.1:${proxy.port}`, client.clientId, secret],
   )
   processes.push(follower)
@@ -50,17 +44,9 @@ afterAll(async () => {
   await cardea?.stop()
 })
 
-const signIn = async () => {
-  const account = await cardea.createAccount()
-  const { accessToken: token } = await cardea.client.logIn(account)
-  const { jti, sid, sub } = decodePart(token, 1)
-  return { account, token, jti, sid, sub, kid: decodePart(token, 0)['kid'] }
-}
+const logIn = () => logInAt(cardea)
 
-const revoke = async (body: Record<string, unknown>) => {
-  const answer = await cardea.client.post('/admin/revoke', { token: operator, body })
-  expect(answer.status).toBe(200)
-}
+const revoke = (body: Record<string, unknown>) => revokeAt(cardea.client, operator, body)
 
 type Verdict = { readonly revoked?: boolean; readonly unknown?: string }
 
@@ -81,8 +67,8 @@ describe("a service in Python that follows the feed with the guide's code", () =
   test.for(['jti', 'sid', 'sub', 'roles'] as const)(
     'refuses a token after its revocation by %s, and no other',
     async (kind) => {
-      const doomed = await signIn()
-      const other = await signIn()
+      const doomed = await logIn()
+      const other = await logIn()
       await until(follower, doomed.token, isGood)
       if (kind === 'roles') {
         const body = { roles: ['editor'] }
@@ -101,7 +87,7 @@ describe("a service in Python that follows the feed with the guide's code", () =
   )
 
   test('accepts nothing any more when the feed is silent, and knows what it missed when it speaks again', async () => {
-    const doomed = await signIn()
+    const doomed = await logIn()
     await until(follower, doomed.token, isGood)
     // Connections stay open, and no byte comes.
     fate = 'lose'
@@ -118,19 +104,19 @@ describe("a service in Python that follows the feed with the guide's code", () =
   })
 
   test('refuses what was made with a signing key that was withdrawn, while it still has the key', async () => {
-    const doomed = await signIn()
+    const doomed = await logIn()
     await until(follower, doomed.token, isGood)
     await revoke({ kid: doomed.kid })
     operator = await cardea.operatorToken()
     await until(follower, doomed.token, isRevoked)
-    await until(follower, (await signIn()).token, isGood)
+    await until(follower, (await logIn()).token, isGood)
   })
 
   test('refuses everything from before everything was revoked, from its first snapshot on', async () => {
-    const before = await signIn()
+    const before = await logIn()
     await revoke({ everyone: true })
     operator = await cardea.operatorToken()
-    const after = await signIn()
+    const after = await logIn()
     const newcomer = await startFollower()
     await until(newcomer, before.token, isRevoked)
     expect(await newcomer.ask({ token: after.token })).toEqual({ revoked: false })
@@ -139,8 +125,39 @@ describe("a service in Python that follows the feed with the guide's code", () =
 
   test('accepts nothing with a wrong secret, and can say why', async () => {
     const stranger = await startFollower(client.clientSecret.replace(/.{8}$/, 'AAAAAAAA'))
-    const { token } = await signIn()
+    const { token } = await logIn()
     await until(stranger, token, ({ unknown = '' }) => unknown.includes('401'))
+  })
+})
+
+describe("the guide's example of a check with the copy", () => {
+  const startExample = async (secret: string): Promise<ForeignProcess> => {
+    const set = (name: string, value: string) =>
+      `os.environ["${name}"] = ${JSON.stringify(value)}\n`
+    const example = await runGuide('python', 'check-token.py', [
+      guideVerifier(cardea.config.issuer),
+      { page: guidePage, name: 'cardea_replica.py' },
+      {
+        page: guidePage,
+        name: 'cardea_check.py',
+        before: `import os\n${set('CARDEA_CLIENT_ID', client.clientId)}${set('CARDEA_CLIENT_SECRET', secret)}`,
+      },
+    ])
+    processes.push(example)
+    return example
+  }
+
+  test('gives the claims of a good token, 401 for a bad and for a revoked one, and 503 when it cannot know', async () => {
+    const example = await startExample(client.clientSecret)
+    const { token, sid } = await logIn()
+    await vi.waitUntil(async () => (await example.ask({ token })).status === 200)
+    expect(await example.ask({ token })).toMatchObject({ status: 200, claims: { sid } })
+    expect(await example.ask({ token: 'a.b.c' })).toEqual({ status: 401, claims: null })
+    await revoke({ sid })
+    await vi.waitUntil(async () => (await example.ask({ token })).status === 401)
+    const stranger = await startExample('a secret of nobody')
+    const other = await logIn()
+    expect(await stranger.ask({ token: other.token })).toEqual({ status: 503, claims: null })
   })
 })
 
@@ -151,8 +168,8 @@ describe('the feed, as the guide describes it', () => {
     })
 
   test('says the same in JSON and in the binary form, as the code of the guide reads it', async () => {
-    for (let count = 0; count < 3; count += 1) await revoke({ sid: (await signIn()).sid })
-    await revoke({ sub: (await signIn()).sub })
+    for (let count = 0; count < 3; count += 1) await revoke({ sid: (await logIn()).sid })
+    await revoke({ sub: (await logIn()).sub })
     const python = await runGuide('python', 'decode-feed.py', [
       { page: guidePage, name: 'cardea_binary.py' },
     ])

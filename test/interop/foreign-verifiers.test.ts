@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Config } from '../../src/config/index.ts'
 import type { SigningAlgorithm } from '../../src/keys/index.ts'
 import { readPage, tableRows } from '../documentation/markdown.ts'
@@ -6,6 +6,7 @@ import { type Cardea, startCardea } from '../support/cardea.ts'
 import type { ForeignProcess } from '../support/foreign-process.ts'
 import { freePort } from '../support/free-port.ts'
 import { freshDatabase } from '../support/postgres-server.ts'
+import { aheadClock } from '../support/wrong-clock.ts'
 import { badTokensFrom, decodePart } from './bad-tokens.ts'
 import { guidePage } from './guide-code.ts'
 import { libraries, shop, startVerifier } from './libraries.ts'
@@ -28,7 +29,9 @@ describe.each(algorithms)('a service that signs with %s', (algorithm) => {
   const running: { readonly stop: () => Promise<void> }[] = []
   let cardea: Cardea
   let foreignIssuer: Cardea
-  let shortLived: Cardea
+  let behind: Cardea
+  let ahead: Cardea
+  let longAgo: Cardea
 
   beforeAll(async () => {
     const database = await freshDatabase()
@@ -40,21 +43,28 @@ describe.each(algorithms)('a service that signs with %s', (algorithm) => {
       audiences: [shop, 'https://other.example.com'],
       signingAlgorithm: algorithm,
     }
-    const start = async (changes: Partial<Config> = {}) => {
-      const started = await startCardea({ database, config: { ...config, ...changes } })
+    const start = async (changes: Partial<Config> = {}, aheadMs = 0) => {
+      const started = await startCardea({
+        database,
+        config: { ...config, ...changes },
+        ...(aheadMs !== 0 && { clock: aheadClock(aheadMs) }),
+      })
       running.unshift(started)
       return started
     }
     cardea = await start()
-    // The same accounts and keys, so that nothing but the issuer, or the expiry, is different.
+    // The same accounts and keys, so that nothing but the issuer, or the time, is different.
     foreignIssuer = await start({ port: 0, issuer: 'http://other.example.com' })
-    shortLived = await start({ port: 0, accessTokenSeconds: 1 })
+    // Its tokens have expired by the clock of the library 9 s before they are issued.
+    behind = await start({ port: 0, accessTokenSeconds: 1 }, -10_000)
+    ahead = await start({ port: 0 }, 10_000)
+    longAgo = await start({ port: 0 }, -3_600_000)
   })
   afterAll(async () => {
     for (const one of running) await one.stop()
   })
 
-  const signIn = async (from = cardea, audience = shop): Promise<string> => {
+  const logIn = async (from = cardea, audience = shop): Promise<string> => {
     const answer = await from.client.logIn(await cardea.createAccount(), { audience })
     return answer.accessToken
   }
@@ -72,7 +82,7 @@ describe.each(algorithms)('a service that signs with %s', (algorithm) => {
 
     if (!saysThatItCan(library.library, algorithm)) {
       test('cannot verify its tokens, as the guide says, and refuses them', async () => {
-        expect(await verdictOn(await signIn())).toHaveProperty('refused')
+        expect(await verdictOn(await logIn())).toHaveProperty('refused')
       })
       return
     }
@@ -82,12 +92,12 @@ describe.each(algorithms)('a service that signs with %s', (algorithm) => {
       expect(await verdictOn(token)).toEqual({ claims: decodePart(token, 1), kid })
     }
 
-    test('accepts a token fresh from a log-in', async () => {
-      await expectAccepted(await signIn())
+    test('accepts a token fresh from a login', async () => {
+      await expectAccepted(await logIn())
     })
 
     test('refuses whatever somebody without the key makes of a token', async () => {
-      const token = await signIn()
+      const token = await logIn()
       const { kid } = decodePart(token, 0)
       const { body } = await cardea.client.get('/.well-known/jwks.json')
       const publicJwk = body.keys.find((key: { kid: string }) => key.kid === kid)
@@ -99,19 +109,24 @@ describe.each(algorithms)('a service that signs with %s', (algorithm) => {
     })
 
     test('refuses a token for another audience, and one of another issuer with the same keys', async () => {
-      const elsewhere = await signIn(cardea, 'https://other.example.com')
+      const elsewhere = await logIn(cardea, 'https://other.example.com')
       expect(await verdictOn(elsewhere)).toHaveProperty('refused')
-      const foreign = await signIn(foreignIssuer)
+      const foreign = await logIn(foreignIssuer)
       expect(await verdictOn(foreign)).toHaveProperty('refused')
-      const good = await signIn()
+      const good = await logIn()
       expect(decodePart(foreign, 0)).toEqual(decodePart(good, 0))
       await expectAccepted(good)
     })
 
+    test('accepts tokens while its clock and that of Cardea are 10 s apart, in both directions', async () => {
+      await expectAccepted(await logIn(ahead))
+      await expectAccepted(await logIn(behind))
+    })
+
     test('refuses a token that has expired', async () => {
-      const token = await signIn(shortLived)
-      await vi.waitUntil(async () => 'refused' in (await verdictOn(token)))
-      expect(decodePart(token, 1)['exp']).toBeLessThanOrEqual(Date.now() / 1000)
+      const token = await logIn(longAgo)
+      expect(decodePart(token, 1)['exp']).toBeLessThan(Date.now() / 1000)
+      expect(await verdictOn(token)).toHaveProperty('refused')
     })
   })
 })

@@ -1,7 +1,10 @@
-import { cp, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { execFile } from 'node:child_process'
+import { cp, mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { readPage } from '../documentation/markdown.ts'
+import type { Program } from '../support/debian-packages.ts'
 import { findInterpreter, type LanguageName } from '../support/foreign-languages.ts'
 import { type ForeignProcess, startForeign } from '../support/foreign-process.ts'
 import { scratchFolder } from '../support/scratch-folder.ts'
@@ -18,6 +21,13 @@ export const namedBlock = (page: string, name: string): string => {
   const rest = readPage(page).slice(start.index + start[0].length)
   return rest.slice(0, rest.indexOf(`\n${fence}`) + 1)
 }
+
+/** The guide's verifier, for tokens of this issuer that are meant for it as well. */
+export const guideVerifier = (issuer: string): GuideFile => ({
+  page: guidePage,
+  name: 'cardea_tokens.py',
+  replace: { 'https://auth.example.com': issuer, 'https://shop.example.com': issuer },
+})
 
 /** A file of the guide, and what to put in the place of its examples: addresses, mostly. */
 export type GuideFile = {
@@ -42,13 +52,23 @@ const sourceOf = ({ page, name, replace = {}, before = '' }: GuideFile): string 
 const driverFolder = fileURLToPath(new URL('drivers', import.meta.url))
 
 /** How each interpreter finds the files of the folder that it runs in. */
-const searchHere: Record<LanguageName, readonly string[]> = {
+const searchHere: Record<Exclude<LanguageName, 'go'>, readonly string[]> = {
   python: [],
   perl: ['-I.'],
   ruby: ['-I.'],
 }
 
-/** A process of another language that runs the guide's own code, in a folder with nothing else but the driver that calls it. */
+/** The files of the folder are packages by their path; the driver is the program. */
+const buildGo = async (go: Program, folder: string, driver: string): Promise<Program> => {
+  const env = { ...go.env, GOPATH: `${folder}:${go.env['GOPATH']}` }
+  await promisify(execFile)(go.path, ['build', '-o', 'driver', driver], { cwd: folder, env })
+  return { path: join(folder, 'driver'), env }
+}
+
+/**
+ * A process of another language that runs the guide's own code, in a folder with nothing else but the driver that calls it. Without files
+ * the driver uses libraries only.
+ */
 export const runGuide = async (
   language: LanguageName,
   driver: string,
@@ -57,9 +77,16 @@ export const runGuide = async (
 ): Promise<ForeignProcess> => {
   const program = await findInterpreter(language)
   const folder = await scratchFolder('guide')
-  for (const file of files) await writeFile(join(folder.path, file.name), sourceOf(file))
+  for (const file of files) {
+    const path = join(folder.path, language === 'go' ? 'src' : '', file.name)
+    await mkdir(dirname(path), { recursive: true })
+    await writeFile(path, sourceOf(file))
+  }
   await cp(join(driverFolder, driver), join(folder.path, driver))
-  const child = startForeign(program, [...searchHere[language], driver, ...args], folder.path)
+  const child =
+    language === 'go'
+      ? startForeign(await buildGo(program, folder.path, driver), args, folder.path)
+      : startForeign(program, [...searchHere[language], driver, ...args], folder.path)
   return {
     ask: child.ask,
     stop: async () => {

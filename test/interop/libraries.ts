@@ -42,6 +42,14 @@ export const libraries: readonly Library[] = [
     algorithmsText: '"ES256"',
     cooldownText: '@keys ? 30',
   },
+  {
+    library: 'Go, golang-jwt',
+    language: 'go',
+    driver: 'verify.go',
+    file: 'cardeatokens/tokens.go',
+    algorithmsText: '"ES256"',
+    cooldownText: 'cooldown := 30 *',
+  },
 ]
 
 type Changes = {

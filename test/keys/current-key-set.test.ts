@@ -1,7 +1,11 @@
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type CurrentKeySet, currentKeySet } from '../../src/keys/current-key-set.ts'
 import { jwksDocument } from '../../src/keys/jwks.ts'
-import { type KeySet, SigningKeysDamaged } from '../../src/keys/load-key-set.ts'
+import {
+  type CurrentKeySet,
+  currentKeySet,
+  type KeySet,
+  SigningKeysDamaged,
+} from '../../src/keys/key-set.ts'
 import { AppError } from '../../src/lib/app-error.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { newSigningKey } from './new-signing-key.ts'
@@ -68,7 +72,7 @@ describe('an instance whose keys are fresh', () => {
   test('signs and publishes without reading anything', async () => {
     clock.advance(10 * minuteMs)
     await current.readyToSign()
-    expect(current.toSign()).toBe(first)
+    expect(current.signer()).toBe(first.signer)
     expect(await current.toServe()).toBe(first)
     expect(reads).toBe(1)
   })
@@ -76,7 +80,7 @@ describe('an instance whose keys are fresh', () => {
   test('takes over a new set as a whole', async () => {
     answer = async () => second
     await current.read()
-    expect(current.toSign()).toBe(second)
+    expect(current.signer()).toBe(second.signer)
     expect(await current.toServe()).toBe(second)
     expect(current.known()).toBe(second)
   })
@@ -84,7 +88,7 @@ describe('an instance whose keys are fresh', () => {
   test('R87: keeps the old set when reading fails, and says so', async () => {
     answer = () => Promise.reject(broken)
     await expect(current.read()).rejects.toThrow(broken)
-    expect(current.toSign()).toBe(first)
+    expect(current.signer()).toBe(first.signer)
     expect(await current.toServe()).toBe(first)
   })
 })
@@ -97,23 +101,23 @@ describe('an instance that has not read its keys for long', () => {
     expect(reads).toBe(2)
     answer = async () => second
     expect(await codeOf(current.readyToSign)).toBe('fine')
-    expect(current.toSign()).toBe(second)
+    expect(current.signer()).toBe(second.signer)
   })
 
   test('a process that was stopped for a day signs with what is current then', async () => {
     clock.advance(24 * 60 * minuteMs)
     answer = async () => second
     await current.readyToSign()
-    expect(current.toSign()).toBe(second)
+    expect(current.signer()).toBe(second.signer)
   })
 
   test('whoever was let in at the last moment is still served, later nobody', async () => {
     clock.advance(10 * minuteMs)
     await current.readyToSign()
     clock.advance(minuteMs)
-    expect(current.toSign()).toBe(first)
+    expect(current.signer()).toBe(first.signer)
     clock.advance(1)
-    expect(await codeOf(current.toSign)).toBe('503 signing_keys_unavailable')
+    expect(await codeOf(current.signer)).toBe('503 signing_keys_unavailable')
   })
 
   test('R87: publishes them for half an hour, then only after reading them again', async () => {
@@ -152,7 +156,7 @@ describe('an instance that learns that its key was revoked elsewhere', () => {
   test('R79: reads again before it signs, and before it publishes', async () => {
     answer = async () => second
     await current.readyToSign()
-    expect(current.toSign()).toBe(second)
+    expect(current.signer()).toBe(second.signer)
     expect(reads).toBe(2)
   })
 

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto'
 import fastify from 'fastify'
 import { calculateJwkThumbprint } from 'jose'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { problemSchema } from '../../src/http/problem.ts'
-import { isNotModified, type JwksDocument, jwksDocument } from '../../src/keys/jwks.ts'
-import { keyRoutes } from '../../src/keys/routes.ts'
+import { problemSchema } from '../../src/http/errors.ts'
+import { mountRoutes } from '../../src/http/route.ts'
+import { isNotModified, type JwksDocument, jwksDocument, keyRoutes } from '../../src/keys/jwks.ts'
 import { everyAlgorithm, newSigningKey } from './new-signing-key.ts'
 
 const publishedMembers = {
@@ -17,7 +17,7 @@ const publishedMembers = {
 const serve = async (current: () => JwksDocument): Promise<string> => {
   const app = fastify()
   app.addSchema(problemSchema)
-  keyRoutes(current)(app)
+  mountRoutes(app, keyRoutes(current))
   onTestFinished(() => app.close())
   const origin = await app.listen({ host: '127.0.0.1', port: 0 })
   return `${origin}/.well-known/jwks.json`

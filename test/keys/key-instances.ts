@@ -1,6 +1,7 @@
-import { onTestFinished } from 'vitest'
-import { keyedReference, postgresAuditTrail } from '../../src/audit/index.ts'
-import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, onTestFinished } from 'vitest'
+import { auditPseudonym, postgresAuditTrail } from '../../src/audit/index.ts'
+import type { Database } from '../../src/infra/postgres/database.ts'
 import {
   postgresSigningKeyStore,
   postgresSigningKeyTransaction,
@@ -9,27 +10,52 @@ import {
   secretRing,
   signingKeys,
 } from '../../src/keys/index.ts'
-import type { InKeyTransaction } from '../../src/keys/key-stores.ts'
-import type { Clock } from '../../src/lib/clock.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import type { InKeyTransaction } from '../../src/keys/signing-key-store.ts'
+import { type Clock, systemRandom } from '../../src/lib/machine.ts'
+import { appPool, type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
 
 export const dayMs = 86_400_000
 export const hourMs = 3_600_000
 
 export const keySecret = 'a secret of the keys, long enough to be one'
 
-/** As an instance of its own would connect: with the application's role. */
-export const connectAs = (url: string): Database => {
-  const database = openDatabase({
-    url,
-    poolSize: 2,
-    connectTimeoutMs: 10_000,
-    statementTimeoutMs: 10_000,
-    preparedStatements: true,
-    onIdleError: () => undefined,
+export type KeyDatabase = {
+  readonly ownerUrl: string
+  /** Connected as the owner of the tables. */
+  readonly owner: pg.Client
+  /** As an instance of its own would connect: with the application's role. */
+  readonly connect: () => Database
+}
+
+/** A database of the test file's own, without keys at the beginning of each test. */
+export const keyDatabase = (): KeyDatabase => {
+  let fresh: MigratedDatabase
+  let owner: pg.Client
+  beforeAll(async () => {
+    fresh = await migratedDatabase()
+    owner = new pg.Client(fresh.ownerUrl)
+    await owner.connect()
   })
-  onTestFinished(() => database.close())
-  return database
+  beforeEach(async () => {
+    await owner.query('DELETE FROM signing_keys')
+  })
+  afterAll(async () => {
+    await owner?.end()
+    await fresh?.drop()
+  })
+  return {
+    get ownerUrl() {
+      return fresh.ownerUrl
+    },
+    get owner() {
+      return owner
+    },
+    connect: () => {
+      const database = appPool(fresh.appUrl)
+      onTestFinished(() => database.close())
+      return database
+    },
+  }
 }
 
 export type KeyInstanceOptions = {
@@ -49,7 +75,7 @@ export type KeyInstance = {
 
 /** What one instance has of the keys, without the rest of the service. */
 export const keyInstance = ({ database, clock, ...options }: KeyInstanceOptions): KeyInstance => {
-  const reference = keyedReference(Buffer.alloc(32))
+  const reference = auditPseudonym(Buffer.alloc(32))
   const inTransaction: InKeyTransaction = (work) =>
     database.transaction(async (sql) => {
       const result = await work({

@@ -1,12 +1,12 @@
 import type { KeyObject } from 'node:crypto'
 import { importJWK } from 'jose'
-import { generateSigningKeyPair } from '../../src/keys/generate-key-pair.ts'
-import { publicJwkOf } from '../../src/keys/public-jwk.ts'
-import type {
-  PublicJwk,
-  Signer,
-  SigningAlgorithm,
-  VerificationKey,
+import {
+  generateSigningKeyPair,
+  type PublicJwk,
+  publicJwkOf,
+  type Signer,
+  type SigningAlgorithm,
+  type VerificationKey,
 } from '../../src/keys/signing-key.ts'
 
 export const everyAlgorithm: readonly SigningAlgorithm[] = ['ES256', 'RS256', 'Ed25519']

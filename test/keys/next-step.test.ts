@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { keptAfterRetirementMs, publishedBeforeUseMs } from '../../src/keys/key-times.ts'
-import { type KeySituation, nextStep } from '../../src/keys/next-step.ts'
+import {
+  type KeySituation,
+  keptAfterRetirementMs,
+  nextStep,
+  publishedBeforeUseMs,
+} from '../../src/keys/key-schedule.ts'
 import type { SigningKeyRecord } from '../../src/keys/signing-key.ts'
 import { dayMs, hourMs } from './key-instances.ts'
 
@@ -96,7 +100,7 @@ describe('when somebody asks', () => {
 
   test('else it will sign as soon as it may, and asking again changes nothing', () => {
     const young = next(hourMs - 1)
-    expect(step([active(60_000), young], { isAsked })).toEqual({ kind: 'hasten', kid: 'next' })
+    expect(step([active(60_000), young], { isAsked })).toEqual({ kind: 'rotateEarly', kid: 'next' })
     const hastened = next(hourMs - 1, { hastenedAtMs: nowMs - 1 })
     expect(step([active(60_000), hastened], { isAsked })).toBeUndefined()
     expect(step([active(60_000), hastened])).toBeUndefined()

@@ -1,5 +1,5 @@
-import pg from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { generateKeyPairSync } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
 import type { Database } from '../../src/infra/postgres/database.ts'
 import {
   keyLabels,
@@ -7,46 +7,34 @@ import {
   secretRing,
   WrongKeyEncryptionKey,
 } from '../../src/keys/index.ts'
-import { SigningKeysDamaged } from '../../src/keys/load-key-set.ts'
-import { unsealPrivateKey } from '../../src/keys/sealed-private-key.ts'
-import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
-import { connectAs, keyInstance } from './key-instances.ts'
+import { SigningKeysDamaged } from '../../src/keys/key-set.ts'
+import { sealPrivateKey, unsealPrivateKey } from '../../src/keys/secret-ring.ts'
+import { publicJwkOf } from '../../src/keys/signing-key.ts'
+import { systemRandom } from '../../src/lib/machine.ts'
+import { keyDatabase, keyInstance } from './key-instances.ts'
 import { everyAlgorithm, newSigningKey } from './new-signing-key.ts'
 
 const nowMs = Date.UTC(2030, 0, 1)
 const oldSecret = 'the old secret, long enough to be one'
 const newSecret = 'the new secret, long enough to be one'
 
-let fresh: MigratedDatabase
-let owner: pg.Client
-
-const connect = (): Database => connectAs(fresh.appUrl)
+const store = keyDatabase()
 
 type Start = { secrets?: string[]; algorithm?: SigningAlgorithm; database?: Database }
 
-const start = async ({ secrets = [oldSecret], algorithm, database = connect() }: Start = {}) => {
+const start = async ({
+  secrets = [oldSecret],
+  algorithm,
+  database = store.connect(),
+}: Start = {}) => {
   const clock = { nowMs: () => nowMs, monotonicMs: () => 0 }
   const { keys } = keyInstance({ database, clock, secrets, ...(algorithm && { algorithm }) })
   await keys.open()
   return keys
 }
 
-const rows = async () => (await owner.query('SELECT * FROM signing_keys ORDER BY state, kid')).rows
-
-beforeAll(async () => {
-  fresh = await migratedDatabase()
-  owner = new pg.Client(fresh.ownerUrl)
-  await owner.connect()
-})
-
-beforeEach(async () => {
-  await owner.query('DELETE FROM signing_keys')
-})
-
-afterAll(async () => {
-  await owner?.end()
-  await fresh?.drop()
-})
+const rows = async () =>
+  (await store.owner.query('SELECT * FROM signing_keys ORDER BY state, kid')).rows
 
 describe('the first start', () => {
   test.for(everyAlgorithm)(
@@ -82,16 +70,16 @@ describe('the first start', () => {
   })
 
   test('of six instances is a race that the lock decides: without a row all of them make a candidate', async () => {
-    const databases = Array.from({ length: 6 }, connect)
+    const databases = Array.from({ length: 6 }, store.connect)
     // Held by another transaction, the lock keeps all six behind their first look at the empty table.
-    await owner.query('BEGIN')
-    await owner.query('SELECT pg_advisory_xact_lock(1801812339)')
+    await store.owner.query('BEGIN')
+    await store.owner.query('SELECT pg_advisory_xact_lock(1801812339)')
     const starting = Promise.all(databases.map((database) => start({ database })))
     const waiting = `SELECT count(*)::int AS count FROM pg_locks
                      WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
-    await expect.poll(async () => (await owner.query(waiting)).rows[0].count).toBe(6)
-    expect((await owner.query('SELECT kid FROM signing_keys')).rows).toEqual([])
-    await owner.query('COMMIT')
+    await expect.poll(async () => (await store.owner.query(waiting)).rows[0].count).toBe(6)
+    expect((await store.owner.query('SELECT kid FROM signing_keys')).rows).toEqual([])
+    await store.owner.query('COMMIT')
     const kids = (await starting).map((keys) => keys.signer().kid)
     expect(new Set(kids).size).toBe(1)
     expect(await rows()).toHaveLength(2)
@@ -138,7 +126,7 @@ describe('a stored key', () => {
 
   test('R90: after all keys are gone the start fails, and none is made in their place', async () => {
     await start()
-    await owner.query(`UPDATE signing_keys SET state = 'gone', sealed_private = NULL`)
+    await store.owner.query(`UPDATE signing_keys SET state = 'gone', sealed_private = NULL`)
     const before = await rows()
     await expect(start()).rejects.toThrow(SigningKeysDamaged)
     expect(await rows()).toEqual(before)
@@ -171,7 +159,7 @@ describe('someone who can write to the table but has no secret', () => {
   test('cannot have a key of theirs published by changing the public part', async () => {
     const { kid } = (await start()).signer()
     const thief = await newSigningKey('ES256')
-    await owner.query('UPDATE signing_keys SET public_jwk = $1 WHERE kid = $2', [
+    await store.owner.query('UPDATE signing_keys SET public_jwk = $1 WHERE kid = $2', [
       JSON.stringify({ ...thief.publicJwk, kid }),
       kid,
     ])
@@ -185,16 +173,36 @@ describe('someone who can write to the table but has no secret', () => {
   test('cannot add a key of theirs: the start fails', async () => {
     await start()
     const thief = await newSigningKey('ES256')
-    await owner.query(
+    await store.owner.query(
       `INSERT INTO signing_keys SELECT $1, algorithm, 'retiring', $2, sealed_private, created_at, now(), now() FROM signing_keys LIMIT 1`,
       [thief.signer.kid, JSON.stringify(thief.publicJwk)],
     )
     await expect(start()).rejects.toThrow(WrongKeyEncryptionKey)
   })
 
+  test.each([
+    ['of 2048 bits', { modulusLength: 2048 }],
+    ['with the exponent 3', { modulusLength: 3072, publicExponent: 3 }],
+  ])(
+    'R91: cannot have an RSA key %s used, even with the secret: the start fails',
+    async (_name, options) => {
+      await start({ algorithm: 'RS256' })
+      const { privateKey } = generateKeyPairSync('rsa', options)
+      const { kid, ...jwk } = await publicJwkOf(privateKey, 'RS256')
+      const sealingKeys = secretRing([oldSecret]).derive(keyLabels.keySeal)
+      await store.owner.query(
+        `UPDATE signing_keys SET kid = $1, public_jwk = $2, sealed_private = $3 WHERE state = 'next'`,
+        [kid, JSON.stringify(jwk), sealPrivateKey(kid, privateKey, sealingKeys, systemRandom)],
+      )
+      await expect(start({ algorithm: 'RS256' })).rejects.toThrow(
+        new SigningKeysDamaged(`${kid} is too weak an RSA key`),
+      )
+    },
+  )
+
   test('cannot have a key used with another algorithm: the start fails', async () => {
     await start()
-    await owner.query(`UPDATE signing_keys SET algorithm = 'RS256'`)
+    await store.owner.query(`UPDATE signing_keys SET algorithm = 'RS256'`)
     await expect(start()).rejects.toThrow(SigningKeysDamaged)
   })
 })
@@ -203,7 +211,7 @@ describe('the table', () => {
   test('takes no second active or next key, no unknown state and no kid that is no thumbprint', async () => {
     await start()
     const copy = (kid: string, state: string) =>
-      owner.query(
+      store.owner.query(
         `INSERT INTO signing_keys SELECT $1, algorithm, $2, public_jwk, sealed_private, created_at, now(), now() FROM signing_keys LIMIT 1`,
         [kid, state],
       )
@@ -217,7 +225,7 @@ describe('the table', () => {
 
   test('cannot be emptied by the application, which would then make a new first key', async () => {
     await start()
-    const forbidden = connect().query({ name: 'empty', text: 'DELETE FROM signing_keys' })
+    const forbidden = store.connect().query({ name: 'empty', text: 'DELETE FROM signing_keys' })
     await expect(forbidden).rejects.toThrow('permission denied')
   })
 })

@@ -1,44 +1,33 @@
-import pg from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type SigningAlgorithm, WrongKeyEncryptionKey } from '../../src/keys/index.ts'
-import { keptAfterRetirementMs } from '../../src/keys/key-times.ts'
+import { keptAfterRetirementMs } from '../../src/keys/key-schedule.ts'
 import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
 import { type FakeClock, pastClock } from '../support/fake-clock.ts'
-import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
 import {
-  connectAs,
   dayMs,
   hourMs,
   type KeyInstanceOptions,
+  keyDatabase,
   keyInstance,
   keySecret,
 } from './key-instances.ts'
 
 const commandLine = { kind: 'command-line' } as const
 
-let fresh: MigratedDatabase
-let owner: pg.Client
+const store = keyDatabase()
 let clock: FakeClock
 let trail: () => Promise<AuditEntry[]>
 
 beforeAll(async () => {
-  fresh = await migratedDatabase()
-  owner = new pg.Client(fresh.ownerUrl)
-  await owner.connect()
-  trail = auditEntries(fresh.ownerUrl)
+  trail = auditEntries(store.ownerUrl)
 })
 beforeEach(async () => {
-  await owner.query('DELETE FROM signing_keys')
   await trail()
   clock = pastClock()
 })
-afterAll(async () => {
-  await owner?.end()
-  await fresh?.drop()
-})
 
 const newInstance = (options: Partial<KeyInstanceOptions> = {}) =>
-  keyInstance({ database: connectAs(fresh.appUrl), clock, ...options })
+  keyInstance({ database: store.connect(), clock, ...options })
 
 const start = async (options: Partial<KeyInstanceOptions> = {}) => {
   const { keys } = newInstance(options)
@@ -54,7 +43,7 @@ type Row = {
 }
 
 const rows = async (): Promise<Row[]> =>
-  (await owner.query<Row>('SELECT * FROM signing_keys ORDER BY created_at, kid')).rows
+  (await store.owner.query<Row>('SELECT * FROM signing_keys ORDER BY created_at, kid')).rows
 
 const kidsIn = async (state: string): Promise<string[]> =>
   (await rows()).filter((row) => row.state === state).map(({ kid }) => kid)
@@ -125,7 +114,7 @@ describe('the life of a key', () => {
 
   test('a database of an earlier version, without a next key, gets one', async () => {
     const keys = await start()
-    await owner.query(`DELETE FROM signing_keys WHERE state = 'next'`)
+    await store.owner.query(`DELETE FROM signing_keys WHERE state = 'next'`)
     expect(await keepAll(keys)).toEqual(['add'])
     const next = await kidIn('next')
     expect(keys.verificationKey(next)?.kid).toBe(next)
@@ -189,13 +178,13 @@ describe('asking for a rotation', () => {
 describe('several instances', () => {
   /** All of them have decided and wait for the lock that the test holds. */
   const whileAllWait = async <T>(count: number, act: () => Promise<T>): Promise<T> => {
-    await owner.query('BEGIN')
-    await owner.query('SELECT pg_advisory_xact_lock(1801812339)')
+    await store.owner.query('BEGIN')
+    await store.owner.query('SELECT pg_advisory_xact_lock(1801812339)')
     const acting = act()
     const waiting = `SELECT count(*)::int AS count FROM pg_locks
                      WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
-    await expect.poll(async () => (await owner.query(waiting)).rows[0].count).toBe(count)
-    await owner.query('COMMIT')
+    await expect.poll(async () => (await store.owner.query(waiting)).rows[0].count).toBe(count)
+    await store.owner.query('COMMIT')
     return acting
   }
 
@@ -272,7 +261,7 @@ describe('what breaks in the middle', () => {
   test('R87: keys that were damaged meanwhile change nothing in an instance that runs, and it says so', async () => {
     const keys = await start()
     const { kid } = keys.signer()
-    await owner.query(`UPDATE signing_keys SET state = 'gone', sealed_private = NULL`)
+    await store.owner.query(`UPDATE signing_keys SET state = 'gone', sealed_private = NULL`)
     await expect(keys.keep()).rejects.toThrow('none is active')
     expect(keys.signer().kid).toBe(kid)
     expect(keys.verificationKey(kid)?.kid).toBe(kid)

@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { generateSigningKeyPair } from '../../src/keys/generate-key-pair.ts'
-import { keyLabels } from '../../src/keys/labels.ts'
 import {
+  type DerivedKeys,
+  keyLabels,
   sealPrivateKey,
+  secretRing,
   unsealPrivateKey,
   WrongKeyEncryptionKey,
-} from '../../src/keys/sealed-private-key.ts'
-import { type DerivedKeys, secretRing } from '../../src/keys/secret-ring.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+} from '../../src/keys/secret-ring.ts'
+import { generateSigningKeyPair } from '../../src/keys/signing-key.ts'
+import { systemRandom } from '../../src/lib/machine.ts'
 
 const sealingKeys = (...secrets: string[]): DerivedKeys =>
   secretRing(secrets.map((secret) => secret.padEnd(32, '.'))).derive(keyLabels.keySeal)

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { keyLabels, sealedLabel } from '../../src/keys/labels.ts'
-import { secretRing } from '../../src/keys/secret-ring.ts'
+import { keyLabels, sealedLabel, secretRing } from '../../src/keys/secret-ring.ts'
 
 const oldSecret = 'the old secret, long enough to be one'
 const newSecret = 'the new secret, long enough to be one'
@@ -31,6 +30,7 @@ describe('the secret ring', () => {
       'cardea limit identifier',
       'cardea return address',
       'cardea login form',
+      'cardea logout form',
     ])
   })
 

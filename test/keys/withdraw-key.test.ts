@@ -1,29 +1,16 @@
-import pg from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { type FakeClock, pastClock } from '../support/fake-clock.ts'
-import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
-import { connectAs, hourMs, type KeyInstanceOptions, keyInstance } from './key-instances.ts'
+import { hourMs, type KeyInstanceOptions, keyDatabase, keyInstance } from './key-instances.ts'
 
-let fresh: MigratedDatabase
-let owner: pg.Client
+const store = keyDatabase()
 let clock: FakeClock
 
-beforeAll(async () => {
-  fresh = await migratedDatabase()
-  owner = new pg.Client(fresh.ownerUrl)
-  await owner.connect()
-})
 beforeEach(async () => {
-  await owner.query('DELETE FROM signing_keys')
   clock = pastClock()
-})
-afterAll(async () => {
-  await owner?.end()
-  await fresh?.drop()
 })
 
 const newInstance = (options: Partial<KeyInstanceOptions> = {}) =>
-  keyInstance({ database: connectAs(fresh.appUrl), clock, ...options })
+  keyInstance({ database: store.connect(), clock, ...options })
 
 const start = async (options: Partial<KeyInstanceOptions> = {}) => {
   const instance = newInstance(options)
@@ -39,7 +26,9 @@ const withdraw = async ({ keys, inTransaction }: ReturnType<typeof newInstance>,
 }
 
 const states = async (): Promise<Record<string, string>> => {
-  const { rows } = await owner.query('SELECT kid, state FROM signing_keys ORDER BY created_at, kid')
+  const { rows } = await store.owner.query(
+    'SELECT kid, state FROM signing_keys ORDER BY created_at, kid',
+  )
   return Object.fromEntries(rows.map(({ kid, state }) => [kid, state]))
 }
 
@@ -47,7 +36,7 @@ const kidIn = async (wanted: string): Promise<string> =>
   Object.entries(await states()).find(([, state]) => state === wanted)?.[0] ?? 'none'
 
 const sealedOf = async (kid: string) =>
-  (await owner.query('SELECT sealed_private FROM signing_keys WHERE kid = $1', [kid])).rows[0]
+  (await store.owner.query('SELECT sealed_private FROM signing_keys WHERE kid = $1', [kid])).rows[0]
     ?.sealed_private
 
 describe('the active key', () => {
@@ -78,7 +67,7 @@ describe('the active key', () => {
   test('without a next key is followed by one made for it', async () => {
     const instance = await start()
     const { kid } = instance.keys.signer()
-    await owner.query(`DELETE FROM signing_keys WHERE state = 'next'`)
+    await store.owner.query(`DELETE FROM signing_keys WHERE state = 'next'`)
     const { active } = await withdraw(instance, kid)
     expect(instance.keys.signer().kid).toBe(active)
     expect(await instance.keys.keep()).toMatchObject({ kind: 'done', step: { kind: 'add' } })
@@ -107,7 +96,7 @@ describe('the active key', () => {
   test('stays when nothing could take its place: a service without a key would be no better', async () => {
     const { keys } = await start()
     const { kid } = keys.signer()
-    await owner.query(`DELETE FROM signing_keys WHERE state = 'next'`)
+    await store.owner.query(`DELETE FROM signing_keys WHERE state = 'next'`)
     const command = newInstance({ secrets: ['another secret, also long enough to be one'] })
     await expect(withdraw(command, kid)).rejects.toMatchObject({ code: 'signing_keys_unavailable' })
     expect(await states()).toEqual({ [kid]: 'active' })

@@ -42,7 +42,7 @@ test('jobs run in the order they came, as many at once as are allowed', async ()
 })
 
 test('R108: jobs of callers who have gone are not run, and their places go to those who stay', async () => {
-  const { run, demandRoom } = open()
+  const { run, assertQueueCapacity } = open()
   const first = held()
   const running = run(first.job)
   let isGone = false
@@ -53,7 +53,7 @@ test('R108: jobs of callers who have gone are not run, and their places go to th
       (error) => error.code,
     ),
   )
-  expect(demandRoom).toThrow(Full)
+  expect(assertQueueCapacity).toThrow(Full)
   await expect(run(done)).rejects.toThrow(Full)
   isGone = true
   const staying = [run(done), run(done)]

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { systemRandom } from '../../src/lib/random.ts'
+import { systemRandom } from '../../src/lib/machine.ts'
 
 test.each([0, 1, 16, 32, 256, 257, 10_000])('gives exactly %i bytes', (byteCount) => {
   expect(systemRandom(byteCount)).toHaveLength(byteCount)

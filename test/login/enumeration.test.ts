@@ -27,7 +27,7 @@ const change = async (text: string, id: string, value?: unknown) => {
   await sqlAs(cardea.stores.migrateUrl)(text, values)
 }
 
-/** Every way in which a log-in can fail, with the reason that only the trail names. */
+/** Every way in which a login can fail, with the reason that only the trail names. */
 const refusals: readonly (readonly [string, () => Promise<Attempt>])[] = [
   [
     'unknown_account',
@@ -67,7 +67,7 @@ const shapeOf = ({ status, headers, body }: Answer) => {
   return { status, headers: kept, body: rest, requestIdLength: requestId.length }
 }
 
-describe.each(refusals)('a log-in refused as %s', (reason, prepare) => {
+describe.each(refusals)('a login refused as %s', (reason, prepare) => {
   test('R11: is answered like any other, with no cookie, and is told apart in the trail alone', async () => {
     const reference = shapeOf(
       await attempt({ email: `nobody-${reason}@example.com`, password: wrong }),

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { parsePhc } from '../../src/accounts/argon2-password-hasher.ts'
 import { argon2PasswordHasher, loadArgon2 } from '../../src/accounts/index.ts'
-import { parsePhc } from '../../src/accounts/phc-string.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { systemRandom } from '../../src/lib/machine.ts'
 import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
 import { startCountedHashing } from '../support/counted-hashing.ts'
+import { fakeClock } from '../support/fake-clock.ts'
 import { handleFields } from '../support/handles.ts'
 import { sqlAs } from '../support/sql.ts'
 import { verifiedClaims } from '../support/verified-claims.ts'
@@ -12,13 +13,15 @@ import { verifiedClaims } from '../support/verified-claims.ts'
 const peppers = ['the pepper that is in use now, long enough', 'the pepper that was in use before']
 const deviceCookieName = '__Host-cardea-device'
 
+/** Of the service, at which nothing takes time. */
+const clock = fakeClock()
 let cardea: Cardea
 
 beforeAll(async () => {
   // Only the date, by which limits end: everything that waits for something else waits in real time.
   vi.useFakeTimers({ toFake: ['Date'] })
   // Counted in this process: a Redis that is slow for a moment would be replaced by half of each limit.
-  cardea = await startCardea({ redisUrl: null, peppers })
+  cardea = await startCardea({ clock, redisUrl: null, peppers })
 })
 afterAll(async () => {
   await cardea.stop()
@@ -63,7 +66,7 @@ test('R1: the right credentials get a token for 900 seconds, the refresh token i
   expect(claims).toMatchObject({ sub: account.id, sid: answer.body.session_id })
 })
 
-test('R50: both cookies of a log-in are for this host only, secure, out of reach of scripts and of other sites', async () => {
+test('R50: both cookies of a login are for this host only, secure, out of reach of scripts and of other sites', async () => {
   const cookies = cookiesOf((await logIn(await cardea.createAccount())).headers)
   expect([...cookies.keys()]).toEqual(['__Host-cardea-refresh', deviceCookieName])
   for (const [name, line] of cookies) {
@@ -83,11 +86,11 @@ test('a native client asks for its tokens in the body and gets no cookie', async
   expect(answer.headers.getSetCookie()).toEqual([])
   expect(answer.body).toMatchObject({
     refresh_token: expect.stringMatching(/^[\w-]{115}$/),
-    device_token: expect.stringMatching(/^[\w-]{94}$/),
+    device_token: expect.stringMatching(/^[\w-]{131}$/),
   })
 })
 
-test('R51: a log-in never takes up a session that the client brought along', async () => {
+test('R51: a login never takes up a session that the client brought along', async () => {
   const account = await cardea.createAccount()
   const before = await logIn(account)
   const cookie = `__Host-cardea-refresh=${before.refreshCookie}`
@@ -232,7 +235,7 @@ describe('many failures on one account', () => {
     expect((await logIn(account, wrong)).status).toBe(429)
   })
 
-  test('R105: lock the password at the 50th in a row, however slowly they come; a known device stays let in until its own 99th', async () => {
+  test('R105: lock the password at the 50th in a row, however slowly they come; a known device stays let in', async () => {
     const account = await someone(true)
     const deviceCookie = `${deviceCookieName}=${deviceTokenIn((await logIn(account)).headers)}`
     const known = (password: string) => logIn(account, password, { cookie: deviceCookie })
@@ -251,18 +254,13 @@ describe('many failures on one account', () => {
       status: 401,
       body: { code: 'invalid_credentials' },
     })
-    // R109: the owner, on a device that signed in before, is not locked out by what strangers did.
+    // R109: the owner, on a device that logged in before, is not locked out by what strangers did.
     expect((await known(account.password)).status).toBe(200)
 
-    const set = 'UPDATE accounts SET failed_logins = $2 WHERE id = $1'
-    const setFailures = (count: number) =>
-      asOwner(set, [Buffer.from(account.id, 'base64url'), count])
-    await setFailures(98)
-    expect((await known(wrong)).status).toBe(401)
+    const set = 'UPDATE accounts SET failed_logins = 50 WHERE id = $1'
+    await asOwner(set, [Buffer.from(account.id, 'base64url')])
     pass(hourMs)
-    expect((await known(account.password)).status).toBe(401)
-    expect((await trail()).filter(({ event }) => event === 'login_locked')).toHaveLength(1)
-
+    expect((await logIn(account)).status).toBe(401)
     const token = await cardea.operatorToken()
     const unlocked = await cardea.client.send('PATCH', `/admin/accounts/${account.id}`, {
       token,

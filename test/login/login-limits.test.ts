@@ -1,17 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import {
-  connectRedis,
-  type RedisConnection,
-  type RedisPatience,
-} from '../../src/infra/redis/redis.ts'
-import { systemClock } from '../../src/lib/clock.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.ts'
+import { type Clock, systemClock, systemRandom } from '../../src/lib/machine.ts'
 import { loginLimits } from '../../src/login/admit-attempt.ts'
-import { loginErrors } from '../../src/login/errors.ts'
 import {
   type LoginLimitRules,
   type LoginLimits,
+  loginErrors,
   loginLimitRules,
   originOf,
 } from '../../src/login/login-limits.ts'
@@ -24,7 +19,7 @@ import {
   failTimes,
   loginLimitsContract,
 } from '../contract/login-limits.contract.ts'
-import { patientRedis, type RedisServer, startRedis } from '../support/redis-server.ts'
+import { patientRedisMs, type RedisServer, startRedis } from '../support/redis-server.ts'
 
 const identifierKey = randomBytes(32)
 const noError = (error: unknown) => {
@@ -32,25 +27,31 @@ const noError = (error: unknown) => {
 }
 
 loginLimitsContract('the memory of one process', async (rules) =>
-  loginLimits({ identifierKey, rules, counters: memoryCounters(systemClock), onError: noError }),
+  loginLimits({
+    identifierKey,
+    rules,
+    counters: memoryCounters(systemClock),
+    clock: systemClock,
+    onError: noError,
+  }),
 )
 
 let server: RedisServer
 let connection: RedisConnection
 const opened: RedisConnection[] = []
 
-const open = (url: string, patience?: RedisPatience): RedisConnection => {
+const open = (url: string, commandTimeoutMs: number): RedisConnection => {
   const made = connectRedis(url, {
     onError: () => undefined,
     random: systemRandom,
-    ...(patience && { patience }),
+    commandTimeoutMs,
   })
   opened.push(made)
   return made
 }
 
 const connect = async (url = server.url): Promise<RedisConnection> => {
-  const made = open(url, patientRedis)
+  const made = open(url, patientRedisMs)
   await vi.waitUntil(made.isReady)
   return made
 }
@@ -59,9 +60,11 @@ const limitsOn = (
   { client }: RedisConnection,
   rules: LoginLimitRules = loginLimitRules(),
   onError: (error: unknown) => void = () => undefined,
+  clock: Pick<Clock, 'nowMs'> = systemClock,
 ): LoginLimits =>
   loginLimits({
     identifierKey,
+    clock,
     rules,
     counters: redisCounters({ client, clock: systemClock, onError }),
     onError,
@@ -91,6 +94,29 @@ describe('on a Redis', () => {
       Array.from({ length: 51 }, (_, index) => fail(instances[index % 3]!)),
     )
     expect(admitted(outcomes)).toBe(4)
+  })
+
+  test('R110: attempts on one account that take long keep their places when others come a minute later', async () => {
+    let nowMs = Date.UTC(2027, 0, 1, 12, 0, 59)
+    const clock = { nowMs: () => nowMs }
+    const limits = limitsOn(connection, loginLimitRules(), noError, clock)
+    const slow = [await limits.admit(attempt()), await limits.admit(attempt())]
+    nowMs += 59_000
+    slow.push(await limits.admit(attempt()), await limits.admit(attempt()))
+    expect(await fail(limits)).toMatchObject({ limit: 'account', retryAfterSeconds: 1 })
+    // All have failed by now, so the account has spent its budget.
+    for (const one of slow) await one.failed()
+    expect((await fail(limits))?.retryAfterSeconds).toBeGreaterThan(50)
+  })
+
+  test('places that a killed process never gave back are free after two minutes', async () => {
+    let nowMs = Date.UTC(2027, 0, 1, 12, 0, 0)
+    const limits = limitsOn(connection, loginLimitRules(), noError, { nowMs: () => nowMs })
+    for (let count = 0; count < 4; count += 1) await limits.admit(attempt())
+    nowMs += 119_000
+    expect(await fail(limits)).toMatchObject({ limit: 'account' })
+    nowMs += 1_000
+    expect(await fail(limits)).toBeUndefined()
   })
 
   test('R114: Redis holds no e-mail address, and every key expires', async () => {
@@ -152,9 +178,9 @@ describe('while Redis does not do its part', () => {
     expect(admitted(await failTimes(limits, 10))).toBe(2)
   })
 
-  test('R104: a service that starts without its Redis limits log-ins, and shares them once Redis is there', async () => {
+  test('R104: a service that starts without its Redis limits logins, and shares them once Redis is there', async () => {
     await own.kill()
-    const made = open(own.url, patientRedis)
+    const made = open(own.url, patientRedisMs)
     const limits = limitsOn(made)
     expect(admitted(await failTimes(limits, 10))).toBe(2)
     await own.restart()
@@ -163,8 +189,8 @@ describe('while Redis does not do its part', () => {
     expect(await fail(limitsOn(await connect(own.url)))).toBeDefined()
   })
 
-  test('R104: a frozen Redis does not hold up a log-in, and counts again when it is thawed', async () => {
-    const made = open(own.url)
+  test('R104: a frozen Redis does not hold up a login, and counts again when it is thawed', async () => {
+    const made = open(own.url, 100)
     await vi.waitUntil(made.isReady)
     const limits = limitsOn(made)
     await fail(limits, { identifier: 'warm-up@example.com' })
@@ -229,7 +255,7 @@ describe('the origin of an attempt', () => {
   )
 })
 
-test('the answer to a wrong log-in does not say what was wrong', () => {
+test('the answer to a wrong login does not say what was wrong', () => {
   expect(loginErrors.error('invalid_credentials')).toMatchObject({
     status: 401,
     message: 'The e-mail address or the password is wrong.',

@@ -17,7 +17,7 @@ beforeAll(async () => {
 })
 afterAll(() => cardea.stop())
 
-const signIn = async () => {
+const logIn = async () => {
   const account = await cardea.createAccount()
   return { account, session: await cardea.client.logInForCookie(account) }
 }
@@ -29,7 +29,7 @@ const read = (session: string, instance = 0) =>
   cardea.clientOf(instance).get('/session', { session })
 
 test('R52: a step-up renews auth_time under a new handle; the old one keeps its own auth_time, and is dead everywhere once the new one is used', async () => {
-  const { account, session } = await signIn()
+  const { account, session } = await logIn()
   const before = await read(session)
   await read(session, 1)
   clock.advance(30_000)
@@ -70,7 +70,7 @@ test('R52: a step-up renews auth_time under a new handle; the old one keeps its 
 })
 
 test('I13: a step-up whose response was lost costs nothing, however often, and the next one gets a further handle', async () => {
-  const { session } = await signIn()
+  const { session } = await logIn()
   const { auth_time } = (await read(session)).body.session
   const put = { session, body: { cart: 3 }, headers: { 'if-match': '*' } }
   for (let lost = 1; lost <= 3; lost += 1) {
@@ -97,7 +97,7 @@ test('I13: a step-up whose response was lost costs nothing, however often, and t
 })
 
 test('I14: the handle of a step-up that was believed lost ends the session when it is presented after all', async () => {
-  const { account, session } = await signIn()
+  const { account, session } = await logIn()
   const orphan = (await prove(session, testPassword)).sessionCookie ?? ''
   clock.advance(10_000)
   const newest = (await prove(session, testPassword)).sessionCookie ?? ''
@@ -109,7 +109,7 @@ test('I14: the handle of a step-up that was believed lost ends the session when 
 })
 
 test('R46: a step-up whose commit a fail-over lost is no end: its handle opens what is left of the session', async () => {
-  const { account, session } = await signIn()
+  const { account, session } = await logIn()
   const { auth_time } = (await read(session)).body.session
   const codec = codecOf(cardea.stores.secrets, keyLabels.sessionHandle)
   const newer = codec.write({ ...handleFields(session), generation: 2 })
@@ -127,7 +127,7 @@ test('R46: a step-up whose commit a fail-over lost is no end: its handle opens w
 })
 
 test('what another tab writes with the old handle is there after the first use of the new one', async () => {
-  const { session } = await signIn()
+  const { session } = await logIn()
   const next = (await prove(session, testPassword)).sessionCookie ?? ''
   const held = await holdSessions(cardea.stores.migrateUrl)
   const headers = { 'if-match': '*' }
@@ -145,8 +145,8 @@ test('what another tab writes with the old handle is there after the first use o
   for (const instance of [0, 1]) expect((await read(next, instance)).body.data).toEqual({ cart: 7 })
 })
 
-test('the first use of a new handle that waited behind a log-out is refused', async () => {
-  const { session } = await signIn()
+test('the first use of a new handle that waited behind a logout is refused', async () => {
+  const { session } = await logIn()
   const next = (await prove(session, testPassword)).sessionCookie ?? ''
   const held = await holdSessions(cardea.stores.migrateUrl)
   const loggingOut = cardea.client.post('/logout', { session })
@@ -159,7 +159,7 @@ test('the first use of a new handle that waited behind a log-out is refused', as
 })
 
 test('a handle from before a step-up that is presented later ends nothing: a request may have been under way', async () => {
-  const { session } = await signIn()
+  const { session } = await logIn()
   const next = (await prove(session, testPassword)).sessionCookie ?? ''
   expect((await read(next)).status).toBe(200)
   await trail()
@@ -168,8 +168,8 @@ test('a handle from before a step-up that is presented later ends nothing: a req
   expect((await read(next)).status).toBe(200)
 })
 
-test('a wrong password is refused as at a log-in, recorded, and harms no session', async () => {
-  const { account, session } = await signIn()
+test('a wrong password is refused as at a login, recorded, and harms no session', async () => {
+  const { account, session } = await logIn()
   await trail()
   const answer = await prove(session, 'another password than that')
   expect(answer).toMatchObject({ status: 401, body: { code: 'invalid_credentials' } })
@@ -179,8 +179,8 @@ test('a wrong password is refused as at a log-in, recorded, and harms no session
   expect((await prove(session, account.password)).status).toBe(200)
 })
 
-test('guesses at a step-up and at a log-in count together', async () => {
-  const { account, session } = await signIn()
+test('guesses at a step-up and at a login count together', async () => {
+  const { account, session } = await logIn()
   const guess = () => prove(session, 'a guess that is long enough')
   const statuses = []
   for (let round = 0; round < 4; round += 1) statuses.push((await guess()).status)
@@ -194,7 +194,7 @@ test('guesses at a step-up and at a log-in count together', async () => {
 })
 
 test('R52: step-ups at once over two instances get one handle, and only that opens the session once it was used', async () => {
-  const { session } = await signIn()
+  const { session } = await logIn()
   const answers = await Promise.all(
     [0, 1, 0, 1].map((instance) => prove(session, testPassword, instance)),
   )
@@ -210,7 +210,7 @@ test('R52: step-ups at once over two instances get one handle, and only that ope
 })
 
 test('R112: a right password for a session that has ended meanwhile is recorded, with a reason of its own', async () => {
-  const { account, session } = await signIn()
+  const { account, session } = await logIn()
   await trail()
   const held = await holdSessions(cardea.stores.migrateUrl)
   // Both have found the session alive; the first to wait for the row is the first to change it.
@@ -231,7 +231,7 @@ test('R112: a right password for a session that has ended meanwhile is recorded,
 })
 
 test('look-ups that race with the first use of a new handle never open the session by the old one once that was answered', async () => {
-  const { session } = await signIn()
+  const { session } = await logIn()
   let isRenewed = false
   const lateStatuses: number[] = []
   const keepLooking = async (instance: number) => {
@@ -258,13 +258,13 @@ test.each([
   [{ password: testPassword, email: 'other@example.com' }, 400],
   ['not json', 400],
 ])('the body %j is refused with %i', async (body, status) => {
-  const { session } = await signIn()
+  const { session } = await logIn()
   const answer = await cardea.client.post('/session/reauthenticate', { session, body })
   expect(answer.status).toBe(status)
 })
 
 test('R62: only the cookie of the session opens a step-up, and no foreign page', async () => {
-  const { account, session } = await signIn()
+  const { account, session } = await logIn()
   const { accessToken } = await cardea.client.logIn(account)
   const body = { password: testPassword }
   const byToken = await cardea.client.post('/session/reauthenticate', { token: accessToken, body })
@@ -276,7 +276,7 @@ test('R62: only the cookie of the session opens a step-up, and no foreign page',
 })
 
 test('a disabled account cannot step up, although its password is right', async () => {
-  const { account, session } = await signIn()
+  const { account, session } = await logIn()
   const token = await cardea.operatorToken()
   const path = `/admin/accounts/${account.id}`
   await cardea.client.send('PATCH', path, { token, body: { status: 'disabled' } })

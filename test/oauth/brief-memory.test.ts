@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { briefMemory } from '../../src/oauth/brief-memory.ts'
+import { ttlSet } from '../../src/oauth/authenticate-service-client.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
 test('remembers for the time it was made for, from when the thing was true and not from when it was told', () => {
   const clock = fakeClock()
-  const memory = briefMemory({ clock, keepMs: 5_000, most: 10 })
+  const memory = ttlSet({ clock, keepMs: 5_000, most: 10 })
   const sinceMs = clock.monotonicMs()
   clock.advance(2_000)
   memory.add('a', sinceMs)
@@ -18,7 +18,7 @@ test('remembers for the time it was made for, from when the thing was true and n
 
 test('asking does not prolong it; being told again does', () => {
   const clock = fakeClock()
-  const memory = briefMemory({ clock, keepMs: 5_000, most: 10 })
+  const memory = ttlSet({ clock, keepMs: 5_000, most: 10 })
   memory.add('asked', clock.monotonicMs())
   memory.add('told', clock.monotonicMs())
   clock.advance(4_000)
@@ -30,7 +30,7 @@ test('asking does not prolong it; being told again does', () => {
 
 test('holds no more than it was told to; what was added longest ago makes room', () => {
   const clock = fakeClock()
-  const memory = briefMemory({ clock, keepMs: 5_000, most: 2 })
+  const memory = ttlSet({ clock, keepMs: 5_000, most: 2 })
   for (const key of ['a', 'b', 'a', 'c']) memory.add(key, clock.monotonicMs())
   expect(['a', 'b', 'c'].filter(memory.has)).toEqual(['a', 'c'])
 })

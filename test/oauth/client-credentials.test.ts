@@ -274,9 +274,6 @@ describe('who is refused', () => {
     ]) {
       expectOauthError(await ask(parameters), 400, 'invalid_request')
     }
-    const inBody = { grant_type, client_id: orders.clientId, client_secret: secret }
-    const answer = await postForm(cardea.client, '/oauth/token', undefined, inBody)
-    expectOauthError(answer, 400, 'invalid_request')
     const asJson = await cardea.client.post('/oauth/token', {
       body: { grant_type },
       headers: { authorization: orders.authorization },

@@ -25,11 +25,16 @@ test('R92: the issuer is the configured one byte for byte, and the addresses are
     response_types_supported: [],
     grant_types_supported: ['client_credentials', 'refresh_token'],
     token_endpoint: `${issuer}/oauth/token`,
-    token_endpoint_auth_methods_supported: ['client_secret_basic', 'none'],
+    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'none'],
     revocation_endpoint: `${issuer}/oauth/revoke`,
-    revocation_endpoint_auth_methods_supported: ['client_secret_basic', 'none'],
+    revocation_endpoint_auth_methods_supported: [
+      'client_secret_basic',
+      'client_secret_post',
+      'none',
+    ],
     introspection_endpoint: `${issuer}/oauth/introspect`,
-    introspection_endpoint_auth_methods_supported: ['client_secret_basic'],
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    id_token_signing_alg_values_supported: ['ES256'],
   })
   expect(new URL(answer.body.issuer).search + new URL(answer.body.issuer).hash).toBe('')
 })
@@ -63,6 +68,22 @@ test('R92: introspection, revocation and tokens are where the metadata says, and
   const body = 'grant_type=client_credentials'
   const granted = await cardea.client.post(new URL(tokens).pathname, { headers, body })
   expect((await verifiedClaims(cardea, granted.body.access_token)).iss).toBe(issuer)
+})
+
+test('lists the algorithms of the published keys', async () => {
+  const other = await startCardea({ config: { signingAlgorithm: 'RS256' } })
+  try {
+    const listed = async () =>
+      (await other.client.get(path)).body.id_token_signing_alg_values_supported
+    const ofKeys = async () => {
+      const { keys } = (await other.client.get('/.well-known/jwks.json')).body
+      return new Set(keys.map(({ alg }: { alg: string }) => alg))
+    }
+    expect(await listed()).toEqual(['RS256'])
+    expect(new Set(await listed())).toEqual(await ofKeys())
+  } finally {
+    await other.stop()
+  }
 })
 
 test('R92: nothing in it depends on Host, nor on what a proxy forwards of it', async () => {

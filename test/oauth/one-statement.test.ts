@@ -2,7 +2,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
 import { newServiceClient, postForm, type TestServiceClient } from '../support/service-client.ts'
-import { type StatementCounter, statementCounter } from '../support/statement-counter.ts'
+import {
+  isOfRequests,
+  type StatementCounter,
+  statementCounter,
+} from '../support/statement-counter.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
 let database: FreshDatabase
@@ -13,10 +17,7 @@ let orders: TestServiceClient
 
 beforeAll(async () => {
   database = await freshDatabase()
-  // A process follows the log of revocations and the clock, and asks each new connection for a primary, whatever it is asked.
-  counter = statementCounter(
-    (text) => !/revocation_changes|pg_current_snapshot|database_clock|pg_is_in_recovery/.test(text),
-  )
+  counter = statementCounter(isOfRequests)
   proxy = await startTcpProxy(database.appUrl, counter.observe)
   cardea = await startCardea({
     database: { ownerUrl: database.ownerUrl, appUrl: proxy.through(database.appUrl) },

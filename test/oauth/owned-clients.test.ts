@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { idToBytes } from '../../src/lib/id.ts'
+import { idToBytes } from '../../src/lib/machine.ts'
 import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
 import { inLanes, turns } from '../support/race.ts'

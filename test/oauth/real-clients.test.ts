@@ -1,5 +1,6 @@
 import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
+import { AuthorizationCode, ClientCredentials, type ModuleOptions } from 'simple-oauth2'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createVerifier } from '../../packages/verifier/src/index.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
@@ -25,11 +26,37 @@ afterAll(() => cardea.stop())
 const onPhone = async () => cardea.client.logIn(await cardea.createAccount(), { delivery: 'body' })
 
 describe('openid-client', () => {
+  const options: openid.DiscoveryRequestOptions = {
+    algorithm: 'oauth2',
+    execute: [openid.allowInsecureRequests],
+  }
+
   const discover = (clientId: string, authentication: openid.ClientAuth) =>
-    openid.discovery(issuer, clientId, undefined, authentication, {
-      algorithm: 'oauth2',
-      execute: [openid.allowInsecureRequests],
-    })
+    openid.discovery(issuer, clientId, undefined, authentication, options)
+
+  test('R92: with nothing but an id and a secret, which it sends in the form then, a service does all it may', async () => {
+    const config = await openid.discovery(
+      issuer,
+      service.clientId,
+      service.clientSecret,
+      undefined,
+      options,
+    )
+    expect(config.serverMetadata().id_token_signing_alg_values_supported).toEqual(['ES256'])
+    const granted = await openid.clientCredentialsGrant(config, { scope: 'orders:read' })
+    const about = await openid.tokenIntrospection(config, granted.access_token)
+    expect(about).toMatchObject({ active: true, sub: service.clientId })
+    await openid.tokenRevocation(config, granted.access_token)
+    expect(await openid.tokenIntrospection(config, granted.access_token)).toEqual({ active: false })
+    const wrong = await openid.discovery(issuer, service.clientId, 'wrong', undefined, options)
+    await expect(openid.clientCredentialsGrant(wrong)).rejects.toMatchObject({ status: 401 })
+  })
+
+  test('R48: with nothing but the id of native apps, a person refreshes', async () => {
+    const config = await openid.discovery(issuer, 'first-party', undefined, undefined, options)
+    const { refreshToken } = await onPhone()
+    expect(await openid.refreshTokenGrant(config, refreshToken)).toMatchObject({ scope: 'account' })
+  })
 
   test('R92: finds everything by the metadata; a service gets a token, asks about it, and takes it back', async () => {
     const config = await discover(service.clientId, openid.ClientSecretBasic(service.clientSecret))
@@ -76,6 +103,38 @@ describe('openid-client', () => {
   })
 })
 
+describe.each(['header', 'body'] as const)('simple-oauth2, the secret in the %s', (method) => {
+  const settings = (id: string, secret: string): ModuleOptions => ({
+    client: { id, secret },
+    auth: { tokenHost: issuer.origin, tokenPath: '/oauth/token', revokePath: '/oauth/revoke' },
+    options: { authorizationMethod: method },
+  })
+
+  test('R48: a service gets a token and takes it back; a wrong secret is refused', async () => {
+    const client = new ClientCredentials(settings(service.clientId, service.clientSecret))
+    const granted = await client.getToken({ scope: 'orders:read' })
+    expect(granted.token).toMatchObject({ token_type: 'Bearer', scope: 'orders:read' })
+    await granted.revoke('access_token')
+    const wrong = new ClientCredentials(settings(service.clientId, 'wrong'))
+    await expect(wrong.getToken({})).rejects.toMatchObject({
+      output: { statusCode: 401 },
+      data: { payload: { error: 'invalid_client' } },
+    })
+  })
+
+  test('R48: a native app, with an empty secret, refreshes and ends its session', async () => {
+    const { accessToken, refreshToken } = await onPhone()
+    const client = new AuthorizationCode(settings('first-party', ''))
+    const held = client.createToken({ access_token: accessToken, refresh_token: refreshToken })
+    const next = await held.refresh()
+    expect(next.token).toMatchObject({ token_type: 'Bearer', refresh_token: expect.any(String) })
+    await next.revokeAll()
+    await expect(next.refresh()).rejects.toMatchObject({
+      data: { payload: { error: 'invalid_grant' } },
+    })
+  })
+})
+
 describe('oauth4webapi', () => {
   const insecure = { [oauth.allowInsecureRequests]: true }
 
@@ -100,6 +159,19 @@ describe('oauth4webapi', () => {
     })
     const claims = await oauth.validateJwtAccessToken(as, request, audience, insecure)
     expect(claims).toMatchObject({ sub: service.clientId, client_id: service.clientId })
+  })
+
+  test('R92: with the secret in the form, a service gets a token and asks about it', async () => {
+    const as = await server()
+    const client = { client_id: service.clientId }
+    const inForm = oauth.ClientSecretPost(service.clientSecret)
+    const answer = await oauth.clientCredentialsGrantRequest(as, client, inForm, {}, insecure)
+    const { access_token: token } = await oauth.processClientCredentialsResponse(as, client, answer)
+    const asked = await oauth.introspectionRequest(as, client, inForm, token, insecure)
+    expect(await oauth.processIntrospectionResponse(as, client, asked)).toMatchObject({
+      active: true,
+      client_id: service.clientId,
+    })
   })
 
   test('R69: revocation of what it cannot revoke is an error that the library knows', async () => {

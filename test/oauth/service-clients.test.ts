@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { postgresAccountStore } from '../../src/accounts/index.ts'
-import { keyedReference, postgresAuditTrail } from '../../src/audit/index.ts'
+import { auditPseudonym, postgresAuditTrail } from '../../src/audit/index.ts'
 import { boundedQueue } from '../../src/lib/bounded-queue.ts'
-import { idToBytes } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import type { InTransaction } from '../../src/lib/in-transaction.ts'
+import { idToBytes, systemRandom } from '../../src/lib/machine.ts'
 import {
   authenticateServiceClient,
   clientProofs,
@@ -14,7 +14,7 @@ import {
 } from '../../src/oauth/index.ts'
 import { newServiceClientSecret, secretDigest } from '../../src/oauth/service-client.ts'
 import { postgresRevocationLog } from '../../src/revocation/index.ts'
-import type { InTransaction } from '../../src/sessions/index.ts'
+
 import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
@@ -34,7 +34,7 @@ beforeAll(async () => {
         clients: postgresServiceClientStore(sql),
         accounts: postgresAccountStore(sql),
         revocations: postgresRevocationLog(sql, clock, () => undefined),
-        audit: postgresAuditTrail(sql, clock, keyedReference(Buffer.alloc(32))),
+        audit: postgresAuditTrail(sql, clock, auditPseudonym(Buffer.alloc(32))),
       }),
     )
 })

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { anyBearerCheck } from '../../src/compose/bearer.ts'
-import { idToBytes } from '../../src/lib/id.ts'
-import type { CheckBearer } from '../../src/revocation/index.ts'
+import { idToBytes } from '../../src/lib/machine.ts'
+import { bearerCheck, type CheckBearer, postgresTokenActivity } from '../../src/revocation/index.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { newServiceClient, postForm, type TestServiceClient } from '../support/service-client.ts'
 import { sqlAs } from '../support/sql.ts'
@@ -26,9 +25,17 @@ beforeAll(async () => {
   const deaf = {
     ...core.revocations.replica,
     state: () => 'STALE' as const,
-    covers: () => undefined,
+    revokedBy: () => undefined,
   }
-  check = anyBearerCheck({ ...core, revocations: { ...core.revocations, replica: deaf } })
+  const { config, machine, keys, database } = core
+  check = bearerCheck({
+    issuer: config.issuer,
+    audiences: [...config.audiences, config.issuer],
+    clock: machine.clock,
+    verificationKey: keys.verificationKey,
+    replica: deaf,
+    isTokenActive: postgresTokenActivity(database),
+  })
 })
 afterAll(() => cardea.stop())
 beforeEach(async () => {

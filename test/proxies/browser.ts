@@ -85,7 +85,7 @@ export type Browser = {
   /** As a script of a page, or any program: wants no page. */
   readonly fetch: (path: string, question?: Question) => Promise<Answer>
   /** From the address of the login page to where it leads. */
-  readonly signIn: (loginPath: string, person: Person) => Promise<Answer>
+  readonly logIn: (loginPath: string, person: Person, formPath?: string) => Promise<Answer>
   readonly cookie: (name: string) => string | undefined
 }
 
@@ -123,10 +123,10 @@ export const startBrowser = (port: number): Browser => {
   return {
     open,
     fetch: (path, question) => send(path, 'application/json', question),
-    signIn: async (loginPath, { email, password }) => {
+    logIn: async (loginPath, { email, password }, formPath = '/login/form') => {
       const form = (await open(loginPath)).text
       const fields = { form: hidden(form, 'form'), return: hidden(form, 'return') }
-      return await open('/login/form', {
+      return await open(formPath, {
         method: 'POST',
         headers: [['Content-Type', 'application/x-www-form-urlencoded']],
         body: new URLSearchParams({ email, password, ...fields }).toString(),

@@ -105,9 +105,9 @@ describe.each(proxyNames)('%s', (name) => {
   let proxy: RunningProxy
   let reader: Browser
 
-  const signedIn = async (roles: readonly string[]) => {
+  const loggedIn = async (roles: readonly string[]) => {
     const browser = startBrowser(proxy.port)
-    const answer = await browser.signIn('/login', await cardea.createAccount(roles))
+    const answer = await browser.logIn('/login', await cardea.createAccount(roles))
     expect(answer.status, answer.text).toBe(303)
     return browser
   }
@@ -115,7 +115,7 @@ describe.each(proxyNames)('%s', (name) => {
   beforeAll(async () => {
     const { host } = new URL(cardea.client.address)
     proxy = await startReverseProxy(name, { cardea: host, app: app.address })
-    reader = await signedIn(['reader'])
+    reader = await loggedIn(['reader'])
   })
 
   afterAll(async () => await proxy?.stop())
@@ -134,7 +134,7 @@ describe.each(proxyNames)('%s', (name) => {
       expect([path, answer.status, answer.location]).toEqual([path, 403, undefined])
     }
     expect(app.count()).toBe(count)
-    expect((await (await signedIn(['staff'])).open('/staff/plan')).status).toBe(200)
+    expect((await (await loggedIn(['staff'])).open('/staff/plan')).status).toBe(200)
   })
 
   test.each([

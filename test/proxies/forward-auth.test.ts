@@ -47,11 +47,11 @@ describe.each(proxyNames)('%s', (name) => {
 
   afterAll(async () => await proxy?.stop())
 
-  /** A browser that is signed in, by the form of the login page. */
-  const signedIn = async (roles: readonly string[] = []) => {
+  /** A browser that is logged in, by the form of the login page. */
+  const loggedIn = async (roles: readonly string[] = []) => {
     const account = await cardea.createAccount(roles)
     const browser = startBrowser(proxy.port)
-    const answer = await browser.signIn('/login', account)
+    const answer = await browser.logIn('/login', account)
     expect(answer.status, answer.text).toBe(303)
     return { account, browser }
   }
@@ -60,7 +60,7 @@ describe.each(proxyNames)('%s', (name) => {
   const cookieOf = (browser: ReturnType<typeof startBrowser>) =>
     ['Cookie', `${sessionCookie}=${browser.cookie(sessionCookie)}`] as const
 
-  test('R58: a person who is signed out comes to the login page, signs in and is back where they were', async () => {
+  test('R58: a person who is logged out comes to the login page, logs in and is back where they were', async () => {
     const account = await cardea.createAccount(['reader'])
     const browser = startBrowser(proxy.port)
     const count = app.count()
@@ -69,7 +69,7 @@ describe.each(proxyNames)('%s', (name) => {
     expect(first.location).toMatch(/^\/login\?return=[\w.-]+$/)
     expect(first.header('cache-control')).toBe('no-store')
     expect(app.count()).toBe(count)
-    const back = await browser.signIn(first.location ?? '', account)
+    const back = await browser.logIn(first.location ?? '', account)
     expect(back.status).toBe(303)
     expect(back.location).toBe('/reports/2026?month=11&order=a%2Fb')
     const page = await browser.open(back.location ?? '')
@@ -99,14 +99,14 @@ describe.each(proxyNames)('%s', (name) => {
     }
     const refused = await ask(proxy.port, '/api/data', { headers: [['Authorization', 'Bearer x']] })
     expect(refused.header('www-authenticate')).toBe('Bearer realm="cardea", error="invalid_token"')
-    // Posting a form while signed out would lose it: that is for the app's page to handle.
+    // Posting a form while logged out would lose it: that is for the app's page to handle.
     const posted = await startBrowser(proxy.port).open('/data', { method: 'POST', body: 'a=b' })
     expect(posted.status).toBe(401)
     expect(app.count()).toBe(count)
   })
 
-  test('R58: a browser that sends a password of its own along goes round in no circle, signed in or not', async () => {
-    const { browser } = await signedIn()
+  test('R58: a browser that sends a password of its own along goes round in no circle, logged in or not', async () => {
+    const { browser } = await loggedIn()
     const count = app.count()
     for (const authorization of ['Basic dXNlcjpwYXNz', 'Bearer made.up.token']) {
       const headers = [['Authorization', authorization]] as const
@@ -142,7 +142,7 @@ describe.each(proxyNames)('%s', (name) => {
   })
 
   test('R58: a token that the app got opens nothing that the app is not asked for with it', async () => {
-    const { account, browser } = await signedIn(['staff'])
+    const { account, browser } = await loggedIn(['staff'])
     const got = valuesOf(receivedIn(await browser.fetch('/api/data')), 'Authorization')
     const headers = [['Authorization', got[0] ?? '']] as const
     const count = app.count()
@@ -151,15 +151,15 @@ describe.each(proxyNames)('%s', (name) => {
     }
     expect(app.count()).toBe(count)
     // Beside a session it is nothing there: neither looked at nor passed on.
-    const { account: other, browser: second } = await signedIn()
+    const { account: other, browser: second } = await loggedIn()
     const received = receivedIn(await second.fetch('/data', { headers }))
     expect(other.id).not.toBe(account.id)
     expect(valuesOf(received, 'X-Auth-Account')).toEqual([other.id])
     expect(valuesOf(received, 'Authorization')).toEqual([])
   })
 
-  test('a path that wants a recent sign-in leads to the login page once more, and back', async () => {
-    const { account, browser } = await signedIn()
+  test('a path that wants a recent login leads to the login page once more, and back', async () => {
+    const { account, browser } = await loggedIn()
     expect((await browser.open('/billing/card')).status).toBe(200)
     clock.advance(301_000)
     expect((await browser.open('/reports')).status).toBe(200)
@@ -167,13 +167,13 @@ describe.each(proxyNames)('%s', (name) => {
     expect(asked.status).toBe(303)
     const program = await browser.fetch('/billing/card')
     expect(program.status).toBe(401)
-    const back = await browser.signIn(asked.location ?? '', account)
+    const back = await browser.logIn(asked.location ?? '', account)
     expect(back.location).toBe('/billing/card?id=7')
     expect((await browser.open('/billing/card?id=7')).status).toBe(200)
   })
 
   test('a path that wants a token gets one of this session, and the client cannot ask for one elsewhere', async () => {
-    const { account, browser } = await signedIn(['reader'])
+    const { account, browser } = await loggedIn(['reader'])
     const received = receivedIn(await browser.fetch('/api/data'))
     const [authorization = '', ...more] = valuesOf(received, 'Authorization')
     expect(more).toEqual([])
@@ -187,7 +187,7 @@ describe.each(proxyNames)('%s', (name) => {
   })
 
   test('R60: the app sees one value of each identity header, the right one, whatever the client wrote', async () => {
-    const { account, browser } = await signedIn(['reader'])
+    const { account, browser } = await loggedIn(['reader'])
     const spellings = (header: string) => [
       header,
       header.toLowerCase(),
@@ -200,7 +200,7 @@ describe.each(proxyNames)('%s', (name) => {
       header.replace(/-(?=[^-]*$)/, '.'),
       header.replaceAll('-', '~'),
     ]
-    const forged = ['X-Auth-Account', 'X-Auth-Roles', 'X-Auth-Session']
+    const forged = ['X-Auth-Account', 'X-Auth-Roles', 'X-Auth-Session', 'X-Auth-Email']
       .flatMap(spellings)
       .map((header) => [header, 'forged'] as const)
     // Once with both names of a header also in Connection, which asks proxies on the way to drop it.
@@ -215,6 +215,56 @@ describe.each(proxyNames)('%s', (name) => {
       expect(answer.header('x-auth-account')).toBeUndefined()
       expect(answer.header('x-auth-session')).toBeUndefined()
       expect(JSON.stringify(received.headers)).not.toContain('forged')
+    }
+  })
+
+  test('R60: the app sees the e-mail address where the question asks for it, and never one that the client wrote', async () => {
+    const { host } = new URL(cardea.client.address)
+    const upstreams = { cardea: host, app: app.address }
+    const asking = await startReverseProxy(name, upstreams, { asksForEmail: true })
+    try {
+      const { account, browser } = await loggedIn()
+      const headers = [
+        cookieOf(browser),
+        ['X-Auth-Email', 'forged'],
+        ['x_auth_email', 'forged'],
+      ] as const
+      const told = receivedIn(await ask(asking.port, '/reports', { headers }))
+      expect(valuesOf(told, 'X-Auth-Email')).toEqual([account.email])
+      const untold = receivedIn(await browser.open('/reports'))
+      expect(valuesOf(untold, 'X-Auth-Email').join('')).toBe('')
+    } finally {
+      await asking.stop()
+    }
+  })
+
+  test('R117: a person whose cookies are too large for Cardea is told so, and not that it is away', async () => {
+    const small = await startCardea({
+      config: { trustedProxies: ['127.0.0.1/32'], maxHeaderBytes: 4096 },
+    })
+    const { host } = new URL(small.client.address)
+    const narrow = await startReverseProxy(name, { cardea: host, app: app.address })
+    try {
+      const cookies = [['Cookie', `theme=${'x'.repeat(5000)}`]] as const
+      const count = app.count()
+      const page = await startBrowser(narrow.port).open('/reports', { headers: cookies })
+      expect(page.status, page.text).toBe(431)
+      expect(page.header('content-type')).toMatch(/^text\/html/)
+      expect(page.header('retry-after')).toBeUndefined()
+      expect(page.text).toContain('Too many cookies')
+      const own = await startBrowser(narrow.port).open('/login', { headers: cookies })
+      expect([own.status, own.text.includes('Too many cookies')]).toEqual([431, true])
+      if (name === 'nginx') {
+        // More than nginx itself takes.
+        const huge = [['Cookie', `theme=${'x'.repeat(20_000)}`]] as const
+        const refused = await startBrowser(narrow.port).open('/reports', { headers: huge })
+        expect([refused.status, refused.text.includes('Too many cookies')]).toEqual([431, true])
+      }
+      expect(app.count()).toBe(count)
+      expect((await startBrowser(narrow.port).open('/reports')).status).toBe(303)
+    } finally {
+      await narrow.stop()
+      await small.stop()
     }
   })
 
@@ -238,7 +288,7 @@ describe.each(proxyNames)('%s', (name) => {
     expect(denied.status).toBe(303)
     // The way back is where the request went, not what the client wrote; and on this host.
     expect(denied.location).toMatch(/^\/login\?return=/)
-    const back = await out.signIn(denied.location ?? '', await cardea.createAccount())
+    const back = await out.logIn(denied.location ?? '', await cardea.createAccount())
     expect(back.location).toBe('/staff/plan')
     expect((await out.open('/staff/plan', { headers: forged })).status).toBe(403)
     expect(app.count()).toBe(count)
@@ -249,7 +299,7 @@ describe.each(proxyNames)('%s', (name) => {
   })
 
   test('R58: a session that an operator ends opens nothing from the next request on', async () => {
-    const { browser } = await signedIn()
+    const { browser } = await loggedIn()
     const [sid = ''] = valuesOf(receivedIn(await browser.open('/reports')), 'X-Auth-Session')
     const token = await cardea.operatorToken()
     expect((await cardea.client.post('/admin/revoke', { token, body: { sid } })).status).toBe(200)
@@ -259,8 +309,8 @@ describe.each(proxyNames)('%s', (name) => {
     expect(app.count()).toBe(count)
   })
 
-  test('R58: who signs out is out, also with the cookie from before', async () => {
-    const { browser } = await signedIn()
+  test('R58: who logs out is out, also with the cookie from before', async () => {
+    const { browser } = await loggedIn()
     const before = cookieOf(browser)
     expect((await browser.open('/reports')).status).toBe(200)
     const json = [['Content-Type', 'application/json']] as const
@@ -272,7 +322,7 @@ describe.each(proxyNames)('%s', (name) => {
   })
 
   test("Cardea's own cookies do not reach the app; its own do, and the one that is sealed for it", async () => {
-    const { browser } = await signedIn()
+    const { browser } = await loggedIn()
     const [, session] = cookieOf(browser)
     const cookies = [
       `theme=dark; ${session}; __Host-cardea-refresh=made-up; cart=3`,
@@ -280,13 +330,15 @@ describe.each(proxyNames)('%s', (name) => {
       `__Host-cardea-device=a; ${session}; __Host-cardea-form=b; theme=dark; cart=3`,
       `${session}; theme=dark; cart=3`,
       `theme=dark; cart=3; ${session}`,
+      `theme=dark; __Secure-cardea-session=a; ${session}; cart=3`,
+      `${session}; theme=dark; cart=3; __Secure-cardea-session=a`,
       session,
     ]
     for (const cookie of cookies) {
       const headers = [['Cookie', cookie]] as const
       const received = receivedIn(await ask(proxy.port, '/reports', { headers }))
       const [left = ''] = valuesOf(received, 'Cookie')
-      expect(left).not.toContain('__Host-cardea')
+      expect(left).not.toContain('-cardea-')
       const own = left.split(';').map((one) => one.trim())
       expect(own.filter((one) => one !== '')).toEqual(
         cookie === session ? [] : ['theme=dark', 'cart=3'],
@@ -318,7 +370,7 @@ describe.each(proxyNames)('%s', (name) => {
   })
 
   test('all 200 requests of a page load pass, each with who it is', async () => {
-    const { account, browser } = await signedIn()
+    const { account, browser } = await loggedIn()
     const asked = Array.from({ length: 200 }, async (_, place) => {
       const received = receivedIn(await browser.fetch(`/asset/${place}`))
       return [received.url, valuesOf(received, 'X-Auth-Account')]
@@ -329,7 +381,7 @@ describe.each(proxyNames)('%s', (name) => {
   })
 
   test('a body reaches the app whole, and an answer of the app is left as it is', async () => {
-    const { browser } = await signedIn()
+    const { browser } = await loggedIn()
     const body = 'Grüße '.repeat(100_000)
     const chunked = [['Transfer-Encoding', 'chunked']] as const
     for (const headers of [[], chunked]) {
@@ -342,8 +394,8 @@ describe.each(proxyNames)('%s', (name) => {
     expect((await browser.fetch('/broken')).status).toBe(500)
   })
 
-  test('a WebSocket passes for who is signed in, and for nobody else', async () => {
-    const { account, browser } = await signedIn()
+  test('a WebSocket passes for who is logged in, and for nobody else', async () => {
+    const { account, browser } = await loggedIn()
     const upgrade = [['Connection', 'Upgrade'], ['Upgrade', 'WebSocket'], ...webSocket] as const
     expect((await ask(proxy.port, '/socket', { headers: upgrade })).status).toBe(401)
     const lines = [...upgrade, cookieOf(browser)].map(([key, value]) => `${key}: ${value}\r\n`)
@@ -363,7 +415,7 @@ describe.each(proxyNames)('%s', (name) => {
   })
 
   test('a connection to the app never becomes another protocol, in which no request would be checked', async () => {
-    const { browser } = await signedIn()
+    const { browser } = await loggedIn()
     for (const protocol of ['h2c', 'websocket, h2c', 'echo']) {
       const headers = [
         ['Connection', 'Upgrade, HTTP2-Settings'],

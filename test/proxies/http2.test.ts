@@ -67,7 +67,7 @@ describe.each(['haproxy', 'caddy'] as const)('%s over TLS and HTTP/2', (name) =>
     return { status, location: said.location, header, text: (await text).toString() }
   }
 
-  const signedIn = async (roles: readonly string[] = []) => {
+  const loggedIn = async (roles: readonly string[] = []) => {
     const account = await cardea.createAccount(roles)
     const cookie = `${sessionCookie}=${await cardea.client.logInForCookie(account)}`
     return { account, cookie }
@@ -79,11 +79,11 @@ describe.each(['haproxy', 'caddy'] as const)('%s over TLS and HTTP/2', (name) =>
     const sent = await ask('/reports?a=b', page)
     expect([sent.status, sent.location]).toEqual([303, expect.stringMatching(/^\/login\?return=/)])
     const form = await ask(sent.location ?? '', page)
-    expect([form.status, form.text]).toEqual([200, expect.stringContaining('<h1>Sign in</h1>')])
+    expect([form.status, form.text]).toEqual([200, expect.stringContaining('<h1>Log in</h1>')])
     expect((await ask('/data')).status).toBe(401)
     const refused = await ask('/api/data', { ...page, authorization: 'Bearer x' })
     expect([refused.status, refused.location]).toEqual([401, undefined])
-    const { cookie } = await signedIn(['reader'])
+    const { cookie } = await loggedIn(['reader'])
     for (const path of ['/staff/plan', '/STAFF', '/%73taff']) {
       expect([path, (await ask(path, { cookie })).status]).toEqual([path, 403])
     }
@@ -94,7 +94,7 @@ describe.each(['haproxy', 'caddy'] as const)('%s over TLS and HTTP/2', (name) =>
   })
 
   test('R60: passes with the right identity and no other, its own cookies taken out, also where each comes alone', async () => {
-    const { account, cookie } = await signedIn(['reader'])
+    const { account, cookie } = await loggedIn(['reader'])
     const forged = Object.fromEntries(
       ['x-auth-account', 'x_auth_account', 'x.auth.account', 'x-auth-roles', 'x-forwarded-uri'].map(
         (header) => [header, 'forged'],

@@ -43,9 +43,9 @@ beforeAll(async () => {
   )
   browsers = proxies.map(({ port }) => startBrowser(port))
   const person = { email: firstOperatorEmail, password: printedPassword(service) }
-  for (const browser of browsers) await browser.signIn('/login', person)
-  const signedIn = await httpClient(home.address).logIn(person, { audience: appName })
-  token = signedIn.accessToken
+  for (const browser of browsers) await browser.logIn('/login', person)
+  const loggedIn = await httpClient(home.address).logIn(person, { audience: appName })
+  token = loggedIn.accessToken
 })
 
 afterAll(async () => {
@@ -88,14 +88,22 @@ const whenAllWorks = async () =>
     { interval: 100 },
   )
 
-test('R58: while Cardea is away every proxy says 503, lets nobody pass and sends nobody to sign in; then all works again', async () => {
+test('R58: while Cardea is away every proxy says 503, lets nobody pass and sends nobody to log in; then all works again', async () => {
   await whenAllWorks()
   service.signal('SIGTERM')
   await service.ended
   const count = app.count()
   expect(await answers()).toEqual(nobodyPasses)
-  const [first] = browsers
-  expect((await first?.open('/reports'))?.header('retry-after')).toBe('5')
+  for (const [place, name] of proxyNames.entries()) {
+    for (const path of ['/reports', '/login']) {
+      const answer = await browsers[place]?.open(path)
+      expect([name, path, answer?.status]).toEqual([name, path, 503])
+      expect(answer?.header('retry-after')).toBe('5')
+      expect(answer?.header('cache-control')).toBe('no-store')
+      expect(answer?.header('content-type')).toMatch(/^text\/html/)
+      expect(answer?.text).toContain('Try again in a few seconds.')
+    }
+  }
   expect(app.count()).toBe(count)
   service = await home.start()
   await whenAllWorks()
@@ -114,7 +122,7 @@ test('R58: while Cardea is frozen every proxy gives up by itself and says 503; t
   await whenAllWorks()
 })
 
-test('R58: while Postgres is away nobody is taken for signed out: 503 for all, also for strangers and tokens; then the same session works again', async () => {
+test('R58: while Postgres is away nobody is taken for logged out: 503 for all, also for strangers and tokens; then the same session works again', async () => {
   await whenAllWorks()
   const statuses = async () =>
     (await answers()).map(({ said }) => said.map(([status = 0]) => status))
@@ -122,7 +130,7 @@ test('R58: while Postgres is away nobody is taken for signed out: 503 for all, a
   const ofBrowsers = new Set<number>()
   await postgres.kill()
   try {
-    // Until the service has noticed, what it knows to be good stays so, and strangers are sent to sign in.
+    // Until the service has noticed, what it knows to be good stays so, and strangers are sent to log in.
     await vi.waitFor(
       async () => {
         const said = await statuses()

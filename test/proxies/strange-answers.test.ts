@@ -74,7 +74,7 @@ describe.each(proxyNames)('%s', (name) => {
   afterAll(async () => await proxy?.stop())
 
   test.each(Object.keys(strange))(
-    'R58: %s lets nobody pass and sends nobody to sign in',
+    'R58: %s lets nobody pass and sends nobody to log in',
     async (kind) => {
       answer = strange[kind] ?? plainly(500)
       const count = app.count()

@@ -49,7 +49,7 @@ import {
   type TestKey,
 } from '../../packages/verifier/test/tokens/signed-tokens.ts'
 import { AppError } from '../../src/lib/app-error.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { systemRandom } from '../../src/lib/machine.ts'
 import { bearerCheck, type CheckBearer, type TokenStanding } from '../../src/revocation/index.ts'
 import { mintAccessToken } from '../../src/tokens/index.ts'
 import { everyAlgorithm, newSigningKey } from '../keys/new-signing-key.ts'
@@ -67,8 +67,8 @@ const { kid } = key
 
 /** Nothing is revoked: what is refused here is refused for what the token says of itself. */
 const nothingRevoked = {
-  replica: { state: (): ReplicaState => 'FRESH', covers: () => undefined },
-  stands: () => Promise.reject(new Error('asked for nothing')),
+  replica: { state: (): ReplicaState => 'FRESH', revokedBy: () => undefined },
+  isTokenActive: () => Promise.reject(new Error('asked for nothing')),
 }
 
 /** The service's check with these keys; `asked` lists the kids it looked up. */
@@ -268,7 +268,9 @@ describe('the audience', () => {
     const checkFor = (one: string) => checkWith([key], { audiences: [one] }).check(forA)
     await expect(checkFor('https://a.example')).resolves.toBeDefined()
     for (const other of audiencesLikeA) {
-      expect(await refusalOf(checkFor(other))).toBe('for another audience')
+      expect(await refusalOf(checkFor(other))).toBe(
+        `for another audience, expected ${other}, not "https://a.example"`,
+      )
     }
   })
 
@@ -294,16 +296,16 @@ describe('a fault of ours', () => {
 })
 
 describe('what was revoked', () => {
-  type World = { state: ReplicaState; covered?: 'sid'; stands?: boolean | Error }
+  type World = { state: ReplicaState; covered?: 'sid'; isTokenActive?: boolean | Error }
 
-  const checkIn = ({ state, covered, stands }: World) => {
+  const checkIn = ({ state, covered, isTokenActive }: World) => {
     const asked: TokenStanding[] = []
     const check = bearerCheck({
-      replica: { state: () => state, covers: () => covered },
-      stands: async (standing) => {
+      replica: { state: () => state, revokedBy: () => covered },
+      isTokenActive: async (standing) => {
         asked.push(standing)
-        if (stands instanceof Error) throw stands
-        return stands === true
+        if (isTokenActive instanceof Error) throw isTokenActive
+        return isTokenActive === true
       },
       verificationKey: (wanted) => (wanted === kid ? key : undefined),
       issuer,
@@ -326,12 +328,14 @@ describe('what was revoked', () => {
   test.each(['STALE', 'LOADING'] as const)(
     'is asked of Postgres while the replica is %s, with everything that decides it, unless the replica knows it already',
     async (state) => {
-      const good = checkIn({ state, stands: true })
+      const good = checkIn({ state, isTokenActive: true })
       const claims = await good.check(token)
       expect(good.asked).toEqual([{ claims, kid, nowMs }])
       const refused = { code: 'invalid_token', status: 401 }
-      await expect(checkIn({ state, stands: false }).check(token)).rejects.toMatchObject(refused)
-      const known = checkIn({ state, covered: 'sid', stands: true })
+      await expect(checkIn({ state, isTokenActive: false }).check(token)).rejects.toMatchObject(
+        refused,
+      )
+      const known = checkIn({ state, covered: 'sid', isTokenActive: true })
       await expect(known.check(token)).rejects.toMatchObject(refused)
       expect(known.asked).toEqual([])
     },
@@ -341,7 +345,7 @@ describe('what was revoked', () => {
     'is not guessed at: while the replica is %s and Postgres is away, that is what the caller hears',
     async (state) => {
       const away = new AppError('store_unavailable', { status: 503, title: 'away' })
-      await expect(checkIn({ state, stands: away }).check(token)).rejects.toBe(away)
+      await expect(checkIn({ state, isTokenActive: away }).check(token)).rejects.toBe(away)
     },
   )
 })

@@ -5,8 +5,8 @@ import {
   type FeedPage,
   type RevocationEntry,
 } from '../../packages/verifier/src/wire.ts'
-import { binaryOf, jsonOf } from '../../src/revocation/encode-page.ts'
-import { packedEntries } from '../../src/revocation/packed-entries.ts'
+import { packedEntries } from '../../src/revocation/postgres-read-log.ts'
+import { binaryOf, jsonOf } from '../../src/revocation/revocation-feed.ts'
 import { idNamed } from '../support/named-id.ts'
 import { seeded } from '../support/seeded.ts'
 

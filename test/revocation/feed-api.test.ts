@@ -6,8 +6,7 @@ import {
   type FeedPage,
   feedBinaryMediaType,
 } from '../../packages/verifier/src/wire.ts'
-import { newId } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import type { Answer, Client } from '../support/client.ts'
 import { holdRevocations } from '../support/hold-rows.ts'
@@ -18,6 +17,7 @@ import {
   startPostgres,
 } from '../support/postgres-server.ts'
 import { newServiceClient } from '../support/service-client.ts'
+import { sqlAs } from '../support/sql.ts'
 import { statementCounter } from '../support/statement-counter.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 import { writeElsewhere } from '../support/write-elsewhere.ts'
@@ -59,10 +59,10 @@ const revoke = async (body: object, client = cardea.client): Promise<void> => {
   expect(answer.status).toBe(200)
 }
 
-const revokeSomeSession = async (client?: Client): Promise<string> => {
-  const sid = newId(systemRandom)
-  await revoke({ sid, reason: 'the dog ate it' }, client)
-  return sid
+const revokeSomeToken = async (client?: Client): Promise<string> => {
+  const jti = newId(systemRandom)
+  await revoke({ jti, reason: 'the dog ate it' }, client)
+  return jti
 }
 
 const keysIn = ({ entries }: FeedPage): string[] => [...entries].map(({ key }) => key)
@@ -103,19 +103,19 @@ describe('the feed', () => {
 
   test('what was revoked is in the next page and in every snapshot, on every instance, with the same name and form', async () => {
     const before = await snapshot()
-    const sid = await revokeSomeSession()
+    const jti = await revokeSomeToken()
     for (const client of [cardea.clientOf(0), cardea.clientOf(1)]) {
       const next = await changes(before.cursor, 0, client)
       expect(next.feedId).toBe(before.feedId)
-      expect(keysIn(next)).toEqual([sid])
-      expect(keysIn(await snapshot(client))).toContain(sid)
+      expect(keysIn(next)).toEqual([jti])
+      expect(keysIn(await snapshot(client))).toContain(jti)
       expect(keysIn(await changes(next.cursor, 0, client))).toEqual([])
     }
   })
 
   test('either form holds the same, is never kept by a cache, and JSON is for whoever does not name the other', async () => {
     const { cursor } = await snapshot()
-    await revokeSomeSession()
+    await revokeSomeToken()
     const inForm = async (path: string, accept: string) => {
       const response = await fetch(`${cardea.client.address}/revocations${path}`, {
         headers: { authorization, accept },
@@ -173,8 +173,8 @@ describe('the feed', () => {
     ] as const) {
       const { cursor } = await snapshot()
       const answer = changes(cursor, 3, cardea.clientOf(waiting))
-      const sid = await revokeSomeSession(cardea.clientOf(revoking))
-      expect(keysIn(await answer), `${revoking} to ${waiting}`).toEqual([sid])
+      const jti = await revokeSomeToken(cardea.clientOf(revoking))
+      expect(keysIn(await answer), `${revoking} to ${waiting}`).toEqual([jti])
     }
   })
 
@@ -187,9 +187,9 @@ describe('the feed', () => {
 
   test('a cursor of the version before, a number alone, is continued: it gets all from the lowest transaction that ran', async () => {
     const before = (await snapshot()).cursor.split('.')[0] ?? ''
-    const sid = await revokeSomeSession()
+    const jti = await revokeSomeToken()
     const page = await changes(before)
-    expect(keysIn(page)).toContain(sid)
+    expect(keysIn(page)).toContain(jti)
     expect(keysIn(await changes(page.cursor))).toEqual([])
   })
 })
@@ -211,7 +211,9 @@ describe('an instance whose statements are counted', () => {
       config: { databasePoolSize: 1 },
     })
     headers = { authorization: (await newServiceClient(counted)).authorization }
-    // Its own reads would count.
+    // Its own reads would count, and the statement with which it begins to listen.
+    const listens = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'`
+    await vi.waitUntil(async () => (await sqlAs(database.ownerUrl)(listens)).length > 0)
     await counted.instances[0]!.core.revocations.replica.close()
   })
   afterAll(async () => {

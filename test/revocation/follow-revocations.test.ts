@@ -1,22 +1,21 @@
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
-import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.ts'
-import { systemClock } from '../../src/lib/clock.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import type { RedisConnection } from '../../src/infra/redis/redis.ts'
+import { systemClock, systemRandom } from '../../src/lib/machine.ts'
 import {
-  createWakeUps,
   followRevocations,
+  longPollNotifier,
   postgresReadLog,
   postgresRevocationLog,
   postgresRevocationPurge,
-  redisRevocationMirror,
+  redisRevocationCache,
   revocationFeed,
 } from '../../src/revocation/index.ts'
 import { type FakeClock, pastClock } from '../support/fake-clock.ts'
 import { type MigratedDatabase, migratedServer } from '../support/migrated-database.ts'
 import { idNamed, nameOfId } from '../support/named-id.ts'
-import { patientRedis, type RedisServer, startRedis } from '../support/redis-server.ts'
+import { connectPatiently, type RedisServer, startRedis } from '../support/redis-server.ts'
 import { seeded } from '../support/seeded.ts'
 import { sqlAs } from '../support/sql.ts'
 
@@ -40,11 +39,7 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   clock = pastClock()
-  connection = connectRedis(server.url, {
-    random: systemRandom,
-    onError: () => undefined,
-    patience: patientRedis,
-  })
+  connection = connectPatiently(server.url)
   await new Promise<void>((resolve) => connection.onReady(resolve))
   await look.flushall()
   await sqlAs(store.ownerUrl)('DELETE FROM revocations')
@@ -57,9 +52,9 @@ const follower = () =>
     clock,
     feed: revocationFeed({
       log: postgresReadLog(store.database, clock, () => undefined),
-      wakeUps: createWakeUps(),
+      wakeUps: longPollNotifier(),
     }),
-    mirror: redisRevocationMirror(connection, { clock, random: systemRandom }),
+    cache: redisRevocationCache(connection, { clock, random: systemRandom }),
   })
 
 const append = (key: string) =>
@@ -150,14 +145,14 @@ test('R71: a flush in the middle of a step that writes everything is mended by t
   await append('one')
   const feed = revocationFeed({
     log: postgresReadLog(store.database, clock, () => undefined),
-    wakeUps: createWakeUps(),
+    wakeUps: longPollNotifier(),
   })
-  const mirror = redisRevocationMirror(connection, { clock, random: systemRandom })
+  const mirror = redisRevocationCache(connection, { clock, random: systemRandom })
   let isFirst = true
   const step = followRevocations({
     clock,
     feed,
-    mirror: {
+    cache: {
       ...mirror,
       write: async (entries) => {
         await mirror.write(entries)

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createApp } from '../../src/app.ts'
-import { composeCore } from '../../src/compose/core.ts'
+import { openCore } from '../../src/core.ts'
 import { openLog } from '../../src/http/log.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { systemRandom } from '../../src/lib/machine.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
 import { type Answer, httpClient } from '../support/client.ts'
 import { type FreshDatabase, freshDatabase, startPostgres } from '../support/postgres-server.ts'
 import { retryWhileAway } from '../support/retry-while-away.ts'
 import { newServiceClient } from '../support/service-client.ts'
-import { statementCounter } from '../support/statement-counter.ts'
+import { isOfRequests, statementCounter } from '../support/statement-counter.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 import { whenRefused } from '../support/when-refused.ts'
 
@@ -106,8 +106,9 @@ describe('the check of a bearer', () => {
   let proxy: TcpProxy
   let cardea: Cardea
   let operator: string
+  // A notice to the other processes follows the response to a revocation.
   const counter = statementCounter(
-    (statement) => !/revocation_|pg_current_snap|database_clock/.test(statement),
+    (statement) => isOfRequests(statement) && statement !== 'revocation_notify',
   )
 
   beforeAll(async () => {
@@ -212,8 +213,8 @@ test('R75: an instance that has not read yet what is revoked is not ready, asks 
   await revoke(cardea, operator, { sid: claimsOf(revoked.accessToken).sid })
   const report = () => undefined
   const machine = { random: systemRandom, report, reportEnd: report }
-  const core = await composeCore(cardea.config, cardea.stores, machine)
-  await core.time.start()
+  const core = await openCore(cardea.config, cardea.stores, machine)
+  await core.machine.clock.start()
   const log = openLog({ logLevel: 'silent', logStream: { write: () => undefined } })
   const app = await createApp(core, log)
   const client = httpClient(await app.listen({ host: '127.0.0.1', port: 0 }))

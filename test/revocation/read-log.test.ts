@@ -3,14 +3,22 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { entryProblem } from '../../packages/verifier/src/wire.ts'
-import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
-import { validateConstraints } from '../../src/infra/postgres/validate-constraints.ts'
+import type { Database } from '../../src/infra/postgres/database.ts'
+import { validateConstraints } from '../../src/infra/postgres/migrate.ts'
 import { cursorText, type FeedCursor, parseCursor } from '../../src/revocation/feed-cursor.ts'
 import { mostChanges, postgresReadLog } from '../../src/revocation/postgres-read-log.ts'
-import { postgresRevocationLog } from '../../src/revocation/postgres-revocation-log.ts'
-import type { LogChanges, ReadLog } from '../../src/revocation/revocation-log.ts'
+import {
+  type LogChanges,
+  postgresRevocationLog,
+  type ReadLog,
+} from '../../src/revocation/revocation-log.ts'
 import { type FakeClock, fakeClock, pastClock } from '../support/fake-clock.ts'
-import { type MigratedDatabase, migratedServer } from '../support/migrated-database.ts'
+import {
+  appPool,
+  type MigratedDatabase,
+  migratedServer,
+  ownerPool,
+} from '../support/migrated-database.ts'
 import { idNamed, nameOfId } from '../support/named-id.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
 import { seeded } from '../support/seeded.ts'
@@ -27,15 +35,7 @@ const cursorOf = (text: string): FeedCursor => {
   return cursor
 }
 
-const ownerOf = ({ ownerUrl }: MigratedDatabase): Database =>
-  openDatabase({
-    url: ownerUrl,
-    poolSize: 1,
-    connectTimeoutMs: 10_000,
-    statementTimeoutMs: 0,
-    preparedStatements: false,
-    onIdleError: () => undefined,
-  })
+const ownerOf = ({ ownerUrl }: MigratedDatabase): Database => ownerPool(ownerUrl, { poolSize: 1 })
 
 const namesIn = ({ rows }: LogChanges): string[] | 'too_many' =>
   rows === 'too_many' ? rows : rows.map(({ entry }) => nameOfId(entry.key)).toSorted()
@@ -370,14 +370,7 @@ describe('the name of the log', () => {
     )
     const role = decodeURIComponent(new URL(server.appUrl).username)
     await sqlAs(server.ownerUrl)(`GRANT SELECT ON revocations TO "${role}"`)
-    database = openDatabase({
-      url: server.appUrl,
-      poolSize: 2,
-      connectTimeoutMs: 30_000,
-      statementTimeoutMs: 30_000,
-      preparedStatements: true,
-      onIdleError: () => undefined,
-    })
+    database = appPool(server.appUrl)
     log = postgresReadLog(database, fakeClock(), () => undefined)
   })
   afterAll(async () => {

@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { decodeFeedBinary, decodeFeedJson } from '../../packages/verifier/src/wire.ts'
 import { cursorText, type FeedCursor } from '../../src/revocation/feed-cursor.ts'
+import { longPollNotifier } from '../../src/revocation/index.ts'
+
 import { revocationFeed } from '../../src/revocation/revocation-feed.ts'
 import type { LogChanges, LoggedEntry, ReadLog } from '../../src/revocation/revocation-log.ts'
-import { createWakeUps } from '../../src/revocation/wake-ups.ts'
 import { idNamed, nameOfId } from '../support/named-id.ts'
 
 const at = (next: bigint, ...running: bigint[]): FeedCursor => ({ running, next })
@@ -36,12 +37,12 @@ const heldLog = () => {
 const nothing: LogChanges = { feedId: 'log', cursor: at(10n), rows: [] }
 
 let held: ReturnType<typeof heldLog>
-let wakeUps: ReturnType<typeof createWakeUps>
+let wakeUps: ReturnType<typeof longPollNotifier>
 let feed: ReturnType<typeof revocationFeed>
 
 beforeEach(() => {
   held = heldLog()
-  wakeUps = createWakeUps()
+  wakeUps = longPollNotifier()
   feed = revocationFeed({ log: held.log, wakeUps })
 })
 

@@ -8,10 +8,10 @@ beforeAll(async () => {
 })
 afterAll(() => cardea.stop())
 
-test('R44: ending a session from a tab that is behind leaves the cookie of a newer sign-in alone', async () => {
+test('R44: ending a session from a tab that is behind leaves the cookie of a newer login alone', async () => {
   const before = await cardea.client.logIn(await cardea.createAccount())
   const after = await cardea.client.logIn(await cardea.createAccount())
-  // The tab still holds the token of the older sign-in; the browser sends the cookie of the newer one.
+  // The tab still holds the token of the older login; the browser sends the cookie of the newer one.
   const behind = { token: before.accessToken, handle: after.refreshToken }
   const all = await cardea.client.send('DELETE', '/sessions?keep=current', behind)
   expect(all).toMatchObject({ status: 200, refreshCookie: undefined })

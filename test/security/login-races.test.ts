@@ -5,7 +5,7 @@ import { freshDatabase } from '../support/postgres-server.ts'
 
 const secondMs = 1_000
 
-test('R56: the session that a log-in opens is never the one that the cap ends, also when clocks are apart', async () => {
+test('R56: the session that a login opens is never the one that the cap ends, also when clocks are apart', async () => {
   const clock = fakeClock()
   const cardea = await startCardea({ clock, redisUrl: null, config: { sessionsPerAccount: 1 } })
   onTestFinished(cardea.stop)
@@ -18,7 +18,7 @@ test('R56: the session that a log-in opens is never the one that the cap ends, a
   expect((await cardea.client.refresh(refreshToken)).status).toBe(200)
 })
 
-test('R10: log-ins at once whose hash is due for renewal all succeed', async () => {
+test('R10: logins at once whose hash is due for renewal all succeed', async () => {
   const database = await freshDatabase()
   const old = 'the pepper that was in use before, long enough'
   const before = await startCardea({ database, redisUrl: null, peppers: [old] })

@@ -14,7 +14,7 @@ afterAll(() => cardea.stop())
 const logIn = (email: string, password: string) =>
   cardea.client.post('/login', { body: { email, password } })
 
-/** Answers to so many log-ins, each admitted while there was room, and come to the hasher when every place was taken. */
+/** Answers to so many logins, each admitted while there was room, and come to the hasher when every place was taken. */
 const whileBusy = async (rounds: number, email: string): Promise<string[]> => {
   const codes: string[] = []
   for (let round = 0; round < rounds; round += 1) {

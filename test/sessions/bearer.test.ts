@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { sqlAs } from '../support/sql.ts'
 import { headerOf, verifiedClaims } from '../support/verified-claims.ts'
@@ -12,23 +12,23 @@ beforeAll(async () => {
 })
 afterAll(() => cardea.stop())
 
-const signIn = async (more?: Readonly<Record<string, unknown>>) =>
+const logIn = async (more?: Readonly<Record<string, unknown>>) =>
   cardea.client.logIn(await cardea.createAccount(), more)
 
 const account = (token?: string, path = '/account') =>
   cardea.client.get(path, token === undefined ? {} : { token })
 
 test('R24: an access token is an at+jwt of 900 seconds, with a key id, all registered claims, the session and its epochs', async () => {
-  const signedIn = await cardea.createAccount(['reader'])
+  const loggedIn = await cardea.createAccount(['reader'])
   const beforeSeconds = Math.floor(Date.now() / 1000)
-  const { accessToken, body } = await cardea.client.logIn(signedIn)
+  const { accessToken, body } = await cardea.client.logIn(loggedIn)
   const { keys } = (await cardea.client.get('/.well-known/jwks.json')).body
   const kid = expect.toBeOneOf(keys.map((key: { kid: string }) => key.kid))
   expect(headerOf(accessToken)).toEqual({ typ: 'at+jwt', alg: 'ES256', kid })
   const claims = await verifiedClaims(cardea, accessToken, { audience: 'https://a.example.com' })
   expect(claims).toEqual({
     iss: cardea.config.issuer,
-    sub: signedIn.id,
+    sub: loggedIn.id,
     aud: 'https://a.example.com',
     client_id: 'first-party',
     iat: expect.any(Number),
@@ -47,7 +47,7 @@ test('R24: an access token is an at+jwt of 900 seconds, with a key id, all regis
 })
 
 test('R24: no two tokens share an id', async () => {
-  const { refreshToken } = await signIn()
+  const { refreshToken } = await logIn()
   const ids = new Set<string | undefined>()
   for (let turn = 0; turn < 20; turn += 1) {
     const { body } = await cardea.client.refresh(refreshToken)
@@ -73,8 +73,8 @@ test('R34: a token holds nothing personal: not the address, nor any part of it',
 })
 
 test('R30: a token is for one audience, which another one refuses; an audience nobody knows gets none', async () => {
-  const forA = await signIn({ audience: audiences[0] })
-  const forB = await signIn({ audience: audiences[1] })
+  const forA = await logIn({ audience: audiences[0] })
+  const forB = await logIn({ audience: audiences[1] })
   const audienceOf = async (token: string, audience?: string) =>
     (await verifiedClaims(cardea, token, audience === undefined ? {} : { audience })).aud
   expect(await audienceOf(forA.accessToken, audiences[0])).toBe(audiences[0])
@@ -88,8 +88,73 @@ test('R30: a token is for one audience, which another one refuses; an audience n
   expect(refused).toMatchObject({ status: 400, body: { code: 'unknown_audience' } })
 })
 
+describe('the routes of the account', () => {
+  const routes = [
+    ['GET', '/account'],
+    ['GET', '/sessions'],
+    ['DELETE', '/sessions/AAAAAAAAAAAAAAAAAAAAAA'],
+    ['DELETE', '/sessions'],
+    ['POST', '/logout'],
+  ] as const
+
+  const challenge = 'Bearer realm="cardea", error="insufficient_scope", scope="account"'
+
+  test('R30: take no token that was made for another service by name: that service could have kept it', async () => {
+    const { accessToken: token, refreshToken } = await logIn({ audience: audiences[1] })
+    for (const [method, path] of routes) {
+      const answer = await cardea.client.send(method, path, { token })
+      expect(answer, path).toMatchObject({ status: 403, body: { code: 'insufficient_scope' } })
+      expect(answer.body.detail, path).toMatch(/^The token lacks the audience \S+ or \S+\.$/)
+      expect(answer.headers.get('www-authenticate'), path).toBe(challenge)
+      expect(answer.headers.getSetCookie(), path).toEqual([])
+    }
+    const next = await cardea.client.refresh(refreshToken)
+    expect(next.status).toBe(200)
+    expect((await account(next.body.access_token)).status).toBe(403)
+  })
+
+  test('R30: take those of a login that names no audience, or the first one, or the issuer', async () => {
+    for (const audience of [undefined, audiences[0], cardea.config.issuer]) {
+      const { accessToken: token } = await logIn(audience === undefined ? {} : { audience })
+      expect((await account(token)).status).toBe(200)
+      expect((await account(token, '/sessions')).status).toBe(200)
+      const ended = await cardea.client.send('DELETE', '/sessions', { token })
+      expect([ended.status, ended.body]).toEqual([200, { ended: 1 }])
+    }
+  })
+
+  test('R53: a logout by cookie or body works whatever audience its access token has, and the token ends no other session', async () => {
+    const person = await cardea.createAccount()
+    const kept = await cardea.client.logIn(person, { audience: audiences[1] })
+    for (const delivery of ['cookie', 'body']) {
+      const other = await cardea.client.logIn(person, { audience: audiences[1], delivery })
+      const { refreshToken } = other
+      const handle =
+        delivery === 'cookie' ? { handle: refreshToken } : { body: { refresh_token: refreshToken } }
+      const answer = await cardea.client.post('/logout', { ...handle, token: kept.accessToken })
+      expect(answer.status).toBe(204)
+    }
+    const { body } = await cardea.client.logIn(person)
+    const { sessions } = (await account(body.access_token, '/sessions')).body
+    const ids = sessions.map(({ id }: { id: string }) => id)
+    expect(ids.toSorted()).toEqual([kept.body.session_id, body.session_id].toSorted())
+  })
+
+  test('R30: a session cookie opens them whatever audience its session has: no service ever holds one', async () => {
+    const { email, password } = await cardea.createAccount()
+    const body = { email, password, session: 'cookie', audience: audiences[1] }
+    const { sessionCookie: session = '' } = await cardea.client.post('/login', { body })
+    for (const path of ['/account', '/sessions']) {
+      expect((await cardea.client.get(path, { session })).status).toBe(200)
+    }
+    expect((await cardea.client.send('DELETE', '/sessions', { session })).body).toEqual({
+      ended: 1,
+    })
+  })
+})
+
 test('R35: a token in a query, a body or a cookie is no credential', async () => {
-  const { accessToken } = await signIn()
+  const { accessToken } = await logIn()
   expect((await account(accessToken)).status).toBe(200)
   const query = await account(undefined, `/account?access_token=${accessToken}`)
   const cookie = await cardea.client.get('/account', {
@@ -110,7 +175,7 @@ test('R35: a token in a query, a body or a cookie is no credential', async () =>
 })
 
 test('R100: no credential, a bad one and one that is not enough are told apart in the challenge', async () => {
-  const { accessToken } = await signIn()
+  const { accessToken } = await logIn()
   const challengeOf = async (token?: string, path?: string) => {
     const answer = await account(token, path)
     return [answer.status, answer.headers.get('www-authenticate')]
@@ -119,7 +184,7 @@ test('R100: no credential, a bad one and one that is not enough are told apart i
   const invalid = [401, 'Bearer realm="cardea", error="invalid_token"']
   expect(await challengeOf('a.b.c')).toEqual(invalid)
   expect(await challengeOf(`${accessToken.slice(0, -4)}AAAA`)).toEqual(invalid)
-  const insufficient = [403, 'Bearer realm="cardea", error="insufficient_scope"']
+  const insufficient = [403, 'Bearer realm="cardea", error="insufficient_scope", scope="admin"']
   expect(await challengeOf(accessToken, '/admin/accounts')).toEqual(insufficient)
 })
 
@@ -135,7 +200,7 @@ const malleated = (token: string): string => {
 }
 
 test('R72: a revoked token stays revoked with its signature rewritten, and any other spelling of it is no token', async () => {
-  const { accessToken } = await signIn()
+  const { accessToken } = await logIn()
   const other = malleated(accessToken)
   expect(other).not.toBe(accessToken)
   // Both verify: so it is not the text that may be looked up among what is revoked.

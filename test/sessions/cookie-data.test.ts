@@ -13,7 +13,7 @@ beforeAll(async () => {
 })
 afterAll(() => cardea.stop())
 
-const signIn = async () => cardea.client.logInForCookie(await cardea.createAccount())
+const logIn = async () => cardea.client.logInForCookie(await cardea.createAccount())
 
 const put = (session: string, body: unknown, ifMatch: string | undefined, instance = 0) => {
   const headers: RequestOptions['headers'] = ifMatch === undefined ? {} : { 'if-match': ifMatch }
@@ -30,7 +30,7 @@ const ofBytes = (count: number) => {
 }
 
 test('data is replaced as a whole, version after version, and read back on every instance at once', async () => {
-  const session = await signIn()
+  const session = await logIn()
   expect(await read(session, 1)).toMatchObject({ status: 200, body: { data: {} } })
   const cart = { cart: [{ sku: 'ä-1', count: 2 }], step: 3, note: null }
   const first = await put(session, cart, '"0"')
@@ -46,7 +46,7 @@ test('data is replaced as a whole, version after version, and read back on every
 })
 
 test('a writer who has not seen the newest version is refused, and * overwrites any', async () => {
-  const session = await signIn()
+  const session = await logIn()
   await put(session, { by: 'one' }, '"0"')
   const late = await put(session, { by: 'two' }, '"0"')
   expect(late).toMatchObject({ status: 412, body: { code: 'precondition_failed' } })
@@ -55,7 +55,7 @@ test('a writer who has not seen the newest version is refused, and * overwrites 
 })
 
 test('of two writers at once over two instances one wins and one is told', async () => {
-  const session = await signIn()
+  const session = await logIn()
   for (let round = 0; round < 10; round += 1) {
     const answers = await Promise.all(
       [0, 1].map((instance) => put(session, { instance, round }, `"${round}"`, instance)),
@@ -81,7 +81,7 @@ test.each([
   ['"2147483648"', 412, 'precondition_failed'],
   ['"another"', 412, 'precondition_failed'],
 ])('If-Match %j is answered %i', async (ifMatch, status, code) => {
-  const session = await signIn()
+  const session = await logIn()
   const answer = await put(session, {}, ifMatch)
   expect(answer.status).toBe(status)
   expect(answer.body?.code).toBe(code)
@@ -89,7 +89,7 @@ test.each([
 })
 
 test('4096 bytes of data fit, one more is refused and changes nothing', async () => {
-  const session = await signIn()
+  const session = await logIn()
   const most = ofBytes(4096)
   expect((await put(session, most, '"0"')).status).toBe(204)
   const more = await put(session, ofBytes(4097), '"1"')
@@ -111,14 +111,14 @@ test.each([
   '{"n":1e999}',
   '{',
 ])('the body %s is no data', async (body) => {
-  const session = await signIn()
+  const session = await logIn()
   const answer = await put(session, body, '"0"')
   expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request' } })
   expect((await read(session)).headers.get('etag')).toBe('"0"')
 })
 
 test('R62 R63 R65: a foreign page cannot write data, nor any page without saying that it is JSON', async () => {
-  const session = await signIn()
+  const session = await logIn()
   const send = (headers: Record<string, string>) =>
     cardea.client.send('PUT', '/session/data', {
       session,
@@ -134,7 +134,7 @@ test('R62 R63 R65: a foreign page cannot write data, nor any page without saying
 })
 
 test('data is gone from the database when the session ends', async () => {
-  const session = await signIn()
+  const session = await logIn()
   await put(session, { secret: 'of the form' }, '"0"')
   expect((await cardea.client.post('/logout', { session })).status).toBe(204)
   const rows = await asOwner('SELECT data, end_reason FROM sessions WHERE id = $1', [

@@ -16,7 +16,7 @@ afterAll(() => cardea.stop())
 
 type Ended = { readonly account: TestAccount; readonly session: string }
 
-const signIn = async (): Promise<Ended> => {
+const logIn = async (): Promise<Ended> => {
   const account = await cardea.createAccount()
   return { account, session: await cardea.client.logInForCookie(account) }
 }
@@ -38,7 +38,7 @@ const operate = async (method: string, path: string, body: unknown): Promise<voi
   expect((await cardea.client.send(method, path, { token, body })).status).toBe(200)
 }
 
-const signInAnewWith = async ({ account, session }: Ended): Promise<void> => {
+const logInAnewWith = async ({ account, session }: Ended): Promise<void> => {
   await cardea.client.logInForCookie(account, { session })
 }
 
@@ -47,7 +47,7 @@ const ends: Record<string, (one: Ended) => Promise<unknown>> = {
   revoked: ({ account }) => operate('POST', '/admin/revoke', { sub: account.id }),
   account_disabled: ({ account }) =>
     operate('PATCH', `/admin/accounts/${account.id}`, { status: 'disabled' }),
-  replaced: signInAnewWith,
+  replaced: logInAnewWith,
   idle_expired: async () => clock.advance(cardea.config.sessionIdleSeconds * 1000),
   absolute_expired: async () => clock.advance(cardea.config.sessionAbsoluteSeconds * 1000),
 }
@@ -55,7 +55,7 @@ const ends: Record<string, (one: Ended) => Promise<unknown>> = {
 test.each(Object.keys(ends))(
   'a session cookie is told that its session ended: %s',
   async (reason) => {
-    const one = await signIn()
+    const one = await logIn()
     await ends[reason]?.(one)
     expect(await refusal(one.session)).toEqual(ended(reason))
     expect(await refusal(one.session, '/account')).toEqual(ended(reason))
@@ -63,17 +63,17 @@ test.each(Object.keys(ends))(
 )
 
 test('everything revoked is told as well, and an account that was disabled in the database', async () => {
-  const one = await signIn()
+  const one = await logIn()
   await operate('POST', '/admin/revoke', { everyone: true })
   expect(await refusal(one.session)).toEqual(ended('revoked'))
-  const other = await signIn()
+  const other = await logIn()
   const disable = "UPDATE accounts SET status = 'disabled' WHERE email = $1"
   await sqlAs(cardea.stores.migrateUrl)(disable, [other.account.email])
   expect(await refusal(other.session)).toEqual(ended('account_disabled'))
 })
 
 test('the cookie of before a used step-up is told nothing while the session goes on, and the end after it', async () => {
-  const { session } = await signIn()
+  const { session } = await logIn()
   const body = { password: testPassword }
   const { sessionCookie } = await cardea.client.post('/session/reauthenticate', { session, body })
   const next = { session: sessionCookie ?? '' }
@@ -84,7 +84,7 @@ test('the cookie of before a used step-up is told nothing while the session goes
 })
 
 test('a cookie without the secret of the session is told nothing', async () => {
-  const { session } = await signIn()
+  const { session } = await logIn()
   await cardea.client.post('/logout', { session })
   const codec = codecOf(cardea.stores.secrets, keyLabels.sessionHandle)
   const forged = codec.write({ ...handleFields(session), secret: Buffer.alloc(32) })

@@ -15,12 +15,12 @@ beforeAll(async () => {
 })
 afterAll(() => cardea.stop())
 
-const signIn = async (roles: readonly string[] = []) => {
+const logIn = async (roles: readonly string[] = []) => {
   const account = await cardea.createAccount(roles)
   return { account, session: await cardea.client.logInForCookie(account) }
 }
 
-test('R50: signing in for a cookie session sets an opaque cookie with all attributes, and hands out no token', async () => {
+test('R50: logging in for a cookie session sets an opaque cookie with all attributes, and hands out no token', async () => {
   const account = await cardea.createAccount()
   const body = { email: account.email, password: account.password, session: 'cookie' }
   const answer = await cardea.client.post('/login', { body })
@@ -40,7 +40,7 @@ test('R50: signing in for a cookie session sets an opaque cookie with all attrib
 })
 
 test('GET /session shows account, session and an empty bag of data', async () => {
-  const { account, session } = await signIn(['editor'])
+  const { account, session } = await logIn(['editor'])
   const answer = await cardea.client.get('/session', { session })
   expect(answer.status).toBe(200)
   const now = new Date(clock.nowMs()).toISOString()
@@ -64,7 +64,7 @@ test('GET /session shows account, session and an empty bag of data', async () =>
 })
 
 test('the columns of a cookie session keep only the digest of its secret', async () => {
-  const { session } = await signIn()
+  const { session } = await logIn()
   const fields = handleFields(session)
   const [row] = await asOwner<{ kind: string; text: string }>(
     'SELECT kind, sessions::text AS text FROM sessions WHERE id = $1',
@@ -75,7 +75,7 @@ test('the columns of a cookie session keep only the digest of its secret', async
 })
 
 test('R51: a handle that the server never issued opens nothing, whatever is altered in it', async () => {
-  const { session } = await signIn()
+  const { session } = await logIn()
   const bytes = Buffer.from(session, 'base64url')
   const altered = [0, 1, 2, 17, 21, 22, 53, 54, 85].map((place) => {
     const copy = Buffer.from(bytes)
@@ -92,9 +92,9 @@ test('R51: a handle that the server never issued opens nothing, whatever is alte
   expect((await cardea.client.get('/session', { session })).status).toBe(200)
 })
 
-test('R51: a session cookie that was planted before the sign-in is never adopted', async () => {
+test('R51: a session cookie that was planted before the login is never adopted', async () => {
   const account = await cardea.createAccount()
-  const stranger = await signIn()
+  const stranger = await logIn()
   const planted = stranger.session
   const mine = await cardea.client.logInForCookie(account, { session: planted })
   expect(handleFields(mine).sessionId).not.toBe(handleFields(planted).sessionId)
@@ -102,8 +102,8 @@ test('R51: a session cookie that was planted before the sign-in is never adopted
   expect(shown.body.account.id).toBe(account.id)
 })
 
-test('R52: signing in over a session cookie ends that session and no other', async () => {
-  const { account, session } = await signIn()
+test('R52: logging in over a session cookie ends that session and no other', async () => {
+  const { account, session } = await logIn()
   const other = await cardea.client.logInForCookie(account)
   const next = await cardea.client.logInForCookie(account, { session })
   const statuses = await Promise.all(
@@ -119,8 +119,8 @@ test('R52: signing in over a session cookie ends that session and no other', asy
   expect(row?.end_reason).toBe('replaced')
 })
 
-test('signing in with a wrong password leaves the session of the cookie alone', async () => {
-  const { account, session } = await signIn()
+test('logging in with a wrong password leaves the session of the cookie alone', async () => {
+  const { account, session } = await logIn()
   const body = { email: account.email, password: 'not the password', session: 'cookie' }
   expect((await cardea.client.post('/login', { session, body })).status).toBe(401)
   expect((await cardea.client.get('/session', { session })).status).toBe(200)
@@ -130,14 +130,14 @@ test('R54: a cookie session ends unused after the idle time, and at the absolute
   const idleMs = cardea.config.sessionIdleSeconds * 1000
   const absoluteMs = cardea.config.sessionAbsoluteSeconds * 1000
   // Another one: looking at a session is a use of it, which is written sooner or later.
-  const unused = (await signIn()).session
-  const usedInTime = (await signIn()).session
+  const unused = (await logIn()).session
+  const usedInTime = (await logIn()).session
   clock.advance(idleMs - 1)
   expect((await cardea.client.get('/session', { session: usedInTime })).status).toBe(200)
   clock.advance(1)
   expect((await cardea.client.get('/session', { session: unused })).status).toBe(401)
 
-  const used = (await signIn()).session
+  const used = (await logIn()).session
   const { uses } = cardea.instances[0]?.core.cookieSessions ?? {}
   const first = (await cardea.client.get('/session', { session: used })).body.session
   const stepMs = idleMs / 2
@@ -153,7 +153,7 @@ test('R54: a cookie session ends unused after the idle time, and at the absolute
 })
 
 test('R57: two session cookies are refused, and one whose name differs in case is no session cookie', async () => {
-  const { session } = await signIn()
+  const { session } = await logIn()
   const name = '__Host-cardea-session'
   const get = (cookie: string) => cardea.client.get('/session', { headers: { cookie } })
   const twice = await get(`${name}=${session}; other=1; ${name}=${session}`)
@@ -180,7 +180,7 @@ test('R100: neither no session cookie nor a dead one is answered with a Bearer c
 })
 
 test('the session cookie opens what is mine, and a token that comes with it is judged alone', async () => {
-  const { account, session } = await signIn()
+  const { account, session } = await logIn()
   expect((await cardea.client.get('/account', { session })).body.id).toBe(account.id)
   const list = await cardea.client.get('/sessions', { session })
   expect(list.body.sessions).toMatchObject([{ kind: 'cookie', delivery: 'cookie', current: true }])
@@ -189,13 +189,13 @@ test('the session cookie opens what is mine, and a token that comes with it is j
 })
 
 test('an operator needs a token: a session cookie opens no operator route', async () => {
-  const { session } = await signIn(['operator'])
+  const { session } = await logIn(['operator'])
   const answer = await cardea.client.get('/admin/accounts', { session })
   expect(answer).toMatchObject({ status: 401, body: { code: 'missing_token' } })
 })
 
 test('a refresh token sent as session cookie is refused, and a session cookie sent as refresh token', async () => {
-  const { account, session } = await signIn()
+  const { account, session } = await logIn()
   const { refreshToken } = await cardea.client.logIn(account)
   expect((await cardea.client.get('/session', { session: refreshToken })).status).toBe(401)
   expect((await cardea.client.refresh(session)).body.code).toBe('invalid_refresh_token')

@@ -1,39 +1,20 @@
 import { describe, expect, test } from 'vitest'
-import {
-  decideRefresh,
-  endReasons,
-  type RefreshRules,
-  type SessionState,
-} from '../../src/sessions/session.ts'
+import { decideRefresh, type RefreshRules } from '../../src/refresh/index.ts'
+import { endReasons, type SessionState } from '../../src/sessions/session.ts'
+import { liveSession } from './live-session.ts'
 
 const nowMs = Date.UTC(2030, 0, 1)
 const graceMs = 10_000
 const resuming: RefreshRules = { graceMs, lostResponse: 'resume' }
 
-const live: SessionState = {
-  sessionId: 'AAAAAAAAAAAAAAAAAAAAAA',
-  accountId: 'AQAAAAAAAAAAAAAAAAAAAA',
+const live = liveSession({
   generation: 7,
   presentedGeneration: 6,
-  clientId: 'first-party',
-  audience: 'https://api.example.com',
-  scope: 'account',
-  amr: ['pwd'],
-  acr: 'aal1',
   authenticatedAtMs: nowMs - 60_000,
   idleExpiresAtMs: nowMs + 60_000,
   absoluteExpiresAtMs: nowMs + 120_000,
-  roles: [],
-  claimsEpoch: 0,
-  kind: 'token',
-  globalEpoch: 1,
-  accountEpoch: 0,
-  delivery: 'cookie',
   lastUsedAtMs: nowMs - 1,
-  ended: undefined,
-  accountIsActive: true,
-  epochHasRisen: false,
-}
+})
 
 const decide = (changes: Partial<SessionState>, generation = 7, rules = resuming) =>
   decideRefresh({ ...live, ...changes }, { generation, delivery: 'cookie' }, nowMs, rules)

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { keyLabels } from '../../src/keys/index.ts'
-import { newId } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
-import { handleCodec, refreshSession } from '../../src/sessions/index.ts'
+import { newId, systemRandom } from '../../src/lib/machine.ts'
+import { refreshSession } from '../../src/refresh/index.ts'
+import { handleCodec } from '../../src/sessions/index.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import { codecOf, handleFields } from '../support/handles.ts'
 import { freshDatabase } from '../support/postgres-server.ts'
@@ -19,7 +19,7 @@ beforeAll(async () => {
 })
 afterAll(() => cardea.stop())
 
-const signIn = async () => cardea.client.logIn(await cardea.createAccount())
+const logIn = async () => cardea.client.logIn(await cardea.createAccount())
 
 const rowOf = async (sessionId: string) => {
   const [row] = await sqlAs(cardea.stores.migrateUrl)<{ text: string; secret_digest: Buffer }>(
@@ -35,19 +35,19 @@ const writeNew = (codec = codecOf([secret])) =>
   codec.write({ sessionId: newId(systemRandom), generation: 3, secret: systemRandom(32) })
 
 test('R51: a handle holds the session id and 256 random bits; the row keeps their SHA-256 and nothing else of it', async () => {
-  const one = await signIn()
+  const one = await logIn()
   const fields = handleFields(one.refreshToken)
   expect(fields).toMatchObject({ version: 1, generation: 0, sessionId: one.body.session_id })
   expect(fields.secret).toHaveLength(32)
   const row = await rowOf(fields.sessionId)
   expect(row?.secret_digest).toEqual(createHash('sha256').update(fields.secret).digest())
-  const two = handleFields((await signIn()).refreshToken)
+  const two = handleFields((await logIn()).refreshToken)
   expect(two.secret.equals(fields.secret)).toBe(false)
   expect(two.sessionId).not.toBe(fields.sessionId)
 })
 
 test('R39, R43: a dump of the database holds no handle, no secret and no MAC of any generation', async () => {
-  const { refreshToken } = await signIn()
+  const { refreshToken } = await logIn()
   const successor = (await cardea.client.refresh(refreshToken)).refreshCookie ?? ''
   const dump = await dumpOf(cardea.stores.migrateUrl)
   const digest = createHash('sha256').update(handleFields(refreshToken).secret).digest('hex')
@@ -63,7 +63,7 @@ test('R39, R43: a dump of the database holds no handle, no secret and no MAC of 
 })
 
 test('R39: the session secret without the MAC key makes no handle', async () => {
-  const { refreshToken } = await signIn()
+  const { refreshToken } = await logIn()
   const fields = handleFields(refreshToken)
   const before = await rowOf(fields.sessionId)
   const forged = codecOf(['a guess of the server secret, long enough']).write(fields)
@@ -73,7 +73,7 @@ test('R39: the session secret without the MAC key makes no handle', async () => 
 })
 
 test('R39: the server secret without the session secret makes no handle, of any generation', async () => {
-  const { refreshToken } = await signIn()
+  const { refreshToken } = await logIn()
   const { sessionId } = handleFields(refreshToken)
   const before = await rowOf(sessionId)
   const digest = before?.secret_digest ?? Buffer.alloc(0)
@@ -99,7 +99,7 @@ test('R51: a handle of a session that never was is not adopted', async () => {
 })
 
 test('R39: one flipped bit at any byte is refused, and the row is as it was', async () => {
-  const { refreshToken } = await signIn()
+  const { refreshToken } = await logIn()
   const { sessionId } = handleFields(refreshToken)
   const before = await rowOf(sessionId)
   for (let place = 0; place < 86; place += 1) {
@@ -120,9 +120,16 @@ describe('an altered or made-up handle', () => {
     clock: { nowMs: () => 0, monotonicMs: () => 0 },
     codec: codecOf([secret]),
     mint: () => ({ token: '', expiresInSeconds: 900, tokenId: '' }),
-    sessions: { rotate: untouchable, prolong: untouchable, resume: untouchable, find: untouchable },
+    sessions: { find: untouchable },
+    rotations: { rotate: untouchable, prolong: untouchable, resume: untouchable },
     inTransaction: untouchable,
     rules: { graceMs: 10_000, lostResponse: 'resume' },
+    settings: {
+      issuer: 'a',
+      audiences: ['a'],
+      sessionAbsoluteSeconds: 60,
+      browserSessionSeconds: 60,
+    },
     idleSeconds: 60,
     isRevoked: () => false,
     mayRecord: async () => true,
@@ -170,7 +177,7 @@ describe('an altered or made-up handle', () => {
 })
 
 test('a session-cookie handle of a live session, with its true secret, is refused', async () => {
-  const { refreshToken } = await signIn()
+  const { refreshToken } = await logIn()
   const cookie = codecOf([secret], keyLabels.sessionHandle).write(handleFields(refreshToken))
   expect(await cardea.client.refresh(cookie)).toMatchObject(unknown)
 })
@@ -180,7 +187,7 @@ test('a codec without keys, or with a short one, is a mistake of the program', (
   expect(() => handleCodec([{ id: 1, key: Buffer.alloc(31) }])).toThrow(TypeError)
 })
 
-test('a rolled secret keeps everybody signed in: old handles are taken, new ones carry the new key id, until the old secret goes', async () => {
+test('a rolled secret keeps everybody logged in: old handles are taken, new ones carry the new key id, until the old secret goes', async () => {
   const database = await freshDatabase()
   const before = await startCardea({ database, secrets: [older] })
   const rolled = await startCardea({ database, secrets: [secret, older] })
@@ -192,7 +199,7 @@ test('a rolled secret keeps everybody signed in: old handles are taken, new ones
     expect(answer.status).toBe(200)
     const successor = answer.refreshCookie ?? ''
     expect(handleFields(successor).keyId).not.toBe(handleFields(refreshToken).keyId)
-    // An instance that has not been restarted yet does not know the new secret: unknown, and nobody is signed out.
+    // An instance that has not been restarted yet does not know the new secret: unknown, and nobody is logged out.
     expect(await before.client.refresh(successor)).toMatchObject(unknown)
     expect((await rolled.client.refresh(successor)).status).toBe(200)
     // What only the old secret vouches for is worth nothing once it is gone.

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { newId } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { SignedIn } from '../support/client.ts'
+import type { LoggedIn } from '../support/client.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { handleFields } from '../support/handles.ts'
 
@@ -16,33 +15,33 @@ beforeAll(async () => {
 })
 afterAll(() => cardea.stop())
 
-/** The same person on so many devices, signed in one second after the other. */
-const devices = async (count: number): Promise<[SignedIn, ...SignedIn[]]> => {
+/** The same person on so many devices, logged in one second after the other. */
+const devices = async (count: number): Promise<[LoggedIn, ...LoggedIn[]]> => {
   const account = await cardea.createAccount()
-  const signedIn: SignedIn[] = []
+  const loggedIn: LoggedIn[] = []
   for (let device = 0; device < count; device += 1) {
     clock.advance(1_000)
-    signedIn.push(await cardea.client.logIn(account))
+    loggedIn.push(await cardea.client.logIn(account))
   }
-  const [first, ...others] = signedIn
+  const [first, ...others] = loggedIn
   if (!first) throw new Error('no device')
   return [first, ...others]
 }
 
-const list = async ({ accessToken }: SignedIn) => {
+const list = async ({ accessToken }: LoggedIn) => {
   const answer = await cardea.client.get('/sessions', { token: accessToken })
   expect(answer.status).toBe(200)
   return answer.body.sessions
 }
 
-const isAlive = async ({ accessToken, refreshToken }: SignedIn): Promise<boolean> => {
+const isAlive = async ({ accessToken, refreshToken }: LoggedIn): Promise<boolean> => {
   const account = await cardea.client.get('/account', { token: accessToken })
   const refreshed = await cardea.client.refresh(refreshToken)
   expect(refreshed.status).toBe(account.status)
   return account.status === 200
 }
 
-const end = (path: string, by: SignedIn) =>
+const end = (path: string, by: LoggedIn) =>
   cardea.client.send('DELETE', path, { token: by.accessToken })
 
 test('R56: a person sees all their live sessions, last used first, without a secret', async () => {
@@ -151,7 +150,7 @@ test('sessions that ended or expired are not listed', async () => {
 
 const hour = 3_600_000
 
-/** Signed in on a device that is then left alone until it has been out of time for so long, while another one goes on. */
+/** Logged in on a device that is then left alone until it has been out of time for so long, while another one goes on. */
 const expiredFor = async (ms: number) => {
   const account = await cardea.createAccount()
   const left = await cardea.client.logIn(account)

@@ -29,7 +29,7 @@ type Delivery = 'cookie' | 'body'
 /** One device: how it presents a handle, and where it finds the next one. */
 const device = (delivery: Delivery, service = cardea) => ({
   delivery,
-  signIn: async () => {
+  logIn: async () => {
     const account = await service.createAccount()
     return { account, ...(await service.client.logIn(account, { delivery })) }
   },
@@ -68,8 +68,8 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
   }
 
   test('R38: a refresh consumes its token and sets a new one, of the next generation', async () => {
-    const { signIn, present, handleIn } = on()
-    const { refreshToken } = await signIn()
+    const { logIn, present, handleIn } = on()
+    const { refreshToken } = await logIn()
     const answer = await present(refreshToken)
     expect(answer.status).toBe(200)
     expect(answer.body).toMatchObject({ token_type: 'Bearer', expires_in: 900 })
@@ -83,8 +83,8 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
   })
 
   test('R42: the direct predecessor gets the same successor again within the grace, however often, each time with a new access token', async () => {
-    const { signIn, present, handleIn } = on()
-    const { refreshToken } = await signIn()
+    const { logIn, present, handleIn } = on()
+    const { refreshToken } = await logIn()
     const first = await present(refreshToken)
     const tokens = new Set([first.body.access_token])
     for (let again = 1; again <= 5; again += 1) {
@@ -102,8 +102,8 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
   })
 
   test('R41, R42: the predecessor after its successor was used is theft, also within the grace', async () => {
-    const { signIn, present, handleIn, cleared } = on()
-    const { refreshToken } = await signIn()
+    const { logIn, present, handleIn, cleared } = on()
+    const { refreshToken } = await logIn()
     const second = handleIn(await present(refreshToken))
     const third = handleIn(await present(second))
     expectSignedOut(await present(refreshToken), 'token_reuse', cleared)
@@ -112,8 +112,8 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
   })
 
   test('R38: every older generation is recognised to the end', async () => {
-    const { signIn, present, handleIn, cleared } = on()
-    const { refreshToken } = await signIn()
+    const { logIn, present, handleIn, cleared } = on()
+    const { refreshToken } = await logIn()
     let handle = refreshToken
     for (let day = 0; day < 29; day += 1) {
       handle = handleIn(await present(handle))
@@ -127,8 +127,8 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
   test.each([1, 2, 3])(
     'R46: a fail-over that lost %i commits signs nobody out: the later handle is taken, and the session goes on after it',
     async (lost) => {
-      const { signIn, present, handleIn } = on()
-      const { refreshToken } = await signIn()
+      const { logIn, present, handleIn } = on()
+      const { refreshToken } = await logIn()
       let handle = refreshToken
       for (let turn = 0; turn < 3; turn += 1) handle = handleIn(await present(handle))
       const set = 'UPDATE sessions SET generation = generation - $2::integer WHERE id = $1'
@@ -149,8 +149,8 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
   )
 
   test('R44: a session that has ended is refused with its reason; only the newest handle clears the cookie', async () => {
-    const { signIn, present, handleIn, cleared } = on()
-    const { refreshToken, accessToken } = await signIn()
+    const { logIn, present, handleIn, cleared } = on()
+    const { refreshToken, accessToken } = await logIn()
     const newest = handleIn(await present(refreshToken))
     await cardea.client.post('/logout', { token: accessToken })
     expectSignedOut(await present(refreshToken), 'logout', undefined)
@@ -159,8 +159,8 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
   })
 
   test('R47, R54: a session that nobody used for 14 days is over', async () => {
-    const { signIn, present, handleIn, cleared } = on()
-    const { refreshToken } = await signIn()
+    const { logIn, present, handleIn, cleared } = on()
+    const { refreshToken } = await logIn()
     clock.advance(14 * dayMs - 1)
     const newest = handleIn(await present(refreshToken))
     expect(newest).not.toBe('')
@@ -170,9 +170,9 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
     expect(await rowOf(newest)).toMatchObject({ generation: 1 })
   })
 
-  test('R47, R54: 30 days after the sign-in a session is over, however often it was refreshed', async () => {
-    const { signIn, present, handleIn, cleared } = on()
-    const { refreshToken } = await signIn()
+  test('R47, R54: 30 days after the login a session is over, however often it was refreshed', async () => {
+    const { logIn, present, handleIn, cleared } = on()
+    const { refreshToken } = await logIn()
     let handle = refreshToken
     for (const days of [10, 10, 9]) {
       clock.advance(days * dayMs)
@@ -186,8 +186,8 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
   })
 
   test('R45: an account disabled through the API ends its sessions at once', async () => {
-    const { signIn, present, cleared } = on()
-    const { account, refreshToken, accessToken } = await signIn()
+    const { logIn, present, cleared } = on()
+    const { account, refreshToken, accessToken } = await logIn()
     const answer = await cardea.client.send('PATCH', `/admin/accounts/${account.id}`, {
       token: await cardea.operatorToken(),
       body: { status: 'disabled' },
@@ -198,8 +198,8 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
   })
 
   test('R45: an account disabled by bare SQL ends the session at its next refresh, and its sid is revoked', async () => {
-    const { signIn, present, handleIn, cleared } = on()
-    const { account, refreshToken } = await signIn()
+    const { logIn, present, handleIn, cleared } = on()
+    const { account, refreshToken } = await logIn()
     const newest = await present(refreshToken)
     const id = Buffer.from(account.id, 'base64url')
     await asOwner("UPDATE accounts SET status = 'disabled' WHERE id = $1", [id])
@@ -210,15 +210,15 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
     ])
     expect(await rowOf(refreshToken)).toMatchObject({ end_reason: 'account_disabled' })
     expect(await revocationsOf(refreshToken)).toEqual([{ kind: 'sid', reason: 'account_disabled' }])
-    // The session stays dead when the account comes back: its owner signs in anew.
+    // The session stays dead when the account comes back: its owner logs in anew.
     await asOwner("UPDATE accounts SET status = 'active' WHERE id = $1", [id])
     expectSignedOut(await present(handleIn(newest)), 'account_disabled', cleared)
     expect(await statusOfToken(newest.body.access_token)).toBe(401)
   })
 
-  test('an account whose epoch has risen since the sign-in has no session left', async () => {
-    const { signIn, present, cleared } = on()
-    const { account, refreshToken } = await signIn()
+  test('an account whose epoch has risen since the login has no session left', async () => {
+    const { logIn, present, cleared } = on()
+    const { account, refreshToken } = await logIn()
     const id = Buffer.from(account.id, 'base64url')
     await asOwner('UPDATE accounts SET epoch = epoch + 1 WHERE id = $1', [id])
     expectSignedOut(await present(refreshToken), 'revoked', cleared)
@@ -226,8 +226,8 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
   })
 
   test('R49: a handle is refused the other way round, in a header and in a query, and nothing comes of it', async () => {
-    const { signIn, present } = on()
-    const { refreshToken } = await signIn()
+    const { logIn, present } = on()
+    const { refreshToken } = await logIn()
     const before = await rowOf(refreshToken)
     const { client } = cardea
     const wrongPlace =
@@ -249,17 +249,17 @@ describe.each(['cookie', 'body'] as const)('a handle that travels in the %s', (d
   })
 
   test('a session-cookie handle made with the true secrets is no refresh token', async () => {
-    const { signIn, present } = on()
-    const { refreshToken } = await signIn()
+    const { logIn, present } = on()
+    const { refreshToken } = await logIn()
     const other = codecOf([secret], keyLabels.sessionHandle).write(handleFields(refreshToken))
     const answer = await present(other)
     expect(answer.body.code).toBe('invalid_refresh_token')
     expect(answer.headers.getSetCookie()).toEqual([])
   })
 
-  test('R48: a refresh keeps who, which session, when and how they signed in, and for whom', async () => {
-    const { signIn, present } = on()
-    const { accessToken, refreshToken } = await signIn()
+  test('R48: a refresh keeps who, which session, when and how they logged in, and for whom', async () => {
+    const { logIn, present } = on()
+    const { accessToken, refreshToken } = await logIn()
     const before = await verifiedClaims(cardea, accessToken, { clock })
     clock.advance(600_000)
     const after = await verifiedClaims(cardea, (await present(refreshToken)).body.access_token, {
@@ -303,9 +303,9 @@ test('a global epoch that has risen leaves no session, and the reason is "revoke
 test('R47: the cookie lives as long as the session may stay unused, and never past its absolute end', async () => {
   const maxAge = (answer: Answer) =>
     /Max-Age=(\d+)/.exec(answer.headers.getSetCookie()[0] ?? '')?.[1]
-  const signedIn = await cardea.client.logIn(await cardea.createAccount())
-  expect(maxAge(signedIn)).toBe(String(14 * 86_400))
-  let handle = signedIn.refreshToken
+  const loggedIn = await cardea.client.logIn(await cardea.createAccount())
+  expect(maxAge(loggedIn)).toBe(String(14 * 86_400))
+  let handle = loggedIn.refreshToken
   for (const [days, left] of [
     [10, 14],
     [10, 10],

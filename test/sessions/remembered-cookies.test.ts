@@ -1,9 +1,8 @@
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
-import { newId } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
-import { handleId, secretDigest } from '../../src/sessions/handle.ts'
-import { rememberedCookies } from '../../src/sessions/remembered-cookies.ts'
+import { rememberedCookies } from '../../src/cookie-sessions/find-cookie-session.ts'
+import { newId, systemRandom } from '../../src/lib/machine.ts'
+import { handleId, secretDigest } from '../../src/sessions/credentials.ts'
 import { codecOf } from '../support/handles.ts'
 
 const codec = codecOf(['a secret of the remembered cookies'])

@@ -32,7 +32,7 @@ const cookieIn = ({ headers }: Answer, name: string): string | undefined => {
 
 const sealedIn = (answer: Answer) => cookieIn(answer, '__Host-cardea-sealed')
 
-const signIn = (
+const logIn = (
   account: TestAccount,
   more: Readonly<Record<string, unknown>> = {},
   service = cardea,
@@ -66,7 +66,7 @@ const sessionsOf = (account: TestAccount) =>
 describe('a sealed session', () => {
   test('R50: begins with two cookies, as every credential cookie is, and no token in the body', async () => {
     const account = await cardea.createAccount()
-    const answer = await signIn(account)
+    const answer = await logIn(account)
     expect(Object.keys(answer.body).sort()).toEqual(['expires_in', 'session_id'])
     expect(answer.body.expires_in).toBe(900)
     const lines = answer.headers.getSetCookie()
@@ -83,7 +83,7 @@ describe('a sealed session', () => {
 
   test('holds the access token, for the holder of the key of its audience and nobody else', async () => {
     const account = await cardea.createAccount(['editor'])
-    const answer = await signIn(account, { audience: api })
+    const answer = await logIn(account, { audience: api })
     const sealed = sealedIn(answer) ?? ''
     expect(decodeProtectedHeader(sealed)).toEqual({
       alg: 'dir',
@@ -103,7 +103,7 @@ describe('a sealed session', () => {
 
   test('R38: is refreshed by its cookie: a new handle and a new sealed token, and no token in the body', async () => {
     const account = await cardea.createAccount()
-    const first = await signIn(account)
+    const first = await logIn(account)
     clock.advance(60_000)
     const answer = await cardea.client.refresh(first.refreshToken)
     expect(answer.status).toBe(200)
@@ -119,7 +119,7 @@ describe('a sealed session', () => {
 
   test('R41: an old handle of it ends it like any other, and takes both cookies away', async () => {
     const account = await cardea.createAccount()
-    const first = await signIn(account)
+    const first = await logIn(account)
     const second = await cardea.client.refresh(first.refreshToken)
     const third = await cardea.client.refresh(second.refreshCookie ?? '')
     const sealed = sealedIn(third) ?? ''
@@ -134,7 +134,7 @@ describe('a sealed session', () => {
 
   test('R53: ends at logout, which deletes both cookies with the attributes they were set with', async () => {
     const account = await cardea.createAccount()
-    const first = await signIn(account)
+    const first = await logIn(account)
     const sealed = sealedIn(first) ?? ''
     const cookie = `__Host-cardea-refresh=${first.refreshToken}; __Host-cardea-sealed=${sealed}`
     const answer = await cardea.client.post('/logout', { headers: { cookie } })
@@ -147,9 +147,9 @@ describe('a sealed session', () => {
     expect((await cardea.client.get('/account', { token })).status).toBe(401)
   })
 
-  test('leaves nothing in the browser that signs in with another kind of session', async () => {
+  test('leaves nothing in the browser that logs in with another kind of session', async () => {
     const account = await cardea.createAccount()
-    const cookie = `__Host-cardea-sealed=${sealedIn(await signIn(account))}`
+    const cookie = `__Host-cardea-sealed=${sealedIn(await logIn(account))}`
     const { email, password } = account
     for (const session of ['token', 'cookie']) {
       const body = { email, password, session }
@@ -164,7 +164,7 @@ describe('a sealed session', () => {
     const body = { email, password, session: 'sealed', delivery: 'body' }
     const answer = await cardea.client.post('/login', { body })
     expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request' } })
-    const { refreshToken } = await signIn(await cardea.createAccount())
+    const { refreshToken } = await logIn(await cardea.createAccount())
     const inBody = await cardea.client.refreshByBody(refreshToken)
     expect(inBody).toMatchObject({ status: 401, body: { code: 'invalid_refresh_token' } })
   })
@@ -173,7 +173,7 @@ describe('a sealed session', () => {
 describe('the sealed cookie', () => {
   test('opens nothing here: not as a refresh token, not as a session cookie, not as a bearer token', async () => {
     const account = await cardea.createAccount()
-    const sealed = sealedIn(await signIn(account, { audience: cardea.config.issuer })) ?? ''
+    const sealed = sealedIn(await logIn(account, { audience: cardea.config.issuer })) ?? ''
     expect((await cardea.client.refresh(sealed)).status).toBe(401)
     expect((await cardea.client.refreshByBody(sealed)).status).toBeGreaterThanOrEqual(400)
     expect((await cardea.client.get('/account', { token: sealed })).body.code).toBe('invalid_token')
@@ -199,7 +199,7 @@ describe('the sealed cookie', () => {
     })
     try {
       const account = await cardea.createAccount()
-      const first = await signIn(account)
+      const first = await logIn(account)
       const answer = await next.client.refresh(first.refreshToken)
       expect(answer.status).toBe(200)
       const [old, fresh] = [sealedIn(first) ?? '', sealedIn(answer) ?? '']
@@ -230,7 +230,7 @@ describe('an account whose token does not fit into a cookie', () => {
 
   test('keeps its session when it grew in between: the handle goes on, and so does the person', async () => {
     const account = await cardea.createAccount()
-    const first = await signIn(account)
+    const first = await logIn(account)
     await setRoles(account, manyRoles(60))
     const tooLarge = await cardea.client.refresh(first.refreshToken)
     expect(tooLarge).toMatchObject({ status: 409, body: { code: 'sealed_session_too_large' } })

@@ -54,7 +54,7 @@ const sealedIn = ({ headers }: Answer): string => {
   return line?.split(';')[0]?.split('=')[1] ?? ''
 }
 
-const signIn = (account: TestAccount, audience = shop) =>
+const logIn = (account: TestAccount, audience = shop) =>
   cardea.client.logIn(account, { session: 'sealed', audience })
 
 const revoke = async (body: Record<string, unknown>) => {
@@ -66,7 +66,7 @@ const revoke = async (body: Record<string, unknown>) => {
 test('a web app opens the cookie by itself and knows who it is, after a refresh too', async () => {
   const { ask } = await startApp()
   const account = await cardea.createAccount(['editor'])
-  const first = await signIn(account)
+  const first = await logIn(account)
   const sid = first.body.session_id
   const known = { status: 200, sub: account.id, sid, roles: ['editor'], aud: shop }
   expect(await ask(sealedIn(first))).toMatchObject(known)
@@ -83,7 +83,7 @@ test('R73: the cookie is refused as soon as its session or its account was revok
     ({ refreshCookie }: Answer) => cardea.client.post('/logout', { handle: refreshCookie ?? '' }),
   ]
   for (const end of ends) {
-    const answer = await signIn(account)
+    const answer = await logIn(account)
     expect((await ask(sealedIn(answer))).status).toBe(200)
     await end(answer)
     await expect
@@ -96,8 +96,8 @@ test('R73: the cookie is refused as soon as its session or its account was revok
 test('a cookie for one audience opens nothing at another, both ways, and no key helps', async () => {
   const account = await cardea.createAccount()
   const cookies = new Map([
-    [shop, sealedIn(await signIn(account, shop))],
-    [api, sealedIn(await signIn(account, api))],
+    [shop, sealedIn(await logIn(account, shop))],
+    [api, sealedIn(await logIn(account, api))],
   ])
   for (const [own, other] of [
     [shop, api],
@@ -116,16 +116,16 @@ test('a cookie for one audience opens nothing at another, both ways, and no key 
 
 test('R54: the cookie ends with its token by the clock of the app, however long a browser keeps it', async () => {
   const { ask, skipSeconds } = await startApp()
-  const sealed = sealedIn(await signIn(await cardea.createAccount()))
+  const sealed = sealedIn(await logIn(await cardea.createAccount()))
   skipSeconds(900)
   expect((await ask(sealed)).status).toBe(200)
   skipSeconds(31)
   expect(await ask(sealed)).toMatchObject({ status: 401, code: 'token_expired' })
 })
 
-test('a sign-in that is too long ago is told apart from none, and a refresh does not make it newer', async () => {
+test('a login that is too long ago is told apart from none, and a refresh does not make it newer', async () => {
   const { ask, skipSeconds } = await startApp()
-  const first = await signIn(await cardea.createAccount())
+  const first = await logIn(await cardea.createAccount())
   expect((await ask(sealedIn(first), '/danger')).status).toBe(200)
   skipSeconds(62)
   const tooOld = { status: 401, code: 'authentication_too_old' }

@@ -15,17 +15,17 @@ afterAll(() => cardea.stop())
 
 test('R56: beyond the cap the least recently used session ends, with its access tokens, and says why', async () => {
   const account = await cardea.createAccount()
-  const signIn = async () => {
+  const logIn = async () => {
     clock.advance(1_000)
     return cardea.client.logIn(account)
   }
-  const [oldest, middle] = [await signIn(), await signIn(), await signIn()]
+  const [oldest, middle] = [await logIn(), await logIn(), await logIn()]
   clock.advance(1_000)
   // Used now, so that it is not the one that was left alone longest.
   const kept = await cardea.client.refresh(oldest.refreshToken)
   const trail = auditEntries(cardea.stores.migrateUrl)
   await trail()
-  const newest = await signIn()
+  const newest = await logIn()
   expect(await trail()).toMatchObject([
     { event: 'session_ended', reason: 'evicted', actor: 'system', account: account.id },
     { event: 'login_succeeded', account: account.id },
@@ -41,10 +41,10 @@ test('R56: beyond the cap the least recently used session ends, with its access 
 
 test('R56: sessions that are over take no place', async () => {
   const account = await cardea.createAccount()
-  const signIn = () => cardea.client.logIn(account)
-  const first = await signIn()
+  const logIn = () => cardea.client.logIn(account)
+  const first = await logIn()
   for (let turn = 0; turn < 4; turn += 1) {
-    await cardea.client.post('/logout', { handle: (await signIn()).refreshToken })
+    await cardea.client.post('/logout', { handle: (await logIn()).refreshToken })
   }
   expect((await cardea.client.refresh(first.refreshToken)).status).toBe(200)
 })

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import { decideRefresh, type RefreshRules, type SessionState } from '../../src/sessions/session.ts'
+import { decideRefresh, type RefreshRules } from '../../src/refresh/index.ts'
+import type { SessionState } from '../../src/sessions/session.ts'
+import { liveSession } from './live-session.ts'
 
 /**
  * All histories of a session up to some length, over the pure decision: who presents which handle, whether the response arrives, and
@@ -22,30 +24,8 @@ type Holder = { readonly received: number; readonly presented: number }
 
 const fresh: Session = { newest: 0, presented: -1, issuedAtMs: 0, nowMs: 0, isEnded: false }
 
-const stateOf = ({ newest, presented, issuedAtMs }: Session): SessionState => ({
-  sessionId: 'AAAAAAAAAAAAAAAAAAAAAA',
-  accountId: 'AQAAAAAAAAAAAAAAAAAAAA',
-  generation: newest,
-  presentedGeneration: presented,
-  lastUsedAtMs: issuedAtMs,
-  clientId: 'first-party',
-  audience: 'https://api.example.com',
-  scope: 'account',
-  amr: ['pwd'],
-  acr: 'aal1',
-  authenticatedAtMs: 0,
-  idleExpiresAtMs: Number.MAX_SAFE_INTEGER,
-  absoluteExpiresAtMs: Number.MAX_SAFE_INTEGER,
-  roles: [],
-  claimsEpoch: 0,
-  kind: 'token',
-  globalEpoch: 1,
-  accountEpoch: 0,
-  delivery: 'cookie',
-  ended: undefined,
-  accountIsActive: true,
-  epochHasRisen: false,
-})
+const stateOf = ({ newest, presented, issuedAtMs }: Session): SessionState =>
+  liveSession({ generation: newest, presentedGeneration: presented, lastUsedAtMs: issuedAtMs })
 
 /** The session after a handle was presented, as the store carries the decision out. */
 const present = (before: Session, generation: number, waitsMs: number): Session => {

@@ -1,4 +1,4 @@
-import { leewaySeconds } from '../../src/lib/token-times.ts'
+import { leewaySeconds } from '../../src/lib/machine.ts'
 import type { ServiceInstance } from './instance.ts'
 import { type Act, boundMs, endOf, type Meaning, type TokenRecord } from './oracle.ts'
 import { entryLifetimeOf } from './truth.ts'
@@ -84,7 +84,7 @@ export const checkToken = (world: World, verifier: Verifying, token: TokenRecord
   if (act || !isFresh || world.oracle.mayBeRefused(token, nowMs)) return
   count(world, 'accepted: alive')
   if (verifier.knows(token)) {
-    throw new Violation(`I6: ${verifier.name} refuses ${facts(token)}, which nothing condemned`)
+    throw new Violation(`I6: ${verifier.name} refuses ${facts(token)}, which nothing revoked`)
   }
 }
 
@@ -95,8 +95,8 @@ export const checkTokens = (world: World, tokens: readonly TokenRecord[]): void 
 }
 
 /**
- * I2 to the end: a token that was signed so late that it was condemned before is over, by the clock of a verifier that is as late as it
- * may be, before the entry that condemns it is forgotten.
+ * I2 to the end: a token that was signed so late that it was revoked before is over, by the clock of a verifier that is as late as it
+ * may be, before the entry that revokes it is forgotten.
  */
 export const checkLate = (world: World, token: TokenRecord): void => {
   const act = world.oracle.mustBeRefused(token, world.timeline.nowMs())
@@ -110,9 +110,9 @@ export const checkLate = (world: World, token: TokenRecord): void => {
 
 /** The bound is over: at this very moment all that are fresh must refuse. And once more at the last moment of each token's life. */
 export const checkAct = (world: World, act: Act): void => {
-  const condemned = world.oracle.condemnedBy(act)
-  checkTokens(world, condemned)
-  for (const token of condemned.slice(0, 8)) {
+  const revoked = world.oracle.condemnedBy(act)
+  checkTokens(world, revoked)
+  for (const token of revoked.slice(0, 8)) {
     const leftMs = endOf(token) - world.timeline.nowMs()
     const once = () => checkTokens(world, [token])
     if (leftMs > 1) world.timeline.after(leftMs - 1, `the last moment of ${token.jti}`, once)

@@ -1,4 +1,4 @@
-import type { Random } from '../../src/lib/random.ts'
+import type { Random } from '../../src/lib/machine.ts'
 import { seeded } from '../support/seeded.ts'
 
 /** All chance of a run: the same seed gives the same run. */

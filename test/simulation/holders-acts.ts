@@ -1,6 +1,7 @@
 import { keyLabels, secretRing } from '../../src/keys/index.ts'
 import { AppError } from '../../src/lib/app-error.ts'
-import { handleCodec, openSession, refreshSession } from '../../src/sessions/index.ts'
+import { refreshSession } from '../../src/refresh/index.ts'
+import { handleCodec, openSession } from '../../src/sessions/index.ts'
 import {
   count,
   type Holder,
@@ -27,7 +28,11 @@ const graceMs = 10 * secondMs
 const rules = { graceMs, lostResponse: 'resume' } as const
 const idleSeconds = 14 * 24 * 3600
 const absoluteSeconds = 30 * 24 * 3600
-const limits = { idleSeconds, absoluteSeconds, perAccount: 1_000 }
+const limits = { idleSeconds, absoluteSeconds, browserSeconds: absoluteSeconds, perAccount: 1_000 }
+const settings = {
+  ...{ issuer: 'a', audiences: ['a'] },
+  ...{ sessionAbsoluteSeconds: absoluteSeconds, browserSessionSeconds: absoluteSeconds },
+}
 
 /** By how much the time of the service may be off. */
 const toleranceMs = 2 * secondMs
@@ -35,7 +40,7 @@ const toleranceMs = 2 * secondMs
 const longestClientWaitMs = 10 * secondMs
 /** A browser writes its cookies to disk about that often. */
 const writesJarMs = 30 * secondMs
-/** A process that stood still for as long knows it, and tells its requests (`src/http/stalls.ts`). */
+/** A process that stood still for as long knows it, and tells its requests (`src/http/server-lifecycle.ts`). */
 const noticedStallMs = secondMs
 
 type Outcome =
@@ -57,7 +62,17 @@ const serve = async (
 ): Promise<Outcome> => {
   const mint = () => ({ token: '', tokenId: '', expiresInSeconds: 900 })
   const deps = {
-    ...{ clock, codec, mint, rules, idleSeconds, inTransaction, sessions: stores.sessions },
+    ...{
+      clock,
+      codec,
+      mint,
+      settings,
+      rules,
+      idleSeconds,
+      inTransaction,
+      sessions: stores.sessions,
+      rotations: stores.rotations,
+    },
     isRevoked: () => false,
     mayRecord: async () => true,
   }
@@ -283,6 +298,7 @@ export const begin = async (world: HoldersWorld, calm: ServiceProcess): Promise<
       return open(stores, {
         ...{ accountId, client: caller, clientId: 'first-party', audience: 'a', scope: 'account' },
         ...{ kind: 'token', delivery: 'body', amr: ['pwd'], acr: 'aal1' },
+        ...{ persists: true, namedAudiences: [] },
         nowMs: timeline.nowMs(),
       })
     })

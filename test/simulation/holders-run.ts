@@ -1,4 +1,4 @@
-import { newId } from '../../src/lib/id.ts'
+import { newId } from '../../src/lib/machine.ts'
 import { diceOf } from './dice.ts'
 import { begin, strike } from './holders-acts.ts'
 import { addProcess, count, type HoldersWorld } from './holders-world.ts'

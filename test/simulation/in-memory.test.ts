@@ -17,7 +17,7 @@ const atStake: readonly (readonly [what: string, least: number])[] = [
   ['accepted: alive', 2_000],
   ['refused: rewritten', 10],
   ['refresh of an ended session', 500],
-  ['signed late', 10],
+  ['signed late', 200],
   ['crash', 5],
   ['fail-over', 5],
   ['restore', 1],

@@ -1,10 +1,11 @@
 import type { Replica } from '../../packages/verifier/src/replica.ts'
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
-import type { Clock } from '../../src/lib/clock.ts'
-import { ownReplica } from '../../src/revocation/own-replica.ts'
+import type { Clock } from '../../src/lib/machine.ts'
+import type { LongPollNotifier } from '../../src/revocation/index.ts'
+
+import { ownReplica } from '../../src/revocation/open-revocations.ts'
 import { type RevocationFeed, revocationFeed } from '../../src/revocation/revocation-feed.ts'
 import type { ReadLog } from '../../src/revocation/revocation-log.ts'
-import type { WakeUps } from '../../src/revocation/wake-ups.ts'
 import type { Dice } from './dice.ts'
 import type { Line } from './line.ts'
 import type { Process, Timeline } from './timeline.ts'
@@ -43,7 +44,7 @@ export type InstanceOptions = {
 /** The clocks of the machines that Cardea runs on are kept, by NTP, to about that. */
 const mostSkewMs = 2_000
 
-const wakeUpsOn = (timeline: Timeline, process: Process): WakeUps => {
+const wakeUpsOn = (timeline: Timeline, process: Process): LongPollNotifier => {
   let count = 0
   const waiting = new Set<() => void>()
   return {

@@ -42,7 +42,9 @@ const delayMs = (dice: Dice, way: 'question' | 'answer' | 'commit', isSlow: bool
  * as of before the question.
  */
 const standsStillMs = (dice: Dice, what: string, isSlow: boolean): number =>
-  isSlow && /^sessions?[._](rotate|recover|find)$/.test(what) && dice.perMille(500)
+  isSlow &&
+  /^(session_(rotate|recover|find)|rotations[.](rotate|recover)|sessions[.]find)$/.test(what) &&
+  dice.perMille(500)
     ? dice.between(60_000, 240_000)
     : 0
 

@@ -1,5 +1,5 @@
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
-import type { Clock } from '../../src/lib/clock.ts'
+import type { Clock } from '../../src/lib/machine.ts'
 import { cursorOfSnapshot, cursorText, hasSeen } from '../../src/revocation/feed-cursor.ts'
 import type { ReadLog } from '../../src/revocation/revocation-log.ts'
 import { away, type LogRow, type MemoryPostgres } from './memory-postgres.ts'

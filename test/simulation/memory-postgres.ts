@@ -14,7 +14,9 @@ export type SessionRow = {
   readonly delivery: 'cookie' | 'body'
   readonly clientId: string
   readonly audience: string
+  readonly namedAudiences: readonly string[] | undefined
   readonly scope: string
+  readonly persists: boolean
   readonly amr: readonly string[]
   readonly acr: string
   readonly authenticatedAtMs: number

@@ -1,8 +1,9 @@
-import type { AccountStores, LoginAccount } from '../../src/accounts/index.ts'
-import type { Clock } from '../../src/lib/clock.ts'
+import type { LoginAccount } from '../../src/accounts/index.ts'
+import type { Clock } from '../../src/lib/machine.ts'
+import type { RotationAttempt, RotationStore } from '../../src/refresh/index.ts'
 import type { SessionStore } from '../../src/sessions/index.ts'
 import type { SessionFacts, SessionState } from '../../src/sessions/session.ts'
-import type { Rotation } from '../../src/sessions/session-store.ts'
+
 import {
   type Cell,
   type MemoryPostgres,
@@ -10,7 +11,7 @@ import {
   seenBy,
   type Transaction,
 } from './memory-postgres.ts'
-import { noOwnedClients } from './truth.ts'
+import { noOwnedClients, type SimulatedStores } from './truth.ts'
 
 /** A statement that no act of the simulation leads to. */
 const notModelled = (): never => {
@@ -72,7 +73,7 @@ const update = async <Row>(
 
 const moveOn = async (
   within: Within,
-  rotation: Rotation,
+  rotation: RotationAttempt,
   fits: (row: SessionRow) => boolean,
   moved: (row: SessionRow, presented: number) => Partial<SessionRow> = (_row, presented) => ({
     generation: presented + 1,
@@ -86,17 +87,15 @@ const moveOn = async (
   const row = await update(within, cell, (now) => {
     const { accountIsActive, epochHasRisen } = around(now)
     const isOurs = now.secretDigest === secretDigest.toString('hex') && now.delivery === delivery
-    const stands = isLive(now, nowMs) && accountIsActive && !epochHasRisen
-    if (!isOurs || !stands || !fits(now)) return undefined
+    const isTokenActive = isLive(now, nowMs) && accountIsActive && !epochHasRisen
+    if (!isOurs || !isTokenActive || !fits(now)) return undefined
     const idleExpiresAtMs = Math.min(rotation.idleExpiresAtMs, now.absoluteExpiresAtMs)
     return { ...now, ...moved(now, generation), lastUsedAtMs: nowMs, idleExpiresAtMs }
   })
   return row && factsOf(sessionId, row, around(row))
 }
 
-const handles = (
-  within: Within,
-): Pick<SessionStore, 'add' | 'rotate' | 'recover' | 'resume' | 'prolong' | 'find'> => ({
+const handles = (within: Within): Pick<SessionStore, 'add' | 'find'> => ({
   add: async ({ sessionId, secretDigest, ...session }) => {
     const account = accountSeen(within, session.accountId)
     if (account?.status !== 'active') return undefined
@@ -118,6 +117,18 @@ const handles = (
     const others = cells.filter((seen) => seen && seen !== row && !seen.endReason).length
     return { facts: factsOf(sessionId, row, account), others }
   },
+  find: async (sessionId, secretDigest) => {
+    const row = seenBy(within.transaction, within.postgres.session(sessionId))
+    if (row?.secretDigest !== secretDigest.toString('hex')) return undefined
+    const around = surroundings(within, row)(row)
+    const ended = row.endReason as SessionState['ended']
+    const { generation, lost } = row
+    const presentedGeneration = lost?.reissued === generation ? lost.presented : row.generation - 1
+    return { ...factsOf(sessionId, row, around), ...row, ...around, presentedGeneration, ended }
+  },
+})
+
+const rotations = (within: Within): RotationStore => ({
   rotate: (rotation) =>
     moveOn(within, rotation, ({ generation }) => generation === rotation.generation),
   recover: (rotation) =>
@@ -140,18 +151,9 @@ const handles = (
       ({ generation }) => generation === issuedGeneration,
       () => ({}),
     ),
-  find: async (sessionId, secretDigest) => {
-    const row = seenBy(within.transaction, within.postgres.session(sessionId))
-    if (row?.secretDigest !== secretDigest.toString('hex')) return undefined
-    const around = surroundings(within, row)(row)
-    const ended = row.endReason as SessionState['ended']
-    const { generation, lost } = row
-    const presentedGeneration = lost?.reissued === generation ? lost.presented : row.generation - 1
-    return { ...factsOf(sessionId, row, around), ...row, ...around, presentedGeneration, ended }
-  },
 })
 
-const endings = (within: Within): Pick<SessionStore, 'end' | 'endAllOfAccount'> => {
+const endings = (within: Within): Pick<SessionStore, 'end' | 'endAllOfAccount' | 'exists'> => {
   const ender = (endReason: string, nowMs: number, accountId?: string) => {
     const globalEpoch = globalEpochSeen(within)
     const liveSinceMs = nowMs - within.lifetimeMs('sid')
@@ -163,6 +165,8 @@ const endings = (within: Within): Pick<SessionStore, 'end' | 'endAllOfAccount'> 
       update(within, cell, (row) => (isEndable(row) ? { ...row, endReason } : undefined))
   }
   return {
+    exists: async (sessionId) =>
+      seenBy(within.transaction, within.postgres.session(sessionId)) !== undefined,
     end: async (sessionId, reason, nowMs, accountId) => {
       const row = await ender(reason, nowMs, accountId)(within.postgres.session(sessionId))
       return row && { accountId: row.accountId }
@@ -181,10 +185,13 @@ const endings = (within: Within): Pick<SessionStore, 'end' | 'endAllOfAccount'> 
 const loginAccountOf = (within: Within, accountId: string): LoginAccount | undefined => {
   const row = accountSeen(within, accountId)
   const rest = { email: '', createdAtMs: 0, updatedAtMs: 0, failedLogins: 0 }
-  return row && { ...rest, ...row, accountId, password: { phc: '', pepperId: undefined } }
+  const globalEpoch = globalEpochSeen(within)
+  return (
+    row && { ...rest, ...row, globalEpoch, accountId, password: { phc: '', pepperId: undefined } }
+  )
 }
 
-const accountStore = (within: Within): AccountStores['accounts'] => {
+const accountStore = (within: Within): SimulatedStores['accounts'] => {
   const { postgres, transaction } = within
   return {
     add: notModelled,
@@ -192,7 +199,10 @@ const accountStore = (within: Within): AccountStores['accounts'] => {
     find: notModelled,
     hasAnyWithRole: notModelled,
     list: notModelled,
+    listByEmail: notModelled,
     countFailedLogin: notModelled,
+    countDeviceFailure: notModelled,
+    dropDeviceFailures: notModelled,
     recordLogin: notModelled,
     setPassword: notModelled,
     lock: async (accountId) => {
@@ -225,7 +235,7 @@ const accountStore = (within: Within): AccountStores['accounts'] => {
 }
 
 /** The stores as the use cases see them, inside one transaction of the model. */
-export const memoryStores = (within: Within): AccountStores => ({
+export const memoryStores = (within: Within): SimulatedStores => ({
   accounts: accountStore(within),
   clients: noOwnedClients,
   sessions: {
@@ -234,9 +244,9 @@ export const memoryStores = (within: Within): AccountStores => ({
     // Nobody has that many sessions in the simulation.
     evictBeyond: async () => [],
     listOfAccount: notModelled,
-    stands: notModelled,
     dropExpired: notModelled,
   },
+  rotations: rotations(within),
   revocations: {
     append: async ({ target }) => {
       const notAfterMs = within.clock.nowMs() + within.lifetimeMs(target.kind)

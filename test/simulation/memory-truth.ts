@@ -1,4 +1,3 @@
-import type { AccountStores } from '../../src/accounts/index.ts'
 import { keyEntryLifetimeMs } from '../../src/revocation/revocation.ts'
 import { entryOf, logOfMemory } from './log-of-memory.ts'
 import { away, memoryPostgres, type Transaction } from './memory-postgres.ts'
@@ -8,6 +7,7 @@ import {
   callOn,
   entryLifetimeOf,
   type OperationStores,
+  type SimulatedStores,
   type Truth,
   type TruthOptions,
 } from './truth.ts'
@@ -30,7 +30,7 @@ export const memoryTruth = (options: TruthOptions): MemoryTruth => {
       watcher.committed(transaction, transaction.appended.map(entryOf))
     }
     /** One statement on its way to the database and back. */
-    const statementsOf = (run: (work: (stores: AccountStores) => Promise<unknown>) => unknown) =>
+    const statementsOf = (run: (work: (stores: SimulatedStores) => Promise<unknown>) => unknown) =>
       calledThrough(async (store, method, args) => {
         const name = `${store}.${method}`
         await line.there(name)

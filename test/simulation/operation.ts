@@ -32,7 +32,12 @@ export type OperationOptions = {
 }
 
 /** Calls whose answer has everything that a token is made from. */
-const factsFrom = new Set(['sessions.add', 'sessions.rotate', 'sessions.recover', 'sessions.find'])
+const factsFrom = new Set([
+  'sessions.add',
+  'rotations.rotate',
+  'rotations.recover',
+  'sessions.find',
+])
 
 const argumentOf = <T>(args: readonly unknown[]): T => args[0] as T
 
@@ -64,8 +69,8 @@ const watch = (world: World, { meaning, name }: OperationOptions, asked: number)
       if (method === 'sessions.end' && result) endedId = argumentOf<string>(args)
       if (method !== 'sessions.add' || !result) return
       const { sessionId, accountId } = argumentOf<{ sessionId: string; accountId: string }>(args)
-      session = { sessionId, accountId, signIn: reading, committed: undefined, isLost: false }
-      oracle.signedIn(session)
+      session = { sessionId, accountId, logIn: reading, committed: undefined, isLost: false }
+      oracle.loggedIn(session)
     },
     committing: () => {
       committing = oracle.moment()
@@ -97,7 +102,7 @@ const recordToken = (world: World, text: string, facts: Reading | undefined): vo
   const claims = decodeJwt<{ sid: string; aep: [number, number, number] }>(text)
   const { jti = '', sub = '', sid, aep, iat = 0, exp = 0 } = claims
   const session = world.oracle.session(sid)
-  if (!session || !facts) throw new Error('a token without a sign-in')
+  if (!session || !facts) throw new Error('a token without a login')
   world.timeline.note(`minted ${jti} of session ${sid}, account ${sub}, aep ${aep.join(' ')}`)
   const token = {
     ...{ jti, sub, sid, aep, session, text },
@@ -139,7 +144,7 @@ export const openOperation = (world: World, options: OperationOptions): Operatio
   })
   return {
     stores,
-    // As `compose/core.ts` does it: what was revoked is spread after the commit.
+    // As `core.ts` does it: what was revoked is published after the commit.
     inTransaction: async (work) => {
       const result = await inTransaction(work)
       instance.spread(appended.splice(0))

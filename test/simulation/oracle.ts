@@ -1,6 +1,6 @@
 /**
  * What was issued and what was taken back, as a plain record of who did what when. It knows nothing of entries, epochs or cursors: that a
- * token is dead follows from its sign-in having come before the act that condemned it. It shares no code with the product.
+ * token is dead follows from its login having come before the act that revoked it. It shares no code with the product.
  */
 
 /** S of the design: from so long after its commit on a revocation holds on every verifier that calls itself fresh. */
@@ -15,9 +15,9 @@ export type Reading = { readonly from: number; readonly to: number }
 export type SessionRecord = {
   readonly sessionId: string
   readonly accountId: string
-  /** When the sign-in looked at its account. */
-  readonly signIn: Reading
-  /** Set once the sign-in is committed. */
+  /** When the login looked at its account. */
+  readonly logIn: Reading
+  /** Set once the login is committed. */
   committed: number | undefined
   /** Whether a fail-over or a restore made it undone; its tokens are out there all the same. */
   isLost: boolean
@@ -61,7 +61,7 @@ export type Act = {
   hauntsUntilMs: number
 }
 
-/** Whether the act condemns: surely, surely not, or as chance decided while both were under way. */
+/** Whether the act revokes: surely, surely not, or as chance decided while both were under way. */
 type Effect = 'yes' | 'no' | 'perhaps'
 
 type Commit = Pick<Act, 'committing' | 'committed'>
@@ -77,7 +77,7 @@ const ofStanding = (
   { committed }: Commit,
 ) => {
   if (session.committed !== undefined && session.committed < asked) return 'yes'
-  return session.signIn.from > committed ? 'no' : 'perhaps'
+  return session.logIn.from > committed ? 'no' : 'perhaps'
 }
 
 /** Until when a verifier whose clock is right takes the token, were it not revoked. */
@@ -93,9 +93,9 @@ const endsSession = (session: SessionRecord, act: Act): Effect => {
       if (meaning.accountId !== session.accountId) return 'no'
       return ofStanding(session, meaning, act)
     case 'account':
-      return meaning.accountId === session.accountId ? compare(session.signIn, act) : 'no'
+      return meaning.accountId === session.accountId ? compare(session.logIn, act) : 'no'
     case 'everyone':
-      return compare(session.signIn, act)
+      return compare(session.logIn, act)
     case 'token':
     case 'roles':
     case 'key':
@@ -103,7 +103,7 @@ const endsSession = (session: SessionRecord, act: Act): Effect => {
   }
 }
 
-const condemns = (token: TokenRecord, act: Act): Effect => {
+const revokes = (token: TokenRecord, act: Act): Effect => {
   const { meaning } = act
   switch (meaning.kind) {
     case 'token':
@@ -164,7 +164,7 @@ export const newOracle = () => {
   const lostRoles = new Map<string, number>()
 
   /**
-   * Made from what was lost since: a sign-in or roles that the database knows nothing of, so that what is done to the account now does
+   * Made from what was lost since: a login or roles that the database knows nothing of, so that what is done to the account now does
    * not reach it. It is what `docs/guides/operate.md` has everyone revoked for.
    */
   const isOrphan = ({ session, roles, sub }: TokenRecord): boolean =>
@@ -180,7 +180,7 @@ export const newOracle = () => {
     moment: () => ++moment,
     tokens: tokens as ReadonlyMap<string, TokenRecord>,
     session: (sessionId: string): SessionRecord | undefined => sessions.get(sessionId),
-    signedIn: (session: SessionRecord) => void sessions.set(session.sessionId, session),
+    loggedIn: (session: SessionRecord) => void sessions.set(session.sessionId, session),
     minted: (token: TokenRecord) => void tokens.set(token.jti, token),
     /** Somebody begins to do that; to be called off when they are done. */
     attempted: (meaning: Meaning): (() => void) => {
@@ -214,19 +214,19 @@ export const newOracle = () => {
           (act) =>
             act.lostAtMs === undefined &&
             act.committedMs + boundMs <= nowMs &&
-            condemns(token, act) === 'yes' &&
+            revokes(token, act) === 'yes' &&
             reaches(act, token),
         ),
     /** Undone acts may still be known to those who have not heard of it, for as long as they may call themselves fresh. */
     mayBeRefused: (token: TokenRecord, nowMs: number): boolean =>
-      [...attempts].some((attempt) => condemns(token, attempt) !== 'no') ||
+      [...attempts].some((attempt) => revokes(token, attempt) !== 'no') ||
       bySubject
         .onToken(token)
         .some(
           (act) =>
             act.hauntsUntilMs > nowMs ||
             ((act.lostAtMs === undefined || nowMs <= act.lostAtMs + boundMs) &&
-              condemns(token, act) !== 'no'),
+              revokes(token, act) !== 'no'),
         ),
     /** The act that ended the session before that moment. */
     endedBefore: (session: SessionRecord, asked: number): Act | undefined =>
@@ -239,7 +239,7 @@ export const newOracle = () => {
             endsSession(session, act) === 'yes',
         ),
     /**
-     * Whether anything happened that could have ended it. An undone act counts for whoever still knows of it, also against later sign-ins:
+     * Whether anything happened that could have ended it. An undone act counts for whoever still knows of it, also against later logins:
      * a process honours what it knows to be revoked.
      */
     mayHaveEnded: (session: SessionRecord, nowMs: number): boolean =>
@@ -247,9 +247,9 @@ export const newOracle = () => {
       bySubject
         .onSession(session)
         .some((act) => endsSession(session, act) !== 'no' || isStillKnown(act, nowMs)),
-    /** The tokens that the act condemns for sure. */
+    /** The tokens that the act revokes for sure. */
     condemnedBy: (act: Act): readonly TokenRecord[] =>
-      [...tokens.values()].filter((token) => condemns(token, act) === 'yes'),
+      [...tokens.values()].filter((token) => revokes(token, act) === 'yes'),
     forgetEnded: (nowMs: number) => {
       for (const [jti, token] of tokens) if (endOf(token) < nowMs) tokens.delete(jti)
     },

@@ -1,7 +1,5 @@
-import { loadConfig } from '../../src/config/index.ts'
-import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
-import { prepareSchema } from '../../src/schema.ts'
-import { startPostgres } from '../support/postgres-server.ts'
+import type { Database } from '../../src/infra/postgres/database.ts'
+import { appPool, migratedServer } from '../support/migrated-database.ts'
 
 /** More than a simulation ever has transactions open. */
 const poolSize = 60
@@ -15,35 +13,14 @@ export type OwnDatabase = {
 
 /** A server on which nothing else runs: transactions of others take numbers, and no run would be like the one before. */
 export const ownDatabase = async (): Promise<OwnDatabase> => {
-  const server = await startPostgres({ autovacuum: 'off', max_connections: '100' })
-  await prepareSchema(
-    { ...loadConfig({}), databaseConnectTimeoutMs: 10_000 },
-    {
-      databaseUrl: server.appUrl,
-      migrateUrl: server.ownerUrl,
-      secrets: [],
-      peppers: [],
-      lost: new Promise(() => undefined),
-      close: async () => undefined,
-    },
-  )
-  const open = (url: string): Database =>
-    openDatabase({
-      url,
-      poolSize,
-      connectTimeoutMs: 10_000,
-      statementTimeoutMs: 30_000,
-      preparedStatements: true,
-      onIdleError: () => undefined,
-    })
-  const database = open(server.appUrl)
-  const elsewhere = open(new URL('/template1', server.ownerUrl).href)
+  const { database, ownerUrl, drop } = await migratedServer({ max_connections: '100' }, poolSize)
+  const elsewhere = appPool(new URL('/template1', ownerUrl).href, { poolSize })
   return {
     database,
     elsewhere,
     stop: async () => {
-      await Promise.all([database.close(), elsewhere.close()])
-      await server.stop()
+      await elsewhere.close()
+      await drop()
     },
   }
 }

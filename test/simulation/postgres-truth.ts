@@ -1,7 +1,8 @@
-import { type AccountStores, postgresAccountStore } from '../../src/accounts/index.ts'
+import { postgresAccountStore } from '../../src/accounts/index.ts'
 import type { Database, Sql } from '../../src/infra/postgres/database.ts'
 import { isStoreAway } from '../../src/infra/postgres/store-failure.ts'
-import { idToBytes } from '../../src/lib/id.ts'
+import { idToBytes } from '../../src/lib/machine.ts'
+import { postgresRotationStore } from '../../src/refresh/index.ts'
 import {
   postgresReadLog,
   postgresRevocationLog,
@@ -16,6 +17,7 @@ import {
   entryLifetimeOf,
   noOwnedClients,
   type OperationStores,
+  type SimulatedStores,
   type Truth,
   type Watcher,
 } from './truth.ts'
@@ -78,13 +80,18 @@ export const postgresTruth = ({
   })
 
   const forOperation: Truth['forOperation'] = (line, clock, watcher): OperationStores => {
-    const storesOn = (sql: Sql, onAppend: (entry: RevocationEntry) => void): AccountStores => {
+    const storesOn = (sql: Sql, onAppend: (entry: RevocationEntry) => void): SimulatedStores => {
       const far = travelling(sql, line, watcher)
       const lifetimeMs = entryLifetimeOf(accessTokenSeconds)
-      const stores: AccountStores = {
+      const stores: SimulatedStores = {
         accounts: postgresAccountStore(far),
         clients: noOwnedClients,
-        sessions: postgresSessionStore(far, { tokensLastMs: lifetimeMs, onEnd: () => undefined }),
+        sessions: postgresSessionStore(far, {
+          tokensLastMs: lifetimeMs,
+          settings: { sessionAbsoluteSeconds: 1e9, browserSessionSeconds: 1e9 },
+          onEnd: () => undefined,
+        }),
+        rotations: postgresRotationStore(far),
         revocations: postgresRevocationLog(far, clock, onAppend, lifetimeMs),
         audit: { record: async () => undefined },
       }

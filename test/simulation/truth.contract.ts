@@ -1,13 +1,13 @@
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
-import type { AccountStores } from '../../src/accounts/index.ts'
-import { newId } from '../../src/lib/id.ts'
+import { newId } from '../../src/lib/machine.ts'
+import type { RotationAttempt } from '../../src/refresh/index.ts'
 import type { FeedCursor } from '../../src/revocation/feed-cursor.ts'
 import type { RevocationTarget } from '../../src/revocation/index.ts'
 import type { SessionState } from '../../src/sessions/session.ts'
-import type { NewSession, Rotation } from '../../src/sessions/session-store.ts'
+import type { NewSession } from '../../src/sessions/session-store.ts'
 import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
 import { type Dice, diceOf } from './dice.ts'
-import type { Truth, Watcher } from './truth.ts'
+import type { SimulatedStores, Truth, Watcher } from './truth.ts'
 
 /**
  * Walks through the same acts on any truth and writes down what it answered, in words that do not depend on how it numbers its
@@ -26,7 +26,7 @@ const blind: Watcher = {
 
 /** A transaction that is open until it is told how to end. */
 type Open = {
-  readonly stores: AccountStores
+  readonly stores: SimulatedStores
   readonly commit: () => Promise<void>
   readonly rollBack: () => Promise<void>
 }
@@ -138,7 +138,11 @@ export const walkTheLog = async ({ truth, clock, dice }: Walk, steps: number) =>
   return told
 }
 
-const rotationOf = ({ clock, dice }: Walk, sessionId: string, generation: number): Rotation => ({
+const rotationOf = (
+  { clock, dice }: Walk,
+  sessionId: string,
+  generation: number,
+): RotationAttempt => ({
   sessionId,
   secretDigest: Buffer.alloc(32, dice.perMille(50) ? 2 : 1),
   // Mostly the right one.
@@ -155,6 +159,8 @@ const newSession = ({ clock, dice }: Walk, accountId: string): NewSession => ({
     delivery: 'body',
     clientId: 'first-party',
     audience: 'https://api.example.com',
+    namedAudiences: [],
+    persists: true,
   },
   ...{ scope: 'account', amr: ['pwd'], acr: 'aal1', userAgent: '', address: '192.0.2.1' },
   authenticatedAtMs: clock.nowMs(),
@@ -175,15 +181,15 @@ const told = (facts: Partial<SessionState> | undefined): string =>
 type Known = { readonly sessionId: string; readonly accountId: string; generation: number }
 
 /** What sessions and accounts can go through, one thing after the other. */
-const sessionActs = (walk: Walk, stores: AccountStores, known: Known[]) => {
+const sessionActs = (walk: Walk, stores: SimulatedStores, known: Known[]) => {
   const { clock, dice } = walk
   const accountId = dice.pick(walkedAccounts) ?? ''
   const nowMs = clock.nowMs()
-  const { sessions, accounts } = stores
+  const { sessions, rotations, accounts } = stores
   const one = dice.pick(known)
   const move = async (how: 'rotate' | 'recover') => {
     if (!one) return 'nobody'
-    const facts = await sessions[how](rotationOf(walk, one.sessionId, one.generation))
+    const facts = await rotations[how](rotationOf(walk, one.sessionId, one.generation))
     one.generation = facts?.generation ?? one.generation
     return told(facts)
   }
@@ -191,7 +197,7 @@ const sessionActs = (walk: Walk, stores: AccountStores, known: Known[]) => {
     const roles = [`role-${dice.next(3)}`]
     const flags = { raisesClaimsEpoch: dice.perMille(500), clearsFailedLogins: false }
     const account = await accounts.change({ accountId, status, roles, ...flags, nowMs })
-    return `${account.status} ${account.roles}`
+    return `${account?.status} ${account?.roles}`
   }
   return [
     async () => {
@@ -233,7 +239,7 @@ export const walkTheSessions = async (walk: Walk, steps: number): Promise<string
   const known: Known[] = []
   const answers: string[] = []
   for (let step = 0; step < steps; step += 1) {
-    const run = async (stores: AccountStores) => {
+    const run = async (stores: SimulatedStores) => {
       const answer = await dice.pick(sessionActs(walk, stores, known))?.()
       answers.push(answer ?? '')
       if (dice.perMille(50)) throw new RolledBack()

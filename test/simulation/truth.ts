@@ -1,11 +1,15 @@
 import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
 import type { AccountStores, OwnedClients } from '../../src/accounts/index.ts'
-import type { Clock } from '../../src/lib/clock.ts'
-import { longestTokenSeconds } from '../../src/lib/token-times.ts'
+import type { InTransaction } from '../../src/lib/in-transaction.ts'
+import { type Clock, longestTokenSeconds } from '../../src/lib/machine.ts'
+import type { RotationStore } from '../../src/refresh/index.ts'
 import { entryLifetimeMs } from '../../src/revocation/revocation.ts'
 import type { ReadLog } from '../../src/revocation/revocation-log.ts'
-import type { InTransaction } from '../../src/sessions/index.ts'
+
 import type { Line } from './line.ts'
+
+/** What the acts of the simulation read and write together. */
+export type SimulatedStores = AccountStores & { readonly rotations: RotationStore }
 
 /** What the simulation is told of an operation, at the moment at which it happens in the database. */
 export type Watcher = {
@@ -21,11 +25,11 @@ export type Watcher = {
   readonly committed: (mark: object, entries: readonly RevocationEntry[]) => void
 }
 
-/** The stores of one operation, as `compose/core.ts` would hand them to a use case. */
+/** The stores of one operation, as `core.ts` would hand them to a use case. */
 export type OperationStores = {
   /** Each call a transaction of its own. */
-  readonly stores: AccountStores
-  readonly inTransaction: InTransaction<AccountStores>
+  readonly stores: SimulatedStores
+  readonly inTransaction: InTransaction<SimulatedStores>
 }
 
 export type TruthOptions = {
@@ -52,7 +56,7 @@ export type Truth = {
 }
 
 type Call = (
-  store: keyof AccountStores,
+  store: keyof SimulatedStores,
   method: string,
   args: readonly unknown[],
 ) => Promise<unknown>
@@ -61,9 +65,9 @@ type Call = (
 export const noOwnedClients: OwnedClients = { disableOwned: async () => [] }
 
 /** Stores whose every call is handed to `call`. */
-export const calledThrough = (call: Call): AccountStores => {
-  const store = <Name extends keyof AccountStores>(name: Name) =>
-    new Proxy({} as AccountStores[Name], {
+export const calledThrough = (call: Call): SimulatedStores => {
+  const store = <Name extends keyof SimulatedStores>(name: Name) =>
+    new Proxy({} as SimulatedStores[Name], {
       get:
         (_target, method) =>
         (...args: unknown[]) =>
@@ -73,6 +77,7 @@ export const calledThrough = (call: Call): AccountStores => {
     accounts: store('accounts'),
     clients: noOwnedClients,
     sessions: store('sessions'),
+    rotations: store('rotations'),
     revocations: store('revocations'),
     audit: store('audit'),
   }
@@ -80,8 +85,8 @@ export const calledThrough = (call: Call): AccountStores => {
 
 /** Calls the method of that name. */
 export const callOn = (
-  stores: AccountStores,
-  store: keyof AccountStores,
+  stores: SimulatedStores,
+  store: keyof SimulatedStores,
   method: string,
   args: readonly unknown[],
 ): Promise<unknown> => {

@@ -37,9 +37,10 @@ export const isInTime = ({ issuedAtMs, expiresAtMs }: TokenRecord, nowMs: number
 
 /** What a verifier asks a replica: facts that stand in the verified claims, and the kid. */
 export const isKnownTo = (
-  replica: Pick<Replica, 'covers' | 'isKeyRevoked'>,
+  replica: Pick<Replica, 'revokedBy' | 'isKeyRevoked'>,
   { jti, sid, sub, kid, aep }: TokenRecord,
-): boolean => replica.covers({ jti, sid, sub, kid, aep }) !== undefined || replica.isKeyRevoked(kid)
+): boolean =>
+  replica.revokedBy({ jti, sid, sub, kid, aep }) !== undefined || replica.isKeyRevoked(kid)
 
 /** Ends early when the signal aborts. */
 const sleepOn =

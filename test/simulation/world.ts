@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import type { Signer, VerificationKey } from '../../src/keys/index.ts'
-import { newId } from '../../src/lib/id.ts'
+import { newId } from '../../src/lib/machine.ts'
 import type { Dice } from './dice.ts'
 import { type ServiceInstance, startInstance } from './instance.ts'
 import { type Act, newOracle, type Oracle, type SessionRecord } from './oracle.ts'
@@ -8,7 +8,7 @@ import type { Timeline } from './timeline.ts'
 import type { Truth } from './truth.ts'
 import { startNode, type VerifierNode } from './verifier-node.ts'
 
-/** Somebody who signed in, and what their browser holds. */
+/** Somebody who logged in, and what their browser holds. */
 export type Client = {
   readonly session: SessionRecord
   handle: string
@@ -130,7 +130,7 @@ export const newWorld = ({
   tally: new Map(),
 })
 
-/** Nobody has signed in yet, and every verifier is LOADING. */
+/** Nobody has logged in yet, and every verifier is LOADING. */
 export const populate = async (world: World, size: WorldSize): Promise<void> => {
   for (const accountId of world.accounts) await world.truth.addAccount(accountId)
   for (let index = 1; index <= size.instances; index += 1) {

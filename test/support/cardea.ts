@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { inject } from 'vitest'
+import { inject, vi } from 'vitest'
+import { type Instance, startInstance } from '../../src/app.ts'
 import { type Config, loadConfig } from '../../src/config/index.ts'
-import type { HttpTimeouts } from '../../src/http/server-options.ts'
-import { type Instance, startInstance } from '../../src/instance.ts'
-import type { Clock } from '../../src/lib/clock.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import type { HttpTimeouts } from '../../src/http/server-lifecycle.ts'
+import { type Clock, systemRandom } from '../../src/lib/machine.ts'
 import { prepareSchema } from '../../src/schema.ts'
-import type { Stores } from '../../src/stores.ts'
+import type { StoreCredentials } from '../../src/store-credentials.ts'
 import { type Client, httpClient } from './client.ts'
 import { freshDatabase } from './postgres-server.ts'
 
@@ -30,7 +29,7 @@ export type TestAccount = { readonly id: string; readonly email: string; readonl
 
 export type Cardea = {
   readonly config: Config
-  readonly stores: Stores
+  readonly stores: StoreCredentials
   readonly instances: readonly Instance[]
   /** Speaks to the first instance. */
   readonly client: Client
@@ -53,6 +52,7 @@ const roomy = {
   loginFailuresGlobal: 1_000_000,
   loggedActsPerAccount: 1_000_000,
   hashQueue: 1_000,
+  redisTimeoutMs: 30_000,
   databaseConnectTimeoutMs: 30_000,
   databaseStatementTimeoutMs: 30_000,
 }
@@ -84,13 +84,18 @@ const newAccount = async (instance: Instance, roles: readonly string[]): Promise
   return { id: accountId, email, password: testPassword }
 }
 
+/** Until it is known whether there is a Redis, attempts are counted in the process alone. */
+const redisSettled = async ({ core: { redis } }: Instance): Promise<void> => {
+  if (redis) await vi.waitUntil(() => redis.isReady() || redis.outage() !== undefined)
+}
+
 /** The real service over a new database: as many instances as asked for, each listening on a port of its own. */
 export const startCardea = async (options: CardeaOptions = {}): Promise<Cardea> => {
   const config = configFor(options)
   const own = options.database ? undefined : await freshDatabase({ isMigrated: true })
   const database = options.database ?? own
   if (!database) throw new Error('no database')
-  const stores: Stores = {
+  const stores: StoreCredentials = {
     databaseUrl: database.appUrl,
     migrateUrl: database.ownerUrl,
     secrets: options.secrets ?? ['a secret of the tests that is long enough'],
@@ -105,7 +110,9 @@ export const startCardea = async (options: CardeaOptions = {}): Promise<Cardea> 
   const app = { timeouts: { ...patientTimeouts, ...options.timeouts } }
   const instances: Instance[] = []
   for (let index = 0; index < (options.instances ?? 1); index += 1) {
-    instances.push(await startInstance(config, stores, { machine, app, logStream }))
+    const instance = await startInstance(config, stores, { machine, app, logStream })
+    instances.push(instance)
+    await redisSettled(instance)
   }
   const [first] = instances
   if (!first) throw new Error('at least one instance is needed')

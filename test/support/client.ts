@@ -17,7 +17,7 @@ export type Answer = {
   readonly sessionCookie: string | undefined
 }
 
-export type SignedIn = Answer & { readonly accessToken: string; readonly refreshToken: string }
+export type LoggedIn = Answer & { readonly accessToken: string; readonly refreshToken: string }
 
 export type RequestOptions = {
   readonly body?: unknown
@@ -36,12 +36,12 @@ export type Client = {
   readonly send: (method: string, path: string, options?: RequestOptions) => Promise<Answer>
   readonly get: (path: string, options?: RequestOptions) => Promise<Answer>
   readonly post: (path: string, options?: RequestOptions) => Promise<Answer>
-  /** Signs in and fails the test when that is refused. */
+  /** Logs in and fails the test when that is refused. */
   readonly logIn: (
     who: { readonly email: string; readonly password: string },
     more?: Readonly<Record<string, unknown>>,
-  ) => Promise<SignedIn>
-  /** Signs in for a session that is kept by a cookie, whose value it returns; fails the test when that is refused. */
+  ) => Promise<LoggedIn>
+  /** Logs in for a session that is kept by a cookie, whose value it returns; fails the test when that is refused. */
   readonly logInForCookie: (
     who: { readonly email: string; readonly password: string },
     options?: RequestOptions,
@@ -118,12 +118,12 @@ export const httpClient = (address: string): Client => {
     logInForCookie: async ({ email, password }, options = {}) => {
       const body = { email, password, session: 'cookie' }
       const answer = await post('/login', { ...options, body })
-      if (!answer.sessionCookie) throw new Error(`log-in answered ${answer.status}: ${answer.text}`)
+      if (!answer.sessionCookie) throw new Error(`login answered ${answer.status}: ${answer.text}`)
       return answer.sessionCookie
     },
     logIn: async ({ email, password }, more = {}) => {
       const answer = await post('/login', { body: { email, password, ...more } })
-      if (answer.status !== 200) throw new Error(`log-in answered ${answer.status}: ${answer.text}`)
+      if (answer.status !== 200) throw new Error(`login answered ${answer.status}: ${answer.text}`)
       const refreshToken = answer.refreshCookie ?? answer.body.refresh_token
       return { ...answer, accessToken: answer.body.access_token, refreshToken }
     },

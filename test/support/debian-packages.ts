@@ -16,6 +16,8 @@ export type PackagesWanted = {
   readonly withDependencies?: boolean
   /** Dependencies that only the installation needs, and that would be most of what is fetched. */
   readonly leaveOut?: RegExp
+  /** Where else to look when the machine's own sources lack a package: a line as in `/etc/apt/sources.list`. */
+  readonly otherSource?: string
 }
 
 /** Shared by all clones of this user, so that only the first run fetches. */
@@ -57,8 +59,16 @@ const neverUnpacked = new Set(['libc6', 'libgcc-s1', 'dpkg', 'tar', 'debconf'])
 
 type AptGet = (...args: string[]) => Promise<string>
 
+/** The machine's list of sources with one more; those in `/etc/apt/sources.list.d` count in any case. */
+const sourcesWith = async (folder: string, source: string): Promise<string> => {
+  const own = await readFile('/etc/apt/sources.list', 'utf8').catch(() => '')
+  const file = join(folder, 'sources.list')
+  await writeFile(file, `${own}\n${source}\n`)
+  return `Dir::Etc::SourceList=${file}`
+}
+
 /** Lists, cache and state of `apt` are private to the folder. */
-const privateAptGet = async (folder: string): Promise<AptGet> => {
+const privateAptGet = async (folder: string, otherSource?: string): Promise<AptGet> => {
   await mkdir(join(folder, 'state', 'lists', 'partial'), { recursive: true })
   await mkdir(join(folder, 'cache', 'archives', 'partial'), { recursive: true })
   // Knows of no installed package, so that dependencies are complete whatever this machine has.
@@ -71,6 +81,7 @@ const privateAptGet = async (folder: string): Promise<AptGet> => {
     // Root's apt would fetch as the user `_apt`, who cannot write here.
     'APT::Sandbox::User=',
     'APT::Get::List-Cleanup=false',
+    ...(otherSource === undefined ? [] : [await sourcesWith(folder, otherSource)]),
   ].flatMap((option) => ['-o', option])
   return async (...args) => {
     const { stdout } = await run('apt-get', ['-q', ...options, ...args], {
@@ -127,6 +138,19 @@ const alone = async (lock: string, work: () => Promise<void>): Promise<void> => 
   }
 }
 
+const download = async (
+  folder: string,
+  wanted: PackagesWanted,
+  otherSource?: string,
+): Promise<void> => {
+  const aptGet = await privateAptGet(folder, otherSource)
+  await aptGet('update')
+  const names = wanted.withDependencies
+    ? await withTheirDependencies(aptGet, wanted)
+    : wanted.packages
+  await aptGet('download', ...names)
+}
+
 /** Unpacked beside the cache and renamed when it is known to work, so that nobody sees half of it. */
 const fetchInto = async (
   cache: string,
@@ -135,12 +159,10 @@ const fetchInto = async (
 ): Promise<void> => {
   const work = await mkdtemp(`${cache}.new-`)
   try {
-    const aptGet = await privateAptGet(work)
-    await aptGet('update')
-    const names = wanted.withDependencies
-      ? await withTheirDependencies(aptGet, wanted)
-      : wanted.packages
-    await aptGet('download', ...names)
+    await download(work, wanted).catch(async (error: unknown) => {
+      if (wanted.otherSource === undefined) throw error
+      await download(work, wanted, wanted.otherSource)
+    })
     const tree = join(work, 'tree')
     for (const file of (await readdir(work)).filter((name) => name.endsWith('.deb'))) {
       await run('dpkg', ['-x', join(work, file), tree])

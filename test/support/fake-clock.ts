@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/lib/clock.ts'
+import type { Clock } from '../../src/lib/machine.ts'
 
 export type FakeClock = Clock & {
   /** Moves both hands on. */

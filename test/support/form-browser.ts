@@ -15,10 +15,10 @@ export type FormBrowser = {
     path: string,
     headers?: Readonly<Record<string, string>>,
   ) => Promise<BrowserAnswer>
-  /** Sends the form of a page, with these fields filled in. */
+  /** Sends the form of a page, with these fields filled in. A box is sent if it is ticked; `undefined` takes the tick away. */
   readonly submit: (
     page: ParsedPage,
-    fields: Readonly<Record<string, string>>,
+    fields: Readonly<Record<string, string | undefined>>,
     headers?: Readonly<Record<string, string>>,
   ) => Promise<BrowserAnswer>
 }
@@ -65,8 +65,14 @@ export const formBrowser = (address: string): FormBrowser => {
       const form = page.one('form').attributes
       const given = page
         .all('input')
+        .filter(
+          ({ attributes }) => attributes.get('type') !== 'checkbox' || attributes.has('checked'),
+        )
         .map(({ attributes }) => [attributes.get('name') ?? '', attributes.get('value') ?? ''])
-      const body = new URLSearchParams({ ...Object.fromEntries(given), ...fields })
+      const body = new URLSearchParams()
+      for (const [name, value] of Object.entries({ ...Object.fromEntries(given), ...fields })) {
+        if (typeof value === 'string') body.set(name, value)
+      }
       const method = (form.get('method') ?? 'get').toUpperCase()
       const said = { 'sec-fetch-site': 'same-origin', origin: 'null', ...headers }
       return send(form.get('action') ?? '', { method, body, headers: said })

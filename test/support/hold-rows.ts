@@ -35,6 +35,6 @@ export const holdSessions = (ownerUrl: string): Promise<Held> =>
 export const holdRevocations = (ownerUrl: string): Promise<Held> =>
   hold(ownerUrl, 'LOCK TABLE revocations IN ACCESS EXCLUSIVE MODE')
 
-/** Locks the table of accounts, so that log-ins have to wait where they look for theirs. */
+/** Locks the table of accounts, so that logins have to wait where they look for theirs. */
 export const holdAccounts = (ownerUrl: string): Promise<Held> =>
   hold(ownerUrl, 'LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE')

@@ -13,7 +13,7 @@ export type ParsedPage = {
   readonly one: (name: string) => PageElement
 }
 
-const voidElements = new Set(['meta', 'input'])
+const voidElements = new Set(['meta', 'input', 'img'])
 const token = /<(\/?)([a-z][a-z0-9]*)((?: [a-z-]+(?:="[^"<>]*")?)*)>|([^<>]+)/gy
 const attribute = / ([a-z-]+)(?:="([^"]*)")?/g
 

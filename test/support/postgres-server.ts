@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
@@ -13,7 +12,7 @@ import {
   startEmbeddedPostgres,
 } from '../../src/infra/embedded-postgres/index.ts'
 import { launcherHere } from '../../src/infra/embedded-postgres/launcher.ts'
-import { type ScratchFolder, scratchFolder } from './scratch-folder.ts'
+import { scratchFolder } from './scratch-folder.ts'
 
 export type PostgresServer = {
   readonly ownerUrl: string
@@ -29,11 +28,6 @@ export type PostgresServer = {
   /** Stops every process of the server: connections stay open and nothing is answered, until `thaw`. */
   readonly freeze: () => Promise<void>
   readonly thaw: () => Promise<void>
-  /**
-   * A standby with the data of this moment, which receives nothing of what is written later. Ends this server and starts it again to copy
-   * its files.
-   */
-  readonly standby: () => Promise<PostgresServer>
 }
 
 const run = promisify(execFile)
@@ -76,13 +70,6 @@ export const startPostgres = async (
 ): Promise<PostgresServer> => {
   const folder = await scratchFolder('postgres')
   if (template !== undefined) await run('cp', ['-a', template, join(folder.path, 'postgres')])
-  return await startIn(folder, settings)
-}
-
-const startIn = async (
-  folder: ScratchFolder,
-  settings: Readonly<Record<string, string>>,
-): Promise<PostgresServer> => {
   const directory = join(folder.path, 'postgres')
   const start = async (extra: Readonly<Record<string, string>>) => {
     const server = await startEmbeddedPostgres({
@@ -128,14 +115,6 @@ const startIn = async (
       await signalAll('SIGSTOP')
     },
     thaw: async () => await signalAll('SIGCONT'),
-    standby: async () => {
-      const copy = await scratchFolder('standby')
-      await stop()
-      await run('cp', ['-a', directory, copy.path])
-      await writeFile(join(copy.path, 'postgres', 'cluster', 'standby.signal'), '')
-      current = await start({ port: portOf(first.ownerUrl) })
-      return await startIn(copy, settings)
-    },
   }
 }
 

@@ -1,6 +1,6 @@
 import { keyLabels } from '../../src/keys/index.ts'
-import { systemRandom } from '../../src/lib/random.ts'
-import { type Delivery, handleCodec, openSession, scopeAtSignIn } from '../../src/sessions/index.ts'
+import { systemRandom } from '../../src/lib/machine.ts'
+import { type Delivery, handleCodec, openSession, scopeAtLogin } from '../../src/sessions/index.ts'
 import type { Cardea } from './cardea.ts'
 
 export type QuickSession = { readonly sessionId: string; readonly refreshToken: string }
@@ -11,7 +11,7 @@ export type QuickSessionOptions = {
 }
 
 /**
- * Signs in as a right password would, but without one to be checked: for tests that need sessions by the hundred. The token of an
+ * Logs in as a right password would, but without one to be checked: for tests that need sessions by the hundred. The token of an
  * operator comes with the next refresh.
  */
 export const quickSession = async (
@@ -26,6 +26,7 @@ export const quickSession = async (
   const open = openSession(systemRandom, {
     idleSeconds: config.sessionIdleSeconds,
     absoluteSeconds: config.sessionAbsoluteSeconds,
+    browserSeconds: config.browserSessionSeconds,
     perAccount: config.sessionsPerAccount,
   })
   const opened = await inTransaction(async (stores) => {
@@ -36,7 +37,9 @@ export const quickSession = async (
       delivery,
       clientId: 'first-party',
       audience: issuer,
-      scope: scopeAtSignIn(roles, issuer, issuer),
+      namedAudiences: [],
+      scope: scopeAtLogin(roles, [issuer], issuer),
+      persists: true,
       amr: ['pwd'],
       acr: 'aal1',
       client: { address: '127.0.0.1', userAgent: 'a test', requestId: 'none' },

@@ -1,12 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.ts'
+import { systemRandom } from '../../src/lib/machine.ts'
 import type { Program } from './debian-packages.ts'
 import { findRedis } from './find-redis.ts'
 import { freePort } from './free-port.ts'
 import { scratchFolder } from './scratch-folder.ts'
 
-/** For connections of tests that are not about a Redis that is too slow. */
-export const patientRedis = { commandMs: 60_000, silenceMs: 60_000 }
+/** The command timeout, in milliseconds, for connections of tests that are not about a Redis that is too slow. */
+export const patientRedisMs = 60_000
+
+/** As the service connects, but for the command timeout. */
+export const connectPatiently = (url: string): RedisConnection =>
+  connectRedis(url, {
+    random: systemRandom,
+    onError: () => undefined,
+    commandTimeoutMs: patientRedisMs,
+  })
 
 export type RedisServer = {
   readonly url: string

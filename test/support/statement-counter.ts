@@ -134,3 +134,10 @@ export const answerCutter = (): AnswerCutter => {
     cuts: () => cuts,
   }
 }
+
+/** What a process does by itself, whatever it is asked: some of it every second, the rest when a test takes long enough. */
+const ofBackground =
+  /revocation_(changes|batch|drop)|pg_current_snapshot|data_losses|loss_|database_clock|clock_timestamp|pg_is_in_recovery|signing_keys_|drop_expired|drop_device_failures|record_uses|LISTEN/
+
+/** Whether a statement belongs to a request. For a `statementCounter` of a process that runs. */
+export const isOfRequests = (statement: string): boolean => !ofBackground.test(statement)

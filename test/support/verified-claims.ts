@@ -1,6 +1,5 @@
 import { createLocalJWKSet, decodeProtectedHeader, type JWTPayload, jwtVerify } from 'jose'
-import type { Clock } from '../../src/lib/clock.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { type Clock, systemClock } from '../../src/lib/machine.ts'
 import type { Cardea } from './cardea.ts'
 
 /** Our own claims beside the registered ones; a test asserts their types. */

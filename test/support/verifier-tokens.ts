@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { decodeJwt } from 'jose'
+import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { mintAccessToken } from '../../src/tokens/index.ts'
-import type { Cardea } from './cardea.ts'
+import type { Cardea, TestAccount } from './cardea.ts'
 import { newServiceClient } from './service-client.ts'
 import type { Opening } from './verifier-child.ts'
 
@@ -23,7 +23,7 @@ export const openingFor = async (
 const newTestId = (): string => randomBytes(16).toString('base64url')
 
 /**
- * Good access tokens by the hundred: as the service signs them after a log-in, each with a session of its own that is in no database.
+ * Good access tokens by the hundred: as the service signs them after a login, each with a session of its own that is in no database.
  * `ageMs` old ones were signed that long ago.
  */
 export const mintTokens = async (
@@ -61,4 +61,12 @@ export const mintTokens = async (
     })
     return { token, jti, sid }
   })
+}
+
+/** A person with an access token, and what it is revoked by. */
+export const logInAt = async (cardea: Cardea, known?: TestAccount) => {
+  const account = known ?? (await cardea.createAccount())
+  const { accessToken: token } = await cardea.client.logIn(account)
+  const { jti, sid, sub } = decodeJwt<{ jti: string; sid: string; sub: string }>(token)
+  return { account, token, jti, sid, sub, kid: decodeProtectedHeader(token).kid }
 }

@@ -1,10 +1,10 @@
+import { startInstance } from '../../src/app.ts'
 import { startBackground } from '../../src/background.ts'
-import type { Core } from '../../src/compose/core.ts'
 import { loadConfig } from '../../src/config/index.ts'
-import { startInstance } from '../../src/instance.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import type { Core } from '../../src/core.ts'
+import { systemRandom } from '../../src/lib/machine.ts'
 import { prepareSchema } from '../../src/schema.ts'
-import { openStores } from '../../src/stores.ts'
+import { openStores } from '../../src/store-credentials.ts'
 
 /** The service as it is, which drops what has ended and keeps its keys twenty times a second. Ends with its parent. */
 

@@ -4,16 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { inject, vi } from 'vitest'
 import { type Client, httpClient } from './client.ts'
 import type { FreshDatabase } from './postgres-server.ts'
+import { clockAhead } from './wrong-clock.ts'
 import type { ChildMessage } from './wrong-clock-child.ts'
 
 const program = fileURLToPath(new URL('wrong-clock-child.ts', import.meta.url))
-const preload = new URL('wrong-clock.ts', import.meta.url).href
-
-/** For the environment of any Node process of a test. */
-export const wrongClock = (aheadMs: number): Readonly<Record<string, string>> => ({
-  NODE_OPTIONS: `--import=${preload}`,
-  WRONG_CLOCK_MS: String(aheadMs),
-})
 
 export type WrongClockProcess = {
   readonly client: Client
@@ -37,7 +31,7 @@ export const startWrongClock = async (
       DATABASE_URL: database.appUrl,
       MIGRATE_DATABASE_URL: database.ownerUrl,
       REDIS_URL: inject('redisUrl'),
-      ...wrongClock(aheadMs),
+      ...clockAhead(aheadMs),
       ...settings,
     },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -6,8 +6,7 @@ import {
   startMs,
   startSeconds,
 } from '../../packages/verifier/test/tokens/signed-tokens.ts'
-import { isId } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { isId, systemRandom } from '../../src/lib/machine.ts'
 import { mintAccessToken } from '../../src/tokens/index.ts'
 import { everyAlgorithm, newSigningKey } from '../keys/new-signing-key.ts'
 import { fakeClock } from '../support/fake-clock.ts'

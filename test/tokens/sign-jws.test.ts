@@ -1,7 +1,7 @@
 import { sign, verify } from 'node:crypto'
 import { compactVerify, decodeProtectedHeader } from 'jose'
 import { describe, expect, test } from 'vitest'
-import { jwsHeader, rawSignature, signJws } from '../../src/tokens/sign-jws.ts'
+import { jwsHeader, rawSignature, signJws } from '../../src/tokens/mint-access-token.ts'
 import { everyAlgorithm, newSigningKey } from '../keys/new-signing-key.ts'
 
 const es256 = await newSigningKey('ES256')

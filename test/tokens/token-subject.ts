@@ -1,9 +1,8 @@
 import { audience, startMs } from '../../packages/verifier/test/tokens/signed-tokens.ts'
-import { newId } from '../../src/lib/id.ts'
-import { systemRandom } from '../../src/lib/random.ts'
+import { newId, systemRandom } from '../../src/lib/machine.ts'
 import type { TokenSubject } from '../../src/tokens/index.ts'
 
-/** What a token is minted for: a person who signed in a minute before. */
+/** What a token is minted for: a person who logged in a minute before. */
 export const subject = (): TokenSubject => ({
   subjectId: newId(systemRandom),
   sessionId: newId(systemRandom),

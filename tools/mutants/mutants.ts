@@ -19,9 +19,9 @@ const holders = 'test/simulation/holders.test.ts'
 
 const replica = 'packages/verifier/src/replica'
 const readLog = 'src/revocation/postgres-read-log.ts'
-const sessionStore = 'src/sessions/postgres-session-store.ts'
-const sessionSql = 'src/sessions/session-sql.ts'
-const session = 'src/sessions/session.ts'
+const sessionStore = 'src/sessions/session-store.ts'
+const rotationStore = 'src/refresh/rotation-store.ts'
+const decision = 'src/refresh/decide-refresh.ts'
 
 const cursor = 'src/revocation/feed-cursor.ts'
 
@@ -32,7 +32,7 @@ export const mutants: readonly Mutant[] = [
     name: 'a handle that was believed lost counts as presented',
     edits: [
       {
-        file: session,
+        file: decision,
         find: 'presented.generation === state.presentedGeneration',
         replace: 'presented.generation >= state.presentedGeneration',
       },
@@ -43,7 +43,7 @@ export const mutants: readonly Mutant[] = [
     name: 'the rule for lost responses applies to older handles',
     edits: [
       {
-        file: session,
+        file: decision,
         find: 'presented.generation === state.presentedGeneration',
         replace: 'presented.generation <= state.presentedGeneration',
       },
@@ -54,7 +54,7 @@ export const mutants: readonly Mutant[] = [
     name: 'a rotation leaves the presented generation behind',
     edits: [
       {
-        file: sessionSql,
+        file: sessionStore,
         find: 'CASE WHEN s.reissued_generation = s.generation THEN',
         replace: 'CASE WHEN s.reissued_generation IS NOT NULL THEN',
       },
@@ -76,7 +76,7 @@ export const mutants: readonly Mutant[] = [
     name: 'a handle given out late in its grace can be replaced a moment later',
     edits: [
       {
-        file: session,
+        file: decision,
         find: "if (sinceMs < graceMs / 2) return { kind: 'repeat', facts: state }",
         replace: "if (sinceMs < graceMs) return { kind: 'repeat', facts: state }",
       },
@@ -87,7 +87,7 @@ export const mutants: readonly Mutant[] = [
     name: 'a request that waited for long decides about its session',
     edits: [
       {
-        file: 'src/sessions/refresh-session.ts',
+        file: 'src/refresh/refresh-session.ts',
         find: 'if (clock.monotonicMs() - beganMs <= mayTakeMs) return',
         replace: 'if (mayTakeMs > 0) return',
       },
@@ -154,15 +154,15 @@ export const mutants: readonly Mutant[] = [
     name: 'a token gets the epochs of now, not those of its session',
     edits: [
       {
-        file: sessionStore,
-        find: 'statements.rotate, rotationValues(rotation))\n    return row && factsOf(rotation.sessionId, row)',
-        replace: `statements.rotate, rotationValues(rotation))
+        file: rotationStore,
+        find: 'rotateStatement, rotationValues(rotation))\n    return row?.facts',
+        replace: `rotateStatement, rotationValues(rotation))
     const [now] = await sql.query<{ global: number; account: number }>({
       name: 'mutant_epochs',
       text: \`SELECT i.global_epoch AS global, a.epoch AS account
         FROM instance i, sessions s JOIN accounts a ON a.id = s.account_id WHERE s.id = $1\`,
     }, [idToBytes(rotation.sessionId)])
-    const facts = row && factsOf(rotation.sessionId, row)
+    const facts = row?.facts
     return facts && { ...facts, globalEpoch: now?.global, accountEpoch: now?.account }`,
       },
     ],
@@ -262,12 +262,12 @@ export const mutants: readonly Mutant[] = [
     name: 'a question is answered from a reading that had begun before it',
     edits: [
       {
-        file: 'src/revocation/coalesce.ts',
+        file: 'src/revocation/revocation-feed.ts',
         find: '      gathering = undefined\n',
         replace: '',
       },
       {
-        file: 'src/revocation/coalesce.ts',
+        file: 'src/revocation/revocation-feed.ts',
         find: 'return work(questions)',
         replace: 'return work(questions).finally(() => { gathering = undefined })',
       },
@@ -300,7 +300,7 @@ export const mutants: readonly Mutant[] = [
     name: 'a refresh does not look at the global epoch',
     edits: [
       {
-        file: sessionSql,
+        file: rotationStore,
         find: 'AND a.epoch = s.account_epoch\n    AND i.global_epoch = s.global_epoch`\n\nconst touched',
         replace: 'AND a.epoch = s.account_epoch`\n\nconst touched',
       },

@@ -1,50 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import { access, readFile } from 'node:fs/promises'
+import { access, chmod, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { freePort } from '../../test/support/free-port.ts'
 import type { Image } from './build.ts'
 import { composeSettings } from './compose-settings.ts'
-import { type Container, type Outcome, run, startContainer } from './container.ts'
-import { type Store, startPostgres, startRedis } from './stores.ts'
-
-const readyWithinMs = 20_000
-const stoppedWithinMs = 20_000
-
-/** Says what was seen, and ends the rehearsal when it is not what must be. */
-const see = (what: string, isSo: boolean, instead = ''): void => {
-  if (!isSo) throw new Error(`not seen: ${what}${instead === '' ? '' : ` (instead: ${instead})`}`)
-  process.stdout.write(`  seen: ${what}\n`)
-}
+import { type Outcome, run, startContainer } from './container.ts'
+import { type MadeSecrets, makeSecrets } from './secrets.ts'
+import { ask, type Stage, see, stoppedWithinMs, told, untilReady } from './stage.ts'
+import { startPostgres, startRedis } from './stores.ts'
+import { rehearseUnits } from './units.ts'
 
 const newSecret = (): string => randomBytes(32).toString('hex')
-
-/** What the guide tells to put into .env. */
-const newVariables = () => ({
-  ISSUER: 'https://auth.example.com',
-  CARDEA_SECRET: newSecret(),
-  PASSWORD_PEPPER: newSecret(),
-  POSTGRES_PASSWORD: newSecret(),
-  CARDEA_OWNER_PASSWORD: newSecret(),
-  CARDEA_APP_PASSWORD: newSecret(),
-  REDIS_PASSWORD: newSecret(),
-  TRUSTED_PROXIES: '127.0.0.1/32',
-})
-
-const onThisMachine = (
-  settings: Readonly<Record<string, string>>,
-  postgres: Store,
-  redis: Store,
-): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(settings).map(([name, value]) => [
-      name,
-      value
-        .replace('@postgres:5432/', `@127.0.0.1:${postgres.port}/`)
-        .replace('@redis:6379', `@127.0.0.1:${redis.port}`),
-    ]),
-  )
 
 const seeOnlyProduction = async (image: Image): Promise<void> => {
   const has = async (name: string) =>
@@ -80,23 +47,6 @@ const seeRoleWithoutDdl = async (url: string): Promise<void> => {
   }
 }
 
-const ask = async (url: string, init?: RequestInit) => {
-  const response = await fetch(url, { redirect: 'manual', ...init })
-  return { status: response.status, headers: response.headers, text: await response.text() }
-}
-
-const untilReady = async (address: string, container: Container) => {
-  const giveUpMs = performance.now() + readyWithinMs
-  for (;;) {
-    const answer = await ask(`${address}/health/ready`).catch(() => undefined)
-    // Redis connects in the background, a moment after the service listens.
-    if (answer?.text.includes('"status":"ready"')) return answer
-    if (container.hasEnded()) throw new Error(`the service ended by itself:\n${container.log()}`)
-    if (performance.now() > giveUpMs) throw new Error(`not ready: ${answer?.text ?? 'no answer'}`)
-    await sleep(100)
-  }
-}
-
 const seeLogIn = async (address: string, person: { email: string; password: string }) => {
   const request = (headers: Record<string, string>) => ({
     method: 'POST',
@@ -104,34 +54,26 @@ const seeLogIn = async (address: string, person: { email: string; password: stri
     body: JSON.stringify(person),
   })
   const plain = await ask(`${address}/login`, request({}))
-  see('a log-in over plain HTTP is refused', plain.text.includes('https_required'), plain.text)
+  see('a login over plain HTTP is refused', plain.text.includes('https_required'), plain.text)
   const throughProxy = { 'x-forwarded-proto': 'https', 'x-forwarded-for': '192.0.2.1' }
   const answer = await ask(`${address}/login`, request(throughProxy))
-  see('a log-in through the proxy gives a token', answer.status === 200, answer.text)
+  see('a login through the proxy gives a token', answer.status === 200, answer.text)
   const cookie = answer.headers.get('set-cookie') ?? ''
   see('and the cookie', cookie.includes('__Host-cardea-refresh='))
 }
 
-type Stage = {
-  readonly image: Image
-  readonly settings: Readonly<Record<string, string>>
-  readonly ownerUrl: string
-  readonly port: number
-}
-
-const told = ({ code, output, errors }: Outcome): string => `${code}: ${output}${errors}`
-
 const isNothing = ({ code, output }: Outcome): boolean =>
-  code === 0 && output.replaceAll(/\s/g, '') === '{"migrations":[]}'
+  code === 0 && output.replaceAll(/\s/g, '') === '{"migrations":[],"indexes":[]}'
 
-const seeMigrated = async ({ image, settings, ownerUrl }: Stage): Promise<void> => {
-  const owner = { ...settings, MIGRATE_DATABASE_URL: ownerUrl }
+const seeMigrated = async ({ image, settings, secrets }: Stage): Promise<void> => {
+  const file = join(secrets.folder, 'migrate_database_url')
+  const owner = { ...settings, MIGRATE_DATABASE_URL_FILE: file }
   const migrate = ['cardea', 'migrate', '--json']
   const first = await run(image, migrate, owner)
   see('`cardea migrate` migrates', first.output.includes('0001_accounts.sql'), told(first))
   const second = await run(image, migrate, owner)
   see('and finds nothing to do the second time', isNothing(second), told(second))
-  await seeRoleWithoutDdl(settings['DATABASE_URL'] ?? '')
+  await seeRoleWithoutDdl(await secrets.read('database_url'))
 }
 
 const seeRunning = async ({ image, settings, port }: Stage): Promise<void> => {
@@ -158,6 +100,16 @@ const seeRunning = async ({ image, settings, port }: Stage): Promise<void> => {
   see('the health check fails when nothing listens', unhealthy.code === 1)
 }
 
+/** The settings of the compose file, but for what is another place here. */
+const settingsHere = async (project: string, secrets: MadeSecrets) => {
+  const compose = await readFile(join(project, 'docker-compose.yml'), 'utf8')
+  const variables = { ...secrets.variables, TRUSTED_PROXIES: '127.0.0.1/32' }
+  const settings = Object.entries(composeSettings(compose, variables))
+  return Object.fromEntries(
+    settings.map(([name, value]) => [name, value.replace('/run/secrets', secrets.folder)]),
+  )
+}
+
 /** Runs the image as the compose file would, over a real Postgres and a real Redis. @throws at the first thing that is not as it must be */
 export const rehearse = async (
   project: string,
@@ -170,23 +122,23 @@ export const rehearse = async (
   const missing = ['ISSUER', 'DATABASE_URL', 'REDIS_URL', 'CARDEA_SECRET']
   const isToldAll = missing.every((name) => refused.errors.includes(`error: ${name} is missing`))
   see('without settings it refuses to start and names them all', refused.code !== 0 && isToldAll)
-  const variables = newVariables()
-  const postgres = await startPostgres(project, folder, variables)
+  const secrets = await makeSecrets(project, folder)
+  const postgres = await startPostgres(project, folder, await secrets.readAll())
   try {
-    const redis = await startRedis(project, folder, variables.REDIS_PASSWORD)
+    const redis = await startRedis(project, folder, join(secrets.folder, 'redis_password'))
     try {
-      const compose = await readFile(join(project, 'docker-compose.yml'), 'utf8')
+      await secrets.replaceInUrls('@postgres:5432', `@127.0.0.1:${postgres.port}`)
+      await secrets.replaceInUrls('@redis:6379', `@127.0.0.1:${redis.port}`)
+      // A container is given the files; the user of the service here must walk in.
+      await chmod(secrets.folder, 0o755)
       const port = await freePort()
       // The loopback instead of every interface, and a free port: this machine is nobody's container.
       const here = { PATH: path, HOST: '127.0.0.1', PORT: String(port) }
-      const settings = {
-        ...onThisMachine(composeSettings(compose, variables), postgres, redis),
-        ...here,
-      }
-      const ownerUrl = `postgres://cardea_owner:${variables.CARDEA_OWNER_PASSWORD}@127.0.0.1:${postgres.port}/cardea`
-      const stage = { image, settings, ownerUrl, port }
+      const settings = { ...(await settingsHere(project, secrets)), ...here }
+      const stage = { image, settings, secrets, port }
       await seeMigrated(stage)
       await seeRunning(stage)
+      await rehearseUnits(project, folder, stage)
     } finally {
       await redis.stop()
     }

@@ -9,15 +9,13 @@ import { freePort } from '../../test/support/free-port.ts'
 
 export type Store = { readonly port: number; readonly stop: () => Promise<void> }
 
-/** Translates the two things of psql that deploy/postgres/roles.sql uses: `\getenv name VARIABLE` and `:'name'`. */
-export const withoutPsql = (
-  text: string,
-  environment: Readonly<Record<string, string>>,
-): string => {
+/** Translates the two things of psql that deploy/postgres/roles.sql uses: ``\set name `cat file` `` and `:'name'`. */
+export const withoutPsql = (text: string, secrets: Readonly<Record<string, string>>): string => {
   const values = new Map<string, string>()
-  const sql = text.replace(/^\\getenv (\w+) (\w+)$/gm, (_, name: string, variable: string) => {
-    const value = environment[variable]
-    if (value === undefined) throw new Error(`${variable} is not set`)
+  const reading = /^\\set (\w+) `cat \/run\/secrets\/(\w+)`$/gm
+  const sql = text.replace(reading, (_, name: string, secret: string) => {
+    const value = secrets[secret]
+    if (value === undefined) throw new Error(`there is no secret ${secret}`)
     values.set(name, value)
     return ''
   })
@@ -46,7 +44,7 @@ const runAs = async (url: string, sql: string): Promise<void> => {
 export const startPostgres = async (
   project: string,
   folder: string,
-  passwords: Readonly<Record<string, string>>,
+  secrets: Readonly<Record<string, string>>,
 ): Promise<Store> => {
   const server = await startEmbeddedPostgres({ directory: join(folder, 'postgres') })
   try {
@@ -58,7 +56,7 @@ export const startPostgres = async (
     const emptied = `DROP DATABASE cardea;\nDROP ROLE cardea_app;\nALTER ROLE cardea_owner RENAME TO nobody`
     await runAs(url.href, emptied)
     const roles = await readFile(join(project, 'deploy/postgres/roles.sql'), 'utf8')
-    await runAs(url.href, withoutPsql(roles, passwords))
+    await runAs(url.href, withoutPsql(roles, secrets))
     return { port: Number(url.port), stop: server.stop }
   } catch (error) {
     await server.stop()
@@ -70,7 +68,7 @@ export const startPostgres = async (
 export const startRedis = async (
   project: string,
   folder: string,
-  password: string,
+  passwordFile: string,
 ): Promise<Store> => {
   const binary = await findRedis()
   const programs = join(folder, 'redis-bin')
@@ -81,7 +79,7 @@ export const startRedis = async (
   const env = {
     ...binary.env,
     PATH: `${programs}:${binary.env['PATH'] ?? ''}`,
-    REDIS_PASSWORD: password,
+    REDIS_PASSWORD_FILE: passwordFile,
     REDIS_USERS_FILE: join(folder, 'users.acl'),
   }
   const args = [script, '--maxmemory', '256mb', '--port', String(port), '--bind', '127.0.0.1']

@@ -1,8 +1,9 @@
 -- Asks Cardea's forward-auth about a request, for haproxy.cfg beside this file, which decides by what is noted here:
---   txn.cardea_status         200, 401 or 403; 503 for everything else, so also for no answer
---   txn.cardea_login          with 401: the path of the login page, that knows the way back; only ever a path of this host
+--   txn.cardea_status         200, 401, 403 or 431; 503 for everything else, so also for no answer
+--   txn.cardea_login          with 401: the login page that knows the way back; only ever the page that LOGIN_PAGE names
 --   txn.cardea_challenge      with 401: what WWW-Authenticate says
---   txn.cardea_account, txn.cardea_roles, txn.cardea_session, and txn.cardea_authorization with `token=1`: with 200
+--   txn.cardea_account, txn.cardea_roles, txn.cardea_session, with `token=1` txn.cardea_authorization, with `email=1` txn.cardea_email:
+--                             with 200
 -- The query of the question (`role=staff`) is read from txn.cardea_query. With txn.cardea_bearer the client's own
 -- Authorization goes along.
 
@@ -48,7 +49,13 @@ local function note(txn, name, value)
   if value ~= "" then txn:set_var("txn.cardea_" .. name, value) end
 end
 
-local known = { [200] = true, [401] = true, [403] = true }
+local known = { [200] = true, [401] = true, [403] = true, [431] = true }
+
+-- Where people log in: a path of this host, or the page of Cardea's own host that serves several (COOKIE_DOMAIN).
+local function leads_to_login(location)
+  local page = (os.getenv("LOGIN_PAGE") or "/login") .. "?"
+  return location:sub(1, #page) == page
+end
 
 core.register_action("cardea_check", { "http-req" }, function(txn)
   -- Stands when anything below fails.
@@ -68,11 +75,12 @@ core.register_action("cardea_check", { "http-req" }, function(txn)
     note(txn, "account", account)
     note(txn, "roles", only(answer.headers, "x-auth-roles"))
     note(txn, "session", only(answer.headers, "x-auth-session"))
+    note(txn, "email", only(answer.headers, "x-auth-email"))
     note(txn, "authorization", only(answer.headers, "authorization"))
   end
   if answer.status == 401 then
     local login = only(answer.headers, "location")
-    if login:match("^/login%?") then note(txn, "login", login) end
+    if leads_to_login(login) then note(txn, "login", login) end
     note(txn, "challenge", only(answer.headers, "www-authenticate"))
   end
   txn:set_var("txn.cardea_status", answer.status)

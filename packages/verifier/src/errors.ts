@@ -14,8 +14,10 @@ export type VerifierErrorCode =
   | 'insufficient_scope'
   /** 403. The token is good and its owner lacks a role that the route needs. */
   | 'insufficient_role'
-  /** 403. A request that changes something brought a cookie, and came from a page of another site: only the adapters say this. */
+  /** 403. A request that changes something brought a cookie, and came from a page whose origin is not allowed: only the adapters say this. */
   | 'forbidden_origin'
+  /** 403. The same, from a page whose origin is allowed, but which is of another site: only the adapters say this. */
+  | 'cross_site_origin'
   /** 503. Whether the token was revoked cannot be known now, and the policy does not accept it unknown. */
   | 'revocation_state_unknown'
   /** 503. The issuer's keys cannot be fetched, and the last ones are too old or do not hold the one that is needed. */
@@ -35,10 +37,14 @@ const definitions: Readonly<Record<VerifierErrorCode, Definition>> = {
   token_invalid: { status: 401, message: 'The access token is not valid.' },
   token_expired: { status: 401, message: 'The access token has expired.' },
   token_revoked: { status: 401, message: 'The access token has been revoked.' },
-  authentication_too_old: { status: 401, message: 'A more recent sign-in is needed.' },
+  authentication_too_old: { status: 401, message: 'A more recent login is needed.' },
   insufficient_scope: { status: 403, message: 'The access token lacks a scope.' },
   insufficient_role: { status: 403, message: 'The account lacks a role.' },
-  forbidden_origin: { status: 403, message: 'Requests from this site are not accepted.' },
+  forbidden_origin: { status: 403, message: 'Requests from this origin are not accepted.' },
+  cross_site_origin: {
+    status: 403,
+    message: 'A page of another site cannot use the cookies of this service.',
+  },
   revocation_state_unknown: {
     status: 503,
     message: 'Whether the access token was revoked cannot be known at the moment.',

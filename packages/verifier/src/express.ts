@@ -12,17 +12,23 @@
  *
  * const app = express()
  * app.get('/ready', readiness)
- * app.get('/orders', protect({ scopes: ['orders:read'], policy: { bounded: 60 } }), (request, response) => {
+ * app.get('/orders', protect({ scopes: ['account'], policy: { bounded: 60 } }), (request, response) => {
  *   response.json({ of: claimsOf(request).sub })
  * })
  * ```
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createGuard, type GuardOptions, type TokenVerifier } from './guards/guard.ts'
+import {
+  createGuard,
+  type GuardOptions,
+  guardOptionNames,
+  type TokenVerifier,
+} from './guards/guard.ts'
 import { presentedToNode } from './guards/presented.ts'
 import { readinessOf } from './guards/readiness.ts'
 import { problemText, type Refusal } from './guards/refusal.ts'
 import { type OnRefusal, tellRefusal } from './guards/tell-refusal.ts'
+import { refuseUnknown } from './known-members.ts'
 import type { AccessTokenClaims } from './tokens/access-token-claims.ts'
 import type { VerifyOptions } from './verifier/options.ts'
 import type { Verifier } from './verifier/verifier.ts'
@@ -83,12 +89,13 @@ const refuse = (refusal: Refusal, request: IncomingMessage, response: ServerResp
 /**
  * The guards of one verifier, which stays the caller's: close it when the server has stopped.
  *
- * @throws {TypeError} at once, for a realm that cannot be
+ * @throws {TypeError} at once, for options that do not exist or cannot be
  */
 export const cardea = (
   verifier: TokenVerifier & Pick<Verifier, 'state'>,
   { onRefusal, ...options }: ExpressOptions = {},
 ): ExpressGuards => {
+  refuseUnknown('cardea', options, { ...guardOptionNames, onRefusal: true })
   // Says at the start, and not at the first route, that the options cannot be.
   createGuard(verifier, options)
   return {

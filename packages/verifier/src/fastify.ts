@@ -8,20 +8,25 @@
  * const app = Fastify({ logger: true })
  * await app.register(cardea, { issuer, audience, client: { id, secret } })
  *
- * app.get('/orders', { onRequest: app.protect({ scopes: ['orders:read'] }) }, (request) => ({ of: request.auth.sub }))
+ * app.get('/orders', { onRequest: app.protect({ scopes: ['account'] }) }, (request) => ({ of: request.auth.sub }))
  * ```
  *
  * `onRequest` is the right hook: nothing of the body is read for a caller who may not send it. A whole scope is guarded with
  * `scope.addHook('onRequest', scope.protect())`.
  */
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
-import { createGuard, type GuardOptions } from './guards/guard.ts'
+import { createGuard, type GuardOptions, guardOptionNames } from './guards/guard.ts'
 import { presentedToNode } from './guards/presented.ts'
 import { readinessOf } from './guards/readiness.ts'
 import { problemText, type Refusal } from './guards/refusal.ts'
+import { refuseUnknown } from './known-members.ts'
 import type { AccessTokenClaims } from './tokens/access-token-claims.ts'
 import { createVerifier } from './verifier/create-verifier.ts'
-import type { VerifierOptions, VerifyOptions } from './verifier/options.ts'
+import {
+  type VerifierOptions,
+  type VerifyOptions,
+  verifierOptionNames,
+} from './verifier/options.ts'
 import type { Verifier } from './verifier/verifier.ts'
 
 export type { Problem, RefusalCode } from './guards/refusal.ts'
@@ -114,10 +119,20 @@ const decorate = (app: FastifyInstance, verifier: Verifier, options: GuardOption
   })
 }
 
-const plugin = async (
-  app: FastifyInstance,
-  { readinessPath, realm, credential, allowedOrigins, ...options }: CardeaOptions,
-): Promise<void> => {
+const ownNames = { ...guardOptionNames, readinessPath: true, verifier: true } as const
+
+/** @throws {TypeError} also for an option of a new verifier beside an existing one: it would have no effect */
+const checkNames = (options: CardeaOptions): void => {
+  if (options.verifier === undefined) {
+    refuseUnknown('cardea', options, { ...verifierOptionNames, ...ownNames })
+  } else {
+    refuseUnknown('cardea with a verifier', options, ownNames)
+  }
+}
+
+const plugin = async (app: FastifyInstance, given: CardeaOptions): Promise<void> => {
+  checkNames(given)
+  const { readinessPath, realm, credential, allowedOrigins, ...options } = given
   const guard: GuardOptions = {
     ...(realm !== undefined && { realm }),
     ...(credential !== undefined && { credential }),

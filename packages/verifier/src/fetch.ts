@@ -7,7 +7,7 @@
  *
  * const verifier = createVerifier({ issuer, audience, client: { id, secret } })
  * const { protect } = cardea(verifier)
- * const mayReadOrders = protect({ scopes: ['orders:read'] })
+ * const mayReadOrders = protect({ scopes: ['account'] })
  *
  * export const GET = async (request: Request): Promise<Response> => {
  *   const found = await mayReadOrders(request)
@@ -19,11 +19,17 @@
  * The verifier follows revocations in the background, so this wants a process that lives on between requests: in one that is
  * frozen after each answer the first request after a pause finds the verifier STALE.
  */
-import { createGuard, type GuardOptions, type TokenVerifier } from './guards/guard.ts'
+import {
+  createGuard,
+  type GuardOptions,
+  guardOptionNames,
+  type TokenVerifier,
+} from './guards/guard.ts'
 import { presentedToFetch } from './guards/presented.ts'
 import { readinessOf } from './guards/readiness.ts'
 import { problemText } from './guards/refusal.ts'
 import { type OnRefusal, tellRefusal } from './guards/tell-refusal.ts'
+import { refuseUnknown } from './known-members.ts'
 import type { AccessTokenClaims } from './tokens/access-token-claims.ts'
 import type { VerifyOptions } from './verifier/options.ts'
 import type { Verifier } from './verifier/verifier.ts'
@@ -56,12 +62,13 @@ export type FetchGuards = {
 /**
  * The guards of one verifier, which stays the caller's.
  *
- * @throws {TypeError} at once, for a realm that cannot be
+ * @throws {TypeError} at once, for options that do not exist or cannot be
  */
 export const cardea = (
   verifier: TokenVerifier & Pick<Verifier, 'state'>,
   { onRefusal, ...options }: FetchOptions = {},
 ): FetchGuards => {
+  refuseUnknown('cardea', options, { ...guardOptionNames, onRefusal: true })
   createGuard(verifier, options)
   return {
     protect: (requirements) => {

@@ -1,12 +1,22 @@
 /**
  * What Cardea and its verifiers read alike. The shapes in which revocations travel, as JSON and in a
- * compact binary form, where the page written and read is the same; and the cookies of a request.
+ * compact binary form, where the page written and read is the same; the cookies of a request, and the page that it comes from.
  *
  *     const body = encodeFeedBinary({ feedId: '7312…-1', cursor: '9041', entries: [] })
  *     decodeFeedBinary(body).cursor // '9041'
  */
 export { feedBinaryMediaType } from './wire/binary-form.ts'
-export { type Cookies, readCookies } from './wire/cookies.ts'
+export {
+  type Cookies,
+  isLoopback,
+  isPageOrigin,
+  judgePage,
+  loopbackHint,
+  type PageHeaders,
+  type PageKind,
+  readCookies,
+  safeMethods,
+} from './wire/browser-requests.ts'
 export { decodeFeedBinary } from './wire/decode-feed-binary.ts'
 export { encodeFeedBinary } from './wire/encode-feed-binary.ts'
 export { entryProblem } from './wire/entry-rules.ts'

@@ -1,39 +1,104 @@
-import type { Core } from '../../compose/core.ts'
-import { postgresAfterLoss } from '../../compose/postgres-after-loss.ts'
+import type { Core } from '../../core.ts'
+import { postgresAfterLoss } from '../../data-loss.ts'
+import { missingIndexes } from '../../infra/postgres/build-indexes.ts'
+import type { Sql } from '../../infra/postgres/database.ts'
 import { unknownMigrations } from '../../infra/postgres/migrate.ts'
 import { inspectKeys, postgresSigningKeyStore } from '../../keys/index.ts'
 import { malformedRevocations, postgresReadLog } from '../../revocation/index.ts'
 import { isSchemaCurrent } from '../../schema.ts'
 import { type Finding, fail, failIn, guarded, ok, skip, warn } from './finding.ts'
-import { askPrivileges } from './privileges.ts'
 
-/** PostgreSQL 15 took CREATE on the schema `public` away from everybody. */
-const oldestVersion = 150_000
+/** What the role of the application could do beyond its work. */
+export type Privileges = {
+  readonly isSuperuser: boolean
+  /** Directly, or through a role it belongs to. */
+  readonly ownsTables: boolean
+  readonly mayCreate: boolean
+  readonly mayChangeAudit: boolean
+}
+
+const statement = {
+  name: 'doctor_privileges',
+  text: `SELECT
+      (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS "isSuperuser",
+      EXISTS (
+        SELECT FROM pg_class
+        WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relkind IN ('r', 'p')
+          AND pg_has_role(relowner, 'USAGE')
+      ) AS "ownsTables",
+      has_schema_privilege(current_schema(), 'CREATE') AS "mayCreate",
+      has_table_privilege('audit_events', 'UPDATE, DELETE, TRUNCATE') AS "mayChangeAudit"`,
+}
+
+/** Needs the tables to be there. */
+const askPrivileges = async (sql: Sql): Promise<Privileges> => {
+  const [row] = await sql.query<Privileges>(statement)
+  if (!row) throw new TypeError('a SELECT without FROM gave no row')
+  return row
+}
 
 /** Above this a time service is not at work. Nothing is decided by this machine's clock, but it is a fault that grows. */
 const skewWarnMs = 1000
 
 const versionStatement = {
   name: 'doctor_version',
-  text: `SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS text`,
+  text: `SELECT current_setting('server_version') AS version`,
 }
 
+/** One that is too old is refused by every connection. */
 const checkVersion = async ({ database }: Core): Promise<Finding> => {
-  const [row] = await database.query<{ number: number; text: string }>(versionStatement)
-  const text = `PostgreSQL ${row?.text ?? 'of unknown version'} answers`
-  return row && row.number >= oldestVersion
-    ? ok('postgres', text)
-    : fail('postgres', text, 'run PostgreSQL 15 or later')
+  const [row] = await database.query<{ version: string }>(versionStatement)
+  return ok('postgres', `PostgreSQL ${row?.version} answers`)
+}
+
+/** The same as the start of the service. */
+const checkFitness = async (core: Core): Promise<Finding> => {
+  const feedId = await core.assertFit()
+  return ok('postgres-functions', `all work that the service needs; the log is ${feedId}`)
+}
+
+/** What Postgres calls committed is on disk, and survives a power cut. */
+const durabilityStatement = {
+  name: 'doctor_durability',
+  text: `SELECT name FROM unnest('{fsync,full_page_writes}'::text[]) AS name WHERE current_setting(name) = 'off'`,
+}
+
+const checkDurability = async ({ config, database }: Core): Promise<Finding> => {
+  const off = await database.query<{ name: string }>(durabilityStatement)
+  if (off.length === 0) return ok('postgres-durability', 'what is committed is on disk')
+  const names = off.map(({ name }) => name).join(' and ')
+  return failIn(config.production)(
+    'postgres-durability',
+    `${names} is off: a power cut loses or breaks what was committed`,
+    'set it to on in the configuration of Postgres',
+  )
 }
 
 /** As the service judges it: what is a `fail` here is a warning in its log, and above 30 s it is not ready. */
-const checkClock = async ({ time }: Core): Promise<Finding> => {
+const checkClock = async ({ machine: { clock: time } }: Core): Promise<Finding> => {
   await time.start()
   const skewMs = Math.abs(time.aheadMs())
   const text = `this machine and Postgres are ${Math.round(skewMs)} ms apart`
   const fix = 'let a time service (chrony, systemd-timesyncd) keep both clocks'
   if (time.agreement() !== 'agrees') return fail('postgres-clock', text, fix)
   return skewMs > skewWarnMs ? warn('postgres-clock', text, fix) : ok('postgres-clock', text)
+}
+
+const timeoutsStatement = {
+  name: 'doctor_timeouts',
+  text: `SELECT name, setting::integer AS "valueMs" FROM pg_settings
+    WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout') ORDER BY name`,
+}
+
+/** Behind a pooler nothing is set on a connection, so the limits are those of the role. Zero: no limit. */
+const checkTimeouts = async ({ database }: Core): Promise<readonly Finding[]> => {
+  const rows = await database.query<{ name: string; valueMs: number }>(timeoutsStatement)
+  const lost = rows.filter(({ valueMs }) => valueMs === 0).map(({ name }) => name)
+  if (lost.length === 0) return [ok('postgres-timeouts', 'Postgres ends what takes too long')]
+  const text = `${lost.join(' and ')} of the service did not reach Postgres: a process that stands still keeps its locks`
+  const fix =
+    'set both for the role, e.g. ALTER ROLE … SET idle_in_transaction_session_timeout = 5000'
+  return [warn('postgres-timeouts', text, fix)]
 }
 
 /** Between two versions an upgrade looks like this for a while; a deployment that was rolled back looks like it for good. */
@@ -46,7 +111,8 @@ const checkNewer = async ({ database }: Core): Promise<readonly Finding[]> => {
 
 const checkSchema = async (core: Core): Promise<readonly Finding[]> => {
   if (await isSchemaCurrent(core.database)) {
-    return [ok('schema', 'has all that this version needs'), ...(await checkNewer(core))]
+    const found = [...(await checkNewer(core)), ...(await checkIndexes(core))]
+    return [ok('schema', 'has all that this version needs'), ...found]
   }
   const text = 'is not migrated to this version'
   // The embedded one is migrated by whatever opens it next.
@@ -68,6 +134,14 @@ const checkRole = async ({ config, database }: Core): Promise<readonly Finding[]
   const fix =
     'make a role with LOGIN and nothing else, name it in DATABASE_URL and the owner in MIGRATE_DATABASE_URL, run `cardea migrate`'
   return excesses.map((text) => failIn(config.production)('postgres-role', `the role ${text}`, fix))
+}
+
+/** A start does not wait long for the transactions that a build waits for. */
+const checkIndexes = async ({ database }: Core): Promise<readonly Finding[]> => {
+  const missing = await missingIndexes(database)
+  if (missing.length === 0) return []
+  const text = `has no finished index ${missing.join(', ')}: some looks read a whole table`
+  return [warn('schema', text, 'run `cardea migrate`')]
 }
 
 const checkKeys = async ({ config, database, ring }: Core): Promise<Finding> => {
@@ -124,10 +198,13 @@ export const checkDatabase = async (
   const hasTables = schema.some(({ state }) => state === 'ok')
   return [
     ...(await one('postgres', () => checkVersion(core))),
+    ...(await one('postgres-durability', () => checkDurability(core))),
     ...(await one('postgres-clock', () => checkClock(core))),
+    ...(await guarded('postgres-timeouts', () => checkTimeouts(core))),
     ...schema,
     ...(hasTables
       ? [
+          ...(await one('postgres-functions', () => checkFitness(core))),
           ...(await guarded('postgres-role', () => checkRole(core))),
           ...(await one('signing-keys', () => checkKeys(core))),
           ...(await one('revocations', () => checkRevocations(core))),

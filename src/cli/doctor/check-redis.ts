@@ -1,11 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Core } from '../../compose/core.ts'
-import { type Finding, fail, failIn, ok, skip } from './finding.ts'
+import type { Core } from '../../core.ts'
+import { type Finding, fail, failIn, ok, skip, warn } from './finding.ts'
 
 type Connection = NonNullable<Core['redis']>
 
 const readyWithinMs = 2000
 const lookEveryMs = 20
+
+/** Above this much of `maxmemory` the next storm of logins may fill it. */
+const nearlyFullPercent = 90
+
+/** As for Postgres. Nothing is decided by this clock, but a server without a time service has other faults. */
+const skewWarnMs = 1000
 
 const isUp = async (redis: Connection, { clock }: Core['machine']): Promise<boolean> => {
   const giveUpMs = clock.monotonicMs() + readyWithinMs
@@ -26,14 +32,49 @@ const mayAsk = async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
   }
 }
 
+const fixes: readonly (readonly [reply: RegExp, fix: string])[] = [
+  [/READONLY/, 'let REDIS_URL name the primary, or the Sentinels: redis+sentinel://'],
+  [/OOM/, 'raise maxmemory, or remove the keys that are not Cardea’s'],
+  [/node of a Redis Cluster/, 'write REDIS_URL as redis+cluster:// with the nodes between commas'],
+  [/NOPERM/, 'let the user write keys that begin with cardea: (deploy/redis/users.acl)'],
+]
+
+/** What the service does all the time. A Redis that only replies is none that limits and revocations can be shared through. */
+const checkWrites = async (redis: Connection): Promise<Finding> => {
+  try {
+    await redis.assertTakesWrites()
+    return ok('redis-writes', 'takes what the service writes')
+  } catch (error) {
+    // A replica that refused a write is connected to anew meanwhile.
+    const known = [error, redis.outage()].find(redis.refusesWrites)
+    if (!(known instanceof Error)) throw error
+    const fix = fixes.find(([reply]) => reply.test(known.message))?.[1]
+    return fail('redis-writes', known.message, fix ?? 'correct what Redis reports in this error')
+  }
+}
+
 /** R71: a Redis that evicts forgets revocations, and services that ask it would take dead tokens. */
-const checkPolicy = async ({ client }: Connection): Promise<Finding> => {
+const checkMemory = async ({ client }: Connection): Promise<readonly Finding[]> => {
   const info = await mayAsk(() => client.info('memory'))
-  const policy = info && /^maxmemory_policy:(\S+)/m.exec(info)?.[1]
-  if (!policy) return skip('redis-memory', 'this user may not ask for the eviction policy')
-  return policy === 'noeviction'
-    ? ok('redis-memory', 'nothing is evicted')
-    : fail('redis-memory', `maxmemory-policy is ${policy}`, 'set maxmemory-policy noeviction')
+  const fields = new Map(
+    info?.split('\r\n').map((line) => {
+      const [field = '', value] = line.split(':')
+      return [field, value]
+    }),
+  )
+  const policy = fields.get('maxmemory_policy')
+  if (!policy) return [skip('redis-memory', 'this user may not ask for the eviction policy')]
+  const eviction =
+    policy === 'noeviction'
+      ? ok('redis-memory', 'nothing is evicted')
+      : fail('redis-memory', `maxmemory-policy is ${policy}`, 'set maxmemory-policy noeviction')
+  const percent = Math.round(
+    (100 * Number(fields.get('used_memory'))) / Number(fields.get('maxmemory')),
+  )
+  // Without a limit the division has no finite result.
+  const isNearlyFull = Number.isFinite(percent) && percent > nearlyFullPercent
+  const text = `${percent} % of maxmemory is used`
+  return isNearlyFull ? [eviction, warn('redis-memory', text, 'raise maxmemory')] : [eviction]
 }
 
 /** R129. Whoever may read the list of users may do much more: the command is of the category @admin. */
@@ -43,24 +84,44 @@ const checkUser = async ({ client }: Connection, production: boolean): Promise<F
     ? failIn(production)(
         'redis-user',
         'the user may administer Redis',
-        'make one with ACL SETUSER … ~cardea:* +@all -@admin -@dangerous +info and name it in REDIS_URL',
+        'make one with the rights in deploy/redis/users.acl, and name it in REDIS_URL',
       )
     : ok('redis-user', 'may not administer Redis')
 }
 
-export const checkRedis = async ({ config, redis, machine }: Core): Promise<readonly Finding[]> => {
+const checkClock = async (
+  { client }: Connection,
+  { machine: { clock: time } }: Core,
+): Promise<Finding> => {
+  const told = await mayAsk(() => client.time())
+  if (!told) return skip('redis-clock', 'this user may not ask for the time')
+  const [seconds, microseconds] = told.map(Number)
+  const skewMs = Math.abs((seconds ?? 0) * 1000 + (microseconds ?? 0) / 1000 - time.nowMs())
+  const text = `Redis and Postgres are ${Math.round(skewMs)} ms apart`
+  return skewMs > skewWarnMs
+    ? warn('redis-clock', text, 'let a time service (chrony, systemd-timesyncd) keep both clocks')
+    : ok('redis-clock', text)
+}
+
+export const checkRedis = async (core: Core): Promise<readonly Finding[]> => {
+  const { config, redis, machine } = core
   if (!redis) return [skip('redis', 'none is set: limits are counted in the process')]
   if (!(await isUp(redis, machine))) {
     const why = redis.outage()
-    const text = `does not answer${why ? ` (${why.message})` : ''}; log-ins are limited more strictly meanwhile`
+    const text = `does not answer${why ? ` (${why.message})` : ''}; logins are limited more strictly meanwhile`
     const fix =
       'check REDIS_URL, that Redis runs and lets this user in, and with TLS that its certificate is trusted (NODE_EXTRA_CA_CERTS)'
     return [fail('redis', text, fix)]
   }
-  await redis.ping()
+  const answers = ok('redis', 'answers')
+  const writes = await checkWrites(redis)
+  // The connection to a replica is being made anew after each refusal, so nothing more can be asked.
+  if (/READONLY/.test(writes.message)) return [answers, writes]
   return [
-    ok('redis', 'answers'),
-    await checkPolicy(redis),
+    answers,
+    writes,
+    ...(await checkMemory(redis)),
     await checkUser(redis, config.production),
+    await checkClock(redis, core),
   ]
 }

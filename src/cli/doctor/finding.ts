@@ -1,4 +1,4 @@
-import { explainFailure } from '../../failure.ts'
+import { explainFailure } from '../../explain-failure.ts'
 
 /** What one check found. Goes to a terminal and to scripts: never holds a secret or the value of a setting that may be one. */
 export type Finding = {

@@ -1,8 +1,9 @@
-import { chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chown, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import type { Random } from '../../lib/random.ts'
+import type { Random } from '../../lib/machine.ts'
+import { readPrivateFile } from '../private-files.ts'
 import type { PostgresBinaries } from './binaries.ts'
-import type { Launcher } from './launcher.ts'
+import { type Launcher, nobodyId } from './launcher.ts'
 import { runProgram } from './run-program.ts'
 
 /** The role that owns the database and runs the migrations. */
@@ -32,9 +33,14 @@ const isPasswords = (value: unknown): value is Passwords =>
   'app' in value &&
   typeof value.app === 'string'
 
-/** Throws when the file is lost or spoilt: the cluster cannot be opened without it, and making a new one would hide the data. */
+/**
+ * Throws when the file is lost or spoilt: the cluster cannot be opened without it, and making a new one would hide the data. The folder is
+ * the cluster's, which root gives to `nobody` where there are no namespaces.
+ * @throws UnsafeFile when somebody else may have put it there, or can read it
+ */
 export const readPasswords = async (directory: string): Promise<Passwords> => {
-  const value: unknown = JSON.parse(await readFile(passwordFile(directory), 'utf8'))
+  const trusted = process.geteuid?.() === 0 ? [nobodyId] : []
+  const value: unknown = JSON.parse(await readPrivateFile(passwordFile(directory), trusted))
   if (!isPasswords(value)) throw new Error(`${passwordFile(directory)} does not hold two passwords`)
   return value
 }
@@ -113,9 +119,18 @@ export const createCluster = async (options: NewCluster): Promise<void> => {
   }
 }
 
+/** A file that is not there says something. One that this user may not read says nothing, and the user must know. */
+export const unlessForbidden =
+  <T>(missing: T) =>
+  (error: unknown): T => {
+    const isForbidden = error instanceof Error && 'code' in error && error.code === 'EACCES'
+    if (isForbidden) throw error
+    return missing
+  }
+
 /** Whether there is a cluster to start. Throws when it is another user's: Postgres would refuse it with a riddle. */
 export const hasCluster = async (directory: string, launcher: Launcher): Promise<boolean> => {
-  const found = await stat(clusterFolder(directory)).catch(() => undefined)
+  const found = await stat(clusterFolder(directory)).catch(unlessForbidden(undefined))
   if (found === undefined) return false
   if (found.uid !== launcher.owner.uid) {
     throw new Error(

@@ -14,7 +14,7 @@ export type Launcher = {
 const namespaceArgs = ['--user', '--map-user=1000', '--map-group=1000']
 
 /** The user `nobody` of every Linux distribution. */
-const nobodyId = 65534
+export const nobodyId = 65534
 
 /** Not root: as it is. */
 const direct = (owner: Launcher['owner']): Launcher => ({

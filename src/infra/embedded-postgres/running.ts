@@ -1,7 +1,7 @@
 import { readdir, readFile, readlink, realpath, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { clusterFolder, readPasswords, urlsFor } from './cluster.ts'
+import { clusterFolder, readPasswords, unlessForbidden, urlsFor } from './cluster.ts'
 
 type Postmaster = { readonly pid: number; readonly port: number; readonly isReady: boolean }
 
@@ -9,7 +9,7 @@ const pidFile = (directory: string): string => join(clusterFolder(directory), 'p
 
 /** Reads `postmaster.pid`: process id on line 1, port on line 4, status on line 8 (src/include/utils/pidfile.h of PostgreSQL). */
 export const readPostmaster = async (directory: string): Promise<Postmaster | undefined> => {
-  const text = await readFile(pidFile(directory), 'utf8').catch(() => '')
+  const text = await readFile(pidFile(directory), 'utf8').catch(unlessForbidden(''))
   const lines = text.split('\n')
   const pid = Number(lines[0])
   if (!Number.isSafeInteger(pid) || pid <= 0) return undefined

@@ -1,13 +1,15 @@
-import type { Clock } from '../../lib/clock.ts'
-import { patiently } from '../../lib/patiently.ts'
+import type { Clock } from '../../lib/machine.ts'
+import { patiently } from '../../lib/repeat.ts'
 import { connectWithinMs, PrimaryClient } from './primary-client.ts'
-import { causeOf, isLasting, isStoreAway, storeErrors, storeFailure } from './store-failure.ts'
+import { primaryHosts } from './primary-hosts.ts'
+import { isLasting, isStoreAway, messageOf, storeErrors, storeFailure } from './store-failure.ts'
 
 /** Also the last attempt has time to learn more than that its time is over. */
 const leastAttemptMs = 1_000
 
 export type AwaitPrimaryOptions = {
   readonly url: string
+  readonly schema?: string | undefined
   /** In all. The last attempt ends with it. */
   readonly patienceMs: number
   readonly clock: Pick<Clock, 'monotonicMs'>
@@ -17,25 +19,22 @@ export type AwaitPrimaryOptions = {
   readonly signal?: AbortSignal | undefined
 }
 
-const messageOf = (error: unknown): string => {
-  const cause = causeOf(error)
-  // Trying every address of a name ends in an AggregateError, whose own message is empty.
-  const last: unknown = cause instanceof AggregateError ? cause.errors.at(-1) : cause
-  return last instanceof Error ? last.message : String(last)
-}
-
 /**
  * Resolves when a primary takes connections. Starts and commands wait here: a database that starts beside the service, and a machine that is
  * busy, need seconds. A failure that waiting cannot fix (a wrong password, an unknown database, a bad certificate) is thrown at once.
  * @throws store_unavailable, with what was tried; the reason of `signal`
  */
 export const awaitPrimary = async (options: AwaitPrimaryOptions): Promise<void> => {
-  const { url, patienceMs, clock, onWait, signal } = options
-  const { place } = new PrimaryClient({ connectionString: url })
+  const { url, schema, patienceMs, clock, onWait, signal } = options
+  const { text: place, close, ...where } = primaryHosts(url)
   const startedMs = clock.monotonicMs()
   const connectOnce = async (): Promise<void> => {
     const leftMs = startedMs + patienceMs - clock.monotonicMs()
-    const client = new PrimaryClient({ connectionString: url, application_name: 'cardea waiting' })
+    const client = new PrimaryClient({
+      ...where,
+      session: { schema },
+      application_name: 'cardea waiting',
+    })
     const late = () =>
       client.destroy(new Error('timeout: Postgres took the connection and did not reply'))
     const timer = setTimeout(late, Math.max(Math.min(leftMs, connectWithinMs), leastAttemptMs))
@@ -65,5 +64,7 @@ export const awaitPrimary = async (options: AwaitPrimaryOptions): Promise<void> 
     const seconds = Math.round(patienceMs / 1000)
     const text = `${place} was tried for ${seconds} s, the last time: ${messageOf(error)}`
     throw storeErrors.error('store_unavailable', { cause: new Error(text, { cause: error }) })
+  } finally {
+    close()
   }
 }

@@ -1,8 +1,73 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Clock, systemClock } from '../../lib/clock.ts'
-import { type Estimate, type LocalTime, movedAlike, offsetOf, refine } from './clock-estimate.ts'
+import { type Clock, systemClock } from '../../lib/machine.ts'
 import type { Sql } from './database.ts'
 import { storeErrors } from './store-failure.ts'
+
+/** One look at Postgres's clock. All times are milliseconds; `sent` and `received` are of the same two local clocks. */
+export type Reading = {
+  readonly sent: LocalTime
+  readonly received: LocalTime
+  /** `clock_timestamp()`, at some moment between the two. */
+  readonly databaseMs: number
+}
+
+export type LocalTime = { readonly wallMs: number; readonly monotonicMs: number }
+
+/** How much must be added to the local monotonic clock: a value between the two. */
+export type Estimate = {
+  readonly lowMs: number
+  readonly highMs: number
+  /** The local time at which it was made. */
+  readonly at: LocalTime
+}
+
+/** A reading is behind by up to its round trip. A reading that took longer than this is not used. */
+const longestRoundTripMs = 2_000
+
+/** Time services change the speed of a clock by up to 500 ppm, here and at the Postgres server. */
+const drift = 0.001
+
+/** Both local clocks tell the same duration to less than this, unless one was set or the machine was suspended. */
+const localToleranceMs = 1_000
+
+/**
+ * Whether the two local clocks moved on alike. They do not when the machine was suspended (its monotonic clock stood still) or when its
+ * wall clock was set. Nobody can tell the two apart without asking Postgres.
+ */
+export const movedAlike = (from: LocalTime, to: LocalTime): boolean => {
+  const wallMs = to.wallMs - from.wallMs
+  const monotonicMs = to.monotonicMs - from.monotonicMs
+  return Math.abs(wallMs - monotonicMs) < localToleranceMs
+}
+
+/**
+ * The lower bound. The time is never ahead of Postgres, so a verifier without leeway whose clock agrees with Postgres never gets a token
+ * that was issued in its future.
+ */
+export const offsetOf = ({ lowMs }: Estimate): number => lowMs
+
+/**
+ * What is known after one more reading; undefined when the reading cannot be used. Each reading proves that the offset lies between two
+ * values, so the shortest round trip counts most and a longer one never makes the estimate worse. A reading that contradicts what was
+ * known replaces it: then a clock was set, the machine was suspended, or another server answers.
+ */
+export const refine = (before: Estimate | undefined, reading: Reading): Estimate | undefined => {
+  const { sent, received, databaseMs } = reading
+  const isSlow = received.monotonicMs - sent.monotonicMs > longestRoundTripMs
+  if (isSlow || !movedAlike(sent, received)) return undefined
+  const lowMs = databaseMs - received.monotonicMs
+  const highMs = databaseMs - sent.monotonicMs
+  if (before && movedAlike(before.at, received)) {
+    const driftMs = (received.monotonicMs - before.at.monotonicMs) * drift
+    const both = {
+      lowMs: Math.max(lowMs, before.lowMs - driftMs),
+      highMs: Math.min(highMs, before.highMs + driftMs),
+      at: received,
+    }
+    if (both.lowMs <= both.highMs) return both
+  }
+  return { lowMs, highMs, at: received }
+}
 
 /**
  * How this machine's wall clock compares with Postgres's. `differs`: by more than 5 s, which is worth a warning. `too_far`: by more
@@ -76,14 +141,16 @@ class ClocksDiffer extends Error {
 
 export type AgreementReports = {
   readonly report: (error: unknown, what: string) => void
-  readonly reportEnd: (what: string) => void
+  /** `begun`: by which words it may have been reported. */
+  readonly reportEnd: (what: string, begun: readonly string[]) => void
 }
 
 export const reportAgreement =
   ({ report, reportEnd }: AgreementReports): DatabaseClockOptions['onChange'] =>
   (agreement, aheadMs) => {
     if (agreement === 'agrees') {
-      reportEnd('the clocks of this machine and of Postgres agree again')
+      const end = 'the clocks of this machine and of Postgres agree again'
+      reportEnd(end, Object.values(reports))
       return
     }
     const seconds = (Math.abs(aheadMs) / 1000).toFixed(1)
@@ -130,7 +197,7 @@ export const trustedClock = (clock: Clock): DatabaseClock => ({
 
 /**
  * The time that decides: Postgres's, told by the local monotonic clock and a measured offset. All processes agree with it, and so with
- * each other, to half a round trip, whatever their machines' wall clocks say. Decisions need no statement for it.
+ * each other, to a round trip, whatever their machines' wall clocks say. Decisions need no statement for it.
  */
 export const databaseClock = (options: DatabaseClockOptions): DatabaseClock => {
   const { sql, local = systemClock } = options

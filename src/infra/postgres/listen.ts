@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { connectWithinMs, PrimaryClient } from './primary-client.ts'
+import { type PrimaryHosts, primaryHosts } from './primary-hosts.ts'
 import { storeFailure } from './store-failure.ts'
 
 export type ListenOptions = {
@@ -28,13 +29,18 @@ const goodbyeMs = 500
 const pauseMs = (attempt: number, fraction: () => number): number =>
   Math.min(shortestPauseMs * 2 ** Math.min(attempt, 10), longestPauseMs) * (1 - fraction() / 2)
 
-const plainName = /^[a-z_]+$/
+const plainName = /^[a-z0-9_]{1,63}$/
+
+type Where = Pick<PrimaryHosts, 'connectionString' | 'findPlace'>
 
 /** One connection until it breaks. Rejects with what broke it, or resolves when the signal ends it. */
-const listenOnce = async (options: ListenOptions, signal: AbortSignal): Promise<void> => {
-  const { url, channel, onNotice, onConnect } = options
+const listenOnce = async (
+  { channel, onNotice, onConnect }: ListenOptions,
+  where: Where,
+  signal: AbortSignal,
+): Promise<void> => {
   const client = new PrimaryClient({
-    connectionString: url,
+    ...where,
     // Nobody waits for the one statement, so it has as much time as the attempt to connect.
     query_timeout: connectWithinMs,
     application_name: 'cardea listening',
@@ -76,6 +82,8 @@ const listenOnce = async (options: ListenOptions, signal: AbortSignal): Promise<
  */
 export const listen = (options: ListenOptions): Listening => {
   if (!plainName.test(options.channel)) throw new TypeError('a channel is a plain lower-case name')
+  const { connectionString, findPlace, close } = primaryHosts(options.url)
+  const where = { connectionString, findPlace }
   const stopping = new AbortController()
   const { signal } = stopping
   let attempt = 0
@@ -86,7 +94,7 @@ export const listen = (options: ListenOptions): Listening => {
   const run = async (): Promise<void> => {
     while (!signal.aborted) {
       try {
-        await listenOnce({ ...options, onConnect }, signal)
+        await listenOnce({ ...options, onConnect }, where, signal)
       } catch (error) {
         if (attempt === 0 && !signal.aborted) options.onError(storeFailure(error))
       }
@@ -99,6 +107,7 @@ export const listen = (options: ListenOptions): Listening => {
   return {
     stop: async () => {
       stopping.abort()
+      close()
       await running
     },
   }

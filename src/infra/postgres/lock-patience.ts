@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Clock } from '../../lib/clock.ts'
+import type { Clock } from '../../lib/machine.ts'
 import type { Database, Sql } from './database.ts'
+import { advisoryLock } from './own-schema.ts'
 
 export type LockPatience = {
   readonly clock: Pick<Clock, 'monotonicMs'>
@@ -38,6 +39,18 @@ const lookEveryMs = 20
 const changing = '109252285588833'
 const trying = '109252285588834'
 
+/** Until the end of the transaction: a limit of the role, which a connection of a pooler has, stops no migration. */
+const noLimits = {
+  name: 'migrate_no_limits',
+  text: `SELECT set_config(name, '0', true)
+    FROM unnest('{statement_timeout,idle_in_transaction_session_timeout,transaction_timeout}'::text[]) AS name
+    WHERE current_setting(name, true) IS NOT NULL`,
+}
+
+export const withoutLimits = async (sql: Sql): Promise<void> => {
+  await sql.query(noLimits)
+}
+
 const statements = {
   limitLocks: (ms: number) => ({
     name: 'migrate_limit_locks',
@@ -45,7 +58,7 @@ const statements = {
   }),
   lock: (number: string) => ({
     name: 'migrate_lock',
-    text: `SELECT pg_advisory_xact_lock(${number})`,
+    text: `SELECT ${advisoryLock(number)}`,
   }),
   pid: { name: 'migrate_pid', text: 'SELECT pg_backend_pid() AS pid' },
   blockers: {
@@ -157,17 +170,19 @@ export const withLockPatience = async <T>(
     await sql.query(statements.lock(number))
   }
   const once = <Done>(watcher: Sql, change: (sql: Sql) => Promise<Done>): Promise<Done> =>
-    owner.transaction((sql) =>
-      watched(sql, watcher, seen, async () => {
+    owner.transaction(async (sql) => {
+      await withoutLimits(sql)
+      return watched(sql, watcher, seen, async () => {
         await lockWithin(sql, changing, lockTimeoutMs)
         return change(sql)
-      }),
-    )
+      })
+    })
   const later = async (error: unknown): Promise<void> => {
     if (clock.monotonicMs() >= giveUpMs) throw blocked(error)
     await pause(pauseMs * (0.5 + fraction()))
   }
   return owner.transaction(async (guard) => {
+    await withoutLimits(guard)
     await watched(guard, owner, seen, () => lockWithin(guard, trying, patienceMs)).catch(
       (error: unknown) => {
         throw isLocked(error) ? blocked(error) : error

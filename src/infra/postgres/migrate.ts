@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import type { Database, Sql } from './database.ts'
-import { type LockPatience, withLockPatience } from './lock-patience.ts'
+import { type LockPatience, withLockPatience, withoutLimits } from './lock-patience.ts'
+import { assertMayCreate, assertUnoccupied, assertUsableBy, hasOwnList } from './own-schema.ts'
 
 const folder = new URL('../../../migrations/', import.meta.url)
 
@@ -41,10 +42,6 @@ const statements = {
       applied_at timestamptz NOT NULL DEFAULT now()
     )`,
   },
-  tableExists: {
-    name: 'migrate_table_exists',
-    text: `SELECT to_regclass('schema_migrations') IS NOT NULL AS found`,
-  },
   applied: { name: 'migrate_applied', text: 'SELECT version, checksum FROM schema_migrations' },
   record: {
     name: 'migrate_record',
@@ -55,8 +52,7 @@ const statements = {
 
 /** The checksums of what has run, by version. */
 const readApplied = async (sql: Sql): Promise<ReadonlyMap<number, string>> => {
-  const [table] = await sql.query<{ found: boolean }>(statements.tableExists)
-  if (!table?.found) return new Map()
+  if (!(await hasOwnList(sql))) return new Map()
   const rows = await sql.query<{ version: number; checksum: string }>(statements.applied)
   return new Map(rows.map(({ version, checksum }) => [version, checksum]))
 }
@@ -64,7 +60,7 @@ const readApplied = async (sql: Sql): Promise<ReadonlyMap<number, string>> => {
 /**
  * What has not run yet. Reads only, so the application's role may ask. Migrations that this version does not know are no mistake: while
  * instances are replaced one after the other, the old ones work on the schema of the new version.
- * @throws MigrationMismatch when a migration that ran is not the one that came with this version.
+ * @throws MigrationMismatch when a migration that ran is not the one that came with this version; UnfitDatabase
  */
 export const pendingMigrations = async (sql: Sql): Promise<Migration[]> => {
   const known = await readMigrations()
@@ -85,6 +81,21 @@ export const unknownMigrations = async (sql: Sql): Promise<number[]> => {
   return [...applied.keys()].filter((version) => !known.has(version)).sort((a, b) => a - b)
 }
 
+/** The tables and indexes that a migration makes: they share one space of names. */
+const madeBy = ({ text }: Migration): string[] =>
+  [...text.matchAll(/^CREATE (?:UNIQUE )?(?:TABLE|INDEX) (\w+)/gm)].map(([, name = '']) => name)
+
+/** Every table and index of this version. */
+export const ownRelations = async (): Promise<string[]> => (await readMigrations()).flatMap(madeBy)
+
+/** What these migrations make and none that ran before them has made. */
+const newNames = async (pending: readonly Migration[]): Promise<string[]> => {
+  const versions = new Set(pending.map(({ version }) => version))
+  const ran = (await readMigrations()).filter(({ version }) => !versions.has(version))
+  const there = new Set(ran.flatMap(madeBy))
+  return pending.flatMap(madeBy).filter((name) => !there.has(name))
+}
+
 const apply = async (sql: Sql, { version, name, text, checksum }: Migration): Promise<void> => {
   await sql.query({ name, text })
   await sql.query(statements.record, [version, name, checksum])
@@ -94,6 +105,7 @@ const grant = async (sql: Sql, appRole: string): Promise<void> => {
   await sql.query(statements.setRole, [appRole])
   const text = await readFile(new URL('privileges.sql', folder), 'utf8')
   await sql.query({ name: 'privileges', text })
+  await assertUsableBy(sql, appRole)
 }
 
 export type MigrateOptions = LockPatience & {
@@ -108,10 +120,14 @@ type Step = { readonly ran: readonly string[]; readonly isLast: boolean }
  * belong to the last one: a process that finds nothing pending works with what was granted.
  */
 const step = async (sql: Sql, appRole: string, through: number): Promise<Step> => {
-  await sql.query(statements.createTable)
   const isEmpty = (await readApplied(sql)).size === 0
   const pending = (await pendingMigrations(sql)).filter(({ version }) => version <= through)
   const now = isEmpty ? pending : pending.slice(0, 1)
+  if (now.length > 0) {
+    await assertMayCreate(sql)
+    await assertUnoccupied(sql, await newNames(pending))
+  }
+  await sql.query(statements.createTable)
   for (const migration of now) await apply(sql, migration)
   const isLast = now.length === pending.length
   if (isLast && through === Number.POSITIVE_INFINITY) await grant(sql, appRole)
@@ -123,7 +139,7 @@ const step = async (sql: Sql, appRole: string, through: number): Promise<Step> =
  * Whoever comes first does the work; others wait and find nothing left. The service goes on meanwhile: see `withLockPatience`.
  * @param owner connections whose role may create tables, two at least, opened without prepared statements
  * @returns the names of the migrations that ran now
- * @throws MigrationMismatch, MigrationBlocked
+ * @throws MigrationMismatch, MigrationBlocked, UnfitDatabase
  */
 export const migrate = (
   owner: Database,
@@ -138,3 +154,34 @@ export const migrate = (
       if (done.isLast) return ran
     }
   })
+
+/** Of Cardea's own tables: others may live in the same schema. */
+const unchecked = {
+  name: 'unchecked_constraints',
+  text: `SELECT format('ALTER TABLE %s VALIDATE CONSTRAINT %I', conrelid::regclass, conname) AS validate
+    FROM pg_constraint JOIN pg_class c ON c.oid = conrelid
+    WHERE NOT convalidated AND relname = ANY ($1) AND connamespace =
+      (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('schema_migrations'))`,
+}
+
+/** SQLSTATE check_violation. */
+const isViolated = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === '23514'
+
+/**
+ * Checks the rows that were there before a migration added a constraint as NOT VALID. Each in a transaction of its own, after that of the
+ * migrations, so that everyone reads and writes meanwhile. A constraint that an old row does not meet goes on holding for new rows only:
+ * that is no reason not to start.
+ */
+export const validateConstraints = async (owner: Database): Promise<void> => {
+  const found = await owner.query<{ validate: string }>(unchecked, [await ownRelations()])
+  for (const { validate } of found) {
+    const validated = owner.transaction(async (sql) => {
+      await withoutLimits(sql)
+      await sql.query({ name: 'validate_constraint', text: validate })
+    })
+    await validated.catch((error: unknown) => {
+      if (!isViolated(error)) throw error
+    })
+  }
+}

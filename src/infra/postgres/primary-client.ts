@@ -1,5 +1,14 @@
+import { once } from 'node:events'
 import { Socket } from 'node:net'
 import pg from 'pg'
+import {
+  assertPooledSettings,
+  assertServer,
+  type ServerFacts,
+  type SessionOptions,
+  settingsFor,
+  unfitIfWithheld,
+} from './session-settings.ts'
 
 /** The server takes no writes: it is a standby, which may be behind, or it is set to read only. */
 export class NotPrimary extends Error {
@@ -36,10 +45,35 @@ const reports: Readonly<Record<string, string>> = {
   default_transaction_read_only: 'Postgres is set to read only',
 }
 
-const question = `SELECT pg_is_in_recovery() AS standby, pg_backend_pid() AS pid,
-  current_setting('transaction_read_only')::boolean AS read_only`
+/**
+ * One round trip for all that is asked and set at the start of a connection. `$1` is the process id that the start of the connection told:
+ * on a connection of a pooler it is made up, and nothing is set.
+ */
+const introduction = `SELECT pg_is_in_recovery() AS standby, pg_backend_pid() AS pid,
+  current_setting('transaction_read_only')::boolean AS read_only,
+  current_setting('server_version_num')::integer AS version,
+  current_setting('server_encoding') AS encoding,
+  (SELECT json_object_agg(name, CASE
+      WHEN pg_backend_pid() <> $1 THEN current_setting(name)
+      WHEN name = 'synchronous_commit' AND current_setting(name) <> 'off' THEN current_setting(name)
+      ELSE set_config(name, value, false) END)
+    FROM unnest($2::text[], $3::text[]) AS wanted (name, value)
+    WHERE current_setting(name, true) IS NOT NULL) AS settings`
 
-type Reply = { readonly standby: boolean; readonly pid: number; readonly read_only: boolean }
+type Reply = ServerFacts & {
+  readonly standby: boolean
+  readonly pid: number
+  readonly read_only: boolean
+}
+
+/** Where to connect to, and how to find that out when there is a choice. */
+export type Place = { readonly host: string; readonly port: number }
+
+export type PrimaryConfig = pg.ClientConfig & {
+  readonly session?: SessionOptions | undefined
+  /** Asked at the start of the attempt to connect; its time is part of the attempt's. */
+  readonly findPlace?: (() => Promise<Place>) | undefined
+}
 
 /** How long the reply of a server behind a pooler is relied on: the pooler may have moved to another one. */
 const pooledReplyHoldsMs = 1_000
@@ -54,17 +88,24 @@ const pooledReplyHoldsMs = 1_000
 export class PrimaryClient extends pg.Client {
   readonly #socket: Socket
   readonly #refusals = new Set<string>()
+  readonly #settings: Readonly<Record<string, string>>
+  readonly #findPlace: PrimaryConfig['findPlace']
   #isConnected = false
+  /** False once it broke, or once the server reported that it takes no writes any more. */
+  isUsable = true
+  /** Whether another process than that of the start replies: a pooler stands between, and each statement may reach another server. */
+  isPooled = false
   #isBroken = false
   /** As the start of the connection tells it; a pooler makes one up. */
   #processId = 0
-  #isPooled = false
   #askedAtMs = 0
 
-  constructor(config: pg.ClientConfig = {}) {
+  constructor({ session = {}, findPlace, ...config }: PrimaryConfig = {}) {
     const socket = new PatientSocket()
     super({ ...config, stream: () => socket })
     this.#socket = socket
+    this.#settings = settingsFor(session)
+    this.#findPlace = findPlace
     // A connection that breaks fails the statement under way, and then says so once more as an event. Unheard, that event would end the
     // process.
     this.on('error', this.#onBreak)
@@ -85,11 +126,6 @@ export class PrimaryClient extends pg.Client {
     return this.#isConnected
   }
 
-  /** False once it broke, or once the server reported that it takes no writes any more. */
-  get isUsable(): boolean {
-    return !this.#isBroken && this.#refusals.size === 0
-  }
-
   override connect(): Promise<this>
   override connect(callback: (error: Error) => void): void
   override connect(callback?: (error: Error) => void): Promise<this> | undefined {
@@ -105,26 +141,49 @@ export class PrimaryClient extends pg.Client {
     this.#socket.destroy(error)
   }
 
-  /** Whether a statement now needs `assertPrimary` first. Never for a direct connection: it stays with one server, which stays a primary. */
+  /** Behind a pooler: whether a statement now needs `assertPrimary` first. A direct connection stays with one server, which stays a primary. */
   get isDueForCheck(): boolean {
-    return this.#isPooled && performance.now() - this.#askedAtMs > pooledReplyHoldsMs
+    return performance.now() - this.#askedAtMs > pooledReplyHoldsMs
   }
 
-  /** @throws NotPrimary */
+  /** @throws NotPrimary, UnfitDatabase */
   async assertPrimary(): Promise<void> {
     this.#askedAtMs = performance.now()
-    const { rows } = await this.query<Reply>(question)
+    const [names, values] = [Object.keys(this.#settings), Object.values(this.#settings)]
+    const { rows } = await this.query<Reply>(introduction, [this.#processId, names, values]).catch(
+      (error: unknown) => {
+        throw unfitIfWithheld(error)
+      },
+    )
     const [reply] = rows
-    if (reply?.standby) throw new NotPrimary(reports['in_hot_standby'])
-    if (reply?.read_only) throw new NotPrimary(reports['default_transaction_read_only'])
-    this.#isPooled = reply?.pid !== this.#processId
+    if (!reply) throw new TypeError('a SELECT without FROM gave no row')
+    if (reply.standby) throw new NotPrimary(reports['in_hot_standby'])
+    if (reply.read_only) throw new NotPrimary(reports['default_transaction_read_only'])
+    assertServer(reply)
+    this.isPooled = reply.pid !== this.#processId
+    if (this.isPooled) assertPooledSettings(reply, this.#settings)
+  }
+
+  /** Rejects when the attempt is given up meanwhile. */
+  async #moveTo(findPlace: () => Promise<Place>): Promise<void> {
+    const givenUp = once(this.#socket, 'close').then(() => {
+      throw new Error('timeout: no primary was found in time')
+    })
+    const { host, port } = await Promise.race([findPlace(), givenUp])
+    // A socket connects again after it was destroyed.
+    if (this.#socket.destroyed) await givenUp
+    this.host = host
+    this.port = port
   }
 
   async #open(): Promise<this> {
     const late = () =>
       this.destroy(new Error(`timeout: not connected within ${connectWithinMs} ms`))
     const timer = setTimeout(late, connectWithinMs)
+    let hasBegun = false
     try {
+      if (this.#findPlace) await this.#moveTo(this.#findPlace)
+      hasBegun = true
       await super.connect()
       const [refusal] = this.#refusals
       if (refusal !== undefined) throw new NotPrimary(reports[refusal])
@@ -133,6 +192,8 @@ export class PrimaryClient extends pg.Client {
       return this
     } catch (error) {
       this.destroy()
+      // The driver says so itself, unless it never came to connect.
+      if (!hasBegun) this.emit('end')
       throw error
     } finally {
       clearTimeout(timer)
@@ -141,11 +202,13 @@ export class PrimaryClient extends pg.Client {
 
   readonly #onBreak = (): void => {
     this.#isBroken = true
+    this.isUsable = false
   }
 
   readonly #onReport = ({ parameterName, parameterValue }: ParameterStatus): void => {
     if (!(parameterName in reports)) return
     if (parameterValue === 'on') this.#refusals.add(parameterName)
     else this.#refusals.delete(parameterName)
+    this.isUsable = !this.#isBroken && this.#refusals.size === 0
   }
 }

@@ -1,5 +1,6 @@
 import { AppError, defineErrors } from '../../lib/app-error.ts'
 import { NotPrimary } from './primary-client.ts'
+import { UnfitDatabase } from './session-settings.ts'
 
 export const storeErrors = defineErrors({
   store_unavailable: {
@@ -38,6 +39,7 @@ export const storeFailure = (error: unknown): unknown => {
   const code = codeOf(error)
   const away =
     error instanceof NotPrimary ||
+    error instanceof UnfitDatabase ||
     (code !== undefined && sqlStateShape.test(code) ? passing.test(code) : describesTheWire(error))
   if (!away) return error
   return storeErrors.error('store_unavailable', { retryAfterSeconds: 1, cause: error })
@@ -48,7 +50,15 @@ export const isStoreAway = (error: unknown): error is AppError =>
   error instanceof AppError && error.code === 'store_unavailable'
 
 /** What the driver or the server said, behind `store_unavailable`. */
-export const causeOf = (error: unknown): unknown => (isStoreAway(error) ? error.cause : error)
+const causeOf = (error: unknown): unknown => (isStoreAway(error) ? error.cause : error)
+
+/** The same in words. */
+export const messageOf = (error: unknown): string => {
+  const cause = causeOf(error)
+  // Trying every address of a name ends in an AggregateError, whose own message is empty.
+  const last: unknown = cause instanceof AggregateError ? cause.errors.at(-1) : cause
+  return last instanceof Error ? last.message : String(last)
+}
 
 /** Whether Postgres answers but takes no writes: it is a standby, or set to read only. */
 export const isNotPrimary = (error: unknown): boolean => causeOf(error) instanceof NotPrimary
@@ -59,5 +69,6 @@ const lasting = /^(28|3D000)|CERT|_SIGNATURE|ERR_TLS|ERR_SSL|support SSL/
 /** Whether Postgres is away because of a setting, which only an operator can correct. */
 export const isLasting = (error: unknown): boolean => {
   const cause = causeOf(error)
+  if (cause instanceof UnfitDatabase) return true
   return cause instanceof Error && lasting.test(codeOf(cause) ?? cause.message)
 }

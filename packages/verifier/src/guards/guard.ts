@@ -1,12 +1,14 @@
+import { type Names, refuseUnknown } from '../known-members.ts'
 import type { AccessTokenClaims } from '../tokens/access-token-claims.ts'
-import type { VerifyOptions } from '../verifier/options.ts'
+import { type VerifyOptions, verifyOptionNames } from '../verifier/options.ts'
 import { checkPolicy } from '../verifier/read-options.ts'
 import { checkAuthAge } from '../verifier/required-rights.ts'
 import type { Verifier } from '../verifier/verifier.ts'
+import { isPageOrigin } from '../wire/browser-requests.ts'
 import { bearerToken } from './bearer-token.ts'
 import type { Presented } from './presented.ts'
 import { type ChallengeOptions, type Refusal, refusalOf } from './refusal.ts'
-import { refuseForeignSite, sealedCookie } from './sealed-cookie.ts'
+import { refuseForeignPage, sealedCookie } from './sealed-cookie.ts'
 
 /** The part of a verifier that a guard uses; also the shape of a stand-in in your tests. */
 export type TokenVerifier = Pick<Verifier, 'verify'> &
@@ -23,9 +25,15 @@ export type GuardOptions = {
   readonly credential?: 'bearer' | 'sealed-cookie'
   /**
    * With `sealed-cookie`: the origins, as `https://app.example.com`, whose pages may send requests that change something. Name the app's
-   * own too, for browsers that do not send `Sec-Fetch-Site`. Default none.
+   * own too, for browsers that do not send `Sec-Fetch-Site`. A page of another site may not, listed or not. Default none.
    */
   readonly allowedOrigins?: readonly string[]
+}
+
+export const guardOptionNames: Names<GuardOptions> = {
+  realm: true,
+  credential: true,
+  allowedOrigins: true,
 }
 
 /** What a guard found: the claims of a good token, or how to refuse. */
@@ -55,17 +63,13 @@ const requireNames = (
   return names
 }
 
-const knownMembers = new Set(['maxAuthAgeSeconds', 'policy', 'roles', 'scopes'])
-
-const isOrigin = (value: unknown): boolean =>
-  typeof value === 'string' && URL.canParse(value) && new URL(value).origin === value
+const isOrigin = (value: unknown): boolean => typeof value === 'string' && isPageOrigin(value)
 
 /** How the claims of a request are found. @throws {TypeError} for what cannot be */
 const createFinder = (
   verifier: TokenVerifier,
   { credential = 'bearer', allowedOrigins = [] }: GuardOptions,
 ) => {
-  // No patterns: one that is a little too wide is found by an attacker. And `null` is the origin of any sandboxed page.
   if (!Array.isArray(allowedOrigins) || !allowedOrigins.every(isOrigin)) {
     throw new TypeError('allowedOrigins must be origins, as https://app.example.com')
   }
@@ -83,7 +87,7 @@ const createFinder = (
   const origins = new Set(allowedOrigins)
   return (request: Presented, asked: VerifyOptions) => {
     const sealed = sealedCookie(request.cookie)
-    refuseForeignSite(request, origins)
+    refuseForeignPage(request, origins)
     return openSealed(sealed, asked)
   }
 }
@@ -91,16 +95,17 @@ const createFinder = (
 /**
  * Makes the check of one route. Wrong use is found here, when the service starts, and not by the first request.
  *
- * @throws {TypeError} for options or requirements that cannot be, and for members that do not exist: a misspelt `role` would
- *   otherwise leave the route open to everyone who is signed in
+ * @throws {TypeError} for options or requirements that cannot be, and for members that do not exist
  */
 export const createGuard = (
   verifier: TokenVerifier,
   options: GuardOptions,
   requirements: VerifyOptions = {},
 ): Guard => {
-  const unknown = Object.keys(requirements).find((name) => !knownMembers.has(name))
-  if (unknown !== undefined) throw new TypeError(`a route cannot ask for ${unknown}`)
+  if (typeof verifier?.verify !== 'function') {
+    throw new TypeError('cardea takes a verifier: what createVerifier returns')
+  }
+  refuseUnknown('protect', requirements, verifyOptionNames)
   const { policy, maxAuthAgeSeconds } = requirements
   if (policy !== undefined) checkPolicy(policy)
   checkAuthAge(maxAuthAgeSeconds)

@@ -6,6 +6,8 @@ export type Presented = {
   /** All `Cookie` fields, joined. */
   readonly cookie: string | undefined
   readonly origin: string | undefined
+  /** What it was sent to, for the words of a refusal. */
+  readonly host: string | undefined
   /** Says from where a browser was made to ask; pages cannot set it. */
   readonly secFetchSite: string | undefined
 }
@@ -16,6 +18,7 @@ export type NodeRequest = {
   readonly headers: {
     readonly authorization?: string | undefined
     readonly cookie?: string | undefined
+    readonly host?: string | undefined
     readonly origin?: string | undefined
     readonly 'sec-fetch-site'?: string | string[] | undefined
   }
@@ -38,12 +41,13 @@ const authorizationFields = ({ headers, rawHeaders = [] }: NodeRequest): string[
 
 /** Node joins several `Cookie`, `Origin` or `Sec-Fetch-Site` fields: a second one is seen, and then matches nothing. */
 export const presentedToNode = (request: NodeRequest): Presented => {
-  const { cookie, origin, 'sec-fetch-site': site } = request.headers
+  const { cookie, host, origin, 'sec-fetch-site': site } = request.headers
   return {
     // Without a method it could be any, so it is taken for one that changes something.
     method: request.method ?? '',
     authorization: authorizationFields(request),
     cookie,
+    host,
     origin,
     secFetchSite: Array.isArray(site) ? site.join(', ') : site,
   }
@@ -56,6 +60,7 @@ export const presentedToFetch = ({ headers, method }: Request): Presented => {
     method,
     authorization: field === null ? [] : [field],
     cookie: headers.get('cookie') ?? undefined,
+    host: headers.get('host') ?? undefined,
     origin: headers.get('origin') ?? undefined,
     secFetchSite: headers.get('sec-fetch-site') ?? undefined,
   }

@@ -31,7 +31,7 @@ export type ChallengeOptions = {
   readonly realm: string
   /** The scopes that the route needs, named in the 403. */
   readonly scopes: readonly string[]
-  /** How recent a sign-in the route needs, named in the 401 of RFC 9470. */
+  /** How recent a login the route needs, named in the 401 of RFC 9470. */
   readonly maxAuthAgeSeconds?: number | undefined
   /** False where the credential is a cookie; default true. */
   readonly challenges?: boolean
@@ -43,13 +43,14 @@ const challengeErrors: Readonly<Record<VerifierErrorCode, string | undefined>> =
   token_invalid: ', error="invalid_token"',
   token_expired: ', error="invalid_token"',
   token_revoked: ', error="invalid_token"',
-  // RFC 9470 section 3: the client takes the person through a sign-in and comes back with a newer token.
+  // RFC 9470 section 3: the client takes the person through a login and comes back with a newer token.
   authentication_too_old: ', error="insufficient_user_authentication"',
   insufficient_scope: ', error="insufficient_scope"',
   // OAuth knows no code for roles. This one says the same: a fresh token of the same kind will not help.
   insufficient_role: ', error="insufficient_scope"',
   // The same page would send the same request again.
   forbidden_origin: undefined,
+  cross_site_origin: undefined,
   // No verdict on the token, so no challenge: a client that sees one throws its token away.
   revocation_state_unknown: undefined,
   keys_unavailable: undefined,
@@ -96,7 +97,7 @@ const headersOf = (
 }
 
 const problemHeaders = {
-  // A stored refusal would outlive its reason, a stored 401 sign out whoever asks next.
+  // A stored refusal would outlive its reason, a stored 401 log out whoever asks next.
   'cache-control': 'no-store',
   'content-type': 'application/problem+json',
 }

@@ -1,5 +1,5 @@
 import { VerifierError } from '../errors.ts'
-import { readCookies } from '../wire/cookies.ts'
+import { judgePage, loopbackHint, readCookies, safeMethods } from '../wire/browser-requests.ts'
 import type { Presented } from './presented.ts'
 
 /** The prefix makes browsers insist on `Secure`, `Path=/` and no `Domain`: no sibling domain can set it (RFC 6265bis section 4.1.3.2). */
@@ -20,24 +20,23 @@ export const sealedCookie = (header: string | undefined): string => {
   return value
 }
 
-/** Methods that change nothing, so that it does not matter who made a browser ask (RFC 9110 section 9.2.1). */
-const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
-
 /**
  * Refuses a request that changes something and came from a page of another site: a browser sends cookies with it that its user never
- * meant to lend. `Sec-Fetch-Site` decides; for browsers that do not send it, `Origin` does. Neither: no browser asked.
+ * meant to lend.
  *
- * @throws {VerifierError} `forbidden_origin`
+ * @throws {VerifierError} `forbidden_origin` for a page that is not on the list, `cross_site_origin` for one that is, and is of another site
  */
-export const refuseForeignSite = (
-  { method, origin, secFetchSite }: Presented,
+export const refuseForeignPage = (
+  { method, origin, secFetchSite, host }: Presented,
   allowedOrigins: ReadonlySet<string>,
 ): void => {
   if (safeMethods.has(method)) return
-  const isListed = origin !== undefined && allowedOrigins.has(origin)
-  if (secFetchSite === 'same-origin' || secFetchSite === 'none') return
-  // A sibling subdomain is the same site, and SameSite holds nothing back from it: it must be on the list.
-  if (secFetchSite === 'same-site' && isListed) return
-  if (secFetchSite === undefined && (origin === undefined || isListed)) return
-  throw new VerifierError('forbidden_origin', { cause: new Error('from a page of another site') })
+  const kind = judgePage({ origin, secFetchSite }, allowedOrigins)
+  if (kind === 'own') return
+  if (kind === 'unlisted') {
+    const page = origin === undefined ? 'a page that names no origin' : JSON.stringify(origin)
+    throw new VerifierError('forbidden_origin', { cause: new Error(`from ${page}`) })
+  }
+  const hint = loopbackHint(origin ?? '', host) ?? 'browsers send it from the same site only'
+  throw new VerifierError('cross_site_origin', { cause: new Error(hint) })
 }

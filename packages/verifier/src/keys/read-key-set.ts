@@ -1,5 +1,6 @@
 import { calculateJwkThumbprint, importJWK, type JWK } from 'jose'
 import type { SigningAlgorithm, VerificationKey } from '../tokens/verification-key.ts'
+import { weaknessOf } from './key-strength.ts'
 
 /** By kid. */
 export type KeySet = ReadonlyMap<string, VerificationKey>
@@ -68,17 +69,11 @@ const readKey = async (jwk: unknown, known: KeySet): Promise<VerificationKey | u
   // The kid is a digest of the key, so the same kid and algorithm is the same key; keeping it keeps what is remembered of its tokens.
   if (same?.algorithm === algorithm) return same
   const key = await importJWK(members, algorithm)
-  // importJWK yields bytes for symmetric keys only. jose itself refuses to verify with RSA keys of fewer than 2048 bits.
+  // importJWK yields bytes for symmetric keys only.
   if (key instanceof Uint8Array) throw new KeySetError('a symmetric key')
-  checkModulus(key.algorithm)
+  const weakness = weaknessOf({ algorithm, key }, members.x)
+  if (weakness !== undefined) throw new KeySetError(weakness)
   return { kid, algorithm, key }
-}
-
-/** Cardea makes RSA keys of 3072 bits; below 2048 none is trusted (RFC 7518 section 3.3). */
-const checkModulus = (algorithm: object): void => {
-  if ('modulusLength' in algorithm && Number(algorithm.modulusLength) < 2048) {
-    throw new KeySetError('an RSA key of fewer than 2048 bits')
-  }
 }
 
 const parse = (json: string): readonly unknown[] => {

@@ -1,18 +1,27 @@
 import type { Clock } from '../clock.ts'
-import type { RevocationEntry, RevocationKind } from '../wire/revocation-entry.ts'
+import { type Names, refuseUnknown } from '../known-members.ts'
+import type { RevocationEntry } from '../wire/revocation-entry.ts'
 import { FeedFollower } from './follow-feed.ts'
 import { HeldRevocations } from './held-revocations.ts'
 import { Lease } from './lease.ts'
 import { Pace } from './pace.ts'
 import { ReadyGate } from './ready-gate.ts'
 import type { Replica, ReplicaEvent, ReplicaOptions, ReplicaState } from './replica-options.ts'
-import type { RevocationFacts } from './revocation-facts.ts'
 
 /** S, the bound that the service promises: see its answer to a revocation, `effective_by`. */
 const defaultLeaseMs = 5000
 /** Shorter ones would end between two questions. */
 const shortestLeaseMs = 1000
 const defaultWaitSeconds = 1
+
+const optionNames: Names<ReplicaOptions> = {
+  source: true,
+  clock: true,
+  fraction: true,
+  leaseMs: true,
+  waitSeconds: true,
+  onEvent: true,
+}
 
 const checkOptions = ({ leaseMs, waitSeconds }: { leaseMs: number; waitSeconds: number }): void => {
   if (!Number.isFinite(leaseMs) || leaseMs < shortestLeaseMs) {
@@ -36,6 +45,8 @@ class FeedReplica implements Replica {
   readonly #firstFresh = new ReadyGate()
   /** Aborted when the replica is closed; everything that waits or asks listens to it. */
   readonly #life = new AbortController()
+  readonly revokedBy: Replica['revokedBy']
+  readonly isKeyRevoked: Replica['isKeyRevoked']
   #running: Promise<void> | undefined
   /** While FRESH. */
   #watching: Promise<void> | undefined
@@ -47,6 +58,8 @@ class FeedReplica implements Replica {
     checkOptions({ leaseMs, waitSeconds })
     this.#clock = clock
     this.#held = new HeldRevocations(clock)
+    this.revokedBy = this.#held.revokedBy
+    this.isKeyRevoked = this.#held.isKeyRevoked
     this.#lease = new Lease(clock, leaseMs)
     this.#onEvent = onEvent
     this.#follower = new FeedFollower({
@@ -78,10 +91,6 @@ class FeedReplica implements Replica {
     this.#follower.startOverWhenForgetful()
     return this.#lease.endedForMs()
   }
-
-  readonly covers = (facts: RevocationFacts): RevocationKind | undefined => this.#held.covers(facts)
-
-  readonly isKeyRevoked = (kid: string): boolean => this.#held.isKeyRevoked(kid)
 
   readonly entries = (): Iterable<RevocationEntry> => this.#held.entries()
 
@@ -153,4 +162,7 @@ class FeedReplica implements Replica {
  *
  * Throws a TypeError for options that cannot be.
  */
-export const createReplica = (options: ReplicaOptions): Replica => new FeedReplica(options)
+export const createReplica = (options: ReplicaOptions): Replica => {
+  refuseUnknown('createReplica', options, optionNames)
+  return new FeedReplica(options)
+}

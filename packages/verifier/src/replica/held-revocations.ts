@@ -48,13 +48,10 @@ export class HeldRevocations {
     this.#nextDropAtMs = clock.monotonicMs() + dropEveryMs
   }
 
-  covers(facts: RevocationFacts): RevocationKind | undefined {
-    return this.#set.covers(facts)
-  }
+  readonly revokedBy = (facts: RevocationFacts): RevocationKind | undefined =>
+    this.#set.revokedBy(facts)
 
-  isKeyRevoked(kid: string): boolean {
-    return this.#set.isKeyRevoked(kid)
-  }
+  readonly isKeyRevoked = (kid: string): boolean => this.#set.isKeyRevoked(kid)
 
   /** All entries, in no order, one at a time. What comes or goes meanwhile may be missing. */
   entries(): Iterable<RevocationEntry> {

@@ -62,7 +62,7 @@ export type Replica = {
    * The kind of an entry that revokes a token with these facts, or undefined. Says nothing about
    * freshness: ask `state` too.
    */
-  readonly covers: (facts: RevocationFacts) => RevocationKind | undefined
+  readonly revokedBy: (facts: RevocationFacts) => RevocationKind | undefined
   /**
    * Whether a signing key is revoked, to be asked before its signatures are checked or believed.
    */

@@ -9,7 +9,7 @@ export type AccessTokenClaims = {
   readonly sub: string
   /** For whom the token is meant. */
   readonly aud: string | readonly string[]
-  /** The client that the account signed in with; of a service's own token the same as `sub`. */
+  /** The client that the account logged in with; of a service's own token the same as `sub`. */
   readonly client_id: string
   /** When it was issued; seconds since the Unix epoch, as all times here. */
   readonly iat: number

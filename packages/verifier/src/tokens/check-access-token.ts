@@ -1,4 +1,13 @@
+import { type Names, refuseUnknown } from '../known-members.ts'
 import { type CheckAccessTokenOptions, type CheckedToken, createTokenCheck } from './token-check.ts'
+
+const optionNames: Names<CheckAccessTokenOptions> = {
+  issuer: true,
+  audiences: true,
+  keyOf: true,
+  clock: true,
+  maxCachedTokens: true,
+}
 
 /**
  * Checks everything a token says about itself, strictly, with keys that the caller has; not whether it was revoked. `createVerifier`
@@ -18,4 +27,7 @@ import { type CheckAccessTokenOptions, type CheckedToken, createTokenCheck } fro
  */
 export const checkAccessToken = (
   options: CheckAccessTokenOptions,
-): ((token: string) => Promise<CheckedToken>) => createTokenCheck(options).check
+): ((token: string) => Promise<CheckedToken>) => {
+  refuseUnknown('checkAccessToken', options, optionNames)
+  return createTokenCheck(options).check
+}

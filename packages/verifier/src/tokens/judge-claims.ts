@@ -8,6 +8,24 @@ const leewaySeconds = 30
 /** Whose tokens are taken, and for whom they must be meant: any one of the audiences. */
 export type Expected = { readonly issuer: string; readonly audiences: readonly string[] }
 
+const maxShownValues = 3
+const maxShownLength = 100
+
+/**
+ * A name that a token says, for a log. The signature may not have been checked yet, so anybody can have written it: it is bounded, and
+ * holds nothing that starts a line or steers a terminal.
+ */
+const shownName = (name: string): string => {
+  const plain = name.slice(0, maxShownLength).replace(/[^\x21\x23-\x7e]/g, '?')
+  return `"${plain}${name.length > maxShownLength ? '…' : ''}"`
+}
+
+const mismatchText = (expected: readonly string[], found: readonly string[]): string => {
+  const shown = found.slice(0, maxShownValues).map(shownName).join(', ')
+  const more = found.length > maxShownValues ? ', …' : ''
+  return `expected ${expected.join(' or ')}, not ${shown || 'none'}${more}`
+}
+
 /**
  * What holds for a token now and may not hold a second later or in another service. Asked for every use of a token, whether or not its
  * signature is remembered.
@@ -16,13 +34,18 @@ export type Expected = { readonly issuer: string; readonly audiences: readonly s
  * @throws {TokenRefused} for all else
  */
 export const judgeClaims = (claims: AccessTokenClaims, expected: Expected, nowMs: number): void => {
-  if (claims.iss !== expected.issuer) throw new TokenRefused('of another issuer')
+  if (claims.iss !== expected.issuer) {
+    throw new TokenRefused(`of another issuer, ${mismatchText([expected.issuer], [claims.iss])}`)
+  }
   const { aud } = claims
   const isForUs =
     typeof aud === 'string'
       ? expected.audiences.includes(aud)
       : aud.some((one) => expected.audiences.includes(one))
-  if (!isForUs) throw new TokenRefused('for another audience')
+  if (!isForUs) {
+    const found = typeof aud === 'string' ? [aud] : aud
+    throw new TokenRefused(`for another audience, ${mismatchText(expected.audiences, found)}`)
+  }
   const nowSeconds = Math.floor(nowMs / 1000)
   if (claims.iat > nowSeconds + leewaySeconds) throw new TokenRefused('issued in the future')
   if (claims.nbf !== undefined && claims.nbf > nowSeconds + leewaySeconds) {

@@ -105,9 +105,14 @@ export const createVerifier = (options: VerifierOptions): Verifier => {
   const events = createEvents()
   let snapshotEntries: number | undefined
   let isClosed = false
+  let lastFailure: unknown
+  const onError = (error: unknown): void => {
+    lastFailure = error
+    events.emit('error', error)
+  }
 
   const onReplicaEvent = (event: ReplicaEvent): void => {
-    if (event.type === 'error') events.emit('error', event.error)
+    if (event.type === 'error') onError(event.error)
     if (event.type === 'snapshot') {
       snapshotEntries = event.entries
       events.emit('snapshot', { entries: event.entries, reason: event.reason })
@@ -126,7 +131,7 @@ export const createVerifier = (options: VerifierOptions): Verifier => {
     ...settings,
     fetchKeySet: fetchKeySetFrom(http, settings.endpoint),
     onEvent: (event) => {
-      if (event.type === 'error') events.emit('error', event.error)
+      if (event.type === 'error') onError(event.error)
       else events.emit('keys', { kids: event.kids })
       watch.look()
     },
@@ -136,7 +141,12 @@ export const createVerifier = (options: VerifierOptions): Verifier => {
   replica?.start()
 
   return {
-    ...verifyBoth(settings, { check: tokens.check, state, revocations }),
+    ...verifyBoth(settings, {
+      check: tokens.check,
+      state,
+      lastFailure: () => lastFailure,
+      revocations,
+    }),
     ready: watch.ready,
     state,
     stats: () => statsOf({ state, keys, replica, tokens, snapshotEntries: () => snapshotEntries }),

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import type { Names } from '../known-members.ts'
 
 /**
  * What to do with a token that is good in itself while the verifier cannot prove that it knows all revocations. Whatever is known to be
@@ -43,6 +44,22 @@ export type VerifierOptions = TestOptions & {
   readonly allowInsecureHttp?: boolean
 }
 
+export const verifierOptionNames: Names<VerifierOptions> = {
+  issuer: true,
+  audience: true,
+  client: true,
+  endpoint: true,
+  revocations: true,
+  policy: true,
+  maxCachedTokens: true,
+  introspectionTimeoutMs: true,
+  sealed: true,
+  allowInsecureHttp: true,
+  clock: true,
+  fetch: true,
+  fraction: true,
+}
+
 /** What one route asks of a token besides being good. */
 export type VerifyOptions = {
   readonly policy?: StalePolicy
@@ -55,4 +72,11 @@ export type VerifyOptions = {
    * app asks them again. Compared with `auth_time` without leeway, so allow a minute at least.
    */
   readonly maxAuthAgeSeconds?: number
+}
+
+export const verifyOptionNames: Names<VerifyOptions> = {
+  policy: true,
+  roles: true,
+  scopes: true,
+  maxAuthAgeSeconds: true,
 }

@@ -1,8 +1,9 @@
 import { randomInt } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { ClientCredential } from '../http/basic-auth.ts'
+import { refuseUnknown } from '../known-members.ts'
 import { systemClock } from '../system-clock.ts'
-import type { StalePolicy, VerifierOptions } from './options.ts'
+import { type StalePolicy, type VerifierOptions, verifierOptionNames } from './options.ts'
 import { readSealedKeys } from './read-sealed-keys.ts'
 
 /** Options that have been checked, with their defaults. */
@@ -92,6 +93,7 @@ const readClient = (options: VerifierOptions): ClientCredential | undefined => {
       "client is needed to follow revocations (make one with `cardea client create`); revocations: 'off' does without",
     )
   }
+  refuseUnknown('client', client, { id: true, secret: true })
   if (!isText(client.id) || !isText(client.secret)) {
     throw new TypeError('client must have an id and a secret')
   }
@@ -107,8 +109,14 @@ const readWhole = (value: number, name: string, least: number): number => {
 
 /** @throws {TypeError} at once for wrong use, so that it shows when the service starts and not at its first request */
 export const readOptions = (options: VerifierOptions): Settings => {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError('createVerifier needs an object of options')
+  }
+  refuseUnknown('createVerifier', options, verifierOptionNames)
   const { issuer, policy = 'deny', allowInsecureHttp = false } = options
   if (!isText(issuer)) throw new TypeError('issuer must be a text')
+  // It is compared with `iss` as a whole, and Cardea's never ends so: every token would be refused.
+  if (issuer.endsWith('/')) throw new TypeError('issuer must not end with a slash')
   checkPolicy(policy)
   return {
     issuer,

@@ -1,3 +1,4 @@
+import { refuseUnknown } from '../known-members.ts'
 import type { VerifierOptions } from './options.ts'
 
 /** AES-256. */
@@ -21,6 +22,7 @@ const readKey = (text: unknown): Buffer => {
  */
 export const readSealedKeys = ({ sealed }: VerifierOptions): readonly Buffer[] | undefined => {
   if (sealed === undefined) return undefined
+  refuseUnknown('sealed', sealed, { keys: true })
   const keys: unknown = sealed?.keys
   if (!Array.isArray(keys) || keys.length === 0) {
     throw new TypeError('sealed.keys must be a list of at least one key')

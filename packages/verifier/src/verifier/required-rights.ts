@@ -8,7 +8,7 @@ const readList = (list: readonly string[] | undefined, name: string): readonly s
   return list ?? []
 }
 
-/** @throws {TypeError} for what is no number of seconds: compared with anything else, every sign-in would be recent enough */
+/** @throws {TypeError} for what is no number of seconds: compared with anything else, every login would be recent enough */
 export const checkAuthAge = (seconds: number | undefined): void => {
   if (seconds !== undefined && !(Number.isSafeInteger(seconds) && seconds > 0)) {
     throw new TypeError('maxAuthAgeSeconds must be a whole number of seconds, at least 1')
@@ -39,7 +39,7 @@ const checkRecent = (
 }
 
 /**
- * All of the roles, all of the scopes, and a sign-in that is recent enough.
+ * All of the roles, all of the scopes, and a login that is recent enough.
  *
  * @throws {VerifierError} `insufficient_role`, `insufficient_scope` or `authentication_too_old`
  */

@@ -1,10 +1,11 @@
 import { VerifierError } from '../errors.ts'
+import { refuseUnknown } from '../known-members.ts'
 import type { Replica } from '../replica.ts'
 import type { AccessTokenClaims } from '../tokens/access-token-claims.ts'
 import type { CheckedToken } from '../tokens/token-check.ts'
 import { TokenRefused } from '../tokens/token-refused.ts'
 import type { Introspect } from './introspection.ts'
-import type { StalePolicy } from './options.ts'
+import { type StalePolicy, verifyOptionNames } from './options.ts'
 import { checkPolicy } from './read-options.ts'
 import { checkAuthAge, checkRights } from './required-rights.ts'
 import { applyStalePolicy } from './stale-policy.ts'
@@ -12,7 +13,7 @@ import type { Verifier, VerifierState } from './verifier.ts'
 
 /** What is known of revocations, and whom to ask when that is not enough. */
 export type Revocations = {
-  readonly replica: Pick<Replica, 'covers' | 'staleForMs'>
+  readonly replica: Pick<Replica, 'revokedBy' | 'staleForMs'>
   readonly introspect: Introspect
 }
 
@@ -22,6 +23,8 @@ type Dependencies = {
   readonly check: (token: string) => Promise<CheckedToken>
   readonly nowMs: () => number
   readonly state: () => VerifierState
+  /** Of the last attempt to read keys or revocations; undefined when none has failed. */
+  readonly lastFailure: () => unknown
   /** Undefined when revocations are not followed. */
   readonly revocations: Revocations | undefined
   /** For calls that bring none of their own. */
@@ -31,7 +34,7 @@ type Dependencies = {
 /** Looks at verified claims only: the same signature can be written in several ways, and all are the same token. */
 const refuseRevoked = ({ claims, kid }: CheckedToken, { replica }: Revocations): void => {
   const { jti, sid, sub, aep } = claims
-  const kind = replica.covers({ jti, sid, sub, kid, aep })
+  const kind = replica.revokedBy({ jti, sid, sub, kid, aep })
   if (kind !== undefined) {
     throw new VerifierError('token_revoked', { cause: new TokenRefused(`revoked by ${kind}`) })
   }
@@ -42,7 +45,10 @@ export const verifyWith = (deps: Dependencies): Verifier['verify'] => {
   /** @throws {VerifierError} `not_ready` */
   const refuseUnlessReady = (): VerifierState => {
     const state = deps.state()
-    if (state === 'LOADING') throw new VerifierError('not_ready')
+    if (state === 'LOADING') {
+      const cause = deps.lastFailure()
+      throw new VerifierError('not_ready', cause === undefined ? undefined : { cause })
+    }
     return state
   }
 
@@ -62,6 +68,7 @@ export const verifyWith = (deps: Dependencies): Verifier['verify'] => {
   }
 
   return async (credential, options = {}): Promise<AccessTokenClaims> => {
+    refuseUnknown('verify', options, verifyOptionNames)
     const policy = options.policy ?? deps.policy
     checkPolicy(policy)
     checkAuthAge(options.maxAuthAgeSeconds)

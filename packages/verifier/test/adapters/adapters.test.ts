@@ -128,7 +128,7 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
     )
   })
 
-  test('a sign-in that is too long ago is 401 with the age that the route allows, and a new one passes', async () => {
+  test('a login that is too long ago is 401 with the age that the route allows, and a new one passes', async () => {
     const { issuer, url } = await startGuarded(startServer)
     const secondsAgo = (seconds: number) => Math.floor(Date.now() / 1000) - seconds
     const old = await issuer.token({ auth_time: secondsAgo(330) })

@@ -3,7 +3,7 @@ import { Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import Fastify, { type FastifyPluginAsync } from 'fastify'
 import { expect, onTestFinished, test } from 'vitest'
-import { cardea } from '../../src/fastify.ts'
+import { type CardeaOptions, cardea } from '../../src/fastify.ts'
 import type { TestIssuer } from '../support/issuer.ts'
 import { startIssuer } from '../support/issuer.ts'
 
@@ -128,9 +128,33 @@ test('R98: a refusal carries the id of the request, and the log the exact reason
   const refusal = lines
     .map((line) => JSON.parse(line))
     .find(({ msg }) => msg === 'access token refused')
-  expect(refusal).toMatchObject({ code: 'token_invalid', reason: expect.stringMatching(/./) })
+  expect(refusal).toMatchObject({
+    code: 'token_invalid',
+    reason: `for another audience, expected ${issuer.audience}, not "https://other.example.com"`,
+  })
   expect(answer.json().request_id).toBe(refusal.reqId)
   expect(lines.join('')).not.toContain(token.slice(0, 40))
+})
+
+test('an option that does not exist stops the app from starting, and is named with the one that was probably meant', async () => {
+  const issuer = await startedIssuer()
+  // As a caller without a type checker would.
+  const register = (options: object) => openApp().register(cardea, options as CardeaOptions)
+  const wrong = [
+    [
+      { ...follow(issuer), readiness: '/ready' },
+      'cardea has no option readiness; did you mean readinessPath?',
+    ],
+    [{ ...follow(issuer), audeince: 'x' }, 'cardea has no option audeince; did you mean audience?'],
+    // Beside a verifier that exists it would have no effect.
+    [
+      { verifier: { verify: () => undefined }, policy: 'introspect' },
+      'cardea with a verifier has no option policy; it has realm, credential, allowedOrigins, readinessPath, verifier',
+    ],
+  ] as const
+  for (const [options, message] of wrong) {
+    await expect(register(options)).rejects.toThrow(new TypeError(message))
+  }
 })
 
 test('options that cannot be stop the app from starting, and leave nothing running', async () => {

@@ -45,6 +45,35 @@ test('requirements that cannot be are found when a route is made', () => {
   }
 })
 
+test('an option that does not exist is named, and the one that was probably meant', () => {
+  const scoped = 'protect has no option scope; did you mean scopes?'
+  const aged = 'protect has no option maxAuthAge; did you mean maxAuthAgeSeconds?'
+  const origins = 'cardea has no option origins; did you mean allowedOrigins?'
+  const told = 'cardea has no option onRefuse; did you mean onRefusal?'
+  for (const guards of [expressGuards, fetchGuards]) {
+    const make = (options: unknown) => () => Reflect.apply(guards, undefined, [refusing, options])
+    expect(make({ origins: ['https://app.example.com'] })).toThrow(new TypeError(origins))
+    expect(make({ onRefuse: () => undefined })).toThrow(new TypeError(told))
+    const { protect } = guards(refusing)
+    for (const [asked, message] of [
+      [{ scope: ['orders:read'] }, scoped],
+      [{ maxAuthAge: 300 }, aged],
+    ] as const) {
+      expect(() => Reflect.apply(protect, undefined, [asked])).toThrow(new TypeError(message))
+    }
+  }
+})
+
+test('what is no verifier is refused at once, such as the options of one', () => {
+  for (const guards of [expressGuards, fetchGuards]) {
+    for (const given of [undefined, null, {}, { issuer: 'https://auth.example.com' }]) {
+      expect(() => Reflect.apply(guards, undefined, [given])).toThrow(
+        new TypeError('cardea takes a verifier: what createVerifier returns'),
+      )
+    }
+  }
+})
+
 test('a realm that would break out of the challenge is refused at once', () => {
   for (const realm of ['a"b', 'a\\b', 'a\nb', 'ä', '']) {
     expect(() => expressGuards(refusing, { realm }), realm).toThrow(TypeError)

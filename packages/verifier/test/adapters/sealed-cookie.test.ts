@@ -9,6 +9,7 @@ import { startGuarded } from './start-guarded.ts'
 
 const key = await newSealedKey()
 const ownOrigin = 'https://app.example.com'
+const webview = 'capacitor://localhost'
 
 type Fields = Readonly<Record<string, string | string[]>>
 
@@ -30,7 +31,7 @@ const send = async (url: string, fields: Fields = {}, method = 'GET') => {
 const start = (startServer: StartServer) =>
   startGuarded(startServer, {
     sealedKeys: [key.text],
-    guards: { credential: 'sealed-cookie', allowedOrigins: [ownOrigin] },
+    guards: { credential: 'sealed-cookie', allowedOrigins: [ownOrigin, webview] },
   })
 
 const cookieOf = (value: string) => `__Host-cardea-sealed=${value}`
@@ -94,7 +95,7 @@ describe.each(Object.entries(servers))('a sealed cookie behind %s', (_name, star
     expect(await send(`${url}/orders`, { cookie })).toMatchObject({ code: 'token_missing' })
   })
 
-  test('tells a role that is missing and a sign-in that is too old by their codes alone', async () => {
+  test('tells a role that is missing and a login that is too old by their codes alone', async () => {
     const { issuer, url } = await start(startServer)
     const token = await issuer.token({ auth_time: Math.floor(Date.now() / 1000) - 400 })
     const cookie = cookieOf(await seal(token, key))
@@ -119,9 +120,9 @@ describe.each(Object.entries(servers))('a sealed cookie behind %s', (_name, star
     const cookie = cookieOf(await seal(await issuer.token(), key))
     const foreign: Fields[] = [
       { 'sec-fetch-site': 'cross-site' },
-      { 'sec-fetch-site': 'cross-site', origin: ownOrigin },
       { 'sec-fetch-site': 'same-site' },
       { 'sec-fetch-site': 'same-site', origin: 'https://evil.example.com' },
+      { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' },
       { 'sec-fetch-site': 'made-up' },
       { 'sec-fetch-site': ['same-origin', 'cross-site'] },
       { origin: 'https://evil.example' },
@@ -134,6 +135,18 @@ describe.each(Object.entries(servers))('a sealed cookie behind %s', (_name, star
         const answer = await send(`${url}/orders`, { cookie, ...fields }, method)
         expect({ method, fields, ...answer }).toMatchObject(refused(403, 'forbidden_origin'))
       }
+    }
+    // On the list, but browsers say that it is another site.
+    const listed: Fields[] = [
+      { 'sec-fetch-site': 'cross-site', origin: ownOrigin },
+      { 'sec-fetch-site': 'made-up', origin: ownOrigin },
+      { 'sec-fetch-site': 'cross-site', origin: webview },
+      { 'sec-fetch-site': 'same-site', origin: webview },
+      { origin: webview },
+    ]
+    for (const fields of listed) {
+      const answer = await send(`${url}/orders`, { cookie, ...fields }, 'POST')
+      expect({ fields, ...answer }).toMatchObject(refused(403, 'cross_site_origin'))
     }
     const own: Fields[] = [
       {},

@@ -112,12 +112,76 @@ describe('R89: a key set is refused as a whole', () => {
     for (const misfit of misfits) await refusal(read([misfit]))
   })
 
-  test('when a key is no point of its curve, or an RSA key is short', async () => {
+  test('when a key is no point of its curve', async () => {
     const { x = '', y = '' } = good.jwk
     const offCurve = await withKid({ kty: 'EC', crv: 'P-256', x: y, y: x })
     await refusal(read([{ ...offCurve, use: 'sig', alg: 'ES256' }]))
-    const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
-    const short = await withKid(publicKey.export({ format: 'jwk' }))
-    expect(await refusal(read([{ ...short, use: 'sig', alg: 'RS256' }]))).toContain('2048')
+  })
+})
+
+describe('R91: a key set is refused as a whole for a key under which others can sign', () => {
+  const publicJwk = (modulusLength: number) =>
+    generateKeyPairSync('rsa', { modulusLength }).publicKey.export({ format: 'jwk' })
+
+  /** The exponent as a JWK has it. */
+  const exponent = (e: bigint): string => {
+    const digits = e.toString(16)
+    return Buffer.from(digits.padStart(digits.length + (digits.length % 2), '0'), 'hex').toString(
+      'base64url',
+    )
+  }
+
+  const rsa = async (changes: JWK, bare: JWK = strong) => ({
+    ...(await withKid({ ...bare, ...changes })),
+    use: 'sig',
+    alg: 'RS256',
+  })
+
+  const strong = publicJwk(3072)
+
+  test('an RSA key of fewer than 3072 bits', async () => {
+    for (const bits of [1024, 2048, 3064]) {
+      expect(await refusal(read([good.jwk, await rsa({}, publicJwk(bits))]))).toBe(
+        'an RSA key of fewer than 3072 bits',
+      )
+    }
+    expect((await read([await rsa({})])).size).toBe(1)
+  })
+
+  test.each([0n, 1n, 2n, 3n, 17n, 65_535n, 65_536n, 65_538n, 2n ** 40n])(
+    'an RSA key with the exponent %s',
+    async (e) => {
+      await refusal(read([good.jwk, await rsa({ e: exponent(e) })]))
+    },
+  )
+
+  test('and not for other odd exponents from 65537 on', async () => {
+    for (const e of [65_537n, 65_539n, 2n ** 32n + 1n]) {
+      expect((await read([await rsa({ e: exponent(e) })])).size, String(e)).toBe(1)
+    }
+  })
+
+  /** Points of Ed25519 that are added to themselves eight times give the neutral element. */
+  test.each([
+    '00'.repeat(32),
+    `01${'00'.repeat(31)}`,
+    '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+    'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+    `ec${'ff'.repeat(30)}7f`,
+    `ed${'ff'.repeat(30)}7f`,
+    `ee${'ff'.repeat(30)}7f`,
+  ])('an Ed25519 key of small order: %s, with either sign', async (hex) => {
+    for (const sign of [0, 0x80]) {
+      const point = Buffer.from(hex, 'hex')
+      point.writeUInt8(point.readUInt8(31) | sign, 31)
+      const bare = await withKid({
+        kty: 'OKP',
+        crv: 'Ed25519',
+        x: point.toString('base64url'),
+      })
+      expect(await refusal(read([good.jwk, { ...bare, use: 'sig', alg: 'Ed25519' }]))).toBe(
+        'an Ed25519 key of small order',
+      )
+    }
   })
 })

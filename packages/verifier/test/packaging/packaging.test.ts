@@ -59,6 +59,22 @@ describe('the tarball', () => {
     expect(manifest.peerDependenciesMeta).toEqual({ fastify: { optional: true } })
   })
 
+  test('would be published as it is: npm corrects nothing, and warns only that nobody is logged in', () => {
+    const warnings = packed.publishing
+      .split('\n')
+      .filter((line) => /^npm (warn|error)\b/i.test(line) && !line.includes('logged in'))
+    expect(warnings).toEqual([])
+    expect(packed.publishing).toContain(`+ ${manifest.name}@${manifest.version}`)
+  })
+
+  test('is the only one that this repository publishes', () => {
+    const manifests = ['.', ...readdirSync('packages').map((name) => join('packages', name))].map(
+      (folder) => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')),
+    )
+    const published = manifests.filter((one) => one.private !== true).map(({ name }) => name)
+    expect(published).toEqual([manifest.name])
+  })
+
   test('finds nothing that publint would change', async () => {
     const { messages, pkg } = await publint({ pkgDir: installed(), strict: true, pack: false })
     expect(messages.map((message) => formatMessage(message, pkg))).toEqual([])

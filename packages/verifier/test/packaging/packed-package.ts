@@ -13,11 +13,15 @@ export type PackedPackage = {
   readonly consumer: string
   /** What the tarball holds, by path. */
   readonly files: readonly string[]
+  /** What `npm publish --dry-run` printed about it, without a network. */
+  readonly publishing: string
   readonly remove: () => Promise<void>
 }
 
 /** Builds and packs in a copy, with the package's own scripts, so that neither the working copy nor another test sees it. */
-const pack = async (scratch: string): Promise<{ tarball: string; files: string[] }> => {
+const pack = async (
+  scratch: string,
+): Promise<{ tarball: string; files: string[]; publishing: string }> => {
   const copy = join(scratch, packageFolder)
   await mkdir(copy, { recursive: true })
   await cp('tsconfig.json', join(scratch, 'tsconfig.json'))
@@ -27,6 +31,9 @@ const pack = async (scratch: string): Promise<{ tarball: string; files: string[]
     await cp(join(packageFolder, name), join(copy, name), { recursive: true })
   }
   await run('npm', ['pack', '--pack-destination', scratch], { cwd: copy })
+  // What the script before it builds has just been built.
+  const publish = ['publish', '--dry-run', '--offline', '--ignore-scripts']
+  const { stdout: told, stderr: warned } = await run('npm', publish, { cwd: copy })
   const [tarball] = (await readdir(scratch)).filter((name) => name.endsWith('.tgz'))
   if (tarball === undefined) throw new Error('npm pack made nothing')
   const { stdout } = await run('tar', ['-tzf', join(scratch, tarball)])
@@ -34,6 +41,7 @@ const pack = async (scratch: string): Promise<{ tarball: string; files: string[]
   return {
     tarball: join(scratch, tarball),
     files: files.map((path) => path.replace('package/', '')),
+    publishing: warned + told,
   }
 }
 
@@ -60,11 +68,11 @@ const bringFrameworks = async (consumer: string): Promise<void> => {
 export const packAndInstall = async (): Promise<PackedPackage> => {
   const scratch: ScratchFolder = await scratchFolder('package')
   try {
-    const { tarball, files } = await pack(scratch.path)
+    const { tarball, files, publishing } = await pack(scratch.path)
     const consumer = join(scratch.path, 'consumer')
     await install(consumer, tarball)
     await bringFrameworks(consumer)
-    return { consumer, files, remove: scratch.remove }
+    return { consumer, files, publishing, remove: scratch.remove }
   } catch (error) {
     await scratch.remove()
     throw error

@@ -34,6 +34,7 @@ describe('the README', () => {
       insufficient_scope: true,
       insufficient_role: true,
       forbidden_origin: true,
+      cross_site_origin: true,
       revocation_state_unknown: true,
       keys_unavailable: true,
       not_ready: true,

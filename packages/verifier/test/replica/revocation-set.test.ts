@@ -53,24 +53,24 @@ describe('coverage', () => {
     const set = createRevocationSet()
     set.add(entry('jti', idOf(1)))
     set.add(entry('sid', idOf(2)))
-    expect(set.covers(facts({ jti: idOf(1) }))).toBe('jti')
-    expect(set.covers(facts({ sid: idOf(2) }))).toBe('sid')
-    expect(set.covers(facts({ jti: idOf(2), sid: idOf(1), sub: idOf(1) }))).toBeUndefined()
+    expect(set.revokedBy(facts({ jti: idOf(1) }))).toBe('jti')
+    expect(set.revokedBy(facts({ sid: idOf(2) }))).toBe('sid')
+    expect(set.revokedBy(facts({ jti: idOf(2), sid: idOf(1), sub: idOf(1) }))).toBeUndefined()
   })
 
-  test('R77: an account’s tokens of lower epochs are dead, and those of a sign-in after it live', () => {
+  test('R77: an account’s tokens of lower epochs are dead, and those of a login after it live', () => {
     const set = createRevocationSet()
     set.add(entry('sub', idOf(3), { minEpoch: 5 }))
-    expect(set.covers(facts({ sub: idOf(3), aep: [9, 4, 9] }))).toBe('sub')
-    expect(set.covers(facts({ sub: idOf(3), aep: [1, 5, 1] }))).toBeUndefined()
-    expect(set.covers(facts({ sub: idOf(4), aep: [1, 4, 1] }))).toBeUndefined()
+    expect(set.revokedBy(facts({ sub: idOf(3), aep: [9, 4, 9] }))).toBe('sub')
+    expect(set.revokedBy(facts({ sub: idOf(3), aep: [1, 5, 1] }))).toBeUndefined()
+    expect(set.revokedBy(facts({ sub: idOf(4), aep: [1, 4, 1] }))).toBeUndefined()
   })
 
   test('roles that were read before a change are dead, those read after it live', () => {
     const set = createRevocationSet()
     set.add(entry('claims', idOf(3), { minEpoch: 5 }))
-    expect(set.covers(facts({ sub: idOf(3), aep: [9, 9, 4] }))).toBe('claims')
-    expect(set.covers(facts({ sub: idOf(3), aep: [1, 1, 5] }))).toBeUndefined()
+    expect(set.revokedBy(facts({ sub: idOf(3), aep: [9, 9, 4] }))).toBe('claims')
+    expect(set.revokedBy(facts({ sub: idOf(3), aep: [1, 1, 5] }))).toBeUndefined()
   })
 
   test('everything of a lower global epoch is dead', () => {
@@ -78,8 +78,8 @@ describe('coverage', () => {
     expect(set.globalEpoch).toBe(0)
     set.add(entry('everyone', '', { minEpoch: 1_767_225_600 }))
     expect(set.globalEpoch).toBe(1_767_225_600)
-    expect(set.covers(facts({ aep: [1_767_225_599, 9, 9] }))).toBe('everyone')
-    expect(set.covers(facts({ aep: [1_767_225_600, 1, 1] }))).toBeUndefined()
+    expect(set.revokedBy(facts({ aep: [1_767_225_599, 9, 9] }))).toBe('everyone')
+    expect(set.revokedBy(facts({ aep: [1_767_225_600, 1, 1] }))).toBeUndefined()
   })
 
   test('R79: tokens of a revoked key are dead, and the key can be asked for by itself', () => {
@@ -87,7 +87,7 @@ describe('coverage', () => {
     set.add(entry('kid', kidOf(7)))
     expect(set.isKeyRevoked(kidOf(7))).toBe(true)
     expect(set.isKeyRevoked(kidOf(8))).toBe(false)
-    expect(set.covers(facts({ kid: kidOf(7) }))).toBe('kid')
+    expect(set.revokedBy(facts({ kid: kidOf(7) }))).toBe('kid')
   })
 
   test.each([1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 52 + 1, Number.MAX_SAFE_INTEGER])(
@@ -95,8 +95,8 @@ describe('coverage', () => {
     (minEpoch) => {
       const set = createRevocationSet()
       set.add(entry('sub', idOf(3), { minEpoch }))
-      expect(set.covers(facts({ sub: idOf(3), aep: [1, minEpoch - 1, 1] }))).toBe('sub')
-      expect(set.covers(facts({ sub: idOf(3), aep: [1, minEpoch, 1] }))).toBeUndefined()
+      expect(set.revokedBy(facts({ sub: idOf(3), aep: [1, minEpoch - 1, 1] }))).toBe('sub')
+      expect(set.revokedBy(facts({ sub: idOf(3), aep: [1, minEpoch, 1] }))).toBeUndefined()
     },
   )
 
@@ -106,12 +106,12 @@ describe('coverage', () => {
     for (let round = 0; round < 20; round++) {
       const id = randomId(random)
       set.add(entry('sid', id))
-      expect(set.covers(facts({ sid: id }))).toBe('sid')
+      expect(set.revokedBy(facts({ sid: id }))).toBe('sid')
       for (let bit = 0; bit < 128; bit++) {
         const other = Buffer.from(id, 'base64url')
         other[bit >> 3] = (other[bit >> 3] ?? 0) ^ (1 << (bit & 7))
         const sid = other.toString('base64url')
-        expect(set.covers(facts({ sid })), `seed ${random.seed}, ${id}`).toBeUndefined()
+        expect(set.revokedBy(facts({ sid })), `seed ${random.seed}, ${id}`).toBeUndefined()
       }
     }
   })
@@ -133,7 +133,7 @@ describe('coverage', () => {
       `\u{100}${canonical.slice(1)}`,
     ]
     for (const id of wrong) {
-      expect(set.covers(facts({ jti: id, sid: id, sub: id, kid: id, aep: [0, 0, 0] }))).toBe(
+      expect(set.revokedBy(facts({ jti: id, sid: id, sub: id, kid: id, aep: [0, 0, 0] }))).toBe(
         undefined,
       )
       expect(() => set.add(entry('jti', id))).toThrow(TypeError)
@@ -185,9 +185,9 @@ describe('adding and dropping', () => {
     const answers = (order: readonly RevocationEntry[]) => {
       const set = createRevocationSet()
       for (const one of order) set.add(one)
-      const atFirst = questions.map((question) => set.covers(question))
+      const atFirst = questions.map((question) => set.revokedBy(question))
       set.dropEnded(1003)
-      return [atFirst, set.size, questions.map((question) => set.covers(question))]
+      return [atFirst, set.size, questions.map((question) => set.revokedBy(question))]
     }
     const expected = answers(entries)
     for (let round = 0; round < 20; round++) {
@@ -205,7 +205,7 @@ describe('adding and dropping', () => {
     expect(set.add(entry('sub', idOf(1), { minEpoch: 1, notAfter: 101 }))).toBe(true)
     expect(set.size).toBe(1)
     set.dropEnded(101)
-    expect(set.covers(facts({ sub: idOf(1), aep: [1, 3, 1] }))).toBe('sub')
+    expect(set.revokedBy(facts({ sub: idOf(1), aep: [1, 3, 1] }))).toBe('sub')
     set.dropEnded(102)
     expect(set.size).toBe(0)
   })
@@ -247,7 +247,7 @@ describe('adding and dropping', () => {
         aep: [1, anEpoch(), anEpoch()],
       })
       const kinds = model.coverage(question)
-      const answer = set.covers(question)
+      const answer = set.revokedBy(question)
       covered += kinds.length
       compare({ step, question }, answer ? kinds.includes(answer) : kinds.length === 0)
       compare({ step, size: set.size }, set.size === model.size())
@@ -272,8 +272,8 @@ describe('adding and dropping', () => {
     expect(set.bytes).toBeLessThan(fullest / 2)
     for (const { kind, key } of last) {
       const aep = [Number.MAX_SAFE_INTEGER, 1, 1] as const
-      if (kind === 'sid') expect(set.covers(facts({ sid: key, aep }))).toBe('sid')
-      if (kind === 'jti') expect(set.covers(facts({ jti: key, aep }))).toBe('jti')
+      if (kind === 'sid') expect(set.revokedBy(facts({ sid: key, aep }))).toBe('sid')
+      if (kind === 'jti') expect(set.revokedBy(facts({ jti: key, aep }))).toBe('jti')
       if (kind === 'kid') expect(set.isKeyRevoked(key)).toBe(true)
     }
     set.dropEnded(1100)
@@ -287,9 +287,9 @@ describe('adding and dropping', () => {
     const set = createRevocationSet()
     set.add(entry('sid', idOf(1), { notAfter: 1000 }))
     set.dropEnded(1000)
-    expect(set.covers(facts({ sid: idOf(1) }))).toBe('sid')
+    expect(set.revokedBy(facts({ sid: idOf(1) }))).toBe('sid')
     set.dropEnded(1001)
-    expect(set.covers(facts({ sid: idOf(1) }))).toBeUndefined()
+    expect(set.revokedBy(facts({ sid: idOf(1) }))).toBeUndefined()
   })
 
   test.each([
@@ -314,8 +314,8 @@ describe('adding and dropping', () => {
       expect(set.size).toBe(1_000_000)
       expect(mostPerEntry).toBeLessThanOrEqual(bytesEach)
       for (let place = 0; place < 1_000_000; place += 97) {
-        expect(set.covers(facts({ [kind]: idAt(place) }))).toBe(kind)
-        expect(set.covers(facts({ [kind]: idAt(place + 1_000_000) }))).toBeUndefined()
+        expect(set.revokedBy(facts({ [kind]: idAt(place) }))).toBe(kind)
+        expect(set.revokedBy(facts({ [kind]: idAt(place + 1_000_000) }))).toBeUndefined()
       }
     },
   )

@@ -188,8 +188,33 @@ describe('the audience', () => {
     const forA = signed(key, { aud: 'https://a.example' })
     await expect(checkFor('https://a.example')(forA)).resolves.toBeDefined()
     for (const other of audiencesLikeA) {
-      expect(await refusalOf(checkFor(other)(forA))).toBe('for another audience')
+      expect(await refusalOf(checkFor(other)(forA))).toBe(
+        `for another audience, expected ${other}, not "https://a.example"`,
+      )
     }
+  })
+
+  test('a refusal names the audiences or the issuer that were expected and those of the token, and nothing else of it', async () => {
+    const { check } = checkWith([key], { audiences: ['https://a.example', 'https://b.example'] })
+    expect(await refusalOf(check(signed(key, { aud: 'https://c.example' })))).toBe(
+      'for another audience, expected https://a.example or https://b.example, not "https://c.example"',
+    )
+    const slash = signed(key, { iss: `${issuer}/`, aud: 'https://a.example' })
+    expect(await refusalOf(check(slash))).toBe(
+      `of another issuer, expected ${issuer}, not "${issuer}/"`,
+    )
+  })
+
+  test('what a refusal repeats of a token is short, on one line and plain, also of a forged one', async () => {
+    const { check } = checkWith([key])
+    const iss = `https://evil.example/\u2028\u202e\u007f${'x'.repeat(500)}`
+    const said = (await refusalOf(check(signed(key, { iss })))) ?? ''
+    expect(said).toMatch(/, not "https:\/\/evil\.example\/\?\?\?x+…"$/)
+    expect(said.length).toBeLessThan(250)
+    const aud = Array.from({ length: 9 }, (_, place) => `https://${place}.example`)
+    expect(await refusalOf(check(signed(key, { aud })))).toBe(
+      `for another audience, expected ${audience} or ${issuer}, not "https://0.example", "https://1.example", "https://2.example", …`,
+    )
   })
 
   test('R30: a check without an audience cannot be built, nor one with a senseless size', () => {
@@ -207,11 +232,11 @@ describe('the audience', () => {
 })
 
 describe('a refusal', () => {
-  test('says the same to everyone and holds nothing of the token', async () => {
+  test('says the same to everyone, and its reason holds nothing of the token but the issuer or the audience', async () => {
     const marker = 'marker-of-this-token'
     const tokens = [
       signed(key, { acr: 7, client_id: marker }),
-      signed(key, { iss: marker }),
+      signed(key, { iss: 'https://other.example', sub: marker, client_id: marker }),
       forge(key, { ...goodHeader, [marker]: 1 }, goodClaims()),
       `${marker}.${marker}.${marker}`,
     ]

@@ -13,7 +13,7 @@ export type TestKey = VerificationKey & { readonly privateKey: KeyObject; readon
 
 const makePair = {
   ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
-  RS256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  RS256: () => generateKeyPairSync('rsa', { modulusLength: 3072 }),
   Ed25519: () => generateKeyPairSync('ed25519'),
 }
 

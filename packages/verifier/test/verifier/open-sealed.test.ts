@@ -142,7 +142,7 @@ describe('openSealed', () => {
   })
 })
 
-describe('a sign-in that must be recent', () => {
+describe('a login that must be recent', () => {
   const secondsAgo = (seconds: number) => Math.floor(Date.now() / 1000) - seconds
 
   test('is compared with the clock at each use, bare or sealed', async () => {
@@ -159,7 +159,7 @@ describe('a sign-in that must be recent', () => {
     await expect(verifier.verify(token, options)).rejects.toMatchObject({ status: 401 })
   })
 
-  test('is asked for last: whoever lacks a role is not sent to sign in first', async () => {
+  test('is asked for last: whoever lacks a role is not sent to log in first', async () => {
     const { cardea, verifier } = await setUp()
     const { token } = tokenOf(cardea, { auth_time: secondsAgo(600) })
     const demand = (more: VerifyOptions) =>

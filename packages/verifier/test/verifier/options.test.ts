@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { createVerifier, type VerifierOptions } from '../../src/index.ts'
+import { checkAccessToken, createVerifier, type VerifierOptions } from '../../src/index.ts'
+import { createReplica } from '../../src/replica.ts'
 
 const client = { id: 'orders', secret: 'secret' }
 /** Never asks anyone: what it fetches fails at once. */
@@ -19,11 +20,69 @@ const accepts = async (changes: Record<string, unknown>): Promise<void> => {
   await createVerifier({ ...good, ...changes }).close()
 }
 
+/** Options of every function that takes some, with a member that does not exist, and what the error says of it. */
+const mistyped: readonly (readonly [make: () => unknown, message: string])[] = [
+  [() => build({ audiance: 'x' }), 'createVerifier has no option audiance; did you mean audience?'],
+  [() => build({ Issuer: 'x' }), 'createVerifier has no option Issuer; did you mean issuer?'],
+  [
+    () => build({ issuerBaseURL: 'x' }),
+    'createVerifier has no option issuerBaseURL; did you mean issuer?',
+  ],
+  [
+    () => build({ revocation: 'off' }),
+    'createVerifier has no option revocation; did you mean revocations?',
+  ],
+  [() => build({ polcy: undefined }), 'createVerifier has no option polcy; did you mean policy?'],
+  [
+    () => build({ jwksUri: 'x' }),
+    'createVerifier has no option jwksUri; it has issuer, audience, client, endpoint, revocations, policy, maxCachedTokens, introspectionTimeoutMs, sealed, allowInsecureHttp, clock, fetch, fraction',
+  ],
+  [
+    () => build({ client: { client_id: 'a', client_secret: 'b' } }),
+    'client has no option client_id; did you mean id?',
+  ],
+  [
+    () => build({ sealed: { key: 'A'.repeat(43) } }),
+    'sealed has no option key; did you mean keys?',
+  ],
+  [
+    () => Reflect.apply(checkAccessToken, undefined, [{ issuer: 'x', audience: 'x' }]),
+    'checkAccessToken has no option audience; did you mean audiences?',
+  ],
+  [
+    () => Reflect.apply(createReplica, undefined, [{ onEvents: () => undefined }]),
+    'createReplica has no option onEvents; did you mean onEvent?',
+  ],
+]
+
+test.for(mistyped)('refuses an option that does not exist: %#', ([make, message]) => {
+  expect(make).toThrow(new TypeError(message))
+})
+
+test.for([undefined, null, 'https://auth.example'])(
+  'refuses %o in the place of the options',
+  (given) => {
+    expect(() => Reflect.apply(createVerifier, undefined, [given])).toThrow(
+      new TypeError('createVerifier needs an object of options'),
+    )
+  },
+)
+
+test('verify refuses an option that does not exist: a misspelt role would ask for nothing', async () => {
+  const verifier = createVerifier(good)
+  const asked: unknown = Reflect.apply(verifier.verify, undefined, ['a.b.c', { role: ['admin'] }])
+  await expect(asked).rejects.toThrow(
+    new TypeError('verify has no option role; did you mean roles?'),
+  )
+  await verifier.close()
+})
+
 describe('createVerifier', () => {
   const wrong: Record<string, Record<string, unknown>> = {
     'no issuer': { issuer: undefined },
     'an empty issuer': { issuer: '' },
     'an issuer that is no URL': { issuer: 'auth.example' },
+    'an issuer with a slash at its end': { issuer: 'https://auth.example/' },
     'no audience': { audience: undefined },
     'an empty audience': { audience: '' },
     'an empty list of audiences': { audience: [] },

@@ -198,6 +198,8 @@ describe('before it is ready', () => {
         .verify(token, { policy })
         .catch((reason: unknown) => reason)
       expect(error).toMatchObject({ code: 'not_ready', status: 503, retryAfterSeconds: 2 })
+      // For the log of the service, which would otherwise never learn why.
+      expect(String((error as Error).cause)).toContain('is the client id and secret right?')
     }
     expect(verifier.state()).toBe('LOADING')
     expect(cardea.toy.introspected).toEqual([])

@@ -40,7 +40,7 @@ const startVerifier = async (): Promise<{ verifier: Verifier; lose: () => void }
 }
 
 describe('with a real Cardea', () => {
-  test('a token from a sign-in is accepted, with the claims of its owner', async () => {
+  test('a token from a login is accepted, with the claims of its owner', async () => {
     const { verifier } = await startVerifier()
     const account = await cardea.createAccount()
     const { accessToken } = await cardea.client.logIn(account)

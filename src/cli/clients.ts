@@ -1,0 +1,231 @@
+import { Command } from 'commander'
+import type { Core } from '../core.ts'
+import {
+  type DescribeClient,
+  describeClient,
+  describeClientSecret,
+  oauthErrors,
+  secretIdPattern,
+} from '../oauth/index.ts'
+import { parseScope } from '../sessions/index.ts'
+import { findAccountId } from './accounts.ts'
+import {
+  assertId,
+  factLines,
+  jsonOption,
+  type OutputOptions,
+  printResult,
+  usageError,
+} from './output.ts'
+import { commandConfig, commandLineActor, withCore } from './with-core.ts'
+
+/** Prints a secret, as `client create` does. */
+const addSecret = async (clientId: string, options: OutputOptions): Promise<void> => {
+  assertId('client_id', clientId)
+  const config = await commandConfig()
+  const added = await withCore(config, ({ serviceClients }) =>
+    serviceClients.addSecret({ clientId, actor: commandLineActor }),
+  )
+  const shown = {
+    client_id: added.clientId,
+    client_secret: added.clientSecret,
+    secret_id: added.secretId,
+  }
+  printResult(options, shown, [
+    ...factLines(shown),
+    'The secret is not shown again: only its hash is kept.',
+  ])
+}
+
+const addClientSecretCommand = (): Command =>
+  new Command('add')
+    .description('add a secret to a client, beside those it has; prints it, this once')
+    .argument('<client_id>', 'as `client create` printed it')
+    // An id begins with `-` once in 64 times, and would be refused as an option that does not exist; `assertId` refuses what is none.
+    .allowUnknownOption()
+    .option(...jsonOption)
+    .action(addSecret)
+
+const listSecrets = async (clientId: string, options: OutputOptions): Promise<void> => {
+  assertId('client_id', clientId)
+  const config = await commandConfig()
+  const secrets = await withCore(config, async ({ serviceClients: { store } }) => {
+    if (!(await store.find(clientId))) throw oauthErrors.error('client_not_found')
+    return (await store.secrets(clientId)).map(describeClientSecret)
+  })
+  const lines = secrets.map(({ secret_id: id, created_at: created, revoked_at: revoked }) =>
+    [id, (revoked ? 'revoked' : 'live').padEnd('revoked'.length), created].join('  '),
+  )
+  printResult(options, { secrets }, lines)
+}
+
+const listClientSecretsCommand = (): Command =>
+  new Command('list')
+    .description('show the secrets of a client: id, status, creation')
+    .argument('<client_id>', 'as `client create` printed it')
+    .allowUnknownOption()
+    .option(...jsonOption)
+    .action(listSecrets)
+
+const isSecretId = new RegExp(secretIdPattern)
+
+const revokeSecret = async (
+  clientId: string,
+  secretId: string,
+  options: OutputOptions,
+): Promise<void> => {
+  assertId('client_id', clientId)
+  if (!isSecretId.test(secretId)) {
+    throw usageError(
+      'secret_id is not the id of a secret',
+      '`cardea client secret list` shows them',
+    )
+  }
+  const config = await commandConfig()
+  const secret = await withCore(config, ({ serviceClients }) =>
+    serviceClients.revokeSecret({ clientId, secretId, actor: commandLineActor }),
+  )
+  const shown = describeClientSecret(secret)
+  printResult(options, shown, factLines(shown))
+}
+
+const revokeClientSecretCommand = (): Command =>
+  new Command('revoke')
+    .description('let a client in no more by one of its secrets')
+    .argument('<client_id>', 'as `client create` printed it')
+    .argument('<secret_id>', 'as `client secret list` shows it')
+    // Both ids may begin with `-`.
+    .allowUnknownOption()
+    .option(...jsonOption)
+    .action(revokeSecret)
+
+const clientSecretCommand = (): Command => {
+  const secret = new Command('secret').description('add, show and revoke secrets of a client')
+  for (const command of [
+    addClientSecretCommand(),
+    listClientSecretsCommand(),
+    revokeClientSecretCommand(),
+  ]) {
+    secret.addCommand(command)
+  }
+  return secret
+}
+
+type Options = OutputOptions & {
+  readonly name: string
+  readonly owner?: string
+  readonly scope?: string
+  readonly audience?: readonly string[]
+}
+
+const scopesOf = (text: string | undefined): readonly string[] => {
+  if (text === undefined) return []
+  const scopes = parseScope(text)
+  if (scopes) return scopes
+  throw usageError('--scope is not a list of scopes', 'separate them by single spaces, in quotes')
+}
+
+/** One of the two commands that print a secret: it exists nowhere else, and whoever runs it has to put it somewhere. */
+const createOne = async ({ name, scope, audience, owner, ...options }: Options): Promise<void> => {
+  const scopes = scopesOf(scope)
+  const config = await commandConfig()
+  const created = await withCore(config, async (core) =>
+    core.serviceClients.create({
+      name,
+      scopes,
+      ...(audience && { audiences: audience }),
+      ...(owner !== undefined && { ownerId: await findAccountId(core, { email: owner }) }),
+      actor: commandLineActor,
+    }),
+  )
+  const secret = { client_id: created.clientId, client_secret: created.clientSecret }
+  const { scopes: granted, audiences, ownerId } = created
+  const owned = ownerId === undefined ? {} : { owner: ownerId }
+  const lists = { scope: granted.join(' '), audiences: audiences.join(' ') }
+  printResult(options, { ...secret, name, scopes: granted, audiences, ...owned }, [
+    ...factLines({ ...secret, name, ...lists, ...owned }),
+    'The secret is not shown again: only its hash is kept.',
+  ])
+}
+
+const add = (audience: string, before: readonly string[] = []): readonly string[] => [
+  ...before,
+  audience,
+]
+
+const createClientCommand = (): Command =>
+  new Command('create')
+    .description('add a service client; prints its secret, this once')
+    .requiredOption('--name <name>', '1 to 64 letters, digits, dots, underscores and hyphens')
+    .option(
+      '--scope <scopes>',
+      'what its tokens may say it may do, e.g. "orders:read orders:write"',
+    )
+    .option(
+      '--audience <audience>',
+      'an audience that it may request tokens for; may be given several times',
+      add,
+    )
+    .option('--owner <email>', 'the account it belongs to and ends with; nobody unless given')
+    .option(...jsonOption)
+    .action(createOne)
+
+type Shown = DescribeClient
+
+const lineOf = ({
+  client_id: id,
+  created_at: created,
+  disabled_at: disabled,
+  name,
+  owner,
+}: Shown) => {
+  const status = (disabled ? 'disabled' : 'active').padEnd('disabled'.length)
+  return [id, status, created, name, ...(owner ? [`of ${owner}`] : [])].join('  ')
+}
+
+const read = async ({ serviceClients }: Core): Promise<Shown[]> =>
+  (await serviceClients.store.list()).map(describeClient)
+
+const listClientsCommand = (): Command =>
+  new Command('list')
+    .description('show all service clients: id, status, creation, name, owner')
+    .option(...jsonOption)
+    .action(async (options: OutputOptions) => {
+      const config = await commandConfig()
+      const clients = await withCore(config, read)
+      printResult(options, { clients }, clients.map(lineOf))
+    })
+
+const disableOne = async (clientId: string, options: OutputOptions): Promise<void> => {
+  assertId('client_id', clientId)
+  const config = await commandConfig()
+  const client = await withCore(config, ({ serviceClients }) =>
+    serviceClients.disable({ clientId, actor: commandLineActor }),
+  )
+  const shown = describeClient(client)
+  const { scopes, audiences, ...facts } = shown
+  const lists = { scope: scopes.join(' '), audiences: audiences.join(' ') }
+  printResult(options, shown, factLines({ ...facts, ...lists }))
+}
+
+const disableClientCommand = (): Command =>
+  new Command('disable')
+    .description('shut a service client out, for good, and take its tokens back')
+    .argument('<client_id>', 'as `client create` printed it')
+    // An id begins with `-` once in 64 times, and would be refused as an option that does not exist; `assertId` refuses what is none.
+    .allowUnknownOption()
+    .option(...jsonOption)
+    .action(disableOne)
+
+export const clientCommand = (): Command => {
+  const client = new Command('client').description('add, show and disable service clients')
+  for (const command of [
+    createClientCommand(),
+    listClientsCommand(),
+    disableClientCommand(),
+    clientSecretCommand(),
+  ]) {
+    client.addCommand(command)
+  }
+  return client
+}

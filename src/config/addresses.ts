@@ -1,0 +1,169 @@
+import { createRequire } from 'node:module'
+import { isIP } from 'node:net'
+import { isPageOrigin } from '../../packages/verifier/src/wire.ts'
+import { PostgresUrlProblem, postgresHosts, postgresSslModes } from '../lib/postgres-url.ts'
+import { parseRedisUrl, RedisUrlProblem } from '../lib/redis-url.ts'
+import { percentProblem } from './formats.ts'
+import type { Format } from './setting.ts'
+
+/** Several hosts are for a fail-over: the primary is looked for among them. */
+export const postgresUrl: Format<string> = {
+  limits: 'postgres:// or postgresql:// URL, one host or several between commas',
+  parse: (text) => {
+    const problem = percentProblem(text)
+    if (problem !== undefined) return { problem }
+    // Everything behind it would be dropped: most likely the end of a password, the host and the database.
+    if (text.includes('#')) return { problem: 'has a # (write it as %23)' }
+    try {
+      postgresHosts(text)
+      return { value: text }
+    } catch (error) {
+      if (error instanceof PostgresUrlProblem) return { problem: error.problem }
+      throw error
+    }
+  },
+}
+
+/**
+ * True when `pg` will check the server's certificate whatever its version. In pg 8.23 (pg-connection-string 2.14)
+ * `prefer`, `require` and `verify-ca` all mean `verify-full`; with `uselibpqcompat=true`, and by default from pg 9 on,
+ * `prefer` and `require` check nothing. So only the two modes that check under both readings count. The last of several
+ * `sslmode` wins in `pg`: a repeated one is not trusted at all. An `ssl=` parameter has no say beside `sslmode`.
+ */
+export const verifiesPostgresTls = (databaseUrl: string): boolean => {
+  const modes = postgresSslModes(databaseUrl)
+  return modes.length === 1 && (modes[0] === 'verify-full' || modes[0] === 'verify-ca')
+}
+
+/** No query: `ioredis` would take any of its options from there, the host included. */
+export const redisUrl: Format<string> = {
+  limits:
+    'redis:// or rediss:// URL, or with +sentinel (…/master-name) or +cluster and several hosts between commas; no query',
+  parse: (text) => {
+    try {
+      parseRedisUrl(text)
+      return { value: text }
+    } catch (error) {
+      if (error instanceof RedisUrlProblem) return { problem: error.problem }
+      throw error
+    }
+  },
+}
+
+/** `rediss` checks the server's certificate: Node's default, which `nodeTlsProblems` makes sure of. */
+export const verifiesRedisTls = (url: string): boolean => parseRedisUrl(url).tls
+
+/** Postgres cuts longer names off, keeps these prefixes to itself, and reads `$user` in a search path as the name of the role, also quoted. */
+const maxNameBytes = 63
+const reserved = /^(pg_|information_schema$|\$user$)/
+
+/** Any name that Postgres takes; it is quoted wherever it is used. */
+export const schemaName: Format<string> = {
+  limits: 'name of a schema as it is written, up to 63 bytes, not pg_…',
+  parse: (text) =>
+    Buffer.byteLength(text) <= maxNameBytes && !/\p{Cc}/u.test(text) && !reserved.test(text)
+      ? { value: text }
+      : { problem: 'must be up to 63 bytes without control characters, neither pg_… nor $user' },
+}
+
+export const namesSentinels = (url: string | undefined): boolean =>
+  url !== undefined && parseRedisUrl(url).kind === 'sentinel'
+
+/** `URL` forgives blanks, backslashes and line ends; an address that must match byte for byte may hold none, nor a wildcard. */
+const plainWebAddress = /^https?:\/\/[^\s\\?#@*]+$/i
+
+/** True when parsing changes no byte of the path: "/a/../b" and "/ü" would be compared in another spelling elsewhere. */
+const keepsItsPath = (text: string): boolean => {
+  const start = text.indexOf('/', text.indexOf('//') + 2)
+  return start === -1 || new URL(text).pathname === text.slice(start)
+}
+
+/** Segments that mean the same to every router and proxy: nothing encoded, no `:` or `*`. */
+const plainPath = /^(?:\/[\w.~-]+)*\/?$/
+
+/** The issuer of RFC 8414 section 2 and RFC 9068: verifiers compare it as bytes, so it is kept as written. */
+export const issuerAddress: Format<string> = {
+  limits:
+    'http(s) URL without trailing slash, query, fragment or user; a path of letters, digits and - . _ ~',
+  parse: (text) => {
+    if (text.endsWith('/')) return { problem: 'must not end with a slash' }
+    const problem = percentProblem(text)
+    if (problem !== undefined) return { problem }
+    const isSound = plainWebAddress.test(text) && URL.canParse(text) && keepsItsPath(text)
+    if (!isSound) return { problem: 'must be an http(s) URL without query, fragment or user' }
+    return plainPath.test(new URL(text).pathname)
+      ? { value: text }
+      : { problem: 'has a path of other characters than letters, digits and - . _ ~' }
+  },
+}
+
+/** Lower case, as browsers send it in `Host`; no address, because cookies of a domain need a name. */
+const hostExpression =
+  /^(?=.{1,253}(?::|$))(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z][a-z0-9-]*[a-z0-9](?::[1-9]\d{0,4})?$/
+
+export const hostName: Format<string> = {
+  limits: 'host name in lower case, with a port if it is not 443',
+  parse: (text) =>
+    hostExpression.test(text) && new URL(`https://${text}`).host === text
+      ? { value: text }
+      : { problem: 'must be a host as browsers name it, such as app.example.com, in lower case' },
+}
+
+/** The list is loaded when it is needed: it costs a process 6 MB and 50 ms. */
+const isPublicSuffix = (domain: string): boolean => {
+  const { parse }: typeof import('tldts') = createRequire(import.meta.url)('tldts')
+  return parse(domain, { allowPrivateDomains: true }).domain === null
+}
+
+/**
+ * A domain that one owner has, by the public suffix list with its private part: `example.com` and `shop.example.co.uk`, not `co.uk` and
+ * not `github.io`. A browser would refuse the cookie of a public suffix, and an older list in a browser would share it with strangers.
+ */
+export const registrableDomain: Format<string> = {
+  limits: 'domain name in lower case, without a leading dot, no public suffix',
+  parse: (text) => {
+    if (!hostExpression.test(text) || text.includes(':')) {
+      return {
+        problem: 'must be a domain name such as example.com, in lower case, without a leading dot',
+      }
+    }
+    return isPublicSuffix(text)
+      ? { problem: 'is a public suffix, below which strangers have hosts of their own' }
+      : { value: text }
+  },
+}
+
+/** Of a web page, or of an app in a webview. */
+export const pageOrigin: Format<string> = {
+  limits: 'origin such as https://app.example.com or capacitor://localhost, no path, no wildcard',
+  parse: (text) =>
+    isPageOrigin(text)
+      ? { value: text }
+      : {
+          problem:
+            'must be an origin as browsers write it: https://app.example.com or capacitor://localhost, no path',
+        },
+}
+
+const addressRangeProblem = {
+  problem: 'must be an IP address or a range such as 10.0.0.0/8, and not everybody (/0)',
+}
+
+/**
+ * An address or a CIDR range, always answered as a range. A prefix of 0 would let anybody choose the address that limits
+ * and audit see; IPv4 written as IPv6 (::ffff:10.0.0.1) would never match a peer, whose address is shown as IPv4.
+ */
+export const addressRange: Format<string> = {
+  limits: 'IP address or CIDR range, prefix at least 1',
+  parse: (text) => {
+    const [address = '', prefix, ...rest] = text.split('/')
+    const bits = { 4: 32, 6: 128 }[isIP(address)]
+    if (bits === undefined || rest.length > 0 || /%|^::ffff:/i.test(address)) {
+      return addressRangeProblem
+    }
+    if (prefix === undefined) return { value: `${address}/${bits}` }
+    return /^[1-9][0-9]{0,2}$/.test(prefix) && Number(prefix) <= bits
+      ? { value: text }
+      : addressRangeProblem
+  },
+}

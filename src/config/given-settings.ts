@@ -1,0 +1,95 @@
+import { loginSettings } from './login-settings.ts'
+import { browserSettings, serverSettings } from './server-settings.ts'
+import {
+  ConfigError,
+  type Environment,
+  fileVariableOf,
+  isGiven,
+  type Setting,
+  settingReader,
+} from './setting.ts'
+import { storeSettings } from './store-settings.ts'
+import { tokenSettings } from './token-settings.ts'
+
+/** Every variable by its field in the configuration, in the order of the configuration page and of `.env.example`. */
+export const settings = {
+  ...serverSettings,
+  ...storeSettings,
+  ...tokenSettings,
+  ...browserSettings,
+  ...loginSettings,
+}
+
+export const allSettings: readonly Setting<unknown>[] = Object.values(settings)
+
+/** What a service was started with, as far as it is not left to the defaults. Holds no secret. */
+export type GivenSettings = {
+  readonly settings: Readonly<Record<string, string>>
+  /** The names of the secrets that it did not have to make itself. */
+  readonly secrets: readonly string[]
+}
+
+/** Those that say where the process is and not how it works. */
+const isOfPlace = ({ name }: Setting<unknown>): boolean => name === settings.dataDir.name
+
+export const givenSettings = (environment: Environment = process.env): GivenSettings => {
+  const given = allSettings.filter((setting) => isGiven(environment, setting))
+  const plain = given.filter((setting) => !setting.isSecret && !isOfPlace(setting))
+  return {
+    settings: Object.fromEntries(plain.map(({ name }) => [name, environment[name] ?? ''])),
+    secrets: given.filter(({ isSecret }) => isSecret).map(({ name }) => name),
+  }
+}
+
+/** What one makes with them the other must open: signing keys, handles, password hashes. */
+const shared: readonly Setting<unknown>[] = [settings.secrets, settings.passwordPeppers]
+
+const onlyHere = 'is set here, and the running service has none: run the command without it'
+const onlyThere = 'is set for the running service and not here: run the command with the same value'
+
+const readAs = (environment: Environment, setting: Setting<unknown>): string =>
+  JSON.stringify(settingReader(environment, false).read(setting))
+
+/** A note may come from another version. Whatever it holds, it names no secret and no other folder. */
+const plainOnly = (noted: GivenSettings['settings']): GivenSettings['settings'] => {
+  const plain = new Set(
+    allSettings.filter((one) => !one.isSecret && !isOfPlace(one)).map(({ name }) => name),
+  )
+  return Object.fromEntries(Object.entries(noted).filter(([name]) => plain.has(name)))
+}
+
+export type SettingsBeside = {
+  /** For `loadConfig`. */
+  readonly environment: Environment
+  /** What the command has otherwise than the service. */
+  readonly differing: readonly string[]
+}
+
+/**
+ * The settings of a command beside a running service: those that the service was started with, under what is set for the command itself.
+ * @throws ConfigError when one has a CARDEA_SECRET or PASSWORD_PEPPER of its own and the other does not
+ */
+export const settingsBeside = (
+  service: GivenSettings,
+  environment: Environment = process.env,
+): SettingsBeside => {
+  const own = givenSettings(environment)
+  const isApart = ({ name }: Setting<unknown>) =>
+    own.secrets.includes(name) !== service.secrets.includes(name)
+  const broken = shared
+    .filter(isApart)
+    .map(({ name }) => ({ name, message: own.secrets.includes(name) ? onlyHere : onlyThere }))
+  if (broken.length > 0) throw new ConfigError(broken)
+  const merged = { ...environment, ...plainOnly(service.settings), ...own.settings }
+  const differs = (setting: Setting<unknown>) =>
+    own.settings[setting.name] !== undefined &&
+    readAs(service.settings, setting) !== readAs(merged, setting)
+  const differing = allSettings.filter((setting) => differs(setting) || isApart(setting))
+  return { environment: merged, differing: differing.map(({ name }) => name) }
+}
+
+/** For a program that a command starts: the environment without our settings, which hold secrets. */
+export const foreignEnvironment = (environment: Environment = process.env): Environment => {
+  const own = new Set(allSettings.flatMap(({ name }) => [name, fileVariableOf(name)]))
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !own.has(name)))
+}

@@ -1,0 +1,207 @@
+import { ConfigError, usesEmbeddedPostgres } from './config/index.ts'
+import { DataDirForbidden, DataDirInUse } from './infra/data-dir-lock.ts'
+import { MigrationBlocked } from './infra/postgres/lock-patience.ts'
+import { MigrationMismatch } from './infra/postgres/migrate.ts'
+import { UnfitDatabase } from './infra/postgres/session-settings.ts'
+import { UnsafeFile } from './infra/private-files.ts'
+import { RedisLoginRejected } from './infra/redis/redis.ts'
+import { WrongKeyEncryptionKey } from './keys/index.ts'
+import { AppError } from './lib/app-error.ts'
+
+/** What went wrong, for somebody at a terminal: what, what to do about it, and the exit code of the process. */
+export type Failure = {
+  readonly messages: readonly string[]
+  readonly hint: string
+  /** Stable, for scripts. */
+  readonly code: string
+  readonly exitCode: number
+}
+
+/** The exit codes of every command; `docs/reference/cli.md` lists them. */
+export const exitCodes = { failed: 1, usage: 2, settings: 3, inUse: 4, storeAway: 5 } as const
+
+type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
+
+const one = (code: string, message: string, hint: string, exitCode: ExitCode): Failure => ({
+  messages: [message],
+  hint,
+  code,
+  exitCode,
+})
+
+const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error ? String(error.code) : ''
+
+const textOf = (error: unknown): string => {
+  // Trying both addresses of `localhost` ends in an AggregateError, whose own message is empty.
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error
+  return first instanceof Error ? first.message : String(first)
+}
+
+const hints: Readonly<Record<string, string>> = {
+  account_exists: '`cardea account list --email …` shows it',
+  account_not_found: '`cardea account list` shows who there is',
+  client_name_taken:
+    '`cardea client list` shows who has it: `cardea client secret add` gives it another secret, and `cardea client disable` its name back',
+  client_disabled: 'a disabled client is never enabled again; `cardea client create` makes another',
+  client_secret_not_found: '`cardea client secret list` shows which there are',
+  client_not_found: '`cardea client list` shows which there are',
+  invalid_client_name:
+    'take 1 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first',
+  invalid_client_owner:
+    '`cardea account enable` brings a disabled account back; or name another owner, or none',
+  invalid_client_scope:
+    'take up to 32 scopes of printable characters without quotes and backslashes; `account` and `admin` are for people',
+  invalid_email: 'write it as name@example.com',
+  last_client_secret: '`cardea client disable` shuts the client out; or add another secret first',
+  too_many_client_secrets: '`cardea client secret list` shows which there are',
+  unknown_client_audience: 'AUDIENCE lists those that there are',
+  session_not_found:
+    '`GET /admin/accounts/{id}/sessions` shows those of an account; the token of a service client is revoked with --jti',
+  signing_key_not_found: '`cardea keys list --all` shows which there ever were',
+  password_rejected: 'take a longer or less common one; PASSWORD_MIN_LENGTH sets the least',
+}
+
+const databaseHint =
+  'check DATABASE_URL, and that Postgres runs, is the primary and lets this role in; DATABASE_START_TIMEOUT_SECONDS sets how long it is waited for'
+
+const embeddedHint =
+  'the embedded Postgres may need more time on a busy machine: set DATABASE_START_TIMEOUT_SECONDS higher; postgres.log in DATA_DIR says what it does'
+
+const appFailure = (error: AppError): Failure => {
+  const { code, cause } = error
+  if (code === 'store_unavailable') {
+    return one(
+      code,
+      `Postgres does not answer: ${textOf(cause)}`,
+      usesEmbeddedPostgres() ? embeddedHint : databaseHint,
+      exitCodes.storeAway,
+    )
+  }
+  const why = error.status >= 500 && cause !== undefined ? ` (${textOf(cause)})` : ''
+  const hint = hints[code] ?? `the code is ${code}; docs/reference/errors.md explains it`
+  return one(code, `${error.message}${why}`, hint, exitCodes.failed)
+}
+
+type Known = readonly [
+  type: new (...args: never[]) => Error,
+  code: string,
+  hint: string,
+  exitCode: ExitCode,
+]
+
+const { failed, settings, inUse, storeAway } = exitCodes
+
+const known: readonly Known[] = [
+  [
+    DataDirInUse,
+    'data_dir_in_use',
+    'two services cannot share one folder; commands work beside a running one',
+    inUse,
+  ],
+  [
+    UnsafeFile,
+    'unsafe_file',
+    'whoever can change these files, or read the secrets in them, can log in as anybody; if somebody may have, replace the secrets: docs/guides/operate.md',
+    settings,
+  ],
+  [
+    DataDirForbidden,
+    'data_dir_forbidden',
+    'run it as the owner of the folder (`sudo -u …`), or set DATA_DIR to a folder of your own',
+    failed,
+  ],
+  [
+    MigrationMismatch,
+    'migration_mismatch',
+    'run the version that made this database, or restore the migration file',
+    failed,
+  ],
+  [
+    MigrationBlocked,
+    'migration_blocked',
+    'let that session end (a back-up, a report), or end it with `SELECT pg_terminate_backend(pid)`; then run `cardea migrate` again: nothing is half done',
+    failed,
+  ],
+  [
+    RedisLoginRejected,
+    'redis_login_rejected',
+    'check user, password and database of REDIS_URL; Sentinels have a password of their own, REDIS_SENTINEL_PASSWORD',
+    storeAway,
+  ],
+  [
+    WrongKeyEncryptionKey,
+    'wrong_secret',
+    'start with the CARDEA_SECRET that was in use before (several may be listed)',
+    settings,
+  ],
+]
+
+type Symptom = readonly [code: RegExp, message: string, hint: string, exitCode: ExitCode]
+
+/** By the code of Node, OpenSSL or Postgres (SQLSTATE). */
+const symptoms: readonly Symptom[] = [
+  [
+    /^EADDRINUSE$/,
+    'the address is taken by another program',
+    'set PORT to a free port, or end that program',
+    failed,
+  ],
+  [
+    /^EACCES$/,
+    'this user may not do that',
+    'set PORT to 1024 or more; run it as the owner of the files in DATA_DIR, or set DATA_DIR to a folder of your own',
+    failed,
+  ],
+  [
+    /^(28...|3D000)$/,
+    'Postgres rejected the login of this role',
+    'check user, password and database of DATABASE_URL and MIGRATE_DATABASE_URL',
+    storeAway,
+  ],
+  [
+    /^42501$/,
+    'the role of the database may not do that',
+    'run `cardea migrate` with MIGRATE_DATABASE_URL naming the owner of the tables; it grants what is missing',
+    failed,
+  ],
+  [
+    /CERT|_SIGNATURE$/,
+    'the certificate of a store is not trusted',
+    'NODE_EXTRA_CA_CERTS names the file of its authority; the host name must be the one in it',
+    storeAway,
+  ],
+]
+
+/** What stands behind an error, where it says so itself or its code tells. */
+const symptomFailure = (error: unknown): Failure | undefined => {
+  if (error instanceof UnfitDatabase) {
+    return one('database_unfit', error.message, error.fix, failed)
+  }
+  const code = codeOf(error)
+  const symptom = symptoms.find(([pattern]) => pattern.test(code))
+  if (!symptom) return undefined
+  const [, message, hint, exitCode] = symptom
+  return one(code, `${message}: ${textOf(error)}`, hint, exitCode)
+}
+
+/** Anything that stops the process or a command, in words; never the value of a setting. */
+export const explainFailure = (error: unknown): Failure => {
+  if (error instanceof ConfigError) {
+    const messages = error.problems.map(({ name, message }) => `${name} ${message}`)
+    const hint = 'docs/reference/configuration.md explains every setting'
+    return { messages, hint, code: 'settings', exitCode: exitCodes.settings }
+  }
+  if (error instanceof AppError) return symptomFailure(error.cause) ?? appFailure(error)
+  for (const [type, code, hint, exitCode] of known) {
+    if (error instanceof type) return one(code, error.message, hint, exitCode)
+  }
+  return (
+    symptomFailure(error) ??
+    one('failed', textOf(error), '`cardea doctor` checks this deployment', exitCodes.failed)
+  )
+}
+
+/** `error:` lines, then `hint:`. */
+export const failureText = ({ messages, hint }: Failure): string =>
+  [...messages.map((message) => `error: ${message}`), `hint: ${hint}`, ''].join('\n')

@@ -1,0 +1,53 @@
+import { link, mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { assertPrivateFolder, readPrivateFile } from './infra/private-files.ts'
+import { systemRandom } from './lib/machine.ts'
+
+/** What a start keeps in `DATA_DIR` when the settings name none. */
+export type LocalSecretName = 'secret' | 'pepper'
+
+const hasCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code
+
+/**
+ * One that was made before; undefined when none was.
+ * @throws UnsafeFile when somebody else may have put it there, or can read it
+ */
+export const readLocalSecret = async (
+  dataDir: string,
+  name: LocalSecretName,
+): Promise<string | undefined> => {
+  try {
+    return (await readPrivateFile(join(dataDir, name))).trim()
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+/** Written aside and linked into place, so that there is never half of one and two processes end up with the same. */
+const makeSecret = async (dataDir: string, name: LocalSecretName): Promise<void> => {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  await assertPrivateFolder(dataDir)
+  const path = join(dataDir, name)
+  const draft = `${path}.${systemRandom(8).toString('hex')}`
+  await writeFile(draft, `${systemRandom(32).toString('base64url')}\n`, { mode: 0o600 })
+  try {
+    await link(draft, path)
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error
+  } finally {
+    await rm(draft)
+  }
+}
+
+/**
+ * A secret that is made here once and stays the same.
+ * @throws UnsafeFile
+ */
+export const localSecret = async (dataDir: string, name: LocalSecretName): Promise<string> => {
+  const kept = await readLocalSecret(dataDir, name)
+  if (kept !== undefined) return kept
+  await makeSecret(dataDir, name)
+  return localSecret(dataDir, name)
+}

@@ -1,0 +1,194 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { cookieAnswer, cookieSessionOf, type IssuedCookie } from '../cookie-sessions/index.ts'
+import { credentialCookie, singleCookie } from '../http/browser-requests.ts'
+import { clientFacts } from '../http/client-facts.ts'
+import { httpErrors, problemResponses } from '../http/errors.ts'
+import { defineRoute, type Route } from '../http/route.ts'
+import {
+  type CookieAnswer,
+  cookieAnswerSchema,
+  type Delivery,
+  expiredAtLogin,
+  type Issued,
+  noCookies,
+  type OpenedSession,
+  presentedCookies,
+  presentedSessionCookie,
+  type SealedAnswer,
+  type SessionKind,
+  type TokenAnswer,
+  tokenAnswer,
+  tokenAnswerSchema,
+} from '../sessions/index.ts'
+import { deviceTokenSeconds } from './device-token.ts'
+import type { LogIn } from './log-in.ts'
+import type { Reauthenticate } from './reauthenticate.ts'
+
+// Only bounds: what an address and a password may be is decided by the accounts feature, with the exact reason.
+const maxEmailLength = 320
+const maxPasswordLength = 1024
+
+/** They are kept with the session. Whoever needs more names none, which is for all. */
+const maxAudiences = 10
+
+const audience = Type.String({ minLength: 1, maxLength: 512 })
+
+const loginSchema = {
+  summary: 'Log in with e-mail address and password',
+  body: Type.Object(
+    {
+      email: Type.String({ minLength: 1, maxLength: maxEmailLength }),
+      password: Type.String({ minLength: 1, maxLength: maxPasswordLength }),
+      session: Type.Optional(
+        Type.Union([Type.Literal('token'), Type.Literal('cookie'), Type.Literal('sealed')], {
+          description:
+            'What keeps the session: tokens (default), a cookie that is looked up, or tokens in cookies',
+        }),
+      ),
+      delivery: Type.Optional(
+        Type.Union([Type.Literal('cookie'), Type.Literal('body')], {
+          description:
+            'Where the refresh token goes: a cookie (default, browsers) or the body (native clients, "session": "token" only)',
+        }),
+      ),
+      audience: Type.Optional(
+        Type.Union(
+          [
+            audience,
+            Type.Array(audience, { minItems: 1, maxItems: maxAudiences, uniqueItems: true }),
+          ],
+          {
+            description:
+              'Which service the access token is for; several: those that tokens may be asked for later, the first of them now',
+          },
+        ),
+      ),
+      persist: Type.Optional(
+        Type.Boolean({
+          description: 'false: the cookies end with the browser, and the session lasts less long',
+        }),
+      ),
+      device_token: Type.Optional(
+        Type.String({
+          maxLength: 256,
+          description: 'From an earlier login with "delivery": "body"',
+        }),
+      ),
+    },
+    { additionalProperties: false },
+  ),
+  response: {
+    200: Type.Union([tokenAnswerSchema, cookieAnswerSchema]),
+    ...problemResponses(400, 401, 403, 409, 413, 415, 429, 503),
+  },
+}
+
+const reauthenticateSchema = {
+  summary: 'Prove again who I am, in the session of my cookie',
+  body: Type.Object(
+    { password: Type.String({ minLength: 1, maxLength: maxPasswordLength }) },
+    { additionalProperties: false },
+  ),
+  response: { 200: cookieAnswerSchema, ...problemResponses(400, 401, 403, 413, 415, 429, 503) },
+}
+
+export type LoginRouteDeps = {
+  readonly logIn: LogIn
+  readonly issue: (opened: OpenedSession) => Issued
+  readonly answerSealed: SealedAnswer
+  readonly issueCookie: (opened: OpenedSession) => IssuedCookie
+}
+
+/** Says that this device logged in before. It opens nothing: it only spares its owner the limits that strangers fill up. */
+const deviceCookieName = '__Host-cardea-device'
+
+/** @throws duplicate_cookie */
+export const presentedDeviceToken = (request: FastifyRequest): string | undefined =>
+  singleCookie(request, deviceCookieName)
+
+/** With a session that ends with the browser the device is forgotten, too: other people may use it. */
+export const deviceCookie = (token: string, persists: boolean): string =>
+  credentialCookie(deviceCookieName, token, {
+    maxAgeSeconds: persists ? deviceTokenSeconds : undefined,
+    sameSite: 'strict',
+  })
+
+/** @throws invalid_request */
+const refuseMixed = (kind: SessionKind, delivery: Delivery | undefined): void => {
+  if (kind === 'token' || delivery === undefined) return
+  throw httpErrors.error('invalid_request', {
+    detail: `A session of the kind "${kind}" is delivered in cookies only.`,
+  })
+}
+
+export const loginRoutes = ({
+  logIn,
+  issue,
+  answerSealed,
+  issueCookie,
+}: LoginRouteDeps): Route[] => {
+  const answerWith = async (
+    reply: FastifyReply,
+    opened: OpenedSession,
+    delivery: Delivery,
+  ): Promise<TokenAnswer | CookieAnswer> => {
+    const { kind } = opened.facts
+    if (kind === 'sealed') return answerSealed(reply, issue(opened))
+    if (kind === 'token') {
+      return tokenAnswer(reply, issue(opened), delivery)
+    }
+    return cookieAnswer(reply, issueCookie(opened))
+  }
+  return [
+    defineRoute({
+      method: 'POST',
+      path: '/login',
+      access: 'public',
+      worksWithoutCookies: true,
+      schema: loginSchema,
+      handler: async (request, reply) => {
+        const { email, password, session: kind = 'token', persist: persists = true } = request.body
+        refuseMixed(kind, request.body.delivery)
+        const { delivery = 'cookie', audience = [] } = request.body
+        const wanted = { kind, delivery, persists, audiences: [audience].flat() }
+        const who = { email, password, client: clientFacts(request), ...wanted }
+        if (delivery === 'body') {
+          const deviceToken = request.body.device_token
+          const loggedIn = await logIn({ ...who, deviceToken, presented: noCookies })
+          const answer = await answerWith(reply, loggedIn, delivery)
+          return { ...answer, device_token: loggedIn.deviceToken }
+        }
+        const deviceToken = presentedDeviceToken(request)
+        const loggedIn = await logIn({ ...who, deviceToken, presented: presentedCookies(request) })
+        for (const expired of expiredAtLogin(request, kind, loggedIn.replaced)) {
+          reply.header('set-cookie', expired)
+        }
+        const answer = await answerWith(reply, loggedIn, delivery)
+        reply.header('set-cookie', deviceCookie(loggedIn.deviceToken, persists))
+        return answer
+      },
+    }),
+  ]
+}
+
+export type ReauthenticateRouteDeps = { readonly reauthenticate: Reauthenticate }
+
+export const reauthenticateRoutes = (deps: ReauthenticateRouteDeps): Route[] => [
+  defineRoute({
+    method: 'POST',
+    path: '/session/reauthenticate',
+    access: 'cookie',
+    schema: reauthenticateSchema,
+    handler: async (request, reply) => {
+      const issued = await deps.reauthenticate({
+        session: cookieSessionOf(request),
+        handle: presentedSessionCookie(request) ?? '',
+        password: request.body.password,
+        deviceToken: presentedDeviceToken(request),
+        client: clientFacts(request),
+      })
+      return cookieAnswer(reply, issued)
+    },
+  }),
+]

@@ -1,0 +1,234 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { AuditPseudonym, RequestFacts } from '../audit/index.ts'
+import { clientFacts } from '../http/client-facts.ts'
+import {
+  type AuthenticateService,
+  missingClient,
+  presentedClient,
+  provenClient,
+  refusedClient,
+} from '../http/credentials.ts'
+import { httpErrors } from '../http/errors.ts'
+import type { Log } from '../http/log.ts'
+import { defineRoute, type Route } from '../http/route.ts'
+import type { Clock } from '../lib/machine.ts'
+import { type RefreshSession, requestedGrant } from '../refresh/index.ts'
+import { type Issued, parseScope } from '../sessions/index.ts'
+import type { MintAccessToken, MintedToken } from '../tokens/index.ts'
+import type { ClientProofs, ServiceCredentials } from './authenticate-service-client.ts'
+import { type OauthTokenAnswer, type TokenBody, tokenSchema } from './schemas.ts'
+import { oauthErrors } from './service-client.ts'
+import type { ClientRights, ServiceClientStore } from './service-client-store.ts'
+
+export type GrantClientCredentialsDeps = {
+  readonly clock: Pick<Clock, 'nowMs'>
+  readonly clients: Pick<ServiceClientStore, 'rights'>
+  readonly proofs: ClientProofs
+  readonly mint: MintAccessToken
+  /** For whom this issuer mints tokens; a client's own list may be older than the settings. */
+  readonly audiences: readonly string[]
+}
+
+export type ClientCredentialsInput = {
+  readonly credentials: ServiceCredentials
+  /** As it was sent; all that the client has if it was not. */
+  readonly scope: string | undefined
+  /** The client's default if there is none. */
+  readonly audience: string | undefined
+}
+
+export type ClientToken = MintedToken & { readonly clientId: string; readonly scope: string }
+
+/**
+ * What `auth_time`, `amr` and `acr` say of a service, which the claims of a token must have: nobody ever proved to be a person. Whoever
+ * demands a recent login or a level of one (`0` is below all, OpenID Connect Core section 2) refuses it by that alone.
+ */
+const noPerson = { authenticatedAtMs: 0, amr: [], acr: '0', roles: [] } as const
+
+const grantedScope = (asked: string | undefined, { scopes }: ClientRights): string => {
+  const wanted = asked === undefined ? scopes : parseScope(asked)
+  if (!wanted?.every((scope) => scopes.includes(scope))) throw oauthErrors.error('invalid_scope')
+  return wanted.join(' ')
+}
+
+const grantedAudience = (
+  asked: string | undefined,
+  { audiences }: ClientRights,
+  known: readonly string[],
+): string => {
+  const [preferred] = audiences
+  if (preferred === undefined) throw oauthErrors.error('unauthorized_client')
+  const audience = asked ?? preferred
+  if (!audiences.includes(audience) || !known.includes(audience)) {
+    throw oauthErrors.error('invalid_target')
+  }
+  return audience
+}
+
+/**
+ * An access token for a service itself (RFC 6749 section 4.4). One statement authenticates the client and reads what it may ask for and
+ * the epochs, shared by those who ask at the same time, and nothing here is remembered: a secret that was revoked and a client that was disabled get no token from the commit on,
+ * and a token that was being made at that moment is revoked by the epoch it carries.
+ *
+ * @returns nothing when these are not the credentials of a client that may call
+ * @throws invalid_scope, invalid_target, unauthorized_client, store_unavailable
+ */
+export const grantClientCredentials = ({
+  clock,
+  clients,
+  proofs,
+  mint,
+  audiences: known,
+}: GrantClientCredentialsDeps) => {
+  const prove = proofs({ read: clients.rights, digestsOf: (rights) => rights?.digests ?? [] })
+  return async (input: ClientCredentialsInput): Promise<ClientToken | undefined> => {
+    const { clientId } = input.credentials
+    const factsReadAtMs = clock.nowMs()
+    const rights = await prove(input.credentials)
+    if (rights === undefined) return undefined
+    const audience = grantedAudience(input.audience, rights, known)
+    const scope = grantedScope(input.scope, rights)
+    const minted = mint({
+      ...noPerson,
+      subjectId: clientId,
+      clientId,
+      sessionId: undefined,
+      audience,
+      scope,
+      epochs: [rights.globalEpoch, rights.clientEpoch, 0],
+      factsReadAtMs,
+    })
+    return { ...minted, clientId, scope }
+  }
+}
+
+export type GrantRefreshTokenDeps = { readonly refresh: RefreshSession }
+
+export type RefreshTokenInput = {
+  readonly refreshToken: string
+  /** As they were sent. */
+  readonly scope: string | undefined
+  readonly audience: string | undefined
+  readonly client: RequestFacts
+}
+
+/**
+ * The refresh token of a native client for its successor, exactly as `POST /refresh` does it: one session, one rotation, whichever of
+ * the two is asked. The access token may be for less than the login was given, never for more (RFC 6749 section 6, RFC 8707 section 2.2);
+ * the next one is again for what its own request says.
+ * @throws invalid_scope, invalid_target before anything is consumed; invalid_grant; store_unavailable, session_contended
+ */
+export const grantRefreshToken =
+  ({ refresh }: GrantRefreshTokenDeps) =>
+  async ({ refreshToken, client, ...asked }: RefreshTokenInput): Promise<Issued> => {
+    const requested = requestedGrant(asked)
+    const result = await refresh({ presented: refreshToken, delivery: 'body', requested, client })
+    if (result.kind === 'refused') throw oauthErrors.error('invalid_grant', { cause: result.error })
+    return result.issued
+  }
+
+export type TokenRouteDeps = {
+  readonly grantToClient: ReturnType<typeof grantClientCredentials>
+  readonly grantToHolder: ReturnType<typeof grantRefreshToken>
+  readonly authenticateService: AuthenticateService
+  /** The `client_id` of native apps, which have no secret. */
+  readonly publicClientId: string
+  /** Tokens are logged and not audited: nothing but one statement stands behind each. */
+  readonly reference: AuditPseudonym
+  readonly log: Pick<Log, 'info'>
+}
+
+type TokenRequest = FastifyRequest<{ Body: TokenBody }>
+
+/** @throws invalid_target when two are named that differ */
+const audienceOf = ({ resource, audience }: TokenBody): string | undefined => {
+  if (resource !== undefined && audience !== undefined && resource !== audience) {
+    throw oauthErrors.error('invalid_target')
+  }
+  return resource ?? audience
+}
+
+/** Of the standard's members an empty `scope` is none: the grammar has no word for it (RFC 6749 section 3.3). */
+const answerOf = (
+  accessToken: string,
+  expiresInSeconds: number,
+  scope: string,
+): OauthTokenAnswer => ({
+  access_token: accessToken,
+  token_type: 'Bearer',
+  expires_in: expiresInSeconds,
+  ...(scope !== '' && { scope }),
+})
+
+const toClient = async (
+  { grantToClient, log }: TokenRouteDeps,
+  request: TokenRequest,
+  reply: FastifyReply,
+): Promise<OauthTokenAnswer> => {
+  const presented = presentedClient(request, reply)
+  if (presented === undefined) throw missingClient(reply)
+  const { clientId, secret } = presented
+  if (secret === undefined) throw refusedClient(reply)
+  const granted = await grantToClient({
+    credentials: { clientId, secret },
+    scope: request.body.scope,
+    audience: audienceOf(request.body),
+  })
+  if (granted === undefined) throw refusedClient(reply)
+  const fields = { request_id: request.id, event: 'client_token_issued', client: granted.clientId }
+  log.info(fields, 'token issued to a service client')
+  return answerOf(granted.token, granted.expiresInSeconds, granted.scope)
+}
+
+/**
+ * A refresh token belongs to the public client it was issued to. Under any other it is no good (R48), and is not looked at: a service
+ * that could use one would be a person for as long as it likes.
+ */
+const toHolder = async (
+  deps: TokenRouteDeps,
+  request: TokenRequest,
+  reply: FastifyReply,
+): Promise<OauthTokenAnswer> => {
+  const { scope, refresh_token: refreshToken } = request.body
+  if (refreshToken === undefined) {
+    throw httpErrors.error('invalid_request', { detail: 'body lacks the member "refresh_token".' })
+  }
+  const client = await provenClient(request, reply, deps.authenticateService)
+  if (client !== undefined && client.clientId !== deps.publicClientId) {
+    throw oauthErrors.error('invalid_grant')
+  }
+  const audience = audienceOf(request.body)
+  const issued = await deps.grantToHolder({
+    refreshToken,
+    scope,
+    audience,
+    client: clientFacts(request),
+  })
+  const session = deps.reference(issued.sessionId)
+  deps.log.info({ request_id: request.id, event: 'token_refreshed', session }, 'session refreshed')
+  return {
+    ...answerOf(issued.accessToken, issued.expiresInSeconds, issued.scope),
+    refresh_token: issued.refreshToken,
+  }
+}
+
+/** RFC 6749: a service's own token, or a native app's next one. No cookie is read or set here. */
+export const tokenRoutes = (deps: TokenRouteDeps): Route[] => [
+  defineRoute({
+    method: 'POST',
+    path: '/oauth/token',
+    access: 'public',
+    protocol: 'oauth',
+    schema: tokenSchema,
+    handler: async (request, reply) => {
+      const { grant_type: grant } = request.body
+      // First: `password` among them, whose parameters are never looked at (RFC 9700 section 2.4).
+      if (grant !== 'client_credentials' && grant !== 'refresh_token') {
+        throw oauthErrors.error('unsupported_grant_type')
+      }
+      return grant === 'client_credentials'
+        ? toClient(deps, request, reply)
+        : toHolder(deps, request, reply)
+    },
+  }),
+]

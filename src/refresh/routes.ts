@@ -1,0 +1,111 @@
+import { Type } from 'typebox'
+import type { AuditPseudonym } from '../audit/index.ts'
+import { clientFacts } from '../http/client-facts.ts'
+import { problemResponses } from '../http/errors.ts'
+import type { Log } from '../http/log.ts'
+import { defineRoute, type Route } from '../http/route.ts'
+import {
+  expiredRefreshCookie,
+  expiredSealedCookies,
+  parseScope,
+  presentedHandle,
+  presentedTokenSchema,
+  type SealedAnswer,
+  sessionErrors,
+  tokenAnswer,
+  tokenAnswerSchema,
+} from '../sessions/index.ts'
+import type { RequestedGrant } from './decide-refresh.ts'
+import type { RefreshSession } from './refresh-session.ts'
+
+const refreshBody = Type.Object(
+  {
+    ...presentedTokenSchema,
+    audience: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 512,
+        description: 'Which service the access token is for: one that the login is for',
+      }),
+    ),
+    scope: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 512,
+        description: 'What the access token may do at most, separated by single spaces',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+/**
+ * One object and no union, which would cost the refresh of a token session. All members may be left out, since those that may not are
+ * written first, and people look for the token there.
+ */
+const refreshAnswerSchema = Type.Partial(tokenAnswerSchema)
+
+const refreshSchema = {
+  summary: 'Exchange a refresh token for its successor and a new access token',
+  body: refreshBody,
+  response: {
+    200: refreshAnswerSchema,
+    ...problemResponses(400, 401, 403, 409, 413, 415, 503),
+  },
+}
+
+/**
+ * What a request for a token says of it, as it was sent.
+ * @throws invalid_scope when that is not written as the standard says
+ */
+export const requestedGrant = ({
+  audience,
+  scope,
+}: {
+  readonly audience?: string | undefined
+  readonly scope?: string | undefined
+}): RequestedGrant => {
+  const scopes = scope === undefined ? undefined : parseScope(scope)
+  if (scope !== undefined && scopes === undefined) throw sessionErrors.error('invalid_scope')
+  return { audience, scopes }
+}
+
+export type RefreshRouteDeps = {
+  readonly refresh: RefreshSession
+  /** A refresh is logged and not audited: it is one statement, and the log names the session only by this. */
+  readonly reference: AuditPseudonym
+  readonly log: Pick<Log, 'info'>
+  readonly answerSealed: SealedAnswer
+}
+
+export const refreshRoutes = ({
+  refresh,
+  reference,
+  log,
+  answerSealed,
+}: RefreshRouteDeps): Route[] => [
+  defineRoute({
+    method: 'POST',
+    path: '/refresh',
+    access: 'public',
+    worksWithoutCookies: true,
+    schema: refreshSchema,
+    handler: async (request, reply) => {
+      const handle = presentedHandle(request)
+      if (!handle) throw sessionErrors.error('missing_refresh_token')
+      const requested = requestedGrant(request.body ?? {})
+      const result = await refresh({ ...handle, requested, client: clientFacts(request) })
+      if (result.kind === 'refused') {
+        if (result.clearsCookie && handle.delivery === 'cookie') {
+          reply.header('set-cookie', [expiredRefreshCookie(), ...expiredSealedCookies(request)])
+        }
+        throw result.error
+      }
+      const session = reference(result.issued.sessionId)
+      const fields = { request_id: request.id, event: 'token_refreshed', session }
+      log.info(fields, 'session refreshed')
+      if (result.issued.kind === 'sealed') return answerSealed(reply, result.issued)
+      return tokenAnswer(reply, result.issued, handle.delivery)
+    },
+  }),
+]

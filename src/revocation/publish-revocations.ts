@@ -1,0 +1,68 @@
+import type { Replica } from '../../packages/verifier/src/replica.ts'
+import type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
+import type { Clock } from '../lib/machine.ts'
+import type { RevocationCache } from './revocation-cache.ts'
+import type { RevocationNotifier } from './revocation-notifier.ts'
+
+export type PublishDeps = {
+  readonly replica: Pick<Replica, 'apply'>
+  /** Wakes the followers that wait at this process. */
+  readonly wake: () => void
+  readonly notifier: Pick<RevocationNotifier, 'announce'>
+  readonly cache: RevocationCache | undefined
+  readonly report: (error: unknown, what: string) => void
+}
+
+/**
+ * Publishes what a transaction revoked, after its commit, so that nobody is ever told more than the truth. When it resolves, this process
+ * refuses what was revoked. Nothing else is waited for but the cache, and nothing that fails here is lost: followers look by themselves,
+ * and a cache that was away is filled later.
+ */
+export const publishRevocations = ({ replica, wake, notifier, cache, report }: PublishDeps) =>
+  async function publish(entries: readonly RevocationEntry[]): Promise<void> {
+    if (entries.length === 0) return
+    replica.apply(entries)
+    wake()
+    notifier.announce()
+    if (!cache?.isReady()) return
+    await cache
+      .write(entries)
+      .catch((error: unknown) => report(error, 'revocations were not published'))
+  }
+
+/**
+ * How long a process may take from reckoning the end of an entry to its commit, and Postgres then waits as long again for the commit
+ * itself. Of the 40 s that entries outlive tokens by (`mintSlackSeconds`) the rest is for clocks that differ.
+ */
+const commitWithinMs = 5_000
+
+/** What one transaction revokes, while it runs and after its commit. */
+export type PendingRevocations = {
+  readonly add: (entry: RevocationEntry, reckonedAtMs: number) => void
+  /**
+   * Asked right before the commit. False when the process stood still over a revocation, or its time is in doubt: the entry would be
+   * forgotten before the tokens expire that were issued meanwhile.
+   */
+  readonly mayCommit: () => boolean
+  /** After the commit. */
+  readonly publish: () => Promise<void>
+}
+
+export const pendingRevocations = (
+  clock: Pick<Clock, 'nowMs'> & { readonly isSure: () => boolean },
+  publish: (entries: readonly RevocationEntry[]) => Promise<void>,
+): PendingRevocations => {
+  const entries: RevocationEntry[] = []
+  let firstReckonedAtMs = Number.POSITIVE_INFINITY
+  return {
+    add: (entry, reckonedAtMs) => {
+      entries.push(entry)
+      firstReckonedAtMs = Math.min(firstReckonedAtMs, reckonedAtMs)
+    },
+    mayCommit: () => {
+      if (entries.length === 0) return true
+      return clock.isSure() && clock.nowMs() - firstReckonedAtMs <= commitWithinMs
+    },
+    publish: () => publish(entries),
+  }
+}

@@ -1,0 +1,101 @@
+import { type AccountRouteDeps, accountRoutes } from './accounts/index.ts'
+import {
+  type AdminClientRouteDeps,
+  type AdminRouteDeps,
+  adminClientRoutes,
+  adminRoutes,
+} from './admin/index.ts'
+import { type CookieSessionRouteDeps, cookieSessionRoutes } from './cookie-sessions/index.ts'
+import {
+  type ForwardAuthRouteDeps,
+  forwardAuthRoutes,
+  type HomePageDeps,
+  homePageRoutes,
+  type LoginPageDeps,
+  type LogoutPageDeps,
+  loginPageRoutes,
+  logoutPageRoutes,
+} from './forward-auth/index.ts'
+import { type HealthDeps, healthRoutes } from './health/index.ts'
+import type { Route } from './http/route.ts'
+import {
+  type LoginRouteDeps,
+  loginRoutes,
+  type ReauthenticateRouteDeps,
+  reauthenticateRoutes,
+} from './login/index.ts'
+import {
+  type IntrospectRouteDeps,
+  introspectRoutes,
+  type MetadataDeps,
+  metadataRoutes,
+  type RevokeRouteDeps,
+  revokeRoutes,
+  type TokenRouteDeps,
+  tokenRoutes,
+} from './oauth/index.ts'
+import { type RefreshRouteDeps, refreshRoutes } from './refresh/index.ts'
+import { type RevocationRouteDeps, revocationRoutes } from './revocation/index.ts'
+import {
+  type LogoutRouteDeps,
+  logoutRoutes,
+  type OwnSessionRouteDeps,
+  ownSessionRoutes,
+} from './sessions/index.ts'
+
+/** What the routes do their work with, by the name of each group. `wiring.ts` makes it. */
+export type RouteParts = {
+  readonly keys: { readonly routes: readonly Route[] }
+  readonly metadata: MetadataDeps
+  readonly login: LoginRouteDeps
+  readonly reauthenticate: ReauthenticateRouteDeps
+  readonly refresh: RefreshRouteDeps
+  readonly logout: LogoutRouteDeps
+  readonly account: AccountRouteDeps
+  readonly ownSessions: OwnSessionRouteDeps
+  readonly cookieSession: CookieSessionRouteDeps
+  readonly token: TokenRouteDeps
+  readonly introspect: IntrospectRouteDeps
+  readonly revoke: RevokeRouteDeps
+  readonly revocations: RevocationRouteDeps
+  readonly forwardAuth: ForwardAuthRouteDeps
+  readonly loginPage: LoginPageDeps
+  readonly logoutPage: LogoutPageDeps
+  readonly homePage: HomePageDeps
+  readonly admin: AdminRouteDeps
+  readonly adminClients: AdminClientRouteDeps
+  readonly health: HealthDeps
+}
+
+/**
+ * The table of routes: everything that the service answers but `/openapi.json`, which is made from it. `docs/architecture.md` lists each
+ * route with its access; a test keeps that list and this table together.
+ */
+export const routeTable = (parts: RouteParts): readonly Route[] => [
+  // Anybody may read these.
+  ...parts.keys.routes,
+  ...metadataRoutes(parts.metadata),
+  ...healthRoutes(parts.health),
+  // People and their apps.
+  ...loginRoutes(parts.login),
+  ...reauthenticateRoutes(parts.reauthenticate),
+  ...refreshRoutes(parts.refresh),
+  ...logoutRoutes(parts.logout),
+  ...accountRoutes(parts.account),
+  ...ownSessionRoutes(parts.ownSessions),
+  ...cookieSessionRoutes(parts.cookieSession),
+  // Service clients and native apps, in OAuth's words.
+  ...tokenRoutes(parts.token),
+  ...introspectRoutes(parts.introspect),
+  ...revokeRoutes(parts.revoke),
+  // Verifiers.
+  ...revocationRoutes(parts.revocations),
+  // Reverse proxies, and the pages that people see.
+  ...forwardAuthRoutes(parts.forwardAuth),
+  ...loginPageRoutes(parts.loginPage),
+  ...logoutPageRoutes(parts.logoutPage),
+  ...homePageRoutes(parts.homePage),
+  // Operators.
+  ...adminRoutes(parts.admin),
+  ...adminClientRoutes(parts.adminClients),
+]
