@@ -1,9 +1,11 @@
 import { type AccountRouteDeps, accountRoutes } from './accounts/index.ts'
 import {
+  type AdminAccountRouteDeps,
   type AdminClientRouteDeps,
-  type AdminRouteDeps,
+  type AdminRevokeRouteDeps,
+  adminAccountRoutes,
   adminClientRoutes,
-  adminRoutes,
+  adminRevokeRoutes,
 } from './admin/index.ts'
 import { type CookieSessionRouteDeps, cookieSessionRoutes } from './cookie-sessions/index.ts'
 import {
@@ -16,7 +18,8 @@ import {
   loginPageRoutes,
   logoutPageRoutes,
 } from './forward-auth/index.ts'
-import { type HealthDeps, healthRoutes } from './health/index.ts'
+import type { HealthDeps } from './health/index.ts'
+import { healthRoutes } from './health/index.ts'
 import type { Route } from './http/route.ts'
 import {
   type LoginRouteDeps,
@@ -62,7 +65,8 @@ export type RouteParts = {
   readonly loginPage: LoginPageDeps
   readonly logoutPage: LogoutPageDeps
   readonly homePage: HomePageDeps
-  readonly admin: AdminRouteDeps
+  readonly adminAccounts: AdminAccountRouteDeps
+  readonly adminRevoke: AdminRevokeRouteDeps
   readonly adminClients: AdminClientRouteDeps
   readonly health: HealthDeps
 }
@@ -96,6 +100,7 @@ export const routeTable = (parts: RouteParts): readonly Route[] => [
   ...logoutPageRoutes(parts.logoutPage),
   ...homePageRoutes(parts.homePage),
   // Operators.
-  ...adminRoutes(parts.admin),
+  ...adminAccountRoutes(parts.adminAccounts),
+  ...adminRevokeRoutes(parts.adminRevoke),
   ...adminClientRoutes(parts.adminClients),
 ]

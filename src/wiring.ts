@@ -365,15 +365,15 @@ export function composeService(core: Core, log: Log, stopping?: AbortSignal): Se
     revoke: { ...edge, revoke },
     revocations: core.revocations,
     ...composePages(core, { brand, tokens, cookies, login, endings }),
-    admin: {
+    adminAccounts: {
       clock,
       accounts,
       sessions,
       audit,
       create: core.createAccount,
       change: core.changeAccount,
-      revoke: core.revoke,
     },
+    adminRevoke: { revoke: core.revoke },
     adminClients: core.serviceClients,
   })
   const authenticateCookie = cookies.authenticate

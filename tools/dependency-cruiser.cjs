@@ -20,7 +20,7 @@ const features = [
 // The files of a feature that may speak HTTP: its routes and pages, and what they read and set.
 const edge = [
   '/(index|routes|schemas|cookies)[.]ts$',
-  '^src/admin/(accounts|clients)[.]ts$',
+  '-(routes|schemas)[.]ts$',
   '^src/forward-auth/(form-token|login-form|login-page|logout-page|way-back)[.]ts$',
   '^src/keys/jwks[.]ts$',
   '^src/oauth/(introspect-token|metadata|revoke-token|token)[.]ts$',

@@ -5,10 +5,10 @@ import type {
   Account,
   AccountForLogin,
   AccountStatus,
-  EmailAddress,
   LoginAccount,
   StoredPassword,
 } from './account.ts'
+import type { EmailAddress } from './email-address.ts'
 
 /** A service client that was disabled with its owner; tokens with a lower epoch are dead. */
 export type EndedClient = {

@@ -2,15 +2,9 @@ import { type Actor, actorText, type RequestFacts } from '../audit/index.ts'
 import type { InTransaction } from '../lib/in-transaction.ts'
 import type { Clock } from '../lib/machine.ts'
 import type { SessionStores } from '../sessions/index.ts'
-import {
-  type Account,
-  type AccountStatus,
-  accountErrors,
-  type EmailAddress,
-  type LoginAccount,
-  parseEmail,
-} from './account.ts'
+import { type Account, type AccountStatus, accountErrors, type LoginAccount } from './account.ts'
 import type { AccountStores, OwnedClients } from './account-store.ts'
+import { type EmailAddress, parseEmail } from './email-address.ts'
 
 export type OwnerEnd = {
   readonly accountId: string

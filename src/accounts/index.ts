@@ -6,10 +6,7 @@ export {
   type Account,
   type AccountForLogin,
   accountErrors,
-  type EmailAddress,
-  failedLoginLimit,
   type LoginAccount,
-  parseEmail,
   type StoredPassword,
 } from './account.ts'
 export {
@@ -24,12 +21,8 @@ export {
   changeAccount,
   endOwnedClients,
 } from './change-account.ts'
-export {
-  type CreateAccount,
-  createAccount,
-  type SetPassword,
-  setPassword,
-} from './create-account.ts'
+export { type CreateAccount, createAccount } from './create-account.ts'
+export { type EmailAddress, parseEmail } from './email-address.ts'
 export {
   type BoundedPasswordHasher,
   boundedPasswordHasher,
@@ -43,3 +36,4 @@ export {
   describeAccount,
   roleSchema,
 } from './routes.ts'
+export { type SetPassword, setPassword } from './set-password.ts'

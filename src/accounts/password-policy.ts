@@ -1,5 +1,6 @@
-import { accountErrors, type EmailAddress } from './account.ts'
+import { accountErrors } from './account.ts'
 import { type Commonness, loadCommonPasswords } from './common-passwords.ts'
+import type { EmailAddress } from './email-address.ts'
 
 /** NIST 800-63B-4 section 3.1.1.2 asks for at least 64; the cap only keeps a request from being made of one password. */
 export const maxPasswordCodePoints = 256

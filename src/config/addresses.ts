@@ -1,73 +1,8 @@
 import { createRequire } from 'node:module'
 import { isIP } from 'node:net'
 import { isPageOrigin } from '../../packages/verifier/src/wire.ts'
-import { PostgresUrlProblem, postgresHosts, postgresSslModes } from '../lib/postgres-url.ts'
-import { parseRedisUrl, RedisUrlProblem } from '../lib/redis-url.ts'
-import { percentProblem } from './formats.ts'
 import type { Format } from './setting.ts'
-
-/** Several hosts are for a fail-over: the primary is looked for among them. */
-export const postgresUrl: Format<string> = {
-  limits: 'postgres:// or postgresql:// URL, one host or several between commas',
-  parse: (text) => {
-    const problem = percentProblem(text)
-    if (problem !== undefined) return { problem }
-    // Everything behind it would be dropped: most likely the end of a password, the host and the database.
-    if (text.includes('#')) return { problem: 'has a # (write it as %23)' }
-    try {
-      postgresHosts(text)
-      return { value: text }
-    } catch (error) {
-      if (error instanceof PostgresUrlProblem) return { problem: error.problem }
-      throw error
-    }
-  },
-}
-
-/**
- * True when `pg` will check the server's certificate whatever its version. In pg 8.23 (pg-connection-string 2.14)
- * `prefer`, `require` and `verify-ca` all mean `verify-full`; with `uselibpqcompat=true`, and by default from pg 9 on,
- * `prefer` and `require` check nothing. So only the two modes that check under both readings count. The last of several
- * `sslmode` wins in `pg`: a repeated one is not trusted at all. An `ssl=` parameter has no say beside `sslmode`.
- */
-export const verifiesPostgresTls = (databaseUrl: string): boolean => {
-  const modes = postgresSslModes(databaseUrl)
-  return modes.length === 1 && (modes[0] === 'verify-full' || modes[0] === 'verify-ca')
-}
-
-/** No query: `ioredis` would take any of its options from there, the host included. */
-export const redisUrl: Format<string> = {
-  limits:
-    'redis:// or rediss:// URL, or with +sentinel (…/master-name) or +cluster and several hosts between commas; no query',
-  parse: (text) => {
-    try {
-      parseRedisUrl(text)
-      return { value: text }
-    } catch (error) {
-      if (error instanceof RedisUrlProblem) return { problem: error.problem }
-      throw error
-    }
-  },
-}
-
-/** `rediss` checks the server's certificate: Node's default, which `nodeTlsProblems` makes sure of. */
-export const verifiesRedisTls = (url: string): boolean => parseRedisUrl(url).tls
-
-/** Postgres cuts longer names off, keeps these prefixes to itself, and reads `$user` in a search path as the name of the role, also quoted. */
-const maxNameBytes = 63
-const reserved = /^(pg_|information_schema$|\$user$)/
-
-/** Any name that Postgres takes; it is quoted wherever it is used. */
-export const schemaName: Format<string> = {
-  limits: 'name of a schema as it is written, up to 63 bytes, not pg_…',
-  parse: (text) =>
-    Buffer.byteLength(text) <= maxNameBytes && !/\p{Cc}/u.test(text) && !reserved.test(text)
-      ? { value: text }
-      : { problem: 'must be up to 63 bytes without control characters, neither pg_… nor $user' },
-}
-
-export const namesSentinels = (url: string | undefined): boolean =>
-  url !== undefined && parseRedisUrl(url).kind === 'sentinel'
+import { percentProblem } from './store-addresses.ts'
 
 /** `URL` forgives blanks, backslashes and line ends; an address that must match byte for byte may hold none, nor a wildcard. */
 const plainWebAddress = /^https?:\/\/[^\s\\?#@*]+$/i
@@ -166,4 +101,15 @@ export const addressRange: Format<string> = {
       ? { value: text }
       : addressRangeProblem
   },
+}
+
+const hostNameExpression = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
+
+/** An address or a name to listen on; no port, no brackets. */
+export const listenHost: Format<string> = {
+  limits: 'IP address or host name',
+  parse: (text) =>
+    isIP(text) !== 0 || hostNameExpression.test(text)
+      ? { value: text }
+      : { problem: 'must be an IP address or a host name, without port or brackets' },
 }

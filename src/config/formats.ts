@@ -1,4 +1,3 @@
-import { isIP } from 'node:net'
 import type { Format, Parsed } from './setting.ts'
 
 /** Decimal digits and nothing else: `Number()` would also take "1e3", "0x10", " 5" and "". */
@@ -61,17 +60,6 @@ export const serviceName: Format<string> = {
       : { problem: 'must be one line of up to 60 visible characters, without blanks at its ends' },
 }
 
-const hostNameExpression = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
-
-/** An address or a name to listen on; no port, no brackets. */
-export const listenHost: Format<string> = {
-  limits: 'IP address or host name',
-  parse: (text) =>
-    isIP(text) !== 0 || hostNameExpression.test(text)
-      ? { value: text }
-      : { problem: 'must be an IP address or a host name, without port or brackets' },
-}
-
 /** A `StringOrURI` of RFC 7519 section 2; white space would be an accident of quoting, never meant. */
 export const audienceName: Format<string> = {
   limits: 'name or URI without white space, up to 255 characters',
@@ -79,21 +67,6 @@ export const audienceName: Format<string> = {
     /^[\x21-\x7e]{1,255}$/.test(text) && (!text.includes(':') || URL.canParse(text))
       ? { value: text }
       : { problem: 'must be printable ASCII without spaces, and a URI if it holds a colon' },
-}
-
-const brokenPercentSign = 'has a broken percent sign (write % as %25)'
-
-/**
- * What the drivers and the router would fail on when they decode the parts of an address, with an error that names no setting.
- * `decodeURIComponent` quotes nothing of a password here: its error is dropped.
- */
-export const percentProblem = (address: string): string | undefined => {
-  try {
-    decodeURIComponent(address)
-    return undefined
-  } catch {
-    return brokenPercentSign
-  }
 }
 
 /** Items between commas, blanks around each ignored. An empty or a repeated item is a slip of the hand, so it is refused. */
@@ -120,42 +93,3 @@ const parseAll = <Value>(
   }
   return { value: values }
 }
-
-/** 256 bits, the strength of the HMAC-SHA-256 they feed (RFC 2104 section 3 warns of keys below the digest's length). */
-const leastSecretBytes = 32
-
-/** Measured as written: `openssl rand -base64 32` makes 44 characters, `openssl rand -hex 32` makes 64. */
-export const secret: Format<string> = {
-  limits: `${leastSecretBytes} bytes or more, no white space`,
-  parse: (text) => {
-    if (/\s/.test(text)) return { problem: 'must not hold white space' }
-    return Buffer.byteLength(text) < leastSecretBytes
-      ? { problem: `is shorter than ${leastSecretBytes} bytes` }
-      : { value: text }
-  },
-}
-
-/** Words of documentation and sample files, six letters at least: a random secret holds one less than once in a million. */
-const placeholderWords =
-  /change[-_ ]?(me|this|it)|replace[-_ ]?(me|this)|secret|passw(or)?d|default|example|placeholder|insecure|keyboard|cardea|abcdefgh|01234567|qwerty/i
-
-/** A random text of 32 hexadecimal digits has fewer than 8 different ones about once in 30 million. */
-const leastDifferentCharacters = 8
-
-const longestPattern = 16
-
-const repeatsAPattern = (text: string): boolean => {
-  for (let length = 1; length <= longestPattern; length += 1) {
-    if (text.slice(length) === text.slice(0, -length)) return true
-  }
-  return false
-}
-
-/**
- * True for a secret that somebody else may know: from a manual or a sample file, or a few characters over and over.
- * It can only catch what is plainly not random; it is no measure of strength.
- */
-export const isWellKnownSecret = (text: string): boolean =>
-  placeholderWords.test(text) ||
-  new Set(text).size < leastDifferentCharacters ||
-  repeatsAPattern(text)

@@ -1,13 +1,8 @@
+import { browserSettings } from './browser-settings.ts'
 import { loginSettings } from './login-settings.ts'
-import { browserSettings, serverSettings } from './server-settings.ts'
-import {
-  ConfigError,
-  type Environment,
-  fileVariableOf,
-  isGiven,
-  type Setting,
-  settingReader,
-} from './setting.ts'
+import { serverSettings } from './server-settings.ts'
+import { ConfigError, type Setting } from './setting.ts'
+import { type Environment, fileVariableOf, isGiven, settingReader } from './setting-reader.ts'
 import { storeSettings } from './store-settings.ts'
 import { tokenSettings } from './token-settings.ts'
 

@@ -3,16 +3,10 @@ import { resolve } from 'node:path'
 import { settings } from './given-settings.ts'
 import { readLogoFile } from './logo-file.ts'
 import { misspeltSettings } from './misspelt-settings.ts'
+import { nodeTlsProblems } from './node-settings.ts'
 import { brokenRules, type Config } from './rules.ts'
-import { nodeTlsProblems } from './server-settings.ts'
-import {
-  ConfigError,
-  type Environment,
-  isGiven,
-  type SettingProblem,
-  type SettingReader,
-  settingReader,
-} from './setting.ts'
+import { ConfigError, type SettingProblem } from './setting.ts'
+import { type Environment, isGiven, type SettingReader, settingReader } from './setting-reader.ts'
 
 /**
  * Settings: environment variables in, one frozen object out. The tables in `*-settings.ts` say what each variable means;
@@ -27,9 +21,10 @@ export {
 } from './given-settings.ts'
 export { readLogoFile } from './logo-file.ts'
 export { misspeltSettings } from './misspelt-settings.ts'
+export { sizeThreadPool } from './node-settings.ts'
 export { type Config, configWarnings, noTrustedProxy } from './rules.ts'
-export { sizeThreadPool } from './server-settings.ts'
-export { ConfigError, type Environment } from './setting.ts'
+export { ConfigError } from './setting.ts'
+export type { Environment } from './setting-reader.ts'
 
 const secondsPerHour = 3600
 

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
-import { listOf, secret, wholeNumber } from './formats.ts'
+import { listOf, wholeNumber } from './formats.ts'
+import { secret } from './secret-format.ts'
 import type { Setting } from './setting.ts'
 
 const passwordPeppers: Setting<readonly string[] | undefined> = {

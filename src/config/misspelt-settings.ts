@@ -1,6 +1,7 @@
 import { closestMatch } from 'leven'
 import { allSettings } from './given-settings.ts'
-import { type Environment, fileVariableOf, isGiven, type SettingProblem } from './setting.ts'
+import type { SettingProblem } from './setting.ts'
+import { type Environment, fileVariableOf, isGiven } from './setting-reader.ts'
 
 /** How our names look; others are for other programs. */
 const settingLike = /^[A-Z][A-Z0-9_]{2,63}$/

@@ -1,6 +1,6 @@
-import { namesSentinels, verifiesPostgresTls, verifiesRedisTls } from './addresses.ts'
-import { isWellKnownSecret } from './formats.ts'
+import { isWellKnownSecret } from './secret-format.ts'
 import type { SettingProblem } from './setting.ts'
+import { namesSentinels, verifiesPostgresTls, verifiesRedisTls } from './store-addresses.ts'
 
 /** What the environment says, checked and frozen. Holds secrets: never log it. */
 export type Config = {

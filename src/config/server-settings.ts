@@ -1,16 +1,6 @@
-import { DEFAULT_MIN_VERSION } from 'node:tls'
-import { addressRange, hostName, pageOrigin, registrableDomain } from './addresses.ts'
-import {
-  folder,
-  imageFile,
-  listenHost,
-  listOf,
-  serviceName as nameOfService,
-  oneOf,
-  wholeNumber,
-} from './formats.ts'
-import type { Config } from './rules.ts'
-import type { Setting, SettingProblem } from './setting.ts'
+import { addressRange, listenHost, pageOrigin } from './addresses.ts'
+import { folder, listOf, oneOf, wholeNumber } from './formats.ts'
+import type { Setting } from './setting.ts'
 
 const environment: Setting<'development' | 'test' | 'production'> = {
   name: 'NODE_ENV',
@@ -108,89 +98,4 @@ export const serverSettings = {
   maxHeaderBytes,
   shutdownDelaySeconds,
   logLevel,
-}
-
-const cookieDomain: Setting<string | undefined> = {
-  name: 'COOKIE_DOMAIN',
-  meaning:
-    'One login for all hosts of a site: the session cookie is sent to this domain and every host below it. ISSUER is at or below it and begins with https://. A change logs out everybody who has a session cookie.',
-  format: registrableDomain,
-  fallback: undefined,
-  defaultText: 'none: each host has a session cookie of its own',
-  whyThisDefault: 'Every host below the domain can read and set a cookie that has one.',
-}
-
-const returnHosts: Setting<readonly string[] | undefined> = {
-  name: 'RETURN_HOSTS',
-  meaning:
-    'With COOKIE_DOMAIN: the hosts that the login page may return to, each at or below that domain.',
-  format: listOf(hostName),
-  fallback: undefined,
-  defaultText: 'COOKIE_DOMAIN and every host below it',
-  whyThisDefault: 'These hosts get the session cookie in any case.',
-}
-
-const serviceName: Setting<string | undefined> = {
-  name: 'SERVICE_NAME',
-  meaning: 'The name that the login page and the other pages show.',
-  format: nameOfService,
-  fallback: undefined,
-  defaultText: 'none',
-  whyThisDefault: 'The pages show the host in any case.',
-}
-
-const serviceLogo: Setting<string | undefined> = {
-  name: 'SERVICE_LOGO_FILE',
-  meaning:
-    'An image that the pages show above the name, of at most 64 KiB. It is read at the start and is part of each page.',
-  format: imageFile,
-  fallback: undefined,
-  defaultText: 'none',
-  whyThisDefault:
-    'A file, because a page that loads an image from another host tells that host of each visit.',
-}
-
-/** What browsers see and keep: the domain of the session cookie, where the login page leads, how the pages look. */
-export const browserSettings = {
-  cookieDomain,
-  returnHosts,
-  serviceName,
-  serviceLogo,
-}
-
-/**
- * Gives libuv's pool a thread for each password that may be hashed at once and one for everything else: DNS, files, the checks of
- * tokens. With more, hashes wander over threads that the kernel puts where the event loop runs (decision 25). To be called before
- * anything uses the pool: libuv reads the variable then, once (https://docs.libuv.org/en/v1.x/threadpool.html). What is set already
- * stays.
- */
-export const sizeThreadPool = (
-  { hashConcurrency }: Pick<Config, 'hashConcurrency'>,
-  environment = process.env,
-): void => {
-  environment['UV_THREADPOOL_SIZE'] ??= String(hashConcurrency + 1)
-}
-
-/**
- * Switches of Node itself that would quietly undo what `sslmode=verify-full` and `rediss` promise. Refused in production
- * even with ALLOW_PLAINTEXT_STORES: they weaken every connection of the process, not only those to the stores.
- */
-export const nodeTlsProblems = (
-  rejectUnauthorized: string | undefined,
-  leastTlsVersion: string = DEFAULT_MIN_VERSION,
-): SettingProblem[] => {
-  const problems: SettingProblem[] = []
-  if (rejectUnauthorized === '0') {
-    problems.push({
-      name: 'NODE_TLS_REJECT_UNAUTHORIZED',
-      message: 'must not be 0 in production: no certificate would be checked',
-    })
-  }
-  if (leastTlsVersion === 'TLSv1' || leastTlsVersion === 'TLSv1.1') {
-    problems.push({
-      name: 'NODE_OPTIONS',
-      message: 'or the command line lowers TLS below version 1.2: remove --tls-min-v1.0 or -v1.1',
-    })
-  }
-  return problems
 }

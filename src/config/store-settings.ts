@@ -1,6 +1,6 @@
-import { postgresUrl, redisUrl, schemaName } from './addresses.ts'
 import { text, trueOrFalse, wholeNumber } from './formats.ts'
 import type { Setting } from './setting.ts'
+import { postgresUrl, redisUrl, schemaName } from './store-addresses.ts'
 
 const databaseUrl: Setting<string | undefined> = {
   name: 'DATABASE_URL',

@@ -1,6 +1,7 @@
 import { longestTokenSeconds } from '../lib/machine.ts'
 import { issuerAddress } from './addresses.ts'
-import { audienceName, listOf, oneOf, secret, wholeNumber } from './formats.ts'
+import { audienceName, listOf, oneOf, wholeNumber } from './formats.ts'
+import { secret } from './secret-format.ts'
 import type { Setting } from './setting.ts'
 
 /** Browsers cap the life of a cookie at 400 days (RFC 6265bis), so a longer session would end early there. */

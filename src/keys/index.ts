@@ -1,14 +1,9 @@
 import type { Route } from '../http/route.ts'
 import type { Clock, Random } from '../lib/machine.ts'
 import { keyRoutes } from './jwks.ts'
+import { type Kept, keepKeys } from './keep-keys.ts'
 import { currentKeySet, keySetLoader } from './key-set.ts'
-import {
-  ensureSigningKeys,
-  type Kept,
-  type KeyRotation,
-  keepKeys,
-  rotateKeys,
-} from './rotate-keys.ts'
+import { ensureSigningKeys, type KeyRotation, rotateKeys } from './rotate-keys.ts'
 import { keyLabels, type SecretRing } from './secret-ring.ts'
 import type { Signer, SigningAlgorithm, SigningKeyRecord, VerificationKey } from './signing-key.ts'
 import type { InKeyTransaction, KeyActor, SigningKeyStore } from './signing-key-store.ts'
@@ -17,13 +12,13 @@ import { type Withdrawal, withdrawKey } from './withdraw-key.ts'
 export { keyErrors } from './errors.ts'
 export { rereadEveryMs } from './key-schedule.ts'
 export { onceReadyToSign } from './key-set.ts'
+export { WrongKeyEncryptionKey } from './sealed-private-key.ts'
 export {
   type KeyLabel,
   keyLabels,
   type SecretRing,
   sealedLabel,
   secretRing,
-  WrongKeyEncryptionKey,
 } from './secret-ring.ts'
 export {
   kidPattern,

@@ -6,7 +6,8 @@ import { shareReads } from '../lib/share-reads.ts'
 import { keyErrors } from './errors.ts'
 import { type JwksDocument, jwksDocument } from './jwks.ts'
 import { maxKeySetAgeForSigningMs, servedUnreadMs, signsUnreadSlackMs } from './key-schedule.ts'
-import { type DerivedKeys, unsealPrivateKey } from './secret-ring.ts'
+import { unsealPrivateKey } from './sealed-private-key.ts'
+import type { DerivedKeys } from './secret-ring.ts'
 import {
   type PublicJwk,
   publicJwkOf,

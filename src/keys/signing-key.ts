@@ -8,7 +8,8 @@ import {
 import { promisify } from 'node:util'
 import { calculateJwkThumbprint } from 'jose'
 import type { Random } from '../lib/machine.ts'
-import { type DerivedKeys, sealPrivateKey } from './secret-ring.ts'
+import { sealPrivateKey } from './sealed-private-key.ts'
+import type { DerivedKeys } from './secret-ring.ts'
 
 /** `Ed25519` is the fully specified name (RFC 9864), not `EdDSA`. */
 export type SigningAlgorithm = 'ES256' | 'RS256' | 'Ed25519'

@@ -4,7 +4,6 @@ import {
   type AccountStores,
   type BoundedPasswordHasher,
   type EmailAddress,
-  failedLoginLimit,
   parseEmail,
   type StoredPassword,
 } from '../accounts/index.ts'
@@ -23,6 +22,15 @@ import {
   type SpendAct,
   TooManyAttempts,
 } from './login-limits.ts'
+
+/**
+ * The maximum number of wrong passwords in a row (NIST SP 800-63B-4 section 3.2.2 allows fewer than 100 for an account). There are two counters:
+ * - One for all unknown devices of an account together. At its limit the password is locked for unknown devices.
+ * - One for each known device. At its limit the device counts as unknown. Other devices never change this counter.
+ * The limits add up to fewer than 100, so a stolen device token gives fewer than 100 guesses, also with attempts in parallel. An operator
+ * resets both counters by setting the account active.
+ */
+export const failedLoginLimit = (isKnownDevice: boolean): number => (isKnownDevice ? 40 : 50)
 
 export type LogInInput = {
   readonly email: string

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseEmail } from '../../src/accounts/account.ts'
+import { parseEmail } from '../../src/accounts/email-address.ts'
 
 const canonical = (text: string): string => parseEmail(text).canonical
 

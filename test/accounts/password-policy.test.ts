@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseEmail } from '../../src/accounts/account.ts'
+import { parseEmail } from '../../src/accounts/email-address.ts'
 import { checkNewPassword, passwordContext } from '../../src/accounts/password-policy.ts'
 import { AppError } from '../../src/lib/app-error.ts'
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { allSettings } from '../../src/config/given-settings.ts'
 import { type Config, loadConfig } from '../../src/config/index.ts'
-import { fileVariableOf } from '../../src/config/setting.ts'
+import { fileVariableOf } from '../../src/config/setting-reader.ts'
 import { codeBlock } from '../documentation/markdown.ts'
 import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
 

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
-import { nodeTlsProblems } from '../../src/config/server-settings.ts'
+import { nodeTlsProblems } from '../../src/config/node-settings.ts'
 import { postgresHosts } from '../../src/lib/postgres-url.ts'
 import { configErrorOf, problemsOf, production } from './environments.ts'
 

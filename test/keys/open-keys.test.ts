@@ -8,7 +8,7 @@ import {
   WrongKeyEncryptionKey,
 } from '../../src/keys/index.ts'
 import { SigningKeysDamaged } from '../../src/keys/key-set.ts'
-import { sealPrivateKey, unsealPrivateKey } from '../../src/keys/secret-ring.ts'
+import { sealPrivateKey, unsealPrivateKey } from '../../src/keys/sealed-private-key.ts'
 import { publicJwkOf } from '../../src/keys/signing-key.ts'
 import { systemRandom } from '../../src/lib/machine.ts'
 import { keyDatabase, keyInstance } from './key-instances.ts'

@@ -1,12 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import {
-  type DerivedKeys,
-  keyLabels,
   sealPrivateKey,
-  secretRing,
   unsealPrivateKey,
   WrongKeyEncryptionKey,
-} from '../../src/keys/secret-ring.ts'
+} from '../../src/keys/sealed-private-key.ts'
+import { type DerivedKeys, keyLabels, secretRing } from '../../src/keys/secret-ring.ts'
 import { generateSigningKeyPair } from '../../src/keys/signing-key.ts'
 import { systemRandom } from '../../src/lib/machine.ts'
 

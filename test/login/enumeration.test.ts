@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { failedLoginLimit } from '../../src/accounts/index.ts'
+import { failedLoginLimit } from '../../src/login/prove-password.ts'
 import { auditEntries } from '../support/audit-entries.ts'
 import { type Cardea, startCardea } from '../support/cardea.ts'
 import type { Answer } from '../support/client.ts'

@@ -9,7 +9,7 @@ import {
   type RevokeClientSecret,
   type ServiceClientStore,
 } from '../oauth/index.ts'
-import { operatorOf } from './accounts.ts'
+import { operatorOf } from './account-routes.ts'
 import {
   addSecretSchema,
   changeClientSchema,
@@ -17,7 +17,7 @@ import {
   listClientsSchema,
   oneClientSchema,
   revokeSecretSchema,
-} from './schemas.ts'
+} from './service-client-schemas.ts'
 
 export type AdminClientRouteDeps = {
   readonly store: Pick<ServiceClientStore, 'list' | 'find' | 'secrets'>

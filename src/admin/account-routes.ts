@@ -10,19 +10,15 @@ import {
 import type { Actor, AuditTrail, RequestFacts } from '../audit/index.ts'
 import { callerOf } from '../http/access.ts'
 import { clientFacts } from '../http/client-facts.ts'
-import { httpErrors } from '../http/errors.ts'
 import { defineRoute, type Route } from '../http/route.ts'
 import type { Clock } from '../lib/machine.ts'
 import { describeSession, type SessionStore } from '../sessions/index.ts'
-import type { Revoke, RevokeTarget } from './revoke.ts'
 import {
   accountSessionsSchema,
   changeAccountSchema,
   createAccountSchema,
   listAccountsSchema,
-  type RevokeBody,
-  revokeSchema,
-} from './schemas.ts'
+} from './account-schemas.ts'
 
 /** Who acts, on a route of operators, and from where: for the trail. */
 export const operatorOf = (request: FastifyRequest): { actor: Actor; client: RequestFacts } => ({
@@ -30,33 +26,16 @@ export const operatorOf = (request: FastifyRequest): { actor: Actor; client: Req
   client: clientFacts(request),
 })
 
-export type AdminRouteDeps = {
+export type AdminAccountRouteDeps = {
   readonly clock: Clock
   readonly accounts: Pick<AccountStore, 'find' | 'list' | 'listByEmail'>
   readonly sessions: Pick<SessionStore, 'listOfAccount'>
   readonly audit: AuditTrail
   readonly create: CreateAccount
   readonly change: ChangeAccount
-  readonly revoke: Revoke
 }
 
 const pageSize = 100
-
-/** @throws invalid_request unless exactly one target is named */
-const targetOf = ({ sub, email, sid, jti, kid, everyone }: RevokeBody): RevokeTarget => {
-  const targets: RevokeTarget[] = []
-  if (sub !== undefined) targets.push({ kind: 'account', accountId: sub })
-  if (email !== undefined) targets.push({ kind: 'email', email })
-  if (sid !== undefined) targets.push({ kind: 'session', sessionId: sid })
-  if (jti !== undefined) targets.push({ kind: 'token', tokenId: jti })
-  if (kid !== undefined) targets.push({ kind: 'key', kid })
-  if (everyone !== undefined) targets.push({ kind: 'everyone' })
-  const [target] = targets
-  if (target && targets.length === 1) return target
-  throw httpErrors.error('invalid_request', {
-    detail: 'Name exactly one of sub, email, sid, jti, kid and everyone.',
-  })
-}
 
 /** Operators see other people's data: that they looked is part of the trail. */
 const recordRead = (audit: AuditTrail, request: FastifyRequest, what: string, accountId?: string) =>
@@ -68,7 +47,7 @@ const recordRead = (audit: AuditTrail, request: FastifyRequest, what: string, ac
     details: { what },
   })
 
-const accountReads = (deps: AdminRouteDeps): Route[] => {
+const accountReads = (deps: AdminAccountRouteDeps): Route[] => {
   const { accounts, sessions, audit, clock } = deps
   return [
     defineRoute({
@@ -105,7 +84,7 @@ const accountReads = (deps: AdminRouteDeps): Route[] => {
   ]
 }
 
-const accountActs = ({ create, change }: AdminRouteDeps): Route[] => [
+const accountActs = ({ create, change }: AdminAccountRouteDeps): Route[] => [
   defineRoute({
     method: 'POST',
     path: '/admin/accounts',
@@ -129,28 +108,7 @@ const accountActs = ({ create, change }: AdminRouteDeps): Route[] => [
   }),
 ]
 
-const revocation = (deps: AdminRouteDeps): Route[] => [
-  defineRoute({
-    method: 'POST',
-    path: '/admin/revoke',
-    access: 'operator',
-    schema: revokeSchema,
-    handler: async (request) => {
-      const target = targetOf(request.body)
-      const note = request.body.reason
-      const revoked = await deps.revoke({ target, note, ...operatorOf(request) })
-      return {
-        seq: revoked.seq,
-        committed_at: new Date(revoked.committedAtMs).toISOString(),
-        effective_by: new Date(revoked.effectiveByMs).toISOString(),
-        checked: revoked.isChecked,
-      }
-    },
-  }),
-]
-
-export const adminRoutes = (deps: AdminRouteDeps): Route[] => [
+export const adminAccountRoutes = (deps: AdminAccountRouteDeps): Route[] => [
   ...accountReads(deps),
   ...accountActs(deps),
-  ...revocation(deps),
 ]
