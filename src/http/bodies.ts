@@ -1,4 +1,6 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import buildAjvCompiler from '@fastify/ajv-compiler'
+import buildStringifyCompiler from '@fastify/fast-json-stringify-compiler'
+import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { parseStrictJson, StrictJsonError } from '../lib/strict-json.ts'
 import { safeMethods } from './browser-requests.ts'
 import { httpErrors } from './errors.ts'
@@ -148,3 +150,39 @@ export const readFormBodies = (app: FastifyInstance): void => {
     async (_request: FastifyRequest, bytes: Buffer) => readForm(bytes),
   )
 }
+
+type Compilers = Required<
+  NonNullable<NonNullable<FastifyServerOptions['schemaController']>['compilersFactory']>
+>
+
+/** What Ajv and fast-json-stringify make of a schema, as far as Fastify uses it. */
+type Compiled = ((data: unknown) => unknown) & { errors?: unknown }
+
+type BuildCompiler = (schemas: unknown, options: unknown) => (route: unknown) => Compiled
+
+const onDemand =
+  (build: BuildCompiler): BuildCompiler =>
+  (schemas, options) => {
+    const compile = build(schemas, options)
+    return (route) => {
+      let compiled: Compiled | undefined
+      const apply: Compiled = function applySchema(data) {
+        compiled ??= compile(route)
+        const result = compiled(data)
+        if (result === false) apply.errors = compiled.errors
+        return result
+      }
+      return apply
+    }
+  }
+
+/**
+ * Fastify's own compilers, but each schema is compiled when a request first needs it. Compiling those of all routes would take half of the
+ * processor time of a start, and most processes use few of them.
+ */
+export const schemaCompilersOnDemand = (): Compilers => ({
+  buildValidator: onDemand(buildAjvCompiler() as BuildCompiler) as Compilers['buildValidator'],
+  buildSerializer: onDemand(
+    buildStringifyCompiler() as BuildCompiler,
+  ) as Compilers['buildSerializer'],
+})

@@ -12,7 +12,12 @@ import {
 import type { Random } from '../lib/machine.ts'
 import { type AccessOptions, guardAccess } from './access.ts'
 import { basePathOf, stripBasePath } from './base-path.ts'
-import { readFormBodies, readJsonBodies, requireContentType } from './bodies.ts'
+import {
+  readFormBodies,
+  readJsonBodies,
+  requireContentType,
+  schemaCompilersOnDemand,
+} from './bodies.ts'
 import { originList, refuseForeignPages, shareAcrossOrigins } from './browser-requests.ts'
 import { type ClientErrors, clientErrorResponses } from './client-errors.ts'
 import { trustedHops, warnOfProxies } from './client-facts.ts'
@@ -100,6 +105,7 @@ const serverOptions = (
       allErrors: false,
     },
   },
+  schemaController: { compilersFactory: schemaCompilersOnDemand() },
   clientErrorHandler: clientErrors.onClientError,
   // Addresses the router cannot read; no hook has run for them.
   frameworkErrors: (error, request, reply) => {
