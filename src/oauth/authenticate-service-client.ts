@@ -1,7 +1,7 @@
-import { timingSafeEqual } from 'node:crypto'
 import type { BoundedQueue } from '../lib/bounded-queue.ts'
 import { type Clock, isId } from '../lib/machine.ts'
 import { shareByKey, shareCurrentRead, shareNextRead, ttlSet } from '../lib/share-reads.ts'
+import { isSameBytes } from '../lib/signed-bytes.ts'
 import { isServiceClientSecret, secretDigest } from './service-client.ts'
 import type { ServiceClientStore } from './service-client-store.ts'
 
@@ -56,7 +56,7 @@ export const clientProofs = ({ clock, strangers }: ClientProofsDeps): ClientProo
       const key = credentialsKey(credentials)
       const found = await readFor(clientId, known.has(key))
       // All of them, each in constant time. What they are compared with is a hash, too, which nobody can steer byte by byte.
-      const matches = digestsOf(found).filter((valid) => timingSafeEqual(valid, digest))
+      const matches = digestsOf(found).filter((valid) => isSameBytes(valid, digest))
       if (matches.length === 0) return undefined
       known.add(key, clock.monotonicMs())
       return found
