@@ -6,10 +6,10 @@ import {
   cookieAnswer,
   type FindCookieSession,
 } from '../cookie-sessions/index.ts'
+import { prefersHtml } from '../http/accept.ts'
 import { clientFacts } from '../http/client-facts.ts'
 import { httpErrors } from '../http/errors.ts'
 import { sendPage } from '../http/page.ts'
-import { prefersHtml } from '../http/prefers-html.ts'
 import { keepsSecureCookies } from '../http/request-checks.ts'
 import { defineRoute, type Route } from '../http/route.ts'
 import type { AppError } from '../lib/app-error.ts'
