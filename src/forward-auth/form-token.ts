@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { credentialCookie, singleCookie } from '../http/browser-requests.ts'
+import { credentialCookie, setCookies, singleCookie } from '../http/browser-requests.ts'
 import { AppError } from '../lib/app-error.ts'
 import { idPattern, newId, type Random } from '../lib/machine.ts'
 import { type MacKey, textSigner } from '../lib/signed-bytes.ts'
@@ -65,6 +65,6 @@ export const bindForm = (
 ): string => {
   const cookie = usableFormCookie(request) ?? newId(random)
   const options = { maxAgeSeconds: formCookieSeconds, sameSite: 'strict' } as const
-  reply.header('set-cookie', credentialCookie(formCookieName, cookie, options))
+  setCookies(reply, [credentialCookie(formCookieName, cookie, options)])
   return forms.write(cookie, returnToken)
 }

@@ -7,6 +7,7 @@ import {
   type FindCookieSession,
 } from '../cookie-sessions/index.ts'
 import { prefersHtml } from '../http/accept.ts'
+import { setCookies } from '../http/browser-requests.ts'
 import { clientFacts } from '../http/client-facts.ts'
 import { httpErrors } from '../http/errors.ts'
 import { sendPage } from '../http/page.ts'
@@ -86,11 +87,9 @@ const answerLogin = (deps: AnswerLoginDeps) => {
     }
     const kept = { kind: 'cookie', delivery: 'cookie', audiences: [], persists } as const
     const opened = await deps.logIn({ ...who, ...kept, email, presented })
-    for (const expired of expiredAtLogin(request, 'cookie', opened.replaced)) {
-      reply.header('set-cookie', expired)
-    }
+    setCookies(reply, expiredAtLogin(request, 'cookie', opened.replaced))
     cookieAnswer(reply, deps.issueCookie(opened))
-    reply.header('set-cookie', deviceCookie(opened.deviceToken, persists))
+    setCookies(reply, [deviceCookie(opened.deviceToken, persists)])
   }
 }
 

@@ -13,7 +13,12 @@ import type { Random } from '../lib/machine.ts'
 import { type AccessOptions, guardAccess } from './access.ts'
 import { basePathOf, stripBasePath } from './base-path.ts'
 import { readFormBodies, readJsonBodies, requireContentType } from './bodies.ts'
-import { originList, refuseForeignPages, shareAcrossOrigins } from './browser-requests.ts'
+import {
+  originList,
+  refuseForeignPages,
+  registerCookies,
+  shareAcrossOrigins,
+} from './browser-requests.ts'
 import { type ClientErrors, clientErrorResponses } from './client-errors.ts'
 import { trustedHops, warnOfProxies } from './client-facts.ts'
 import { problemSchema } from './errors.ts'
@@ -184,6 +189,7 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
   answerUnroutedRequests(app, paths)
   awaitRightTime(app, options)
   guardAccess(app, options)
+  await registerCookies(app)
   await describeApi(app, options)
   return app.withTypeProvider<TypeBoxTypeProvider>()
 }
