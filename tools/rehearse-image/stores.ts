@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { mkdir, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
-import { startEmbeddedPostgres } from '../../src/infra/embedded-postgres/index.ts'
+import { startEmbeddedPostgres } from '../../packages/embedded-stores/src/index.ts'
 import { findRedis } from '../../test/support/find-redis.ts'
 import { freePort } from '../../test/support/free-port.ts'
 
