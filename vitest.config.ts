@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
-import { patienceMs } from './test/support/patience-ms.ts'
-import { SlowestFirst } from './test/support/slowest-first.ts'
+import { patienceMs } from './test/support/run/patience-ms.ts'
+import { SlowestFirst } from './test/support/run/slowest-first.ts'
 
 const everywhere = {
   exclude: ['**/node_modules/**', '**/dist/**'],
-  setupFiles: ['test/support/patience.ts'],
+  setupFiles: ['test/support/run/patience.ts'],
   // Processes, not threads: tests signal, kill and freeze processes of their own, and native hashing wants a process to itself.
   pool: 'forks' as const,
   // They end what hangs, and are no statement about speed: see patience.ts.
@@ -38,7 +38,7 @@ const alone: TestProjectInlineConfiguration = {
 export default defineConfig({
   test: {
     projects: [shared, alone],
-    globalSetup: ['test/support/global-setup.ts'],
+    globalSetup: ['test/support/run/global-setup.ts'],
     sequence: { sequencer: SlowestFirst },
     // Much of a test is waiting, so that two files at once are worth it on two cores too.
     maxWorkers: Math.max(2, availableParallelism() - 1),

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { processesOn, startEmbeddedPostgres } from '../packages/embedded-stores/src/index.ts'
-import { scratchFolder } from '../test/support/scratch-folder.ts'
+import { scratchFolder } from '../test/support/programs/scratch-folder.ts'
 import type { Calls } from './calls.ts'
 import { type Child, type NodeSettings, startChild } from './child.ts'
 import type { ServerCalls } from './children/server.ts'

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import { startRedis } from '../../test/support/redis-server.ts'
+import { startRedis } from '../../test/support/servers/redis-server.ts'
 import type { PeerSessionCalls } from '../children/peer-session.ts'
 import type { BenchDatabase } from '../database.ts'
 import { cookiesFromLogin, lookUps } from '../looking-up.ts'

@@ -1,4 +1,4 @@
-import { startRedis } from '../../test/support/redis-server.ts'
+import { startRedis } from '../../test/support/servers/redis-server.ts'
 import type { VerifyingCalls, WayToVerify } from '../children/verifying.ts'
 import { detailOf, measure } from '../measured.ts'
 import { addAccounts, addSessions } from '../people.ts'

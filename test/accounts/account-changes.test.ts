@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { sqlAs } from '../support/sql.ts'
-import { verifiedClaims } from '../support/verified-claims.ts'
-import { whenRefused } from '../support/when-refused.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { verifiedClaims } from '../support/service/verified-claims.ts'
+import { whenRefused } from '../support/service/when-refused.ts'
 
 let cardea: Cardea
 let token: string

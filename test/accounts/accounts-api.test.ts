@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { loadCommonPasswords } from '../../src/accounts/common-passwords.ts'
-import { type Cardea, startCardea, testPassword } from '../support/cardea.ts'
-import { startCountedHashing } from '../support/counted-hashing.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { sqlAs } from '../support/sql.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
+import { startCountedHashing } from '../support/service/counted-hashing.ts'
 
 let clock: FakeClock
 let cardea: Cardea

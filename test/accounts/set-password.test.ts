@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { sqlAs } from '../support/sql.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
 
 const password = 'another battery for the horse 8'
 

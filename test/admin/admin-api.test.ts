@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea, testPassword } from '../support/cardea.ts'
-import { dumpOf, sqlAs } from '../support/sql.ts'
-import { verifiedClaims } from '../support/verified-claims.ts'
+import { dumpOf, sqlAs } from '../support/servers/sql.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
+import { verifiedClaims } from '../support/service/verified-claims.ts'
 
 const service = 'https://api.example.com'
 

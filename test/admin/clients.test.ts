@@ -1,10 +1,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
-import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { basicHeader, introspect, newServiceClient, postForm } from '../support/service-client.ts'
-import { dumpOf } from '../support/sql.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { dumpOf } from '../support/servers/sql.ts'
+import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import {
+  basicHeader,
+  introspect,
+  newServiceClient,
+  postForm,
+} from '../support/service/service-client.ts'
 
 const audiences = ['https://api.example.com', 'https://mail.example.com']
 

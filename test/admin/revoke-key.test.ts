@@ -1,11 +1,11 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { quickSession } from '../support/quick-session.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
-import { sqlAs } from '../support/sql.ts'
-import { headerOf, verifiedClaims } from '../support/verified-claims.ts'
+import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { quickSession } from '../support/service/quick-session.ts'
+import { headerOf, verifiedClaims } from '../support/service/verified-claims.ts'
 
 let redis: RedisServer
 let cardea: Cardea

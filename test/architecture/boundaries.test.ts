@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
 
 const project = fileURLToPath(new URL('../../', import.meta.url))
 

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { symlink, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { scratchFolder } from '../support/scratch-folder.ts'
+import { scratchFolder } from '../support/programs/scratch-folder.ts'
 
 type Manifest = { readonly apiVersion: string; readonly kind: string }
 

@@ -6,7 +6,7 @@ import { allSettings } from '../../src/config/given-settings.ts'
 import { type Config, loadConfig } from '../../src/config/index.ts'
 import { fileVariableOf } from '../../src/config/setting-reader.ts'
 import { codeBlock } from '../documentation/markdown.ts'
-import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
 
 /** Every variable that the service reads: the settings, and for those that are secrets the name of a file. */
 export const knownVariables: readonly string[] = allSettings.flatMap(({ name, isSecret }) =>

@@ -6,10 +6,10 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { findRedis } from '../support/find-redis.ts'
-import { freePort } from '../support/free-port.ts'
-import { startPostgres } from '../support/postgres-server.ts'
-import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
+import { findRedis } from '../support/servers/find-redis.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { startPostgres } from '../support/servers/postgres-server.ts'
 
 let folder: ScratchFolder
 

@@ -24,7 +24,7 @@ const found = files.flatMap((file) =>
     ),
 )
 
-test('no test names a time-out of its own: test/support/patience.ts says how long it waits', () => {
+test('no test names a time-out of its own: test/support/run/patience.ts says how long it waits', () => {
   expect(files.length).toBeGreaterThan(200)
   expect(found).toEqual([])
 })

@@ -1,9 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isId } from '../../src/lib/machine.ts'
-import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount, testPassword } from '../support/cardea.ts'
-import type { Answer } from '../support/client.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
+import {
+  type Cardea,
+  startCardea,
+  type TestAccount,
+  testPassword,
+} from '../support/service/cardea.ts'
+import type { Answer } from '../support/service/client.ts'
 
 let clock: FakeClock
 let cardea: Cardea

@@ -2,9 +2,9 @@ import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { postgresAfterLoss } from '../../src/data-loss.ts'
 import { type CliSettings, runCli, runCliProcess } from '../cli/run-cli.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { type RunSql, sqlAs } from '../support/sql.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { type RunSql, sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 const secret = 'a-secret-of-this-test-that-is-long-enough'
 const dayMs = 86_400_000

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea, testPassword } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { dumpOf, type RunSql, sqlAs } from '../support/sql.ts'
-import { verifiedClaims } from '../support/verified-claims.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { dumpOf, type RunSql, sqlAs } from '../support/servers/sql.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
+import { verifiedClaims } from '../support/service/verified-claims.ts'
 
 let clock: FakeClock
 let cardea: Cardea

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { runCommandLine } from '../../src/cli/command-line.ts'
-import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
-import { type RunSql, sqlAs } from '../support/sql.ts'
-import { whenDisconnected } from '../support/when-disconnected.ts'
+import { type MigratedDatabase, migratedDatabase } from '../support/servers/migrated-database.ts'
+import { type RunSql, sqlAs } from '../support/servers/sql.ts'
+import { whenDisconnected } from '../support/service/when-disconnected.ts'
 import { runCli } from './run-cli.ts'
 
 const people = 5_000

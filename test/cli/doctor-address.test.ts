@@ -10,9 +10,9 @@ import {
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { checkAddress } from '../../src/cli/doctor/check-address.ts'
 import type { Core } from '../../src/core.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { freePort } from '../support/free-port.ts'
-import { startReverseProxy } from '../support/reverse-proxies.ts'
+import { startReverseProxy } from '../support/programs/reverse-proxies.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 import { runCli } from './run-cli.ts'
 
 let cardea: Cardea

@@ -4,8 +4,8 @@ import type { Core } from '../../src/core.ts'
 import { databaseClock } from '../../src/infra/postgres/database-clock.ts'
 import { secretRing } from '../../src/keys/index.ts'
 import { systemClock } from '../../src/lib/machine.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { sqlAs } from '../support/sql.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 let cardea: Cardea
 let core: Core

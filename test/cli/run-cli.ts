@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { vi } from 'vitest'
 import { runCommandLine } from '../../src/cli/command-line.ts'
-import { startsFaster } from '../support/compile-cache.ts'
+import { startsFaster } from '../support/programs/compile-cache.ts'
 
 export const cliPath = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 

@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { secretRing } from '../../src/keys/index.ts'
 import { sealingKeys } from '../../src/tokens/index.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 import { type CliSettings, runCli, runCliProcess } from './run-cli.ts'
 
 const secrets = ['the-first-secret-which-is-long-enough', 'the-second-secret-which-is-long-enough']

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { idToBytes } from '../../src/lib/machine.ts'
-import { sqlAs } from '../support/sql.ts'
+import { sqlAs } from '../support/servers/sql.ts'
 import type { Person } from './person.ts'
 import type { Counts, Wrong } from './record.ts'
 import type { Stage, TrialCase } from './trial.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { createVerifier, type Verifier, VerifierError } from '../../packages/verifier/src/index.ts'
-import { httpClient } from '../support/client.ts'
+import { httpClient } from '../support/service/client.ts'
 import { type Cluster, issuer } from './cluster.ts'
 import type { Operator } from './operator.ts'
 import type { Issued, Record } from './record.ts'

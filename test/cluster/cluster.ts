@@ -1,17 +1,21 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import { clockAhead } from '../support/clocks/wrong-clock.ts'
 import {
   type ChildService,
   firstOperatorEmail,
   printedPassword,
   type ServiceHome,
   serviceHome,
-} from '../support/child-service.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
-import { makeSynchronous, type PostgresStandby, startStandby } from '../support/postgres-standby.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
-import { clockAhead } from '../support/wrong-clock.ts'
+} from '../support/programs/child-service.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import {
+  makeSynchronous,
+  type PostgresStandby,
+  startStandby,
+} from '../support/servers/postgres-standby.ts'
+import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
 
 /** Also the audience of all tokens. Nobody listens there: every client knows the processes themselves. */
 export const issuer = 'http://127.0.0.1:8088'

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { idToBytes } from '../../src/lib/machine.ts'
-import { sqlAs } from '../support/sql.ts'
+import { sqlAs } from '../support/servers/sql.ts'
 import { type Checker, judgeAtLast } from './checkers.ts'
 import type { Cluster } from './cluster.ts'
 import type { Person } from './person.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Answer, httpClient } from '../support/client.ts'
-import { seeded } from '../support/seeded.ts'
+import { seeded } from '../support/run/seeded.ts'
+import { type Answer, httpClient } from '../support/service/client.ts'
 import { type Cluster, issuer } from './cluster.ts'
 import type { Account, Person } from './person.ts'
 import type { Held, Record, Revocation } from './record.ts'

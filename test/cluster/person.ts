@@ -1,7 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Answer, type Client, httpClient, type RequestOptions } from '../support/client.ts'
-import { seeded } from '../support/seeded.ts'
-import { postForm } from '../support/service-client.ts'
+import { seeded } from '../support/run/seeded.ts'
+import {
+  type Answer,
+  type Client,
+  httpClient,
+  type RequestOptions,
+} from '../support/service/client.ts'
+import { postForm } from '../support/service/service-client.ts'
 import type { Held, Record } from './record.ts'
 
 type Handle = string

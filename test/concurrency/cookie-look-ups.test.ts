@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { handleFields } from '../support/handles.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { handleFields } from '../support/service/handles.ts'
 
 /** The bound within which a revocation holds everywhere, and some time for a slow machine to notice. */
 const boundMs = 5_000

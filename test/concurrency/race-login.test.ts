@@ -1,10 +1,10 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { idToBytes } from '../../src/lib/machine.ts'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { inLanes } from '../support/race.ts'
-import { sqlAs } from '../support/sql.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { inLanes } from './race.ts'
 
 const sessionsPerAccount = 5
 

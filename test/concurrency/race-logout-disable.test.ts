@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { quickSession } from '../support/quick-session.ts'
-import { count, expectAllDead, expectRealRaces, inLanes, raceRefreshes } from '../support/race.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { quickSession } from '../support/service/quick-session.ts'
+import { count, expectAllDead, expectRealRaces, inLanes, raceRefreshes } from './race.ts'
 
 const lanes = 8
 const rounds = 1000

@@ -8,10 +8,10 @@ import {
 } from 'jose'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { createVerifier, type Verifier } from '../../packages/verifier/src/index.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { quickSession } from '../support/quick-session.ts'
-import { type SkippingClock, skippingClock } from '../support/verifier-skipping-clock.ts'
-import { openingFor } from '../support/verifier-tokens.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { quickSession } from '../support/service/quick-session.ts'
+import { openingFor } from '../support/verifier/verifier-tokens.ts'
+import { type SkippingClock, skippingClock } from './verifier-skipping-clock.ts'
 
 const minuteMs = 60_000
 const hourMs = 60 * minuteMs

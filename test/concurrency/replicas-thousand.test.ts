@@ -1,11 +1,15 @@
 import { decodeProtectedHeader } from 'jose'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { inLanes } from '../support/race.ts'
-import { sqlAs } from '../support/sql.ts'
-import { startVerifier, type VerifierProcess } from '../support/verifier-process.ts'
-import { expectKeptPromises, type Promised, revokeAt } from '../support/verifier-revocations.ts'
-import { mintTokens, openingFor, type TestToken } from '../support/verifier-tokens.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startVerifier, type VerifierProcess } from '../support/verifier/verifier-process.ts'
+import {
+  expectKeptPromises,
+  type Promised,
+  revokeAt,
+} from '../support/verifier/verifier-revocations.ts'
+import { mintTokens, openingFor, type TestToken } from '../support/verifier/verifier-tokens.ts'
+import { inLanes } from './race.ts'
 
 const revocations = 1_000
 const replicas = 10

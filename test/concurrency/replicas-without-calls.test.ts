@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { startVerifier, type VerifierProcess } from '../support/verifier-process.ts'
-import { mintTokens, openingFor } from '../support/verifier-tokens.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startVerifier, type VerifierProcess } from '../support/verifier/verifier-process.ts'
+import { mintTokens, openingFor } from '../support/verifier/verifier-tokens.ts'
 
 let cardea: Cardea
 let verifier: VerifierProcess

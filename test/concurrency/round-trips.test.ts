@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Config } from '../../src/config/index.ts'
 import { idToBytes } from '../../src/lib/machine.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
-import { quickSession } from '../support/quick-session.ts'
-import { sqlAs } from '../support/sql.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
 import {
   isOfRequests,
   type StatementCounter,
   statementCounter,
-} from '../support/statement-counter.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
-import { whenDisconnected } from '../support/when-disconnected.ts'
+} from '../support/servers/statement-counter.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { quickSession } from '../support/service/quick-session.ts'
+import { whenDisconnected } from '../support/service/when-disconnected.ts'
 
 let database: PostgresServer
 let counter: StatementCounter

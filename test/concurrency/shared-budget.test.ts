@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { Answer } from '../support/client.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { Answer } from '../support/service/client.ts'
 
 // A Redis of its own: all tests of a run come from one address, and would share the budget.
 let redis: RedisServer

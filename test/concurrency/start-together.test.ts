@@ -6,9 +6,9 @@ import { MigrationMismatch } from '../../src/infra/postgres/migrate.ts'
 import { systemRandom } from '../../src/lib/machine.ts'
 import { prepareSchema } from '../../src/schema.ts'
 import type { StoreCredentials } from '../../src/store-credentials.ts'
-import { httpClient } from '../support/client.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { sqlAs } from '../support/sql.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { httpClient } from '../support/service/client.ts'
 
 const config = {
   ...loadConfig({ PORT: '0', ISSUER: 'http://127.0.0.1:8088', LOG_LEVEL: 'silent' }),

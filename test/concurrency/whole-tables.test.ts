@@ -1,10 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Cardea, startCardea, type TestAccount, testPassword } from '../support/cardea.ts'
-import { handleFields } from '../support/handles.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { sqlAs } from '../support/sql.ts'
-import { whenDisconnected } from '../support/when-disconnected.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import {
+  type Cardea,
+  startCardea,
+  type TestAccount,
+  testPassword,
+} from '../support/service/cardea.ts'
+import { handleFields } from '../support/service/handles.ts'
+import { whenDisconnected } from '../support/service/when-disconnected.ts'
 
 let database: FreshDatabase
 let cardea: Cardea

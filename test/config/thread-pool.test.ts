@@ -1,9 +1,12 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sizeThreadPool } from '../../src/config/index.ts'
-import { firstOperatorEmail, printedPassword } from '../support/child-service.ts'
-import { httpClient } from '../support/client.ts'
-import { type ServiceOnDatabase, serviceOnDatabase } from '../support/service-on-database.ts'
+import { firstOperatorEmail, printedPassword } from '../support/programs/child-service.ts'
+import { httpClient } from '../support/service/client.ts'
+import {
+  type ServiceOnDatabase,
+  serviceOnDatabase,
+} from '../support/service/service-on-database.ts'
 
 let home: ServiceOnDatabase
 

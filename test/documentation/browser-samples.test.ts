@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { secretRing } from '../../src/keys/index.ts'
 import { sealingKeys } from '../../src/tokens/index.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { freePort } from '../support/free-port.ts'
-import { newServiceClient } from '../support/service-client.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { newServiceClient } from '../support/service/service-client.ts'
 import { codeBlock } from './markdown.ts'
 import { startSample } from './sample-program.ts'
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 import { readPage, sections, tableRows } from './markdown.ts'
 
 type Operation = { responses: Record<string, unknown>; security?: unknown[] }

@@ -6,7 +6,7 @@ import { openLog } from '../../src/http/log.ts'
 import { oauthErrorSchema } from '../../src/http/oauth-errors.ts'
 import { mountRoutes, type Route } from '../../src/http/route.ts'
 import { composeService } from '../../src/wiring.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 const page = new URL('../../docs/architecture.md', import.meta.url)
 

@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { symlink, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { vi } from 'vitest'
-import { freePort } from '../support/free-port.ts'
-import { machineEnvironment } from '../support/machine-environment.ts'
-import { scratchFolder } from '../support/scratch-folder.ts'
+import { machineEnvironment } from '../support/programs/machine-environment.ts'
+import { scratchFolder } from '../support/programs/scratch-folder.ts'
+import { freePort } from '../support/servers/free-port.ts'
 import { codeBlock } from './markdown.ts'
 
 export type Sample = {

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { freePort } from '../support/free-port.ts'
-import { freshDatabase } from '../support/postgres-server.ts'
-import { newServiceClient, type TestServiceClient } from '../support/service-client.ts'
-import { aheadClock } from '../support/wrong-clock.ts'
+import { aheadClock } from '../support/clocks/wrong-clock.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { freshDatabase } from '../support/servers/postgres-server.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { newServiceClient, type TestServiceClient } from '../support/service/service-client.ts'
 import { type Sample, type SampleProgram, startSample } from './sample-program.ts'
 
 /** The services that readers copy from the pages: each is run as printed, before a real Cardea, and asked as a person would ask it. */

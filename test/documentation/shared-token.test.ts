@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { namedBlock } from '../interop/guide-code.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { patienceMs } from '../support/patience-ms.ts'
-import { sqlAs } from '../support/sql.ts'
+import { patienceMs } from '../support/run/patience-ms.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
 import { readPage } from './markdown.ts'
 
 const page = 'docs/guides/browser-apps.md'

@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { createServer as createVite, type ViteDevServer } from 'vite'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { namedBlock } from '../interop/guide-code.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { findChromium, openChromium } from '../support/find-chromium.ts'
-import { freePort } from '../support/free-port.ts'
-import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+import { findChromium, openChromium } from '../support/programs/find-chromium.ts'
+import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
 
 /** What pages of the same site, of another one and of a stranger really see, in a real browser. */
 

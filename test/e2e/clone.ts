@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
-import { freePort } from '../support/free-port.ts'
-import { machineEnvironment } from '../support/machine-environment.ts'
-import { scratchFolder } from '../support/scratch-folder.ts'
+import { machineEnvironment } from '../support/programs/machine-environment.ts'
+import { scratchFolder } from '../support/programs/scratch-folder.ts'
+import { freePort } from '../support/servers/free-port.ts'
 import type { Step } from './transcript.ts'
 
 /** A clone of this repository in a folder of its own, in which `npm start` runs. */

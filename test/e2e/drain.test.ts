@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { firstOperatorEmail, printedPassword } from '../support/child-service.ts'
-import { type Client, httpClient } from '../support/client.ts'
-import { type ServiceOnDatabase, serviceOnDatabase } from '../support/service-on-database.ts'
+import { firstOperatorEmail, printedPassword } from '../support/programs/child-service.ts'
+import { type Client, httpClient } from '../support/service/client.ts'
+import {
+  type ServiceOnDatabase,
+  serviceOnDatabase,
+} from '../support/service/service-on-database.ts'
 
 let home: ServiceOnDatabase
 let client: Client

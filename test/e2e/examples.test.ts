@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { findRunningEmbeddedPostgres } from '../../packages/embedded-stores/src/index.ts'
-import { type Client, httpClient } from '../support/client.ts'
-import { type ExampleBrowser, exampleBrowser } from '../support/example-browser.ts'
-import { type ExampleProgram, type Examples, startExamples } from '../support/example-programs.ts'
-import { freePort } from '../support/free-port.ts'
-import { sqlAs } from '../support/sql.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Client, httpClient } from '../support/service/client.ts'
+import { type ExampleBrowser, exampleBrowser } from './example-browser.ts'
+import { type ExampleProgram, type Examples, startExamples } from './example-programs.ts'
 
 const ada = { email: 'ada@example.com', password: 'correct horse battery staple 7' }
 

@@ -5,11 +5,11 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { findChromium, openChromium } from '../support/find-chromium.ts'
-import { scratchFolder } from '../support/scratch-folder.ts'
-import { sqlAs } from '../support/sql.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { findChromium, openChromium } from '../support/programs/find-chromium.ts'
+import { scratchFolder } from '../support/programs/scratch-folder.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 /**
  * A browser writes its cookies to disk about every 30 s. One that is killed before that comes back with the cookie it had presented, and

@@ -1,10 +1,14 @@
 import { afterEach, beforeEach, expect, inject, test, vi } from 'vitest'
 import { processesOn } from '../../packages/embedded-stores/src/index.ts'
 import { runCli } from '../cli/run-cli.ts'
-import { type ChildService, type ServiceHome, serviceHome } from '../support/child-service.ts'
-import { freePort } from '../support/free-port.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { type Fate, startTcpProxy } from '../support/tcp-proxy.ts'
+import {
+  type ChildService,
+  type ServiceHome,
+  serviceHome,
+} from '../support/programs/child-service.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { type Fate, startTcpProxy } from '../support/servers/tcp-proxy.ts'
 
 const secret = 'a-secret-of-the-patient-starts-of-the-tests'
 

@@ -3,10 +3,14 @@ import { mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { runCli } from '../cli/run-cli.ts'
-import { patientSettings, type ServiceHome, serviceHome } from '../support/child-service.ts'
-import { httpClient } from '../support/client.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import {
+  patientSettings,
+  type ServiceHome,
+  serviceHome,
+} from '../support/programs/child-service.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { httpClient } from '../support/service/client.ts'
 
 let database: FreshDatabase
 let redis: RedisServer

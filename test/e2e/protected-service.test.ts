@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { readPage, sections } from '../documentation/markdown.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../support/servers/free-port.ts'
 import { type Clone, startClone } from './clone.ts'
 import { consoleBlocks, type Step, shows, stepsOf } from './transcript.ts'
 

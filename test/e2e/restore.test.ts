@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { sqlAs } from '../support/sql.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 let clock: FakeClock
 let database: FreshDatabase

@@ -2,12 +2,15 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { createFirstOperator, welcome } from '../../src/serve.ts'
-import { startCardea } from '../support/cardea.ts'
-import { firstOperatorEmail, printedPassword } from '../support/child-service.ts'
-import { type Client, httpClient } from '../support/client.ts'
-import { holdSessions } from '../support/hold-rows.ts'
-import { type ServiceOnDatabase, serviceOnDatabase } from '../support/service-on-database.ts'
-import { sqlAs } from '../support/sql.ts'
+import { firstOperatorEmail, printedPassword } from '../support/programs/child-service.ts'
+import { holdSessions } from '../support/servers/hold-rows.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startCardea } from '../support/service/cardea.ts'
+import { type Client, httpClient } from '../support/service/client.ts'
+import {
+  type ServiceOnDatabase,
+  serviceOnDatabase,
+} from '../support/service/service-on-database.ts'
 
 let home: ServiceOnDatabase
 let client: Client

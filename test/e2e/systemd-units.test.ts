@@ -7,11 +7,11 @@ import { fileURLToPath } from 'node:url'
 import { parseEnv, promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { codeBlock } from '../documentation/markdown.ts'
-import { patientSettings } from '../support/child-service.ts'
-import { freePort } from '../support/free-port.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
-import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+import { patientSettings } from '../support/programs/child-service.ts'
+import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
 
 const run = promisify(execFile)
 const project = fileURLToPath(new URL('../../', import.meta.url))

@@ -4,15 +4,18 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Database } from '../../src/infra/postgres/database.ts'
 import { migrate } from '../../src/infra/postgres/migrate.ts'
 import { systemClock } from '../../src/lib/machine.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { firstOperatorEmail, printedPassword } from '../support/child-service.ts'
-import { type Client, httpClient } from '../support/client.ts'
-import { beginDump } from '../support/dump.ts'
-import { ownerPool } from '../support/migrated-database.ts'
-import { lastMigrationInUse, type OlderVersion, olderVersion } from '../support/older-version.ts'
-import { basicHeader, introspect } from '../support/service-client.ts'
-import { type ServiceOnDatabase, serviceOnDatabase } from '../support/service-on-database.ts'
-import { headerOf } from '../support/verified-claims.ts'
+import { firstOperatorEmail, printedPassword } from '../support/programs/child-service.ts'
+import { beginDump } from '../support/servers/dump.ts'
+import { ownerPool } from '../support/servers/migrated-database.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { type Client, httpClient } from '../support/service/client.ts'
+import { basicHeader, introspect } from '../support/service/service-client.ts'
+import {
+  type ServiceOnDatabase,
+  serviceOnDatabase,
+} from '../support/service/service-on-database.ts'
+import { headerOf } from '../support/service/verified-claims.ts'
+import { lastMigrationInUse, type OlderVersion, olderVersion } from './older-version.ts'
 
 // One process of the version before runs all the while, over a database that is brought up to date below it.
 const issuer = 'http://127.0.0.1:8088'

@@ -1,9 +1,9 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { handleFields } from '../support/handles.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { handleFields } from '../support/service/handles.ts'
 
 let postgres: PostgresServer
 let redis: RedisServer

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { fakeClock } from '../support/fake-clock.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 let postgres: PostgresServer
 let cardea: Cardea

@@ -12,9 +12,9 @@ import {
   printedPassword,
   type ServiceHome,
   serviceHome,
-} from '../support/child-service.ts'
-import { type Client, httpClient } from '../support/client.ts'
-import { holdSessions } from '../support/hold-rows.ts'
+} from '../support/programs/child-service.ts'
+import { holdSessions } from '../support/servers/hold-rows.ts'
+import { type Client, httpClient } from '../support/service/client.ts'
 
 let home: ServiceHome
 let client: Client

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type Fate, startTcpProxy } from '../support/tcp-proxy.ts'
-import { startVerifier } from '../support/verifier-process.ts'
-import { expectKeptPromises, revokeAt } from '../support/verifier-revocations.ts'
-import { mintTokens, openingFor, type TestToken } from '../support/verifier-tokens.ts'
+import { type Fate, startTcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startVerifier } from '../support/verifier/verifier-process.ts'
+import { expectKeptPromises, revokeAt } from '../support/verifier/verifier-revocations.ts'
+import { mintTokens, openingFor, type TestToken } from '../support/verifier/verifier-tokens.ts'
 
 const minuteMs = 60_000
 

@@ -6,12 +6,12 @@ import {
   printedPassword,
   type ServiceHome,
   serviceHome,
-} from '../support/child-service.ts'
-import { type Client, httpClient } from '../support/client.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
-import { startVerifier, type VerifierProcess } from '../support/verifier-process.ts'
-import { expectKeptPromises, revokeAt } from '../support/verifier-revocations.ts'
+} from '../support/programs/child-service.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Client, httpClient } from '../support/service/client.ts'
+import { startVerifier, type VerifierProcess } from '../support/verifier/verifier-process.ts'
+import { expectKeptPromises, revokeAt } from '../support/verifier/verifier-revocations.ts'
 
 const issuer = 'http://127.0.0.1:8088'
 

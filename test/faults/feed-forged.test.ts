@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { basicHeader } from '../support/service-client.ts'
-import type { Opening } from '../support/verifier-child.ts'
-import { type Forger, startForger } from '../support/verifier-forgery.ts'
-import { startVerifier, type VerifierProcess } from '../support/verifier-process.ts'
-import { revokeAt } from '../support/verifier-revocations.ts'
-import { mintTokens, openingFor } from '../support/verifier-tokens.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { basicHeader } from '../support/service/service-client.ts'
+import type { Opening } from '../support/verifier/verifier-child.ts'
+import { startVerifier, type VerifierProcess } from '../support/verifier/verifier-process.ts'
+import { revokeAt } from '../support/verifier/verifier-revocations.ts'
+import { mintTokens, openingFor } from '../support/verifier/verifier-tokens.ts'
+import { type Forger, startForger } from './verifier-forgery.ts'
 
 let cardea: Cardea
 let opening: Opening

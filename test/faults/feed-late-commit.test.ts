@@ -1,12 +1,12 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { decodeFeedJson, type FeedPage } from '../../packages/verifier/src/wire.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { basicHeader } from '../support/service-client.ts'
-import type { Opening } from '../support/verifier-child.ts'
-import { startVerifier, type VerifierProcess } from '../support/verifier-process.ts'
-import { revokeAt } from '../support/verifier-revocations.ts'
-import { mintTokens, openingFor, type TestToken } from '../support/verifier-tokens.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { basicHeader } from '../support/service/service-client.ts'
+import type { Opening } from '../support/verifier/verifier-child.ts'
+import { startVerifier, type VerifierProcess } from '../support/verifier/verifier-process.ts'
+import { revokeAt } from '../support/verifier/verifier-revocations.ts'
+import { mintTokens, openingFor, type TestToken } from '../support/verifier/verifier-tokens.ts'
 
 let cardea: Cardea
 let operator: string

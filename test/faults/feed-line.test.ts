@@ -1,10 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type Fate, startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
-import { startVerifier, type VerifierProcess } from '../support/verifier-process.ts'
-import { expectKeptPromises, revokeAt } from '../support/verifier-revocations.ts'
-import { mintTokens, openingFor, type TestToken } from '../support/verifier-tokens.ts'
+import { type Fate, startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startVerifier, type VerifierProcess } from '../support/verifier/verifier-process.ts'
+import { expectKeptPromises, revokeAt } from '../support/verifier/verifier-revocations.ts'
+import { mintTokens, openingFor, type TestToken } from '../support/verifier/verifier-tokens.ts'
 
 let cardea: Cardea
 let operator: string

@@ -1,11 +1,11 @@
 import { expect, inject, onTestFinished, test, vi } from 'vitest'
 import { decodeFeedJson } from '../../packages/verifier/src/wire.ts'
-import { startCardea } from '../support/cardea.ts'
-import { basicHeader } from '../support/service-client.ts'
-import { sqlAs } from '../support/sql.ts'
-import { startVerifier } from '../support/verifier-process.ts'
-import { mintTokens, openingFor } from '../support/verifier-tokens.ts'
-import { writeElsewhere } from '../support/write-elsewhere.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { writeElsewhere } from '../support/servers/write-elsewhere.ts'
+import { startCardea } from '../support/service/cardea.ts'
+import { basicHeader } from '../support/service/service-client.ts'
+import { startVerifier } from '../support/verifier/verifier-process.ts'
+import { mintTokens, openingFor } from '../support/verifier/verifier-tokens.ts'
 
 const batches = 5
 const rowsInBatch = 5_000

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { feedBinaryMediaType } from '../../packages/verifier/src/wire.ts'
 import { mostChanges } from '../../src/revocation/postgres-read-log.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { basicHeader } from '../support/service-client.ts'
-import { sqlAs } from '../support/sql.ts'
-import { type Fate, type Observer, startTcpProxy } from '../support/tcp-proxy.ts'
-import type { Opening } from '../support/verifier-child.ts'
-import { startVerifier } from '../support/verifier-process.ts'
-import { expectKeptPromises, revokeAt } from '../support/verifier-revocations.ts'
-import { mintTokens, openingFor } from '../support/verifier-tokens.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Fate, type Observer, startTcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { basicHeader } from '../support/service/service-client.ts'
+import type { Opening } from '../support/verifier/verifier-child.ts'
+import { startVerifier } from '../support/verifier/verifier-process.ts'
+import { expectKeptPromises, revokeAt } from '../support/verifier/verifier-revocations.ts'
+import { mintTokens, openingFor } from '../support/verifier/verifier-tokens.ts'
 
 let cardea: Cardea
 let operator: string

@@ -1,11 +1,11 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
-import { startVerifier, type VerifierProcess } from '../support/verifier-process.ts'
-import { expectKeptPromises, revokeAt } from '../support/verifier-revocations.ts'
-import { mintTokens, openingFor, type TestToken } from '../support/verifier-tokens.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startVerifier, type VerifierProcess } from '../support/verifier/verifier-process.ts'
+import { expectKeptPromises, revokeAt } from '../support/verifier/verifier-revocations.ts'
+import { mintTokens, openingFor, type TestToken } from '../support/verifier/verifier-tokens.ts'
 
 let postgres: PostgresServer
 let redis: RedisServer

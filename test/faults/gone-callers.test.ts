@@ -5,14 +5,19 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
 import type { Delivery } from '../../src/sessions/index.ts'
-import { type Cardea, type CardeaOptions, startCardea, testPassword } from '../support/cardea.ts'
-import { firstOperatorEmail, printedPassword } from '../support/child-service.ts'
-import { type Client, httpClient } from '../support/client.ts'
-import { type CountedHashing, startCountedHashing } from '../support/counted-hashing.ts'
-import { holdAccounts } from '../support/hold-rows.ts'
-import { quickSession } from '../support/quick-session.ts'
-import { serviceOnDatabase } from '../support/service-on-database.ts'
-import { sqlAs } from '../support/sql.ts'
+import { firstOperatorEmail, printedPassword } from '../support/programs/child-service.ts'
+import { holdAccounts } from '../support/servers/hold-rows.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import {
+  type Cardea,
+  type CardeaOptions,
+  startCardea,
+  testPassword,
+} from '../support/service/cardea.ts'
+import { type Client, httpClient } from '../support/service/client.ts'
+import { type CountedHashing, startCountedHashing } from '../support/service/counted-hashing.ts'
+import { quickSession } from '../support/service/quick-session.ts'
+import { serviceOnDatabase } from '../support/service/service-on-database.ts'
 
 /** What a test has to end, last first. */
 const atEnd: (() => Promise<void>)[] = []

@@ -1,10 +1,17 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type ChildService, firstOperatorEmail, printedPassword } from '../support/child-service.ts'
-import { type Answer, type Client, httpClient } from '../support/client.ts'
-import { holdSessions } from '../support/hold-rows.ts'
-import { type ServiceOnDatabase, serviceOnDatabase } from '../support/service-on-database.ts'
-import { sqlAs } from '../support/sql.ts'
+import {
+  type ChildService,
+  firstOperatorEmail,
+  printedPassword,
+} from '../support/programs/child-service.ts'
+import { holdSessions } from '../support/servers/hold-rows.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Answer, type Client, httpClient } from '../support/service/client.ts'
+import {
+  type ServiceOnDatabase,
+  serviceOnDatabase,
+} from '../support/service/service-on-database.ts'
 
 const kills = 20
 const clients = 4

@@ -6,9 +6,12 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import type { ChildService, ServiceOutputs } from '../support/child-service.ts'
-import { type Client, httpClient } from '../support/client.ts'
-import { type ServiceOnDatabase, serviceOnDatabase } from '../support/service-on-database.ts'
+import type { ChildService, ServiceOutputs } from '../support/programs/child-service.ts'
+import { type Client, httpClient } from '../support/service/client.ts'
+import {
+  type ServiceOnDatabase,
+  serviceOnDatabase,
+} from '../support/service/service-on-database.ts'
 
 let home: ServiceOnDatabase
 let client: Client

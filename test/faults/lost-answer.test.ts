@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
 import { idToBytes } from '../../src/lib/machine.ts'
-import { timeAwake } from '../support/awake-clock.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { type QuickSession, quickSession } from '../support/quick-session.ts'
-import { retryWhileAway } from '../support/retry-while-away.ts'
-import { sqlAs } from '../support/sql.ts'
-import { type AnswerCutter, answerCutter } from '../support/statement-counter.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { timeAwake } from '../support/clocks/awake-clock.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type AnswerCutter, answerCutter } from '../support/servers/statement-counter.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { type QuickSession, quickSession } from '../support/service/quick-session.ts'
+import { retryWhileAway } from '../support/service/retry-while-away.ts'
 
 const { databaseConnectTimeoutMs, databaseStatementTimeoutMs } = loadConfig({})
 

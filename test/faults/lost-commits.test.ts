@@ -1,10 +1,10 @@
 import { decodeProtectedHeader } from 'jose'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { startPostgres } from '../support/postgres-server.ts'
-import { type PostgresStandby, startStandby } from '../support/postgres-standby.ts'
-import { sqlAs } from '../support/sql.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { startPostgres } from '../support/servers/postgres-server.ts'
+import { type PostgresStandby, startStandby } from '../support/servers/postgres-standby.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startTcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
 
 const patience = { interval: 50 }
 

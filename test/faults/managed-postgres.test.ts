@@ -8,12 +8,16 @@ import { postgresReadLog } from '../../src/revocation/index.ts'
 import { prepareSchema } from '../../src/schema.ts'
 import type { StoreCredentials } from '../../src/store-credentials.ts'
 import { runCli } from '../cli/run-cli.ts'
-import { startCardea } from '../support/cardea.ts'
-import { appPool } from '../support/migrated-database.ts'
-import { type FreshDatabase, freshDatabase, startPostgres } from '../support/postgres-server.ts'
-import { startStandby } from '../support/postgres-standby.ts'
-import { newServiceClient } from '../support/service-client.ts'
-import { sqlAs } from '../support/sql.ts'
+import { appPool } from '../support/servers/migrated-database.ts'
+import {
+  type FreshDatabase,
+  freshDatabase,
+  startPostgres,
+} from '../support/servers/postgres-server.ts'
+import { startStandby } from '../support/servers/postgres-standby.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startCardea } from '../support/service/cardea.ts'
+import { newServiceClient } from '../support/service/service-client.ts'
 
 /** What providers withhold: the control file and the write-ahead log, which Aurora does not have. The service does without. */
 const dispensable = [

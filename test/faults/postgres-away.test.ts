@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
 import { idToBytes } from '../../src/lib/machine.ts'
-import { timeAwake } from '../support/awake-clock.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import type { Answer, LoggedIn } from '../support/client.ts'
-import { fakeClock } from '../support/fake-clock.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
-import { quickSession } from '../support/quick-session.ts'
-import { retryWhileAway } from '../support/retry-while-away.ts'
-import { sqlAs } from '../support/sql.ts'
+import { timeAwake } from '../support/clocks/awake-clock.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import type { Answer, LoggedIn } from '../support/service/client.ts'
+import { quickSession } from '../support/service/quick-session.ts'
+import { retryWhileAway } from '../support/service/retry-while-away.ts'
 
 const { databaseConnectTimeoutMs, databaseStatementTimeoutMs } = loadConfig({})
 

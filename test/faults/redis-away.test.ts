@@ -1,11 +1,11 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { timeAwake } from '../support/awake-clock.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import type { LoggedIn } from '../support/client.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
-import { whenRefused } from '../support/when-refused.ts'
+import { timeAwake } from '../support/clocks/awake-clock.ts'
+import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import type { LoggedIn } from '../support/service/client.ts'
+import { whenRefused } from '../support/service/when-refused.ts'
 
 /** Access token lifetime, leeway and mint slack: design section 6. */
 const longestSeconds = 970

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 let postgres: PostgresServer
 let redis: RedisServer

@@ -1,11 +1,15 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { Answer } from '../support/client.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
-import { type PostgresStandby, startStandby } from '../support/postgres-standby.ts'
-import { introspect, newServiceClient, type TestServiceClient } from '../support/service-client.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { type PostgresStandby, startStandby } from '../support/servers/postgres-standby.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { Answer } from '../support/service/client.ts'
+import {
+  introspect,
+  newServiceClient,
+  type TestServiceClient,
+} from '../support/service/service-client.ts'
 
 const { databaseConnectTimeoutMs, databaseStatementTimeoutMs } = loadConfig({})
 

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { type Cardea, startCardea, testPassword } from '../support/cardea.ts'
-import { fakeClock } from '../support/fake-clock.ts'
-import { handleFields } from '../support/handles.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
+import { handleFields } from '../support/service/handles.ts'
 
 let database: FreshDatabase
 let proxy: TcpProxy

@@ -1,15 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { keyLabels } from '../../src/keys/index.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { Answer } from '../support/client.ts'
-import { formBrowser } from '../support/form-browser.ts'
-import { codecOf } from '../support/handles.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { quickSession } from '../support/quick-session.ts'
-import { basicHeader, newServiceClient, postForm } from '../support/service-client.ts'
-import { isOfRequests, statementCounter, statementObserver } from '../support/statement-counter.ts'
-import { type Observer, startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import {
+  isOfRequests,
+  statementCounter,
+  statementObserver,
+} from '../support/servers/statement-counter.ts'
+import { type Observer, startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { Answer } from '../support/service/client.ts'
+import { formBrowser } from '../support/service/form-browser.ts'
+import { codecOf } from '../support/service/handles.ts'
+import { quickSession } from '../support/service/quick-session.ts'
+import { basicHeader, newServiceClient, postForm } from '../support/service/service-client.ts'
 
 const poolSize = 8
 const connections = 256

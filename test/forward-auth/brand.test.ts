@@ -2,9 +2,9 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readBrand } from '../../src/brand.ts'
-import { startCardea } from '../support/cardea.ts'
-import { formBrowser } from '../support/form-browser.ts'
-import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
+import { startCardea } from '../support/service/cardea.ts'
+import { formBrowser } from '../support/service/form-browser.ts'
 
 const svg = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 

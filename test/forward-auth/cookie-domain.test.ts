@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { RequestOptions } from '../support/client.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { formBrowser } from '../support/form-browser.ts'
-import { plainReturnRules, returnsOf } from '../support/return-address.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { RequestOptions } from '../support/service/client.ts'
+import { formBrowser } from '../support/service/form-browser.ts'
+import { plainReturnRules, returnsOf } from '../support/service/return-address.ts'
 
 const issuer = 'https://auth.example.com'
 const domainRules = {

@@ -3,12 +3,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { formTokens } from '../../src/forward-auth/index.ts'
 import { keyLabels, secretRing } from '../../src/keys/index.ts'
 import { sendRaw } from '../http/toy-server.ts'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { type BrowserAnswer, type FormBrowser, formBrowser } from '../support/form-browser.ts'
-import type { ParsedPage } from '../support/parsed-page.ts'
-import { returnsOf } from '../support/return-address.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import {
+  type BrowserAnswer,
+  type FormBrowser,
+  formBrowser,
+} from '../support/service/form-browser.ts'
+import type { ParsedPage } from '../support/service/parsed-page.ts'
+import { returnsOf } from '../support/service/return-address.ts'
 
 let clock: FakeClock
 let cardea: Cardea

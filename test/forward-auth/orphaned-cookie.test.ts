@@ -1,9 +1,9 @@
 import { request } from 'node:http'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea, testPassword } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { formBrowser } from '../support/form-browser.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
+import { formBrowser } from '../support/service/form-browser.ts'
 
 let clock: FakeClock
 let cardea: Cardea

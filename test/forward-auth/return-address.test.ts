@@ -4,7 +4,7 @@ import {
   returnAddressOf,
   safeReturnAddress,
 } from '../../src/forward-auth/return-address.ts'
-import { plainReturnRules } from '../support/return-address.ts'
+import { plainReturnRules } from '../support/service/return-address.ts'
 
 const safeReturnPath = (text: string) => safeReturnAddress(text, plainReturnRules)
 

@@ -3,8 +3,8 @@ import { returnTokens } from '../../src/forward-auth/return-address.ts'
 import { keyLabels, secretRing } from '../../src/keys/index.ts'
 import type { Clock } from '../../src/lib/machine.ts'
 import type { MacKey } from '../../src/lib/signed-bytes.ts'
-import { fakeClock } from '../support/fake-clock.ts'
-import { plainReturnRules } from '../support/return-address.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { plainReturnRules } from '../support/service/return-address.ts'
 
 const secrets = [
   'the first secret of these tests, long enough',

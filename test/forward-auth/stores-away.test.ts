@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { formBrowser } from '../support/form-browser.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { formBrowser } from '../support/service/form-browser.ts'
 
 let postgres: PostgresServer
 let cardea: Cardea

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
+import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 let redis: RedisServer
 let cardea: Cardea

@@ -1,8 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount, testPassword } from '../support/cardea.ts'
-import type { RequestOptions } from '../support/client.ts'
-import { dumpOf } from '../support/sql.ts'
+import { dumpOf } from '../support/servers/sql.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import {
+  type Cardea,
+  startCardea,
+  type TestAccount,
+  testPassword,
+} from '../support/service/cardea.ts'
+import type { RequestOptions } from '../support/service/client.ts'
 import { exchangeRaw, sendRaw } from './toy-server.ts'
 
 /** The edge is tested by itself with a toy; here it is the real routes that must not have slipped past it. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { basePathOf, routeHiding, stripBasePath } from '../../src/http/base-path.ts'
 import { knownPaths } from '../../src/http/not-found.ts'
-import { startCardea } from '../support/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import { sendRaw, startToyServer } from './toy-server.ts'
 
 test('the base path is the path of the issuer', () => {

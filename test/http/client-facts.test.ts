@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { costlyRequests, fragments, senderTo } from '../support/cpu-of-requests.ts'
+import { costlyRequests, fragments, senderTo } from '../support/run/cpu-of-requests.ts'
 import { sendRaw, startToyServer } from './toy-server.ts'
 
 const listenBehind = (trustedProxies: readonly string[]) => startToyServer({ trustedProxies })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { storeErrors } from '../../src/infra/postgres/store-failure.ts'
-import { httpClient } from '../support/client.ts'
+import { httpClient } from '../support/service/client.ts'
 import { startToyServer } from './toy-server.ts'
 
 const rightMs = Date.UTC(2026, 0, 2, 3, 4, 5)

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { buildIndexes, missingIndexes } from '../../src/infra/postgres/build-indexes.ts'
 import { type Database, openDatabase } from '../../src/infra/postgres/database.ts'
-import { beginDump } from '../support/dump.ts'
-import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
-import { type RunSql, sqlAs } from '../support/sql.ts'
+import { beginDump } from '../support/servers/dump.ts'
+import { type MigratedDatabase, migratedDatabase } from '../support/servers/migrated-database.ts'
+import { type RunSql, sqlAs } from '../support/servers/sql.ts'
 
 const name = 'audit_events_by_time'
 

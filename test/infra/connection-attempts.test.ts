@@ -10,8 +10,12 @@ import {
   openDatabase,
 } from '../../src/infra/postgres/database.ts'
 import { connectWithinMs } from '../../src/infra/postgres/primary-client.ts'
-import { type FreshDatabase, freshDatabase, startPostgres } from '../support/postgres-server.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
+import {
+  type FreshDatabase,
+  freshDatabase,
+  startPostgres,
+} from '../support/servers/postgres-server.ts'
+import { startTcpProxy } from '../support/servers/tcp-proxy.ts'
 
 /** What a request waits for a connection by default. */
 const waitMs = 300

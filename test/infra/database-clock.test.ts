@@ -7,7 +7,7 @@ import {
 } from '../../src/infra/postgres/database-clock.ts'
 import { isStoreAway, storeErrors } from '../../src/infra/postgres/store-failure.ts'
 import { systemClock } from '../../src/lib/machine.ts'
-import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
+import { type MigratedDatabase, migratedDatabase } from '../support/servers/migrated-database.ts'
 
 const dayMs = 86_400_000
 

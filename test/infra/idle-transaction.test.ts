@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { Database } from '../../src/infra/postgres/database.ts'
 import { mintSlackSeconds } from '../../src/lib/machine.ts'
-import { startCardea } from '../support/cardea.ts'
-import { appPool } from '../support/migrated-database.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { sqlAs } from '../support/sql.ts'
+import { appPool } from '../support/servers/migrated-database.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startCardea } from '../support/service/cardea.ts'
 
 let fresh: FreshDatabase
 let database: Database

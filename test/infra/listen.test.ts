@@ -1,8 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { type Listening, type ListenOptions, listen } from '../../src/infra/postgres/listen.ts'
-import { type FreshDatabase, freshDatabase, startPostgres } from '../support/postgres-server.ts'
-import { sqlAs } from '../support/sql.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
+import {
+  type FreshDatabase,
+  freshDatabase,
+  startPostgres,
+} from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startTcpProxy } from '../support/servers/tcp-proxy.ts'
 
 let database: FreshDatabase
 let heard: string[]

@@ -9,9 +9,13 @@ import {
   withLockPatience,
 } from '../../src/infra/postgres/lock-patience.ts'
 import { systemClock } from '../../src/lib/machine.ts'
-import { beginDump } from '../support/dump.ts'
-import { type MigratedDatabase, migratedDatabase, ownerPool } from '../support/migrated-database.ts'
-import { sqlAs } from '../support/sql.ts'
+import { beginDump } from '../support/servers/dump.ts'
+import {
+  type MigratedDatabase,
+  migratedDatabase,
+  ownerPool,
+} from '../support/servers/migrated-database.ts'
+import { sqlAs } from '../support/servers/sql.ts'
 
 let migrated: MigratedDatabase
 let owner: Database

@@ -8,9 +8,9 @@ import { idToBytes } from '../../src/lib/machine.ts'
 import { prepareSchema } from '../../src/schema.ts'
 import { runCli } from '../cli/run-cli.ts'
 import { codeBlock } from '../documentation/markdown.ts'
-import { type Cardea, startCardea, testPassword } from '../support/cardea.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { sqlAs } from '../support/sql.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
 
 const atEnd: (() => Promise<void>)[] = []
 afterEach(async () => {

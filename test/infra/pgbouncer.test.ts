@@ -1,11 +1,11 @@
 import { afterEach, expect, test } from 'vitest'
 import { explainFailure } from '../../src/explain-failure.ts'
 import { withLockPatience } from '../../src/infra/postgres/lock-patience.ts'
-import { startCardea } from '../support/cardea.ts'
-import { ownerPool } from '../support/migrated-database.ts'
-import { startPgBouncer } from '../support/pgbouncer.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { sqlAs } from '../support/sql.ts'
+import { ownerPool } from '../support/servers/migrated-database.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startCardea } from '../support/service/cardea.ts'
+import { startPgBouncer } from './pgbouncer-process.ts'
 
 const atEnd: (() => Promise<void>)[] = []
 afterEach(async () => {

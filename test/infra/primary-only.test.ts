@@ -1,10 +1,10 @@
 import { afterEach, expect, test, vi } from 'vitest'
 import type { Database } from '../../src/infra/postgres/database.ts'
-import { appPool } from '../support/migrated-database.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
-import { startStandby } from '../support/postgres-standby.ts'
-import { sqlAs } from '../support/sql.ts'
-import { type Fate, startTcpProxy } from '../support/tcp-proxy.ts'
+import { appPool } from '../support/servers/migrated-database.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { startStandby } from '../support/servers/postgres-standby.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Fate, startTcpProxy } from '../support/servers/tcp-proxy.ts'
 
 const atEnd: (() => Promise<void>)[] = []
 afterEach(async () => {

@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, expect, inject, test, vi } from 'vitest'
 import { startInstance } from '../../src/app.ts'
 import { systemRandom } from '../../src/lib/machine.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { httpClient } from '../support/client.ts'
-import { freePort } from '../support/free-port.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { startTcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { httpClient } from '../support/service/client.ts'
 
 let cardea: Cardea
 

@@ -17,9 +17,13 @@ import {
   failTimes,
   loginLimitsContract,
 } from '../contract/login-limits.contract.ts'
-import { type ClusterNode, type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts'
-import { patientRedisMs, type RedisServer, startRedis } from '../support/redis-server.ts'
-import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
+import {
+  type ClusterNode,
+  type RedisCluster,
+  startRedisCluster,
+} from '../support/servers/redis-cluster.ts'
+import { patientRedisMs, type RedisServer, startRedis } from '../support/servers/redis-server.ts'
 
 const password = randomBytes(24).toString('hex')
 let scratch: ScratchFolder

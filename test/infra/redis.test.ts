@@ -9,10 +9,10 @@ import {
   redisFailure,
 } from '../../src/infra/redis/redis.ts'
 import { systemRandom } from '../../src/lib/machine.ts'
-import { freePort } from '../support/free-port.ts'
-import { startRedisCluster } from '../support/redis-cluster.ts'
-import { startSentinel } from '../support/redis-sentinel.ts'
-import { patientRedisMs, startRedis } from '../support/redis-server.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { startRedisCluster } from '../support/servers/redis-cluster.ts'
+import { startSentinel } from '../support/servers/redis-sentinel.ts'
+import { patientRedisMs, startRedis } from '../support/servers/redis-server.ts'
 
 const atEnd: (() => Promise<void>)[] = []
 afterEach(async () => {

@@ -5,10 +5,10 @@ import {
   UnfitDatabase,
 } from '../../src/infra/postgres/session-settings.ts'
 import { runCli } from '../cli/run-cli.ts'
-import { startCardea } from '../support/cardea.ts'
-import { ownerPool } from '../support/migrated-database.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { sqlAs } from '../support/sql.ts'
+import { ownerPool } from '../support/servers/migrated-database.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startCardea } from '../support/service/cardea.ts'
 
 const atEnd: (() => Promise<void>)[] = []
 afterEach(async () => {

@@ -4,12 +4,12 @@ import type { Database } from '../../src/infra/postgres/database.ts'
 import { listen } from '../../src/infra/postgres/listen.ts'
 import { systemClock } from '../../src/lib/machine.ts'
 import { postgresHosts } from '../../src/lib/postgres-url.ts'
-import { startCardea } from '../support/cardea.ts'
-import { freePort } from '../support/free-port.ts'
-import { appPool } from '../support/migrated-database.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
-import { type PostgresStandby, startStandby } from '../support/postgres-standby.ts'
-import { sqlAs } from '../support/sql.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { appPool } from '../support/servers/migrated-database.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { type PostgresStandby, startStandby } from '../support/servers/postgres-standby.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startCardea } from '../support/service/cardea.ts'
 
 const atEnd: (() => Promise<void>)[] = []
 afterEach(async () => {

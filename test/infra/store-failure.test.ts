@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs'
 import { afterEach, expect, test } from 'vitest'
 import { isStoreAway, storeFailure } from '../../src/infra/postgres/store-failure.ts'
-import { startCardea } from '../support/cardea.ts'
-import { appPool } from '../support/migrated-database.ts'
-import { startPostgres } from '../support/postgres-server.ts'
-import { quickSession } from '../support/quick-session.ts'
-import { scratchFolder } from '../support/scratch-folder.ts'
-import { sqlAs } from '../support/sql.ts'
+import { scratchFolder } from '../support/programs/scratch-folder.ts'
+import { appPool } from '../support/servers/migrated-database.ts'
+import { startPostgres } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startCardea } from '../support/service/cardea.ts'
+import { quickSession } from '../support/service/quick-session.ts'
 
 const atEnd: (() => Promise<void>)[] = []
 afterEach(async () => {

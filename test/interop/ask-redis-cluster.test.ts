@@ -6,11 +6,15 @@ import { pathToFileURL } from 'node:url'
 import { Cluster } from 'ioredis'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { readPage } from '../documentation/markdown.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { ForeignProcess } from '../support/foreign-process.ts'
-import { freePort } from '../support/free-port.ts'
-import { type ClusterNode, type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts'
-import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+import type { ForeignProcess } from '../support/programs/foreign-process.ts'
+import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import {
+  type ClusterNode,
+  type RedisCluster,
+  startRedisCluster,
+} from '../support/servers/redis-cluster.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 import { decodePart } from './bad-tokens.ts'
 import { guideVerifier, namedBlock, runGuide } from './guide-code.ts'
 

@@ -2,7 +2,7 @@ import axios, { type AxiosInstance } from 'axios'
 import { wrapper } from 'axios-cookiejar-support'
 import { CookieJar } from 'tough-cookie'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 /** axios as people use it: it sends no content type without a body, and writes `null` when it is given that. */
 

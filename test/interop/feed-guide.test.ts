@@ -6,7 +6,7 @@ import {
   type FeedPage,
 } from '../../packages/verifier/src/wire.ts'
 import { readPage } from '../documentation/markdown.ts'
-import type { ForeignProcess } from '../support/foreign-process.ts'
+import type { ForeignProcess } from '../support/programs/foreign-process.ts'
 import { entryOf, newKid } from './entries.ts'
 import { guidePage, runGuide } from './guide-code.ts'
 

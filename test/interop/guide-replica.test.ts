@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { ForeignProcess } from '../support/foreign-process.ts'
+import type { ForeignProcess } from '../support/programs/foreign-process.ts'
 import { entryOf, type Facts, factsOf, newKid, secondsFromNow } from './entries.ts'
 import { guidePage, runGuide } from './guide-code.ts'
 import { page, type ScriptedFeed, scriptedFeed } from './scripted-feed.ts'

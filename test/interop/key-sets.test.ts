@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { goodClaims } from '../../packages/verifier/test/tokens/signed-tokens.ts'
 import { newSigningKey, type TestKey } from '../keys/new-signing-key.ts'
-import type { ForeignProcess } from '../support/foreign-process.ts'
+import type { ForeignProcess } from '../support/programs/foreign-process.ts'
 import { tokenOf } from './bad-tokens.ts'
 import { libraries, shop, startVerifier } from './libraries.ts'
 

@@ -1,6 +1,6 @@
 import type { SigningAlgorithm } from '../../src/keys/index.ts'
-import type { LanguageName } from '../support/foreign-languages.ts'
-import type { ForeignProcess } from '../support/foreign-process.ts'
+import type { LanguageName } from '../support/programs/foreign-languages.ts'
+import type { ForeignProcess } from '../support/programs/foreign-process.ts'
 import { type GuideFile, guidePage, runGuide } from './guide-code.ts'
 
 /** The audience in the guide's examples, and of most tokens here. */

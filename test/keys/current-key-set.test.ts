@@ -7,7 +7,7 @@ import {
   SigningKeysDamaged,
 } from '../../src/keys/key-set.ts'
 import { AppError } from '../../src/lib/app-error.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
 import { newSigningKey } from './new-signing-key.ts'
 
 const minuteMs = 60_000

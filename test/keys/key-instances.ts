@@ -12,7 +12,11 @@ import {
 } from '../../src/keys/index.ts'
 import type { InKeyTransaction } from '../../src/keys/signing-key-store.ts'
 import { type Clock, systemRandom } from '../../src/lib/machine.ts'
-import { appPool, type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
+import {
+  appPool,
+  type MigratedDatabase,
+  migratedDatabase,
+} from '../support/servers/migrated-database.ts'
 
 export const dayMs = 86_400_000
 export const hourMs = 3_600_000

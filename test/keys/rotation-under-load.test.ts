@@ -1,11 +1,11 @@
 import { createLocalJWKSet, decodeJwt, type JSONWebKeySet, jwtVerify } from 'jose'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
-import { type Cardea, type CardeaOptions, startCardea } from '../support/cardea.ts'
-import { type FakeClock, pastClock } from '../support/fake-clock.ts'
-import { freshDatabase } from '../support/postgres-server.ts'
-import { type QuickSession, quickSession } from '../support/quick-session.ts'
-import { type Seeded, seeded } from '../support/seeded.ts'
-import { headerOf } from '../support/verified-claims.ts'
+import { type FakeClock, pastClock } from '../support/clocks/fake-clock.ts'
+import { type Seeded, seeded } from '../support/run/seeded.ts'
+import { freshDatabase } from '../support/servers/postgres-server.ts'
+import { type Cardea, type CardeaOptions, startCardea } from '../support/service/cardea.ts'
+import { type QuickSession, quickSession } from '../support/service/quick-session.ts'
+import { headerOf } from '../support/service/verified-claims.ts'
 import { dayMs, hourMs } from './key-instances.ts'
 
 const minuteMs = 60_000

@@ -1,8 +1,8 @@
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type SigningAlgorithm, WrongKeyEncryptionKey } from '../../src/keys/index.ts'
 import { keptAfterRetirementMs } from '../../src/keys/key-schedule.ts'
-import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
-import { type FakeClock, pastClock } from '../support/fake-clock.ts'
+import { type FakeClock, pastClock } from '../support/clocks/fake-clock.ts'
+import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
 import {
   dayMs,
   hourMs,

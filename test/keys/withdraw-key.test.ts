@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { type FakeClock, pastClock } from '../support/fake-clock.ts'
+import { type FakeClock, pastClock } from '../support/clocks/fake-clock.ts'
 import { hourMs, type KeyInstanceOptions, keyDatabase, keyInstance } from './key-instances.ts'
 
 const store = keyDatabase()

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { shareByKey, shareCurrentRead, shareNextRead, ttlSet } from '../../src/lib/share-reads.ts'
-import { fakeClock } from '../support/fake-clock.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 
 /** Runs that end when the test says so. */
 const staged = () => {

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { failedLoginLimit } from '../../src/login/prove-password.ts'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { Answer } from '../support/client.ts'
-import { type CountedHashing, startCountedHashing } from '../support/counted-hashing.ts'
-import { sqlAs } from '../support/sql.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { Answer } from '../support/service/client.ts'
+import { type CountedHashing, startCountedHashing } from '../support/service/counted-hashing.ts'
 
 let cardea: Cardea
 let counted: CountedHashing

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { argon2PasswordHasher, loadArgon2 } from '../../src/accounts/index.ts'
 import { systemRandom } from '../../src/lib/machine.ts'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import type { Answer } from '../support/client.ts'
-import { fakeClock } from '../support/fake-clock.ts'
-import { sqlAs } from '../support/sql.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import type { Answer } from '../support/service/client.ts'
 
 const perSource = 60
 const hourMs = 3_600_000

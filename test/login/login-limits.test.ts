@@ -19,7 +19,7 @@ import {
   failTimes,
   loginLimitsContract,
 } from '../contract/login-limits.contract.ts'
-import { patientRedisMs, type RedisServer, startRedis } from '../support/redis-server.ts'
+import { patientRedisMs, type RedisServer, startRedis } from '../support/servers/redis-server.ts'
 
 const identifierKey = randomBytes(32)
 const noError = (error: unknown) => {

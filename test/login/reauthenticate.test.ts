@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { keyLabels } from '../../src/keys/index.ts'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea, testPassword } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { codecOf, handleFields } from '../support/handles.ts'
-import { holdSessions } from '../support/hold-rows.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { holdSessions } from '../support/servers/hold-rows.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
+import { codecOf, handleFields } from '../support/service/handles.ts'
 
 let clock: FakeClock
 let cardea: Cardea

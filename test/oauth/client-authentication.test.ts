@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { Answer } from '../support/client.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { Answer } from '../support/service/client.ts'
 import {
   basicHeader,
   newServiceClient,
   postForm,
   type TestServiceClient,
-} from '../support/service-client.ts'
+} from '../support/service/service-client.ts'
 
 let cardea: Cardea
 let orders: TestServiceClient

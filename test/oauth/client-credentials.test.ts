@@ -1,16 +1,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { Answer } from '../support/client.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { Answer } from '../support/service/client.ts'
 import {
   basicHeader,
   introspect,
   newServiceClient,
   postForm,
   type TestServiceClient,
-} from '../support/service-client.ts'
-import { sqlAs } from '../support/sql.ts'
-import { verifiedClaims } from '../support/verified-claims.ts'
+} from '../support/service/service-client.ts'
+import { verifiedClaims } from '../support/service/verified-claims.ts'
 
 const audiences = ['https://shop.example.com', 'https://mail.example.com']
 const [shopAudience = '', mailAudience = ''] = audiences

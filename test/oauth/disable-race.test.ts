@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { inLanes, turns } from '../support/race.ts'
+import { inLanes, turns } from '../concurrency/race.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 import {
   liveOf,
   newServiceClient,
   postForm,
   type TestServiceClient,
-} from '../support/service-client.ts'
+} from '../support/service/service-client.ts'
 
 const rounds = 500
 const together = 10

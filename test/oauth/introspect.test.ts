@@ -1,15 +1,15 @@
 import { generateKeyPair, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { Answer } from '../support/client.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { Answer } from '../support/service/client.ts'
 import {
   basicHeader,
   introspect,
   newServiceClient,
   type TestServiceClient,
-} from '../support/service-client.ts'
-import { headerOf, verifiedClaims } from '../support/verified-claims.ts'
+} from '../support/service/service-client.ts'
+import { headerOf, verifiedClaims } from '../support/service/verified-claims.ts'
 
 const audiences = ['https://shop.example.com', 'https://mail.example.com']
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sendRaw } from '../http/toy-server.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { newServiceClient } from '../support/service-client.ts'
-import { verifiedClaims } from '../support/verified-claims.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { newServiceClient } from '../support/service/service-client.ts'
+import { verifiedClaims } from '../support/service/verified-claims.ts'
 
 const path = '/.well-known/oauth-authorization-server'
 const issuer = 'https://auth.example.com'

@@ -1,13 +1,17 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { newServiceClient, postForm, type TestServiceClient } from '../support/service-client.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
 import {
   isOfRequests,
   type StatementCounter,
   statementCounter,
-} from '../support/statement-counter.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+} from '../support/servers/statement-counter.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import {
+  newServiceClient,
+  postForm,
+  type TestServiceClient,
+} from '../support/service/service-client.ts'
 
 let database: FreshDatabase
 let counter: StatementCounter

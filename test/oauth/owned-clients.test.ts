@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { idToBytes } from '../../src/lib/machine.ts'
-import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { inLanes, turns } from '../support/race.ts'
+import { inLanes, turns } from '../concurrency/race.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
 import {
   basicHeader,
   introspect,
@@ -10,8 +11,7 @@ import {
   newServiceClient,
   postForm,
   type TestServiceClient,
-} from '../support/service-client.ts'
-import { sqlAs } from '../support/sql.ts'
+} from '../support/service/service-client.ts'
 
 let cardea: Cardea
 let operator: string

@@ -3,9 +3,9 @@ import * as openid from 'openid-client'
 import { AuthorizationCode, ClientCredentials, type ModuleOptions } from 'simple-oauth2'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createVerifier } from '../../packages/verifier/src/index.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { freePort } from '../support/free-port.ts'
-import { newServiceClient, type TestServiceClient } from '../support/service-client.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { newServiceClient, type TestServiceClient } from '../support/service/service-client.ts'
 
 /** Libraries that know OAuth and nothing of Cardea, with nothing but the issuer's address. */
 

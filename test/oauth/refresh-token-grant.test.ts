@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
-import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import type { Answer, LoggedIn } from '../support/client.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { newServiceClient, postForm } from '../support/service-client.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import type { Answer, LoggedIn } from '../support/service/client.ts'
+import { newServiceClient, postForm } from '../support/service/service-client.ts'
 
 let clock: FakeClock
 let cardea: Cardea

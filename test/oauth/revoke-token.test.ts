@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { auditPseudonym } from '../../src/audit/index.ts'
-import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { Answer, LoggedIn } from '../support/client.ts'
+import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { Answer, LoggedIn } from '../support/service/client.ts'
 import {
   introspect,
   newServiceClient,
   postForm,
   type TestServiceClient,
-} from '../support/service-client.ts'
+} from '../support/service/service-client.ts'
 
 let cardea: Cardea
 let trail: () => Promise<AuditEntry[]>

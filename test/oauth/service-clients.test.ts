@@ -14,11 +14,10 @@ import {
 } from '../../src/oauth/index.ts'
 import { newServiceClientSecret, secretDigest } from '../../src/oauth/service-client.ts'
 import { postgresRevocationLog } from '../../src/revocation/index.ts'
-
-import { type AuditEntry, auditEntries } from '../support/audit-entries.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
-import { dumpOf, sqlAs } from '../support/sql.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { type MigratedDatabase, migratedDatabase } from '../support/servers/migrated-database.ts'
+import { dumpOf, sqlAs } from '../support/servers/sql.ts'
+import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
 
 let migrated: MigratedDatabase
 let inTransaction: InTransaction<ServiceClientStores>

@@ -1,9 +1,13 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { idToBytes } from '../../src/lib/machine.ts'
 import { bearerCheck, type CheckBearer, postgresTokenActivity } from '../../src/revocation/index.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { newServiceClient, postForm, type TestServiceClient } from '../support/service-client.ts'
-import { sqlAs } from '../support/sql.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import {
+  newServiceClient,
+  postForm,
+  type TestServiceClient,
+} from '../support/service/service-client.ts'
 
 let cardea: Cardea
 /** The check of an instance whose replica heard of nothing and knows that it may have missed something: Postgres decides. */

@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 import {
   introspect,
   newServiceClient,
   postForm,
   type TestServiceClient,
-} from '../support/service-client.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+} from '../support/service/service-client.ts'
 
 const { databaseConnectTimeoutMs, databaseStatementTimeoutMs } = loadConfig({})
 

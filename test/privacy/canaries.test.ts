@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { Answer, RequestOptions } from '../support/client.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { freePort } from '../support/free-port.ts'
-import { handleFields } from '../support/handles.ts'
-import { basicHeader, newServiceClient } from '../support/service-client.ts'
-import { dumpOf, sqlAs } from '../support/sql.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { freePort } from '../support/servers/free-port.ts'
+import { dumpOf, sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { Answer, RequestOptions } from '../support/service/client.ts'
+import { handleFields } from '../support/service/handles.ts'
+import { basicHeader, newServiceClient } from '../support/service/service-client.ts'
 
 /**
  * One run of everything that handles a secret, going well and going wrong, with the most talkative log. Afterwards the log, the

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { buffer } from 'node:stream/consumers'
-import type { Received } from '../support/echo-backend.ts'
+import type { Received } from '../support/programs/echo-backend.ts'
 
 export type Answer = {
   readonly status: number

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type EchoBackend, startEchoBackend } from '../support/echo-backend.ts'
-import type { RunningProxy } from '../support/proxy-process.ts'
-import { proxyNames, startReverseProxy } from '../support/reverse-proxies.ts'
+import { type EchoBackend, startEchoBackend } from '../support/programs/echo-backend.ts'
+import type { RunningProxy } from '../support/programs/proxy-process.ts'
+import { proxyNames, startReverseProxy } from '../support/programs/reverse-proxies.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 import { type Browser, receivedIn, startBrowser, statusOf } from './browser.ts'
 
 let cardea: Cardea

@@ -2,10 +2,14 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readPage } from '../documentation/markdown.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { findProxy } from '../support/find-proxy.ts'
-import { type Launch, type RunningProxy, startProxyProcess } from '../support/proxy-process.ts'
-import { nginxArgs, nginxMain } from '../support/reverse-proxies.ts'
+import { findProxy } from '../support/programs/find-proxy.ts'
+import {
+  type Launch,
+  type RunningProxy,
+  startProxyProcess,
+} from '../support/programs/proxy-process.ts'
+import { nginxArgs, nginxMain } from '../support/programs/reverse-proxies.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 import { ask, startBrowser } from './browser.ts'
 
 const issuer = 'https://example.com/auth'

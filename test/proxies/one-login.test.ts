@@ -3,14 +3,18 @@ import type { IncomingMessage } from 'node:http'
 import { request } from 'node:https'
 import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { type Chromium, startChromium, type Tab } from '../support/chromium.ts'
-import { type EchoBackend, type Received, startEchoBackend } from '../support/echo-backend.ts'
-import type { RunningProxy } from '../support/proxy-process.ts'
-import { type OneLoginUpstreams, startOneLoginProxy } from '../support/reverse-proxies.ts'
-import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
-import { selfSigned } from '../support/self-signed.ts'
+import {
+  type EchoBackend,
+  type Received,
+  startEchoBackend,
+} from '../support/programs/echo-backend.ts'
+import type { RunningProxy } from '../support/programs/proxy-process.ts'
+import { type OneLoginUpstreams, startOneLoginProxy } from '../support/programs/reverse-proxies.ts'
+import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
+import { selfSigned } from '../support/servers/self-signed.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
 import { receivedIn, valuesOf } from './browser.ts'
+import { type Chromium, startChromium, type Tab } from './chromium.ts'
 
 let cardea: Cardea
 let wiki: EchoBackend

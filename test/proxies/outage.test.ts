@@ -5,12 +5,12 @@ import {
   printedPassword,
   type ServiceHome,
   serviceHome,
-} from '../support/child-service.ts'
-import { httpClient } from '../support/client.ts'
-import { type EchoBackend, startEchoBackend } from '../support/echo-backend.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
-import type { RunningProxy } from '../support/proxy-process.ts'
-import { proxyNames, startReverseProxy } from '../support/reverse-proxies.ts'
+} from '../support/programs/child-service.ts'
+import { type EchoBackend, startEchoBackend } from '../support/programs/echo-backend.ts'
+import type { RunningProxy } from '../support/programs/proxy-process.ts'
+import { proxyNames, startReverseProxy } from '../support/programs/reverse-proxies.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { httpClient } from '../support/service/client.ts'
 import { type Answer, type Browser, startBrowser } from './browser.ts'
 
 let postgres: PostgresServer

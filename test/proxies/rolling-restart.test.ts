@@ -10,11 +10,15 @@ import {
   printedPassword,
   type ServiceHome,
   serviceHome,
-} from '../support/child-service.ts'
-import { httpClient } from '../support/client.ts'
-import { findProxy } from '../support/find-proxy.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { type Prepare, type RunningProxy, startProxyProcess } from '../support/proxy-process.ts'
+} from '../support/programs/child-service.ts'
+import { findProxy } from '../support/programs/find-proxy.ts'
+import {
+  type Prepare,
+  type RunningProxy,
+  startProxyProcess,
+} from '../support/programs/proxy-process.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { httpClient } from '../support/service/client.ts'
 
 let database: FreshDatabase
 let homes: ServiceHome[] = []

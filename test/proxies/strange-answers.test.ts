@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type EchoBackend, startEchoBackend } from '../support/echo-backend.ts'
-import type { RunningProxy } from '../support/proxy-process.ts'
-import { proxyNames, startReverseProxy } from '../support/reverse-proxies.ts'
+import { type EchoBackend, startEchoBackend } from '../support/programs/echo-backend.ts'
+import type { RunningProxy } from '../support/programs/proxy-process.ts'
+import { proxyNames, startReverseProxy } from '../support/programs/reverse-proxies.ts'
 import { startBrowser } from './browser.ts'
 
 /** What listens where the proxy believes Cardea to be: something broken, or another server altogether. */

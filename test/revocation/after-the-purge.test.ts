@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { entryLifetimeMs, postgresRevocationPurge } from '../../src/revocation/index.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FakeClock, pastClock } from '../support/fake-clock.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { sqlAs } from '../support/sql.ts'
+import { type FakeClock, pastClock } from '../support/clocks/fake-clock.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 let clock: FakeClock
 let cardea: Cardea

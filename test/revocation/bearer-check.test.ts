@@ -53,7 +53,7 @@ import { systemRandom } from '../../src/lib/machine.ts'
 import { bearerCheck, type CheckBearer, type TokenStanding } from '../../src/revocation/index.ts'
 import { mintAccessToken } from '../../src/tokens/index.ts'
 import { everyAlgorithm, newSigningKey } from '../keys/new-signing-key.ts'
-import { fakeClock } from '../support/fake-clock.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { subject } from '../tokens/token-subject.ts'
 
 /** Made as the service makes its own, in the shape that the verifier's forgers take. */

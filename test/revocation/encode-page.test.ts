@@ -7,8 +7,8 @@ import {
 } from '../../packages/verifier/src/wire.ts'
 import { packedEntries } from '../../src/revocation/postgres-read-log.ts'
 import { binaryOf, jsonOf } from '../../src/revocation/revocation-feed.ts'
-import { idNamed } from '../support/named-id.ts'
-import { seeded } from '../support/seeded.ts'
+import { seeded } from '../support/run/seeded.ts'
+import { idNamed } from '../support/service/named-id.ts'
 
 const { next } = seeded()
 

@@ -7,20 +7,20 @@ import {
   feedBinaryMediaType,
 } from '../../packages/verifier/src/wire.ts'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { Answer, Client } from '../support/client.ts'
-import { holdRevocations } from '../support/hold-rows.ts'
+import { holdRevocations } from '../support/servers/hold-rows.ts'
 import {
   type FreshDatabase,
   freshDatabase,
   type PostgresServer,
   startPostgres,
-} from '../support/postgres-server.ts'
-import { newServiceClient } from '../support/service-client.ts'
-import { sqlAs } from '../support/sql.ts'
-import { statementCounter } from '../support/statement-counter.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
-import { writeElsewhere } from '../support/write-elsewhere.ts'
+} from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { statementCounter } from '../support/servers/statement-counter.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { writeElsewhere } from '../support/servers/write-elsewhere.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { Answer, Client } from '../support/service/client.ts'
+import { newServiceClient } from '../support/service/service-client.ts'
 
 let server: PostgresServer
 let cardea: Cardea

@@ -8,7 +8,7 @@ import {
   hasSeen,
   parseCursor,
 } from '../../src/revocation/feed-cursor.ts'
-import { seeded } from '../support/seeded.ts'
+import { seeded } from '../support/run/seeded.ts'
 
 const largest = 2n ** 64n - 1n
 

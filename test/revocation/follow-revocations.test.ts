@@ -12,12 +12,12 @@ import {
   redisRevocationCache,
   revocationFeed,
 } from '../../src/revocation/index.ts'
-import { type FakeClock, pastClock } from '../support/fake-clock.ts'
-import { type MigratedDatabase, migratedServer } from '../support/migrated-database.ts'
-import { idNamed, nameOfId } from '../support/named-id.ts'
-import { connectPatiently, type RedisServer, startRedis } from '../support/redis-server.ts'
-import { seeded } from '../support/seeded.ts'
-import { sqlAs } from '../support/sql.ts'
+import { type FakeClock, pastClock } from '../support/clocks/fake-clock.ts'
+import { seeded } from '../support/run/seeded.ts'
+import { type MigratedDatabase, migratedServer } from '../support/servers/migrated-database.ts'
+import { connectPatiently, type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { idNamed, nameOfId } from '../support/service/named-id.ts'
 
 const lifetimeMs = 970_000
 

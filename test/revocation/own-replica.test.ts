@@ -3,14 +3,18 @@ import { createApp } from '../../src/app.ts'
 import { openCore } from '../../src/core.ts'
 import { openLog } from '../../src/http/log.ts'
 import { systemRandom } from '../../src/lib/machine.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import { type Answer, httpClient } from '../support/client.ts'
-import { type FreshDatabase, freshDatabase, startPostgres } from '../support/postgres-server.ts'
-import { retryWhileAway } from '../support/retry-while-away.ts'
-import { newServiceClient } from '../support/service-client.ts'
-import { isOfRequests, statementCounter } from '../support/statement-counter.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
-import { whenRefused } from '../support/when-refused.ts'
+import {
+  type FreshDatabase,
+  freshDatabase,
+  startPostgres,
+} from '../support/servers/postgres-server.ts'
+import { isOfRequests, statementCounter } from '../support/servers/statement-counter.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { type Answer, httpClient } from '../support/service/client.ts'
+import { retryWhileAway } from '../support/service/retry-while-away.ts'
+import { newServiceClient } from '../support/service/service-client.ts'
+import { whenRefused } from '../support/service/when-refused.ts'
 
 const claimsOf = (token: string) =>
   JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())

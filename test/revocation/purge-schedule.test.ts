@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest'
 import { startBackground } from '../../src/background.ts'
-import { startCardea } from '../support/cardea.ts'
-import { sqlAs } from '../support/sql.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startCardea } from '../support/service/cardea.ts'
 
 test('what has ended is dropped batch after batch until nothing of it is left, without waiting for the next turn', async () => {
   const cardea = await startCardea()

@@ -12,18 +12,18 @@ import {
   postgresRevocationLog,
   type ReadLog,
 } from '../../src/revocation/revocation-log.ts'
-import { type FakeClock, fakeClock, pastClock } from '../support/fake-clock.ts'
+import { type FakeClock, fakeClock, pastClock } from '../support/clocks/fake-clock.ts'
+import { seeded } from '../support/run/seeded.ts'
 import {
   appPool,
   type MigratedDatabase,
   migratedServer,
   ownerPool,
-} from '../support/migrated-database.ts'
-import { idNamed, nameOfId } from '../support/named-id.ts'
-import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
-import { seeded } from '../support/seeded.ts'
-import { sqlAs } from '../support/sql.ts'
-import { writeElsewhere } from '../support/write-elsewhere.ts'
+} from '../support/servers/migrated-database.ts'
+import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { writeElsewhere } from '../support/servers/write-elsewhere.ts'
+import { idNamed, nameOfId } from '../support/service/named-id.ts'
 
 const lifetimeMs = 970_000
 

@@ -10,10 +10,14 @@ import {
   redisRevocationCache,
   revocationFeed,
 } from '../../src/revocation/index.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { type MigratedDatabase, migratedServer } from '../support/migrated-database.ts'
-import { idNamed } from '../support/named-id.ts'
-import { type ClusterNode, type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { type MigratedDatabase, migratedServer } from '../support/servers/migrated-database.ts'
+import {
+  type ClusterNode,
+  type RedisCluster,
+  startRedisCluster,
+} from '../support/servers/redis-cluster.ts'
+import { idNamed } from '../support/service/named-id.ts'
 
 const intactKey = 'cardea:mirror:intact'
 

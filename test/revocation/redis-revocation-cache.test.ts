@@ -8,9 +8,9 @@ import {
   type RevocationEntry,
   redisRevocationCache,
 } from '../../src/revocation/index.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { connectPatiently, type RedisServer, startRedis } from '../support/redis-server.ts'
-import { seeded } from '../support/seeded.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { seeded } from '../support/run/seeded.ts'
+import { connectPatiently, type RedisServer, startRedis } from '../support/servers/redis-server.ts'
 
 let server: RedisServer
 let look: Redis

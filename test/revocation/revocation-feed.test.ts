@@ -5,7 +5,7 @@ import { longPollNotifier } from '../../src/revocation/index.ts'
 
 import { revocationFeed } from '../../src/revocation/revocation-feed.ts'
 import type { LogChanges, LoggedEntry, ReadLog } from '../../src/revocation/revocation-log.ts'
-import { idNamed, nameOfId } from '../support/named-id.ts'
+import { idNamed, nameOfId } from '../support/service/named-id.ts'
 
 const at = (next: bigint, ...running: bigint[]): FeedCursor => ({ running, next })
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { Sql } from '../../src/infra/postgres/database.ts'
 import { systemRandom } from '../../src/lib/machine.ts'
 import { postgresRevocationNotifier } from '../../src/revocation/index.ts'
-import { type MigratedDatabase, migratedDatabase } from '../support/migrated-database.ts'
+import { type MigratedDatabase, migratedDatabase } from '../support/servers/migrated-database.ts'
 
 let store: MigratedDatabase
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 let cardea: Cardea
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { idToBytes } from '../../src/lib/machine.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { sqlAs } from '../support/sql.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 let cardea: Cardea
 

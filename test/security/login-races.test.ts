@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { startCardea } from '../support/cardea.ts'
-import { fakeClock } from '../support/fake-clock.ts'
-import { freshDatabase } from '../support/postgres-server.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { freshDatabase } from '../support/servers/postgres-server.ts'
+import { startCardea } from '../support/service/cardea.ts'
 
 const secondMs = 1_000
 

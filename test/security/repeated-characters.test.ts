@@ -1,7 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
 import {
   costlyRequests,
   fragments,
@@ -9,9 +8,10 @@ import {
   type Sender,
   type Sent,
   senderTo,
-} from '../support/cpu-of-requests.ts'
-import { quickSession } from '../support/quick-session.ts'
-import { newServiceClient } from '../support/service-client.ts'
+} from '../support/run/cpu-of-requests.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { quickSession } from '../support/service/quick-session.ts'
+import { newServiceClient } from '../support/service/service-client.ts'
 
 /** Every route that the app registers, so that a new one is covered too. */
 

@@ -1,7 +1,12 @@
 import { afterEach, expect, test } from 'vitest'
-import { type Cardea, startCardea, type TestAccount, testPassword } from '../support/cardea.ts'
-import { newServiceClient, postForm } from '../support/service-client.ts'
-import { sqlAs } from '../support/sql.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import {
+  type Cardea,
+  startCardea,
+  type TestAccount,
+  testPassword,
+} from '../support/service/cardea.ts'
+import { newServiceClient, postForm } from '../support/service/service-client.ts'
 
 /** Acts of one account; a session may do a quarter. */
 const acts = 12

@@ -11,8 +11,8 @@ import { deviceTokens } from '../../src/login/device-token.ts'
 import { loginLimitRules } from '../../src/login/login-limits.ts'
 import { memoryCounters } from '../../src/login/redis-counters.ts'
 import { handleCodec } from '../../src/sessions/index.ts'
-import { patientRedisMs, type RedisServer, startRedis } from '../support/redis-server.ts'
-import { plainReturnRules } from '../support/return-address.ts'
+import { patientRedisMs, type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { plainReturnRules } from '../support/service/return-address.ts'
 
 /**
  * Values under a key of `CARDEA_SECRET`, as every release so far has made them. Browsers, apps and stores hold such values. A release

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Cardea, startCardea, testPassword } from '../support/cardea.ts'
-import { holdAccounts } from '../support/hold-rows.ts'
-import { keepBusy } from '../support/keep-busy.ts'
+import { keepBusy } from '../support/run/keep-busy.ts'
+import { holdAccounts } from '../support/servers/hold-rows.ts'
+import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
 
 let cardea: Cardea
 

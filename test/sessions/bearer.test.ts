@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { sqlAs } from '../support/sql.ts'
-import { headerOf, verifiedClaims } from '../support/verified-claims.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { headerOf, verifiedClaims } from '../support/service/verified-claims.ts'
 
 const audiences = ['https://a.example.com', 'https://b.example.com']
 

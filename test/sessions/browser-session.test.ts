@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import type { Answer } from '../support/client.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { type BrowserAnswer, formBrowser } from '../support/form-browser.ts'
-import { returnsOf } from '../support/return-address.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import type { Answer } from '../support/service/client.ts'
+import { type BrowserAnswer, formBrowser } from '../support/service/form-browser.ts'
+import { returnsOf } from '../support/service/return-address.ts'
 
 const hourMs = 3_600_000
 const hours = 24

@@ -9,8 +9,8 @@ import {
 
 import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.ts'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
 
 let proxy: TcpProxy
 let redis: RedisConnection

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { handleFields } from '../support/handles.ts'
-import { type FreshDatabase, freshDatabase } from '../support/postgres-server.ts'
-import { type RedisServer, startRedis } from '../support/redis-server.ts'
-import { type RunSql, sqlAs } from '../support/sql.ts'
-import { type StatementCounter, statementCounter } from '../support/statement-counter.ts'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { type RunSql, sqlAs } from '../support/servers/sql.ts'
+import { type StatementCounter, statementCounter } from '../support/servers/statement-counter.ts'
+import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { handleFields } from '../support/service/handles.ts'
 
 let clock: FakeClock
 let database: FreshDatabase

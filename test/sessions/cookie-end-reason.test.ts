@@ -1,9 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { keyLabels } from '../../src/keys/index.ts'
-import { type Cardea, startCardea, type TestAccount, testPassword } from '../support/cardea.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { codecOf, handleFields } from '../support/handles.ts'
-import { sqlAs } from '../support/sql.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import {
+  type Cardea,
+  startCardea,
+  type TestAccount,
+  testPassword,
+} from '../support/service/cardea.ts'
+import { codecOf, handleFields } from '../support/service/handles.ts'
 
 let clock: FakeClock
 let cardea: Cardea

@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { keyLabels } from '../../src/keys/index.ts'
-import { type Cardea, startCardea, type TestAccount, testPassword } from '../support/cardea.ts'
-import { codecOf, handleFields } from '../support/handles.ts'
+import {
+  type Cardea,
+  startCardea,
+  type TestAccount,
+  testPassword,
+} from '../support/service/cardea.ts'
+import { codecOf, handleFields } from '../support/service/handles.ts'
 
 let cardea: Cardea
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { startCardea } from '../support/cardea.ts'
-import { fakeClock } from '../support/fake-clock.ts'
-import { freshDatabase } from '../support/postgres-server.ts'
-import { sqlAs } from '../support/sql.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { freshDatabase } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startCardea } from '../support/service/cardea.ts'
 
 test('an instance that stops cleanly writes down when its sessions were last used', async () => {
   const database = await freshDatabase()

@@ -1,12 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { keyLabels } from '../../src/keys/index.ts'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount, testPassword } from '../support/cardea.ts'
-import type { Answer } from '../support/client.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { formBrowser } from '../support/form-browser.ts'
-import { codecOf, handleFields } from '../support/handles.ts'
-import { type RunSql, sqlAs } from '../support/sql.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { type RunSql, sqlAs } from '../support/servers/sql.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import {
+  type Cardea,
+  startCardea,
+  type TestAccount,
+  testPassword,
+} from '../support/service/cardea.ts'
+import type { Answer } from '../support/service/client.ts'
+import { formBrowser } from '../support/service/form-browser.ts'
+import { codecOf, handleFields } from '../support/service/handles.ts'
 
 const mostSessions = 4
 const sessionCookie = '__Host-cardea-session'

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { Answer, Client } from '../support/client.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { handleFields } from '../support/handles.ts'
-import { postForm } from '../support/service-client.ts'
-import { type RunSql, sqlAs } from '../support/sql.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { type RunSql, sqlAs } from '../support/servers/sql.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { Answer, Client } from '../support/service/client.ts'
+import { handleFields } from '../support/service/handles.ts'
+import { postForm } from '../support/service/service-client.ts'
 
 const dayMs = 24 * 3600 * 1000
 const graceMs = 10_000

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { type Cardea, startCardea, type TestAccount } from '../support/cardea.ts'
-import type { Answer, RequestOptions } from '../support/client.ts'
-import { newServiceClient, postForm } from '../support/service-client.ts'
+import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import type { Answer, RequestOptions } from '../support/service/client.ts'
+import { newServiceClient, postForm } from '../support/service/service-client.ts'
 
 /** A single-page app on another site than the service, which lists it: everything but cookies. */
 

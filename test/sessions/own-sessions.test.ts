@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import type { LoggedIn } from '../support/client.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
-import { handleFields } from '../support/handles.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import type { LoggedIn } from '../support/service/client.ts'
+import { handleFields } from '../support/service/handles.ts'
 
 let clock: FakeClock
 let cardea: Cardea

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { rememberedCookies } from '../../src/cookie-sessions/find-cookie-session.ts'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { handleId, secretDigest } from '../../src/sessions/credentials.ts'
-import { codecOf } from '../support/handles.ts'
+import { codecOf } from '../support/service/handles.ts'
 
 const codec = codecOf(['a secret of the remembered cookies'])
 

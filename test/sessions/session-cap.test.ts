@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { auditEntries } from '../support/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/cardea.ts'
-import { type FakeClock, pastClock } from '../support/fake-clock.ts'
-import { sqlAs } from '../support/sql.ts'
+import { type FakeClock, pastClock } from '../support/clocks/fake-clock.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
 let clock: FakeClock
 let cardea: Cardea

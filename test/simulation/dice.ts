@@ -1,5 +1,5 @@
 import type { Random } from '../../src/lib/machine.ts'
-import { seeded } from '../support/seeded.ts'
+import { seeded } from '../support/run/seeded.ts'
 
 /** All chance of a run: the same seed gives the same run. */
 export type Dice = {

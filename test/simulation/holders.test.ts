@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { simulationSettings } from '../support/simulation-settings.ts'
+import { simulationSettings } from '../support/run/simulation-settings.ts'
 import { simulateHolders } from './holders-run.ts'
 import { memoryTruth } from './memory-truth.ts'
 import { type OwnDatabase, ownDatabase } from './own-database.ts'

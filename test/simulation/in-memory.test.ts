@@ -1,5 +1,5 @@
 import { afterAll, expect, test, vi } from 'vitest'
-import { simulationSettings } from '../support/simulation-settings.ts'
+import { simulationSettings } from '../support/run/simulation-settings.ts'
 import { databaseFaults } from './faults.ts'
 import { memoryTruth } from './memory-truth.ts'
 import { simulate } from './run.ts'

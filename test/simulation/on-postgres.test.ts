@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { simulationSettings } from '../support/simulation-settings.ts'
+import { simulationSettings } from '../support/run/simulation-settings.ts'
 import { type OwnDatabase, ownDatabase } from './own-database.ts'
 import { postgresTruth } from './postgres-truth.ts'
 import { simulate } from './run.ts'

@@ -1,5 +1,5 @@
 import type { Database } from '../../src/infra/postgres/database.ts'
-import { appPool, migratedServer } from '../support/migrated-database.ts'
+import { appPool, migratedServer } from '../support/servers/migrated-database.ts'
 
 /** More than a simulation ever has transactions open. */
 const poolSize = 60

@@ -5,7 +5,7 @@ import type { FeedCursor } from '../../src/revocation/feed-cursor.ts'
 import type { RevocationTarget } from '../../src/revocation/index.ts'
 import type { SessionState } from '../../src/sessions/session.ts'
 import type { NewSession } from '../../src/sessions/session-store.ts'
-import { type FakeClock, fakeClock } from '../support/fake-clock.ts'
+import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
 import { type Dice, diceOf } from './dice.ts'
 import type { SimulatedStores, Truth, Watcher } from './truth.ts'
 

@@ -9,7 +9,7 @@ import {
 import { isId, systemRandom } from '../../src/lib/machine.ts'
 import { mintAccessToken } from '../../src/tokens/index.ts'
 import { everyAlgorithm, newSigningKey } from '../keys/new-signing-key.ts'
-import { fakeClock } from '../support/fake-clock.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { subject } from './token-subject.ts'
 
 const key = await newSigningKey('ES256')

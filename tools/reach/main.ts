@@ -17,8 +17,8 @@ import { openLog } from '../../src/http/log.ts'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { prepareSchema } from '../../src/schema.ts'
 import { openStores } from '../../src/store-credentials.ts'
-import { type Answer, httpClient } from '../../test/support/client.ts'
-import { scratchFolder } from '../../test/support/scratch-folder.ts'
+import { scratchFolder } from '../../test/support/programs/scratch-folder.ts'
+import { type Answer, httpClient } from '../../test/support/service/client.ts'
 
 /** The most files that a request may run through. The other requests have no limit. */
 const limits = new Map([

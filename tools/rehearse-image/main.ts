@@ -8,9 +8,9 @@ import { delimiter, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { startEmbeddedPostgres } from '../../packages/embedded-stores/src/index.ts'
-import { freePort } from '../../test/support/free-port.ts'
-import { startRedis } from '../../test/support/redis-server.ts'
-import { scratchFolder } from '../../test/support/scratch-folder.ts'
+import { scratchFolder } from '../../test/support/programs/scratch-folder.ts'
+import { freePort } from '../../test/support/servers/free-port.ts'
+import { startRedis } from '../../test/support/servers/redis-server.ts'
 import { buildImage, type Environment, type Image } from './dockerfile.ts'
 
 const project = fileURLToPath(new URL('../../', import.meta.url))

@@ -4,7 +4,7 @@ import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promis
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type ScratchFolder, scratchFolder } from '../../../test/support/scratch-folder.ts'
+import { type ScratchFolder, scratchFolder } from '../../../test/support/programs/scratch-folder.ts'
 import {
   type EmbeddedPostgres,
   findRunningEmbeddedPostgres,

@@ -5,7 +5,7 @@ import {
   run,
   type Sent,
   senderTo,
-} from '../../../../test/support/cpu-of-requests.ts'
+} from '../../../../test/support/run/cpu-of-requests.ts'
 import { newSealedKey, seal } from '../support/sealed.ts'
 import { servers } from './guarded-servers.ts'
 import { startGuarded } from './start-guarded.ts'

@@ -2,7 +2,10 @@ import { execFile } from 'node:child_process'
 import { cp, mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { type ScratchFolder, scratchFolder } from '../../../../test/support/scratch-folder.ts'
+import {
+  type ScratchFolder,
+  scratchFolder,
+} from '../../../../test/support/programs/scratch-folder.ts'
 
 const run = promisify(execFile)
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Seeded, seeded } from '../../../../test/support/seeded.ts'
+import { type Seeded, seeded } from '../../../../test/support/run/seeded.ts'
 import { createRevocationSet, type RevocationFacts } from '../../src/replica.ts'
 import type { RevocationEntry, RevocationKind } from '../../src/wire.ts'
 import { entry, idOf, kidOf, randomEntry, randomId } from '../wire/entries.ts'

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { type Cardea, startCardea } from '../../../../test/support/cardea.ts'
-import { newServiceClient } from '../../../../test/support/service-client.ts'
+import { type Cardea, startCardea } from '../../../../test/support/service/cardea.ts'
+import { newServiceClient } from '../../../../test/support/service/service-client.ts'
 import { createVerifier, type Verifier } from '../../src/index.ts'
 import { systemClock } from '../../src/system-clock.ts'
 import { verdict } from './toy-cardea.ts'

@@ -1,4 +1,4 @@
-import type { Seeded } from '../../../../test/support/seeded.ts'
+import type { Seeded } from '../../../../test/support/run/seeded.ts'
 import type { RevocationEntry } from '../../src/wire.ts'
 import { revocationKinds } from '../../src/wire.ts'
 

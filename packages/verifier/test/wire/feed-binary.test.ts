@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { seeded } from '../../../../test/support/seeded.ts'
+import { seeded } from '../../../../test/support/run/seeded.ts'
 import {
   decodeFeedBinary,
   encodeFeedBinary,
