@@ -6,10 +6,12 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY tools/runtime ./tools/runtime
 COPY packages/verifier/package.json ./packages/verifier/package.json
+COPY packages/embedded-stores/package.json ./packages/embedded-stores/package.json
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
 COPY packages/verifier/src ./packages/verifier/src
+COPY packages/embedded-stores/src ./packages/embedded-stores/src
 COPY migrations ./migrations
 # Without the script before it, which installs what has just been installed.
 RUN npm run build --ignore-scripts
@@ -21,6 +23,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY tools/runtime ./tools/runtime
 COPY packages/verifier/package.json ./packages/verifier/package.json
+COPY packages/embedded-stores/package.json ./packages/embedded-stores/package.json
 RUN npm ci --omit=dev --ignore-scripts
 
 FROM node:24-slim

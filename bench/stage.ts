@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { processesOn, startEmbeddedPostgres } from '../src/infra/embedded-postgres/index.ts'
+import { processesOn, startEmbeddedPostgres } from '../packages/embedded-stores/src/index.ts'
 import { scratchFolder } from '../test/support/scratch-folder.ts'
 import type { Calls } from './calls.ts'
 import { type Child, type NodeSettings, startChild } from './child.ts'

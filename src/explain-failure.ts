@@ -1,9 +1,7 @@
 import { ConfigError, usesEmbeddedPostgres } from './config/index.ts'
-import { DataDirForbidden, DataDirInUse } from './infra/data-dir-lock.ts'
 import { MigrationBlocked } from './infra/postgres/lock-patience.ts'
 import { MigrationMismatch } from './infra/postgres/migrate.ts'
 import { UnfitDatabase } from './infra/postgres/session-settings.ts'
-import { UnsafeFile } from './infra/private-files.ts'
 import { RedisLoginRejected } from './infra/redis/redis.ts'
 import { WrongKeyEncryptionKey } from './keys/index.ts'
 import { AppError } from './lib/app-error.ts'
@@ -94,24 +92,6 @@ const { failed, settings, inUse, storeAway } = exitCodes
 
 const known: readonly Known[] = [
   [
-    DataDirInUse,
-    'data_dir_in_use',
-    'two services cannot share one folder; commands work beside a running one',
-    inUse,
-  ],
-  [
-    UnsafeFile,
-    'unsafe_file',
-    'whoever can change these files, or read the secrets in them, can log in as anybody; if somebody may have, replace the secrets: docs/guides/operate.md',
-    settings,
-  ],
-  [
-    DataDirForbidden,
-    'data_dir_forbidden',
-    'run it as the owner of the folder (`sudo -u …`), or set DATA_DIR to a folder of your own',
-    failed,
-  ],
-  [
     MigrationMismatch,
     'migration_mismatch',
     'run the version that made this database, or restore the migration file',
@@ -136,6 +116,24 @@ const known: readonly Known[] = [
     settings,
   ],
 ]
+
+type Explanation = { readonly hint: string; readonly exitCode: ExitCode }
+
+/** Those of `packages/embedded-stores`, by their code: production does not load their classes. */
+const embeddedStores: Readonly<Record<string, Explanation>> = {
+  data_dir_in_use: {
+    hint: 'two services cannot share one folder; commands work beside a running one',
+    exitCode: inUse,
+  },
+  unsafe_file: {
+    hint: 'whoever can change these files, or read the secrets in them, can log in as anybody; if somebody may have, replace the secrets: docs/guides/operate.md',
+    exitCode: settings,
+  },
+  data_dir_forbidden: {
+    hint: 'run it as the owner of the folder (`sudo -u …`), or set DATA_DIR to a folder of your own',
+    exitCode: failed,
+  },
+}
 
 type Symptom = readonly [code: RegExp, message: string, hint: string, exitCode: ExitCode]
 
@@ -196,6 +194,9 @@ export const explainFailure = (error: unknown): Failure => {
   for (const [type, code, hint, exitCode] of known) {
     if (error instanceof type) return one(code, error.message, hint, exitCode)
   }
+  const code = codeOf(error)
+  const embedded = embeddedStores[code]
+  if (embedded) return one(code, textOf(error), embedded.hint, embedded.exitCode)
   return (
     symptomFailure(error) ??
     one('failed', textOf(error), '`cardea doctor` checks this deployment', exitCodes.failed)

@@ -1,12 +1,7 @@
-import { existsSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Holder } from '../packages/embedded-stores/src/index.ts'
 import type { Config, GivenSettings } from './config/index.ts'
-import { DataDirInUse, lockDataDir } from './infra/data-dir-lock.ts'
-import {
-  findRunningEmbeddedPostgres,
-  startEmbeddedPostgres,
-} from './infra/embedded-postgres/index.ts'
-import { localSecret, readLocalSecret } from './local-secrets.ts'
 
 /** Where this deployment keeps its data, and the secrets that open it. */
 export type StoreCredentials = {
@@ -29,72 +24,87 @@ export type StoresOptions = {
 
 type Postgres = Pick<StoreCredentials, 'databaseUrl' | 'migrateUrl' | 'lost' | 'close'>
 
-const never = new Promise<void>(() => undefined)
-const nothingToClose = async (): Promise<void> => undefined
+/**
+ * The only way to the package, and only when the settings name no database or lack a secret. A production process therefore loads no file of
+ * it, unless DATA_DIR holds a pepper of earlier days: see `openPeppers`.
+ */
+const loadEmbeddedStores = () => import('../packages/embedded-stores/src/index.ts')
 
-const postgresFolder = (dataDir: string): string => join(dataDir, 'postgres')
-
-/** Whether a start would make an embedded database first. Its folder gets this name when it is whole. */
-export const lacksDatabase = ({ databaseUrl, dataDir }: Config): boolean =>
-  databaseUrl === undefined && !existsSync(postgresFolder(dataDir))
-
-const joinEmbedded = async (config: Config, inUse: DataDirInUse): Promise<Postgres> => {
-  const running = await findRunningEmbeddedPostgres(postgresFolder(config.dataDir))
-  if (!running) throw inUse
-  const { appUrl, ownerUrl } = running
-  return { databaseUrl: appUrl, migrateUrl: ownerUrl, lost: never, close: nothingToClose }
+/** Whether a start would make an embedded database first. */
+export const lacksDatabase = async ({ databaseUrl, dataDir }: Config): Promise<boolean> => {
+  if (databaseUrl !== undefined) return false
+  const { hasEmbeddedPostgres } = await loadEmbeddedStores()
+  return !hasEmbeddedPostgres(dataDir)
 }
 
-const startEmbedded = async (config: Config, announcement?: GivenSettings): Promise<Postgres> => {
-  const lock = await lockDataDir(config.dataDir, announcement)
-  try {
-    const postgres = await startEmbeddedPostgres({ directory: postgresFolder(config.dataDir) })
-    return {
-      databaseUrl: postgres.appUrl,
-      migrateUrl: postgres.ownerUrl,
-      lost: postgres.exited,
-      close: async () => {
-        await postgres.stop()
-        await lock.release()
-      },
-    }
-  } catch (error) {
-    await lock.release()
-    throw error
-  }
+/**
+ * The service that runs on the embedded database; undefined when none does, or the settings name a database: there nobody holds DATA_DIR.
+ * @throws UnsafeFile when other users may have written what it announced
+ */
+export const findRunningService = async (config: Config): Promise<Holder | undefined> => {
+  if (config.databaseUrl !== undefined) return undefined
+  const { findHolder } = await loadEmbeddedStores()
+  return await findHolder(config.dataDir)
+}
+
+/** By its code, as the class is loaded only with the package. */
+export const isDataDirInUse = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'data_dir_in_use'
+
+/**
+ * The secret that a start has made in DATA_DIR; undefined when none has.
+ * @throws UnsafeFile
+ */
+export const readKeptSecret = async ({ dataDir }: Config): Promise<string | undefined> => {
+  const { readLocalSecret } = await loadEmbeddedStores()
+  return await readLocalSecret(dataDir, 'secret')
 }
 
 const openPostgres = async (
-  config: Config,
+  { databaseUrl, migrateDatabaseUrl, dataDir }: Config,
   { joinsRunning, announcement }: StoresOptions,
 ): Promise<Postgres> => {
-  if (config.databaseUrl !== undefined) {
-    const migrateUrl = config.migrateDatabaseUrl ?? config.databaseUrl
-    return { databaseUrl: config.databaseUrl, migrateUrl, lost: never, close: nothingToClose }
+  if (databaseUrl !== undefined) {
+    return {
+      databaseUrl,
+      migrateUrl: migrateDatabaseUrl ?? databaseUrl,
+      lost: new Promise<void>(() => undefined),
+      close: async () => undefined,
+    }
   }
+  const { openEmbeddedPostgres } = await loadEmbeddedStores()
+  const postgres = await openEmbeddedPostgres({ dataDir, joinsRunning, note: announcement })
+  const { appUrl, ownerUrl, lost, close } = postgres
+  return { databaseUrl: appUrl, migrateUrl: ownerUrl, lost, close }
+}
+
+/** Any other failure is for whoever reads the file. */
+const isMissing = async (path: string): Promise<boolean> => {
   try {
-    return await startEmbedded(config, announcement)
+    await stat(path)
+    return false
   } catch (error) {
-    if (joinsRunning && error instanceof DataDirInUse) return joinEmbedded(config, error)
-    throw error
+    return error instanceof Error && 'code' in error && error.code === 'ENOENT'
   }
 }
 
 const openPeppers = async ({ dataDir, ...config }: Config): Promise<readonly string[]> => {
   if (config.passwordPeppers) return config.passwordPeppers
+  // A new one only where the service keeps its secrets itself: a pepper nobody knows to back up would lock everyone out.
+  const makesOne = !config.secrets
+  if (!makesOne && (await isMissing(join(dataDir, 'pepper')))) return []
+  const { ensureLocalSecret, readLocalSecret } = await loadEmbeddedStores()
+  if (makesOne) return [await ensureLocalSecret(dataDir, 'pepper')]
   // Whatever was set since it was made: the hashes that were made with it need it.
   const kept = await readLocalSecret(dataDir, 'pepper')
-  if (kept !== undefined) return [kept]
-  // A new one only where the service keeps its secrets itself: a pepper nobody knows to back up would lock everyone out.
-  return config.secrets ? [] : [await localSecret(dataDir, 'pepper')]
+  return kept === undefined ? [] : [kept]
 }
 
-const openSecrets = async (
-  config: Config,
-): Promise<Pick<StoreCredentials, 'secrets' | 'peppers'>> => ({
-  secrets: config.secrets ?? [await localSecret(config.dataDir, 'secret')],
-  peppers: await openPeppers(config),
-})
+const openSecrets = async ({ secrets, dataDir }: Config): Promise<readonly string[]> => {
+  if (secrets) return secrets
+  const { ensureLocalSecret } = await loadEmbeddedStores()
+  return [await ensureLocalSecret(dataDir, 'secret')]
+}
 
 /** What is allowed and yet should be known of what was opened, for the log at every start. Holds no secret. */
 export const storesWarnings = (config: Config, { peppers }: StoreCredentials): string[] =>
@@ -106,7 +116,7 @@ export const storesWarnings = (config: Config, { peppers }: StoreCredentials): s
 
 /**
  * Makes the stores of these settings ready to connect to: those that are named, or an embedded Postgres and secrets under `DATA_DIR`.
- * @throws DataDirInUse, or an Error that says why Postgres did not start
+ * @throws DataDirInUse, DataDirForbidden, UnsafeFile, or an Error that says why Postgres did not start
  */
 export const openStores = async (
   config: Config,
@@ -114,7 +124,11 @@ export const openStores = async (
 ): Promise<StoreCredentials> => {
   const postgres = await openPostgres(config, options)
   try {
-    return { ...postgres, ...(await openSecrets(config)) }
+    return {
+      ...postgres,
+      secrets: await openSecrets(config),
+      peppers: await openPeppers(config),
+    }
   } catch (error) {
     await postgres.close()
     throw error

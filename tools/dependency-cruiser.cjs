@@ -142,10 +142,6 @@ module.exports = {
       '^src/(core|explain-failure)[.]ts$',
       '^src/cli/',
     ]),
-    door('embedded-postgres-is-a-store-of-the-process', '^src/infra/embedded-postgres/', [
-      '^src/infra/embedded-postgres/',
-      '^src/store-credentials[.]ts$',
-    ]),
     door('commander-on-the-command-line', 'node_modules/commander/', ['^src/cli/']),
     door('fastify-at-the-edge', 'node_modules/(fastify|@fastify)/', ['^src/http/', ...edge]),
     door('jose-in-keys-and-tokens', 'node_modules/jose/', ['^src/(keys|tokens)/']),
@@ -176,6 +172,37 @@ module.exports = {
       severity: 'error',
       from: { path: '^packages/verifier/src/' },
       to: { path: '^(src|test|web|migrations)/' },
+    },
+    door(
+      'embedded-stores-are-opened-with-the-stores',
+      '^packages/embedded-stores/src/index[.]ts$',
+      ['^src/store-credentials[.]ts$'],
+    ),
+    {
+      name: 'embedded-stores-are-loaded-on-demand',
+      comment: 'A production process loads no file of them; a type is no file at run time.',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: {
+        path: '^packages/embedded-stores/src/index[.]ts$',
+        dynamic: false,
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
+      name: 'embedded-stores-are-entered-by-index',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: {
+        path: '^packages/embedded-stores/',
+        pathNot: '^packages/embedded-stores/src/index[.]ts$',
+      },
+    },
+    {
+      name: 'embedded-stores-stand-alone',
+      severity: 'error',
+      from: { path: '^packages/embedded-stores/src/' },
+      to: { path: '^(src|migrations|packages/verifier)/' },
     },
     {
       name: 'only-the-product-in-the-product',

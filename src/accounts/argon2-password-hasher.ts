@@ -1,5 +1,5 @@
-import { hkdfSync } from 'node:crypto'
 import type { Random } from '../lib/machine.ts'
+import { deriveBytes } from '../lib/signed-bytes.ts'
 import { accountErrors, type StoredPassword } from './account.ts'
 import { codePointsIn, maxPasswordCodePoints, normalizePassword } from './password-policy.ts'
 
@@ -99,15 +99,12 @@ export type Peppers = {
 const keyBytes = 32
 const idBytes = 6
 
-// One label each: from the id, which anyone who reads the database sees, nothing about the key follows.
-const derive = (secret: string, label: string, byteCount: number): Buffer =>
-  Buffer.from(hkdfSync('sha256', secret, '', label, byteCount))
-
 const pepperFrom = (secret: string): Pepper => {
   if (secret === '') throw new TypeError('a password pepper is empty')
   return {
-    id: derive(secret, 'cardea password pepper id', idBytes).toString('base64url'),
-    key: derive(secret, 'cardea password pepper key', keyBytes),
+    // One label each: from the id, which anyone who reads the database sees, nothing about the key follows.
+    id: deriveBytes(secret, 'cardea password pepper id', idBytes).toString('base64url'),
+    key: deriveBytes(secret, 'cardea password pepper key', keyBytes),
   }
 }
 

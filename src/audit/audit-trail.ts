@@ -1,5 +1,5 @@
-import { createHmac, createSecretKey } from 'node:crypto'
 import type { CallerPresence } from '../lib/caller-presence.ts'
+import { keyedHash } from '../lib/signed-bytes.ts'
 
 /** Every act that is recorded. `docs/reference/events-and-logs.md` explains each, and a test holds the two together. */
 export const auditEventNames = [
@@ -69,26 +69,10 @@ export type AuditEvent = {
   readonly details?: Readonly<Record<string, string | number | boolean | readonly string[]>>
 }
 
-/** How the actor is written in the trail and beside a revocation. */
-export const actorText = (actor: Actor): string => {
-  if (actor.kind === 'account') return `account:${actor.accountId}`
-  return actor.kind === 'client' ? `client:${actor.clientId}` : actor.kind
-}
-
 /** Turns an id or an address into the short keyed hash that stands for it in the trail and the log. */
 export type AuditPseudonym = (text: string) => string
 
-/** 16 of 32 bytes: enough to tell two apart, and without the key it says nothing. */
-const referenceBytes = 16
-
-export const auditPseudonym = (key: Buffer): AuditPseudonym => {
-  // Once: with the bytes of the key every HMAC takes four times as long, and each refresh makes one for its line in the log.
-  const secret = createSecretKey(key)
-  return function pseudonymOf(text) {
-    const digest = createHmac('sha256', secret).update(text).digest()
-    return digest.subarray(0, referenceBytes).toString('base64url')
-  }
-}
+export const auditPseudonym = (key: Buffer): AuditPseudonym => keyedHash(key, 16)
 
 export type AuditTrail = {
   /**

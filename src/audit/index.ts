@@ -8,7 +8,6 @@ export {
   type AuditEvent,
   type AuditPseudonym,
   type AuditTrail,
-  actorText,
   auditEventNames,
   auditPseudonym,
   purgeAuditTrail,
@@ -16,6 +15,7 @@ export {
 } from './audit-trail.ts'
 export {
   type AuditEntry,
+  actorText,
   postgresAuditPurge,
   postgresAuditReader,
   postgresAuditTrail,

@@ -1,12 +1,6 @@
 import type { Sql } from '../infra/postgres/database.ts'
 import { type Clock, idFromBytes, idToBytes } from '../lib/machine.ts'
-import {
-  type AuditEvent,
-  type AuditPseudonym,
-  type AuditPurge,
-  type AuditTrail,
-  actorText,
-} from './audit-trail.ts'
+import type { Actor, AuditEvent, AuditPseudonym, AuditPurge, AuditTrail } from './audit-trail.ts'
 
 const insert = {
   name: 'audit_insert',
@@ -25,6 +19,12 @@ export const postgresAuditPurge = (sql: Sql): AuditPurge => ({
     return row?.removed ?? 0
   },
 })
+
+/** How the actor is written in the trail and beside a revocation. */
+export const actorText = (actor: Actor): string => {
+  if (actor.kind === 'account') return `account:${actor.accountId}`
+  return actor.kind === 'client' ? `client:${actor.clientId}` : actor.kind
+}
 
 const referenceOf = (text: string | undefined, reference: AuditPseudonym): string | undefined =>
   text === undefined ? undefined : reference(text)

@@ -2,9 +2,13 @@ import { Command } from 'commander'
 import { type Config, configWarnings, misspeltSettings, noTrustedProxy } from '../config/index.ts'
 import { type Core, openCore } from '../core.ts'
 import { exitCodes, explainFailure } from '../explain-failure.ts'
-import { readLocalSecret } from '../local-secrets.ts'
 import { awaitDatabase, patientConfig } from '../schema.ts'
-import { lacksDatabase, type StoreCredentials, storesWarnings } from '../store-credentials.ts'
+import {
+  lacksDatabase,
+  readKeptSecret,
+  type StoreCredentials,
+  storesWarnings,
+} from '../store-credentials.ts'
 import { checkAddress } from './doctor/check-address.ts'
 import { checkDatabase } from './doctor/check-database.ts'
 import { checkRedis } from './doctor/check-redis.ts'
@@ -95,7 +99,7 @@ const startMakesIt = 'start the service, which makes it; or check DATA_DIR'
 /** Opening stores makes and keeps the secrets that are missing, unless there is one: of a missing one a throw-away takes the place. */
 const withSomeSecret = async (config: Config): Promise<readonly [Config, ...Finding[]]> => {
   if (config.secrets) return [config]
-  const kept = await readLocalSecret(config.dataDir, 'secret')
+  const kept = await readKeptSecret(config)
   if (kept !== undefined) return [{ ...config, secrets: [kept] }]
   const throwAway = machine.random(32).toString('base64url')
   return [
@@ -108,7 +112,7 @@ const openAndCheck = async (
   settings: Config,
   options: DoctorOptions,
 ): Promise<readonly Finding[]> => {
-  if (lacksDatabase(settings)) {
+  if (await lacksDatabase(settings)) {
     return [warn('postgres', 'there is no data in DATA_DIR yet', startMakesIt)]
   }
   const [config, ...findings] = await withSomeSecret(settings)

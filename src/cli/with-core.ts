@@ -9,11 +9,15 @@ import {
 } from '../config/index.ts'
 import { type Core, type MachineParts, openCore } from '../core.ts'
 import { exitCodes } from '../explain-failure.ts'
-import { DataDirInUse, findHolder } from '../infra/data-dir-lock.ts'
 import { systemClock, systemRandom } from '../lib/machine.ts'
 import { patiently } from '../lib/repeat.ts'
 import { awaitDatabase, isSchemaCurrent, patientConfig, prepareSchema } from '../schema.ts'
-import { openStores, type StoreCredentials } from '../store-credentials.ts'
+import {
+  findRunningService,
+  isDataDirInUse,
+  openStores,
+  type StoreCredentials,
+} from '../store-credentials.ts'
 import { CommandError } from './output.ts'
 
 const isTextRecord = (value: unknown): value is Readonly<Record<string, string>> =>
@@ -32,14 +36,13 @@ const isGivenSettings = (note: unknown): note is GivenSettings =>
 /** The settings for this moment, and the words of a warning where some differ from those of the service. */
 const configNow = async (options?: LoadOptions): Promise<{ config: Config; warning?: string }> => {
   const own = loadConfig(undefined, options)
-  // On a database of its own nobody holds DATA_DIR: there the environment is all there is.
-  const holder = own.databaseUrl === undefined ? await findHolder(own.dataDir) : undefined
-  if (holder === undefined || !isGivenSettings(holder.note)) return { config: own }
-  const { environment, differing } = settingsBeside(holder.note)
+  const running = await findRunningService(own)
+  if (running === undefined || !isGivenSettings(running.note)) return { config: own }
+  const { environment, differing } = settingsBeside(running.note)
   const config = loadConfig(environment, options)
   if (differing.length === 0) return { config }
   const names = differing.join(', ')
-  const service = `the running service (process ${holder.pid})`
+  const service = `the running service (process ${running.pid})`
   return { config, warning: `${names}: set for this command otherwise than for ${service}` }
 }
 
@@ -96,7 +99,7 @@ export const openStoresBeside = async (config: Config): Promise<StoreCredentials
   const stores = await patiently(() => openStores(config, { joinsRunning: true }), {
     patienceMs: config.databaseStartTimeoutSeconds * 1000,
     clock: systemClock,
-    isPassing: (error) => error instanceof DataDirInUse,
+    isPassing: isDataDirInUse,
   })
   try {
     await assertSameSettings(config)

@@ -1,9 +1,10 @@
-import { hash, timingSafeEqual } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { LruMap } from 'toad-cache'
 import type { RequestFacts } from '../audit/index.ts'
 import { hasCallerLeft } from '../lib/caller-presence.ts'
 import type { InTransaction } from '../lib/in-transaction.ts'
 import type { Clock } from '../lib/machine.ts'
+import { isSameBytes } from '../lib/signed-bytes.ts'
 import {
   type EndReason,
   endSession,
@@ -107,10 +108,8 @@ const fits = (
   presented: PresentedCookie,
   nowMs: number,
 ): boolean => {
-  const known = Buffer.from(digest, 'base64url')
   return (
-    known.length === presented.secretDigest.length &&
-    timingSafeEqual(known, presented.secretDigest) &&
+    isSameBytes(Buffer.from(digest, 'base64url'), presented.secretDigest) &&
     session.sessionId === presented.sessionId &&
     session.generation === presented.generation &&
     Math.abs(nowMs - copiedAtMs) < cachedSessionLifetimeMs &&

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import type { Caller } from '../http/access.ts'
+import { setCookies } from '../http/browser-requests.ts'
 import { clientFacts } from '../http/client-facts.ts'
 import { httpErrors, problemResponses } from '../http/errors.ts'
 import { defineRoute, type Route } from '../http/route.ts'
@@ -66,7 +67,7 @@ const replaceDataSchema = {
 export const cookieAnswer = (reply: FastifyReply, issued: IssuedCookie): CookieAnswer => {
   const { sessionId, handle, expiresInSeconds, absoluteExpiresInSeconds, persists } = issued
   const maxAgeSeconds = persists ? absoluteExpiresInSeconds : undefined
-  reply.header('set-cookie', sessionCookie(reply, handle, maxAgeSeconds))
+  setCookies(reply, [sessionCookie(reply, handle, maxAgeSeconds)])
   return { session_id: sessionId, expires_in: expiresInSeconds }
 }
 

@@ -1,8 +1,7 @@
-import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto'
 import { LruMap } from 'toad-cache'
 import type { RedisConnection } from '../infra/redis/redis.ts'
 import type { Clock } from '../lib/machine.ts'
-import type { HandleKey } from '../sessions/index.ts'
+import { type MacKey, textSigner } from '../lib/signed-bytes.ts'
 import { type CookieSession, cachedSessionLifetimeMs, revisionOf } from './cookie-session.ts'
 
 export type CachedSession = {
@@ -47,26 +46,20 @@ if not revision or revision <= tonumber(ARGV[1]) then
 end
 return 0`
 
-const macOf = (key: KeyObject, text: string): Buffer =>
-  createHmac('sha256', key).update(`${form}.${text}`).digest()
-
 /**
  * Copies as `<revision>.<MAC>.<JSON>`. Whoever can write to Redis must not be able to give a session other roles or another owner, so a
  * copy counts only with our MAC.
  */
 export const redisSessionCache = (
   redis: Pick<RedisConnection, 'client' | 'isReady'>,
-  [first, ...others]: readonly [HandleKey, ...HandleKey[]],
+  keys: readonly MacKey[],
 ): SessionCache => {
   const { client, isReady } = redis
-  const making = createSecretKey(first.key)
-  const keys = [making, ...others.map(({ key }) => createSecretKey(key))]
+  const { sign, isSignature } = textSigner(keys, `${form}.`)
 
   const open = (text: string, sessionId: string): CachedSession | undefined => {
     const [, mac, json] = /^\d{1,16}[.]([\w-]{43})[.](.+)$/s.exec(text) ?? []
-    if (mac === undefined || json === undefined) return undefined
-    const given = Buffer.from(mac, 'base64url')
-    if (!keys.some((key) => timingSafeEqual(macOf(key, json), given))) return undefined
+    if (mac === undefined || json === undefined || !isSignature(mac, json)) return undefined
     // Nobody but this code can have made it.
     const copy: CachedSession = JSON.parse(json)
     return copy.session.sessionId === sessionId ? copy : undefined
@@ -92,7 +85,7 @@ export const redisSessionCache = (
     write: async (copy) => {
       const json = JSON.stringify(copy)
       const revision = revisionOf(copy.session)
-      const text = `${revision}.${macOf(making, json).toString('base64url')}.${json}`
+      const text = `${revision}.${sign(json)}.${json}`
       const key = keyOf(copy.session.sessionId)
       await client.eval(writeIfNewer, 1, key, revision, text, cachedSessionLifetimeMs)
     },

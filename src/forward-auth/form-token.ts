@@ -1,11 +1,8 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { credentialCookie, singleCookie } from '../http/browser-requests.ts'
+import { credentialCookie, setCookies, singleCookie } from '../http/browser-requests.ts'
 import { AppError } from '../lib/app-error.ts'
 import { idPattern, newId, type Random } from '../lib/machine.ts'
-
-/** One key of the ring derived for the kind of form; all verify, the first makes. */
-export type FormKey = { readonly key: Buffer }
+import { type MacKey, textSigner } from '../lib/signed-bytes.ts'
 
 export type FormTokens = {
   /** The hidden field of a form for the browser that holds this cookie, and for this return address, if the form has one. */
@@ -19,28 +16,16 @@ const cookieShape = new RegExp(idPattern)
 export const isFormCookie = (value: string | undefined): value is string =>
   value !== undefined && cookieShape.test(value)
 
-/** The cookie's length is fixed, so no other pair of the two gives the same bytes. */
-const macOf = (key: Buffer, cookie: string, returnToken: string): Buffer =>
-  createHmac('sha256', key).update(cookie).update(returnToken).digest()
-
 /**
  * Signed double submit (OWASP CSRF prevention): a page of another site can neither read nor set the cookie, and cannot make the field
  * without our key. It keeps strangers from signing somebody in as themselves (login CSRF), where there is no session yet to bind to.
  */
-export const formTokens = (keys: readonly FormKey[]): FormTokens => {
-  const [current] = keys
-  if (current === undefined) throw new TypeError('login forms need at least one key')
+export const formTokens = (keys: readonly MacKey[]): FormTokens => {
+  const { sign, isSignature } = textSigner(keys)
   return {
-    write: (cookie, returnToken = '') =>
-      macOf(current.key, cookie, returnToken).toString('base64url'),
-    fits: (field, cookie, returnToken = '') => {
-      const given = Buffer.from(field, 'base64url')
-      if (given.toString('base64url') !== field) return false
-      return keys.some(({ key }) => {
-        const expected = macOf(key, cookie, returnToken)
-        return given.length === expected.length && timingSafeEqual(given, expected)
-      })
-    },
+    // The length of the cookie is fixed, so no other pair of the two gives the same text.
+    write: (cookie, returnToken = '') => sign(`${cookie}${returnToken}`),
+    fits: (field, cookie, returnToken = '') => isSignature(field, `${cookie}${returnToken}`),
   }
 }
 
@@ -80,6 +65,6 @@ export const bindForm = (
 ): string => {
   const cookie = usableFormCookie(request) ?? newId(random)
   const options = { maxAgeSeconds: formCookieSeconds, sameSite: 'strict' } as const
-  reply.header('set-cookie', credentialCookie(formCookieName, cookie, options))
+  setCookies(reply, [credentialCookie(formCookieName, cookie, options)])
   return forms.write(cookie, returnToken)
 }

@@ -6,10 +6,11 @@ import {
   cookieAnswer,
   type FindCookieSession,
 } from '../cookie-sessions/index.ts'
+import { prefersHtml } from '../http/accept.ts'
+import { setCookies } from '../http/browser-requests.ts'
 import { clientFacts } from '../http/client-facts.ts'
 import { httpErrors } from '../http/errors.ts'
 import { sendPage } from '../http/page.ts'
-import { prefersHtml } from '../http/prefers-html.ts'
 import { keepsSecureCookies } from '../http/request-checks.ts'
 import { defineRoute, type Route } from '../http/route.ts'
 import type { AppError } from '../lib/app-error.ts'
@@ -86,11 +87,9 @@ const answerLogin = (deps: AnswerLoginDeps) => {
     }
     const kept = { kind: 'cookie', delivery: 'cookie', audiences: [], persists } as const
     const opened = await deps.logIn({ ...who, ...kept, email, presented })
-    for (const expired of expiredAtLogin(request, 'cookie', opened.replaced)) {
-      reply.header('set-cookie', expired)
-    }
+    setCookies(reply, expiredAtLogin(request, 'cookie', opened.replaced))
     cookieAnswer(reply, deps.issueCookie(opened))
-    reply.header('set-cookie', deviceCookie(opened.deviceToken, persists))
+    setCookies(reply, [deviceCookie(opened.deviceToken, persists)])
   }
 }
 

@@ -1,9 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FindCookieSession } from '../cookie-sessions/index.ts'
+import { prefersHtml } from '../http/accept.ts'
+import { setCookies } from '../http/browser-requests.ts'
 import { clientFacts } from '../http/client-facts.ts'
 import { httpErrors } from '../http/errors.ts'
 import { alertMarkup, type Brand, type Html, html, sendPage } from '../http/page.ts'
-import { prefersHtml } from '../http/prefers-html.ts'
 import { defineRoute, type Route } from '../http/route.ts'
 import type { AppError } from '../lib/app-error.ts'
 import type { Random } from '../lib/machine.ts'
@@ -124,7 +125,7 @@ export const logoutPageRoutes = (deps: LogoutPageDeps): Route[] => {
         if (cookie === undefined || !forms.fits(form, cookie, token)) {
           throw forwardAuthErrors.error('form_expired')
         }
-        reply.header('set-cookie', await endBrowserSessions(request))
+        setCookies(reply, await endBrowserSessions(request))
         const address = returns.read(token)?.address
         return reply.redirect(withWayBack(`${basePath}/logout`, deps, address), 303)
       },

@@ -1,5 +1,5 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../lib/machine.ts'
+import { flagField, type MacKey, signedBytes, uint32Field } from '../lib/signed-bytes.ts'
 
 /** Where the login page may lead, as the settings say. */
 export type ReturnRules = {
@@ -119,9 +119,6 @@ export const returnAddressOf = ({ host = '', uri = '' }: AskedPage, rules: Retur
   return `https://${allowed}${safePathOn(allowed, uri, rules) ?? '/'}`
 }
 
-/** One key of the ring derived for the label "cardea return address". Two keys may share an id. */
-export type ReturnTokenKey = { readonly id: number; readonly key: Buffer }
-
 /** Where to go after a login. */
 export type ReturnAddress = {
   /** Path and query on this host; or a whole address, when the session cookie serves several hosts. */
@@ -137,23 +134,15 @@ export type ReturnTokens = {
   readonly read: (token: string | undefined) => ReturnAddress | undefined
 }
 
-// base64url( version 1 B | key id 1 B | reauthenticates 1 B | issued at, seconds, 4 B | mac 32 B | address )
-const version = 1
-const issuedAt = 3
-const macAt = 7
-const addressAt = 39
+/** The address is the text at the end. */
+const layout = {
+  version: 1,
+  fields: { reauthenticates: flagField, issuedAtSeconds: uint32Field },
+  endsInText: true,
+}
 
 /** Long enough to look up a forgotten password; a link that is kept for later goes to `/`. */
 const lifetimeSeconds = 3600
-
-const macOf = (key: Buffer, head: Uint8Array, address: Uint8Array): Buffer =>
-  createHmac('sha256', key).update(head).update(address).digest()
-
-/** Only the canonical spelling. */
-const decode = (token: string): Buffer | undefined => {
-  const bytes = Buffer.from(token, 'base64url')
-  return bytes.length > addressAt && bytes.toString('base64url') === token ? bytes : undefined
-}
 
 /**
  * Return addresses with our signature on them. Whoever can open a page through the proxy gets its address signed, so a signature is no
@@ -161,44 +150,24 @@ const decode = (token: string): Buffer | undefined => {
  * taken out, and old links from leading anywhere but to `/`.
  */
 export const returnTokens = (
-  keys: readonly ReturnTokenKey[],
+  keys: readonly MacKey[],
   clock: Pick<Clock, 'nowMs'>,
   rules: ReturnRules,
 ): ReturnTokens => {
-  const [current] = keys
-  if (current === undefined) throw new TypeError('return addresses need at least one key')
+  const tokens = signedBytes(keys, layout)
   const nowSeconds = () => Math.floor(clock.nowMs() / 1000)
 
-  const write = (address: string, reauthenticates: boolean): string => {
-    const head = Buffer.alloc(macAt)
-    head.writeUInt8(version, 0)
-    head.writeUInt8(current.id, 1)
-    head.writeUInt8(reauthenticates ? 1 : 0, 2)
-    head.writeUInt32BE(nowSeconds(), issuedAt)
-    const text = Buffer.from(address)
-    return Buffer.concat([head, macOf(current.key, head, text), text]).toString('base64url')
+  return {
+    write: (address, reauthenticates) =>
+      tokens.write({ reauthenticates, issuedAtSeconds: nowSeconds() }, address),
+    read: (token) => {
+      const read = token === undefined ? undefined : tokens.read(token)
+      if (!read || nowSeconds() - read.issuedAtSeconds > lifetimeSeconds) return undefined
+      // Again, so that a rule which is tightened holds for what was signed before it.
+      const address = safeReturnAddress(read.text, rules)
+      if (address === undefined) return undefined
+      const { reauthenticates, issuedAtSeconds } = read
+      return { address, reauthenticates, issuedAtMs: issuedAtSeconds * 1000 }
+    },
   }
-
-  const isOurs = (bytes: Buffer): boolean =>
-    keys.some(
-      ({ id, key }) =>
-        id === bytes.readUInt8(1) &&
-        timingSafeEqual(
-          macOf(key, bytes.subarray(0, macAt), bytes.subarray(addressAt)),
-          bytes.subarray(macAt, addressAt),
-        ),
-    )
-
-  const read = (token: string | undefined): ReturnAddress | undefined => {
-    const bytes = token === undefined ? undefined : decode(token)
-    if (bytes === undefined || bytes.readUInt8(0) !== version || !isOurs(bytes)) return undefined
-    const issuedAtSeconds = bytes.readUInt32BE(issuedAt)
-    if (nowSeconds() - issuedAtSeconds > lifetimeSeconds) return undefined
-    // Again, so that a rule which is tightened holds for what was signed before it.
-    const address = safeReturnAddress(bytes.toString('utf8', addressAt), rules)
-    if (address === undefined) return undefined
-    const reauthenticates = bytes.readUInt8(2) === 1
-    return { address, reauthenticates, issuedAtMs: issuedAtSeconds * 1000 }
-  }
-  return { write, read }
 }

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { prefersHtml } from '../http/accept.ts'
 import { bearerTokenIn } from '../http/access.ts'
 import { clientFacts, type TrustedPeers } from '../http/client-facts.ts'
-import { prefersHtml } from '../http/prefers-html.ts'
 import { defineRoute, type Route } from '../http/route.ts'
 import { loginErrors } from '../login/index.ts'
 import { presentedSessionCookie } from '../sessions/index.ts'

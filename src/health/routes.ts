@@ -1,6 +1,6 @@
 import { defineRoute, type Route } from '../http/route.ts'
 import { systemClock } from '../lib/machine.ts'
-import { shareBriefly } from '../lib/share-reads.ts'
+import { shareCurrentRead } from '../lib/share-reads.ts'
 import { type HealthDeps, partsBy, statusOf, storesBy } from './readiness.ts'
 import { liveSchema, readySchema } from './schemas.ts'
 
@@ -16,8 +16,11 @@ export const healthRoutes = (given: HealthDeps): Route[] => {
   const { postgres, redis, ...rest } = given
   const deps: HealthDeps = {
     ...rest,
-    postgres: shareBriefly(postgres, kept),
-    redis: redis && { ...redis, assertTakesWrites: shareBriefly(redis.assertTakesWrites, kept) },
+    postgres: shareCurrentRead(postgres, kept),
+    redis: redis && {
+      ...redis,
+      assertTakesWrites: shareCurrentRead(redis.assertTakesWrites, kept),
+    },
   }
   return [
     defineRoute({

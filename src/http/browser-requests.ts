@@ -1,4 +1,4 @@
-import { stringifySetCookie } from 'cookie'
+import fastifyCookie, { type CookieSerializeOptions } from '@fastify/cookie'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import {
   type Cookies,
@@ -35,7 +35,23 @@ type CredentialCookieOptions = {
   readonly domain?: string | undefined
 }
 
+/** A cookie that a response sets, checked and ready for `setCookies`. */
+export type CredentialCookie = {
+  readonly name: string
+  readonly value: string
+  readonly options: CookieSerializeOptions
+}
+
 type CookieRequest = Pick<FastifyRequest, 'cookiesRead' | 'headers' | 'isFromOtherSite'>
+
+/**
+ * Responses set their cookies with `@fastify/cookie`. It reads none: its parser keeps the first of several cookies of a name, and a route
+ * that used `request.cookies` would not see that a second one was planted. So it has no hook that reads, no request pays for one, and
+ * `singleCookie` is how to read a cookie.
+ */
+export const registerCookies = async (app: FastifyInstance): Promise<void> => {
+  await app.register(fastifyCookie, { hook: false })
+}
 
 /**
  * Whether the cookies of a request count, and its response may set some. A route that listed pages of other sites may call asks this
@@ -70,7 +86,7 @@ export const singleCookie = (request: CookieRequest, name: string): string | und
 }
 
 /**
- * A `Set-Cookie` value: `Secure; HttpOnly; Path=/`, no `Domain`. The `__Host-` name makes the browser insist on that,
+ * A cookie with `Secure; HttpOnly; Path=/` and no `Domain`. The `__Host-` name makes the browser insist on that,
  * so that no sibling domain can set or overwrite it (RFC 6265bis section 4.1.3.2). A cookie with a domain has a `__Secure-` name instead,
  * which keeps pages without TLS from setting it, and no more.
  *
@@ -80,30 +96,37 @@ export const credentialCookie = (
   name: string,
   value: string,
   options: CredentialCookieOptions,
-): string => {
+): CredentialCookie => {
   const prefix = options.domain === undefined ? '__Host-' : '__Secure-'
   if (!name.startsWith(prefix)) throw new TypeError(`this credential cookie is named ${prefix}…`)
   if (!/^[\w.-]*$/.test(value)) throw new TypeError(`the value of ${name} is not opaque text`)
   if (name.length + value.length > maxNameAndValueBytes) {
     throw new TypeError(`${name} and its value are longer than ${maxNameAndValueBytes} bytes`)
   }
-  return stringifySetCookie({
+  return {
     name,
     value,
-    ...(options.maxAgeSeconds !== undefined && { maxAge: options.maxAgeSeconds }),
-    path: '/',
-    secure: true,
-    httpOnly: true,
-    sameSite: options.sameSite,
-    ...(options.domain !== undefined && { domain: options.domain }),
-  })
+    options: {
+      ...(options.maxAgeSeconds !== undefined && { maxAge: options.maxAgeSeconds }),
+      path: '/',
+      secure: true,
+      httpOnly: true,
+      sameSite: options.sameSite,
+      ...(options.domain !== undefined && { domain: options.domain }),
+    },
+  }
 }
 
 /** Deletes the cookie. The attributes are those it was set with, or the browser would keep it. */
 export const expiredCookie = (
   name: string,
   options: Pick<CredentialCookieOptions, 'sameSite' | 'domain'>,
-): string => credentialCookie(name, '', { ...options, maxAgeSeconds: 0 })
+): CredentialCookie => credentialCookie(name, '', { ...options, maxAgeSeconds: 0 })
+
+/** Sets cookies with the response, also with that of an error which is thrown later. */
+export const setCookies = (reply: FastifyReply, cookies: readonly CredentialCookie[]): void => {
+  for (const { name, value, options } of cookies) reply.setCookie(name, value, options)
+}
 
 export { safeMethods }
 

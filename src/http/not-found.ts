@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { AppError } from '../lib/app-error.ts'
+import { prefersHtml } from './accept.ts'
 import { httpErrors } from './errors.ts'
 import { html, type Page } from './page.ts'
-import { prefersHtml } from './prefers-html.ts'
 
 type KnownPath = { readonly segments: readonly string[]; readonly methods: Set<string> }
 

@@ -2,9 +2,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { isLoopback } from '../../packages/verifier/src/wire.ts'
 import type { AppError } from '../lib/app-error.ts'
 import type { Random } from '../lib/machine.ts'
+import { prefersHtml } from './accept.ts'
 import { httpErrors } from './errors.ts'
 import { html, type Page } from './page.ts'
-import { prefersHtml } from './prefers-html.ts'
 
 /**
  * Sent with every answer (OWASP ASVS 5.0, 3.4.1 and 3.4.3-3.4.6). Answers here are data, never pages, so the content

@@ -18,7 +18,12 @@ import {
   requireContentType,
   schemaCompilersOnDemand,
 } from './bodies.ts'
-import { originList, refuseForeignPages, shareAcrossOrigins } from './browser-requests.ts'
+import {
+  originList,
+  refuseForeignPages,
+  registerCookies,
+  shareAcrossOrigins,
+} from './browser-requests.ts'
 import { type ClientErrors, clientErrorResponses } from './client-errors.ts'
 import { trustedHops, warnOfProxies } from './client-facts.ts'
 import { problemSchema } from './errors.ts'
@@ -103,6 +108,9 @@ const serverOptions = (
       coerceTypes: false,
       removeAdditional: false,
       allErrors: false,
+      // A test validates every schema of the table; doing it at each start costs a tenth of its processor time.
+      meta: false,
+      validateSchema: false,
     },
   },
   schemaController: { compilersFactory: schemaCompilersOnDemand() },
@@ -190,6 +198,7 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
   answerUnroutedRequests(app, paths)
   awaitRightTime(app, options)
   guardAccess(app, options)
+  await registerCookies(app)
   await describeApi(app, options)
   return app.withTypeProvider<TypeBoxTypeProvider>()
 }

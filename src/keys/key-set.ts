@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { importJWK } from 'jose'
 import { AppError } from '../lib/app-error.ts'
 import type { Clock } from '../lib/machine.ts'
-import { shareReads } from '../lib/share-reads.ts'
+import { shareNextRead } from '../lib/share-reads.ts'
 import { keyErrors } from './errors.ts'
 import { type JwksDocument, jwksDocument } from './jwks.ts'
 import { maxKeySetAgeForSigningMs, servedUnreadMs, signsUnreadSlackMs } from './key-schedule.ts'
@@ -160,7 +160,7 @@ const tooOld = () => unavailable(new Error('the keys were not read for too long'
 export const currentKeySet = ({ load, clock, isRevoked }: CurrentKeySetOptions): CurrentKeySet => {
   let held: { readonly keySet: KeySet; readonly readAtMs: number } | undefined
 
-  const read = shareReads(async () => {
+  const read = shareNextRead(async () => {
     // Before the statement: what is in the answer may be this old.
     const readAtMs = clock.monotonicMs()
     const keySet = await load()

@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, createPrivateKey, type KeyObject } from 'node:crypto'
 import type { Random } from '../lib/machine.ts'
-import type { DerivedKey, DerivedKeys } from './secret-ring.ts'
+import type { MacKey } from '../lib/signed-bytes.ts'
+import type { DerivedKeys } from './secret-ring.ts'
 
 /**
  * A private key at rest: key id 1 B | nonce 12 B | AES-256-GCM ciphertext of the PKCS #8 DER | tag 16 B.
@@ -43,7 +44,7 @@ export const sealPrivateKey = (
   ])
 }
 
-const openWith = ({ key }: DerivedKey, kid: string, sealed: Buffer): Buffer | undefined => {
+const openWith = ({ key }: MacKey, kid: string, sealed: Buffer): Buffer | undefined => {
   const nonce = sealed.subarray(nonceStart, ciphertextStart)
   const decipher = createDecipheriv(algorithm, key, nonce, { authTagLength: tagBytes })
   decipher.setAAD(Buffer.from(kid))

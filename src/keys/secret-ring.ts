@@ -1,4 +1,4 @@
-import { hkdfSync } from 'node:crypto'
+import { deriveBytes, type MacKey } from '../lib/signed-bytes.ts'
 
 /**
  * Every purpose a key is derived from CARDEA_SECRET for. One purpose, one label, one key: what leaks or is forged
@@ -34,11 +34,8 @@ export const sealedLabel = (audience: string): SealedLabel => `cardea sealed ${a
 
 export type KeyLabel = (typeof keyLabels)[keyof typeof keyLabels] | SealedLabel
 
-/** One key of one purpose; `id` names the secret it came from, in one byte, inside what the key made. */
-export type DerivedKey = { readonly id: number; readonly key: Buffer }
-
 /** At least one key: the first makes, all verify. */
-export type DerivedKeys = readonly [DerivedKey, ...DerivedKey[]]
+export type DerivedKeys = readonly [MacKey, ...MacKey[]]
 
 export type SecretRing = {
   /** The keys of one purpose, 32 bytes each, in the order of the secrets. */
@@ -51,14 +48,10 @@ const keyBytes = 32
 /** Not in the list of labels: nothing is ever protected with it. */
 const idLabel = 'cardea secret id'
 
-/** HKDF-SHA-256 (RFC 5869) without salt: the secret is already as strong as a key. */
-const expand = (secret: string, info: string, byteCount: number): Buffer =>
-  Buffer.from(hkdfSync('sha256', Buffer.from(secret, 'utf8'), '', info, byteCount))
-
-const deriveKey = (secret: string, label: KeyLabel): DerivedKey => ({
+const deriveKey = (secret: string, label: KeyLabel): MacKey => ({
   // From the secret alone, so that re-ordering or removing other secrets changes no id.
-  id: expand(secret, idLabel, 1).readUInt8(0),
-  key: expand(secret, label, keyBytes),
+  id: deriveBytes(secret, idLabel, 1).readUInt8(0),
+  key: deriveBytes(secret, label, keyBytes),
 })
 
 /**

@@ -1,5 +1,5 @@
-import { createHmac } from 'node:crypto'
 import type { Clock } from '../lib/machine.ts'
+import { keyedHash } from '../lib/signed-bytes.ts'
 import {
   type AdmittedAttempt,
   type AttemptCounter,
@@ -108,8 +108,8 @@ const planner = ({ counters, identifierKey, rules, clock }: LoginLimitDependenci
   const network = sharedOf('network', rules.network)
   const global = sharedOf('global', rules.global)
 
-  const keyFor = (...parts: readonly string[]) =>
-    createHmac('sha256', identifierKey).update(JSON.stringify(parts)).digest('base64url')
+  const hashOf = keyedHash(identifierKey, 32)
+  const keyFor = (...parts: readonly string[]) => hashOf(JSON.stringify(parts))
 
   return function checksFor({ identifier, address, deviceId }: LoginAttempt): readonly Check[] {
     const origin = originOf(address)

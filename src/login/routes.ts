@@ -1,7 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { cookieAnswer, cookieSessionOf, type IssuedCookie } from '../cookie-sessions/index.ts'
-import { credentialCookie, singleCookie } from '../http/browser-requests.ts'
+import {
+  type CredentialCookie,
+  credentialCookie,
+  setCookies,
+  singleCookie,
+} from '../http/browser-requests.ts'
 import { clientFacts } from '../http/client-facts.ts'
 import { httpErrors, problemResponses } from '../http/errors.ts'
 import { defineRoute, type Route } from '../http/route.ts'
@@ -108,7 +113,7 @@ export const presentedDeviceToken = (request: FastifyRequest): string | undefine
   singleCookie(request, deviceCookieName)
 
 /** With a session that ends with the browser the device is forgotten, too: other people may use it. */
-export const deviceCookie = (token: string, persists: boolean): string =>
+export const deviceCookie = (token: string, persists: boolean): CredentialCookie =>
   credentialCookie(deviceCookieName, token, {
     maxAgeSeconds: persists ? deviceTokenSeconds : undefined,
     sameSite: 'strict',
@@ -161,11 +166,9 @@ export const loginRoutes = ({
         }
         const deviceToken = presentedDeviceToken(request)
         const loggedIn = await logIn({ ...who, deviceToken, presented: presentedCookies(request) })
-        for (const expired of expiredAtLogin(request, kind, loggedIn.replaced)) {
-          reply.header('set-cookie', expired)
-        }
+        setCookies(reply, expiredAtLogin(request, kind, loggedIn.replaced))
         const answer = await answerWith(reply, loggedIn, delivery)
-        reply.header('set-cookie', deviceCookie(loggedIn.deviceToken, persists))
+        setCookies(reply, [deviceCookie(loggedIn.deviceToken, persists)])
         return answer
       },
     }),

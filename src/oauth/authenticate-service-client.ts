@@ -1,45 +1,9 @@
-import { timingSafeEqual } from 'node:crypto'
 import type { BoundedQueue } from '../lib/bounded-queue.ts'
 import { type Clock, isId } from '../lib/machine.ts'
-import { shareReads } from '../lib/share-reads.ts'
+import { shareByKey, shareCurrentRead, shareNextRead, ttlSet } from '../lib/share-reads.ts'
+import { isSameBytes } from '../lib/signed-bytes.ts'
 import { isServiceClientSecret, secretDigest } from './service-client.ts'
 import type { ServiceClientStore } from './service-client-store.ts'
-
-export type TtlSet = {
-  /** Whether `key` was added less than the time ago that this memory keeps things. */
-  readonly has: (key: string) => boolean
-  /** Remembers `key` as something that was true at `sinceMs`, a reading of the clock's `monotonicMs`. */
-  readonly add: (key: string, sinceMs: number) => void
-}
-
-export type TtlSetOptions = {
-  readonly clock: Pick<Clock, 'monotonicMs'>
-  readonly keepMs: number
-  /** At most so many keys; the one that was added longest ago makes room. */
-  readonly most: number
-}
-
-/** Remembers that something was true, for a short and certain time. A key that is asked for does not live longer for it. */
-export const ttlSet = ({ clock, keepMs, most }: TtlSetOptions): TtlSet => {
-  const sinceByKey = new Map<string, number>()
-  return {
-    has: (key) => {
-      const sinceMs = sinceByKey.get(key)
-      if (sinceMs === undefined) return false
-      if (clock.monotonicMs() - sinceMs < keepMs) return true
-      sinceByKey.delete(key)
-      return false
-    },
-    add: (key, sinceMs) => {
-      // Deleted first, so that the order of the map stays that of the additions.
-      sinceByKey.delete(key)
-      sinceByKey.set(key, sinceMs)
-      if (sinceByKey.size <= most) return
-      const [oldest] = sinceByKey.keys()
-      if (oldest !== undefined) sinceByKey.delete(oldest)
-    },
-  }
-}
 
 export type ServiceCredentials = { readonly clientId: string; readonly secret: string }
 
@@ -64,27 +28,11 @@ export type ClientProofs = <Found>(read: ClientRead<Found>) => ProveClient<Found
 const knownForMs = 24 * 3600 * 1000
 
 /** Far more services than one deployment has; some 100 bytes each. */
-const mostKnown = 1_000
+const maxKnown = 1_000
 
 /** The digest, so that no secret stays in memory longer than its request. */
 const credentialsKey = ({ clientId, secret }: ServiceCredentials): string =>
   `${clientId}.${secretDigest(secret).toString('base64url')}`
-
-/** Calls for the same id share a read that begins after them; an id is forgotten when nobody waits for it. */
-const sharedById = <Found>(read: (clientId: string) => Promise<Found>) => {
-  const underWay = new Map<string, { readonly share: () => Promise<Found>; waiting: number }>()
-  return async (clientId: string): Promise<Found> => {
-    const entry = underWay.get(clientId) ?? { share: shareReads(() => read(clientId)), waiting: 0 }
-    underWay.set(clientId, entry)
-    entry.waiting += 1
-    try {
-      return await entry.share()
-    } finally {
-      entry.waiting -= 1
-      if (entry.waiting === 0) underWay.delete(clientId)
-    }
-  }
-}
 
 /**
  * Reads service clients by credentials that anybody can make up. Whoever asks about one client shares the reads of it, and strangers
@@ -92,18 +40,23 @@ const sharedById = <Found>(read: (clientId: string) => Promise<Found>) => {
  * were right once do not wait behind strangers: a flood must not make the verifiers stale that follow the feed.
  */
 export const clientProofs = ({ clock, strangers }: ClientProofsDeps): ClientProofs => {
-  const known = ttlSet({ clock, keepMs: knownForMs, most: mostKnown })
-  return ({ read, digestsOf }) => {
-    const readKnown = sharedById(read)
-    const readStrange = sharedById((clientId) => strangers.run(() => read(clientId)))
-    return async (credentials) => {
+  const known = ttlSet({ clock, keepMs: knownForMs, maxKeys: maxKnown })
+  return <Found>({ read, digestsOf }: ClientRead<Found>) => {
+    // Never an older read: a secret that was revoked before the call must not pass.
+    const shareKnown = shareByKey<Found>(shareNextRead)
+    const shareStrange = shareByKey<Found>(shareNextRead)
+    const readFor = (clientId: string, isKnown: boolean): Promise<Found> =>
+      isKnown
+        ? shareKnown(clientId, () => read(clientId))
+        : shareStrange(clientId, () => strangers.run(() => read(clientId)))
+    return async function proveClient(credentials: ServiceCredentials) {
       const { clientId, secret } = credentials
       if (!isId(clientId) || !isServiceClientSecret(secret)) return undefined
       const digest = secretDigest(secret)
       const key = credentialsKey(credentials)
-      const found = await (known.has(key) ? readKnown : readStrange)(clientId)
+      const found = await readFor(clientId, known.has(key))
       // All of them, each in constant time. What they are compared with is a hash, too, which nobody can steer byte by byte.
-      const matches = digestsOf(found).filter((valid) => timingSafeEqual(valid, digest))
+      const matches = digestsOf(found).filter((valid) => isSameBytes(valid, digest))
       if (matches.length === 0) return undefined
       known.add(key, clock.monotonicMs())
       return found
@@ -121,7 +74,7 @@ export type AuthenticateServiceClientDeps = {
 const rememberedMs = 5_000
 
 /** Far more services than one deployment has; some 100 bytes each. */
-const mostRemembered = 1_000
+const maxRemembered = 1_000
 
 /**
  * Whether these are the credentials of a client that may call. One statement; a yes is remembered for `rememberedMs`, counted from
@@ -137,11 +90,11 @@ export const authenticateServiceClient = ({
   clients,
   proofs,
 }: AuthenticateServiceClientDeps) => {
-  const remembered = ttlSet({ clock, keepMs: rememberedMs, most: mostRemembered })
+  const remembered = ttlSet({ clock, keepMs: rememberedMs, maxKeys: maxRemembered })
   const prove = proofs({ read: clients.validDigests, digestsOf: (digests) => digests })
 
   /** Many replicas of one client come at once: they share one look. */
-  const underWay = new Map<string, Promise<boolean>>()
+  const share = shareByKey<boolean>(shareCurrentRead)
 
   const look = async (credentials: ServiceCredentials, key: string): Promise<boolean> => {
     const sinceMs = clock.monotonicMs()
@@ -150,14 +103,9 @@ export const authenticateServiceClient = ({
     return true
   }
 
-  return async (credentials: ServiceCredentials): Promise<boolean> => {
+  return async function authenticateClient(credentials: ServiceCredentials): Promise<boolean> {
     if (!isId(credentials.clientId) || !isServiceClientSecret(credentials.secret)) return false
     const key = credentialsKey(credentials)
-    if (remembered.has(key)) return true
-    const started = underWay.get(key)
-    if (started !== undefined) return started
-    const looking = look(credentials, key).finally(() => underWay.delete(key))
-    underWay.set(key, looking)
-    return looking
+    return remembered.has(key) || share(key, () => look(credentials, key))
   }
 }

@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import type { AuditPseudonym } from '../audit/index.ts'
+import { setCookies } from '../http/browser-requests.ts'
 import { clientFacts } from '../http/client-facts.ts'
 import { problemResponses } from '../http/errors.ts'
 import type { Log } from '../http/log.ts'
@@ -97,7 +98,7 @@ export const refreshRoutes = ({
       const result = await refresh({ ...handle, requested, client: clientFacts(request) })
       if (result.kind === 'refused') {
         if (result.clearsCookie && handle.delivery === 'cookie') {
-          reply.header('set-cookie', [expiredRefreshCookie(), ...expiredSealedCookies(request)])
+          setCookies(reply, [expiredRefreshCookie(), ...expiredSealedCookies(request)])
         }
         throw result.error
       }

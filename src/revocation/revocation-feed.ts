@@ -12,6 +12,7 @@ import type { LogChanges, ReadLog } from './revocation-log.ts'
 /**
  * Lets one run of `work` answer everyone who asked before it began; one run at a time. A question that comes while a run is under
  * way is part of the next, so no answer is older than its question.
+ * Unlike `shareNextRead`, it hands the questions to the run, and lets those of one turn of the event loop share the first run.
  * @param apartMs the least time from the beginning of a run to that of the next, milliseconds
  */
 const coalesce = <Question, Answer>(

@@ -5,6 +5,7 @@ import {
   type RevocationKind,
   revocationKinds,
 } from '../../packages/verifier/src/wire.ts'
+import { acceptsByName } from '../http/accept.ts'
 import { problemResponses } from '../http/errors.ts'
 import { defineRoute, type Route } from '../http/route.ts'
 import type { RevocationFeed, SharedPage } from './revocation-feed.ts'
@@ -70,9 +71,7 @@ const access = 'service'
 
 /** The binary form is for those who name it; whoever accepts anything gets JSON. */
 const wantsBinary = ({ headers }: FastifyRequest): boolean =>
-  (headers.accept ?? '')
-    .split(',')
-    .some((range) => range.split(';', 1)[0]?.trim().toLowerCase() === feedBinaryMediaType)
+  acceptsByName(headers.accept, feedBinaryMediaType)
 
 const send = async (request: FastifyRequest, reply: FastifyReply, page: SharedPage) => {
   const isBinary = wantsBinary(request)

@@ -7,7 +7,6 @@
 
 export {
   type HandleCodec,
-  type HandleKey,
   handleCodec,
   handleId,
   type Issued,

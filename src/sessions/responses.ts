@@ -1,10 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import {
+  type CredentialCookie,
   cookiesOf,
   credentialCookie,
   expiredCookie,
   mayUseCookies,
+  setCookies,
   singleCookie,
 } from '../http/browser-requests.ts'
 import { httpErrors } from '../http/errors.ts'
@@ -28,23 +30,23 @@ const refreshCookie = ({
   refreshToken,
   refreshExpiresInSeconds,
   persists,
-}: Pick<Issued, 'refreshToken' | 'refreshExpiresInSeconds' | 'persists'>): string =>
+}: Pick<Issued, 'refreshToken' | 'refreshExpiresInSeconds' | 'persists'>): CredentialCookie =>
   credentialCookie(refreshCookieName, refreshToken, {
     maxAgeSeconds: persists ? refreshExpiresInSeconds : undefined,
     sameSite: refreshSameSite,
   })
 
-export const expiredRefreshCookie = (): string =>
+export const expiredRefreshCookie = (): CredentialCookie =>
   expiredCookie(refreshCookieName, { sameSite: refreshSameSite })
 
-const sealedCookie = (sealed: string, maxAgeSeconds: number | undefined): string =>
+const sealedCookie = (sealed: string, maxAgeSeconds: number | undefined): CredentialCookie =>
   credentialCookie(sealedCookieName, sealed, { maxAgeSeconds, sameSite })
 
 /**
  * What takes a sealed session out of the browser that asks: nothing for a browser that has none. Its token dies with its session either
  * way; without the cookie the web app sees at once that nobody is logged in. Several of the name are deleted together.
  */
-export const expiredSealedCookies = (request: FastifyRequest): string[] =>
+export const expiredSealedCookies = (request: FastifyRequest): CredentialCookie[] =>
   cookiesOf(request).has(sealedCookieName) ? [expiredCookie(sealedCookieName, { sameSite })] : []
 
 /**
@@ -58,7 +60,9 @@ const nameOf = ({ cookieDomain }: Pick<FastifyInstance, 'cookieDomain'>): string
 export const presentedSessionCookie = (request: FastifyRequest): string | undefined =>
   singleCookie(request, nameOf(request.server))
 
-export const expiredSessionCookie = ({ server }: Pick<FastifyRequest, 'server'>): string =>
+export const expiredSessionCookie = ({
+  server,
+}: Pick<FastifyRequest, 'server'>): CredentialCookie =>
   expiredCookie(nameOf(server), { sameSite, domain: server.cookieDomain })
 
 /** @param maxAgeSeconds undefined for a cookie that ends with the browser */
@@ -66,7 +70,7 @@ export const sessionCookie = (
   { server }: Pick<FastifyReply, 'server'>,
   handle: string,
   maxAgeSeconds: number | undefined,
-): string =>
+): CredentialCookie =>
   credentialCookie(nameOf(server), handle, { maxAgeSeconds, sameSite, domain: server.cookieDomain })
 
 /**
@@ -84,7 +88,7 @@ export const expiredAtLogin = (
   request: FastifyRequest,
   kind: SessionKind,
   replaced: ReplacedCookies,
-): readonly string[] => [
+): readonly CredentialCookie[] => [
   ...(replaced.session && kind !== 'cookie' ? [expiredSessionCookie(request)] : []),
   ...(replaced.refresh && kind === 'cookie' ? [expiredRefreshCookie()] : []),
   ...(kind === 'sealed' ? [] : expiredSealedCookies(request)),
@@ -151,9 +155,7 @@ export const tokenAnswer = (
   issued: Issued,
   delivery: Delivery,
 ): TokenAnswer => {
-  if (delivery === 'cookie') {
-    reply.header('set-cookie', refreshCookie(issued))
-  }
+  if (delivery === 'cookie') setCookies(reply, [refreshCookie(issued)])
   return {
     access_token: issued.accessToken,
     token_type: 'Bearer',
@@ -177,11 +179,11 @@ export type SealedAnswer = (reply: FastifyReply, issued: Issued) => Promise<Cook
 export const sealedAnswer =
   (seal: SealAccessToken): SealedAnswer =>
   async (reply, issued) => {
-    reply.header('set-cookie', refreshCookie(issued))
+    setCookies(reply, [refreshCookie(issued)])
     if (!fitsSealed(issued)) throw tooLargeToSeal()
     const sealed = await seal(issued.accessToken, issued.audience)
     const maxAgeSeconds = issued.persists ? issued.expiresInSeconds : undefined
-    reply.header('set-cookie', sealedCookie(sealed, maxAgeSeconds))
+    setCookies(reply, [sealedCookie(sealed, maxAgeSeconds)])
     return { session_id: issued.sessionId, expires_in: issued.expiresInSeconds }
   }
 

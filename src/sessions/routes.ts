@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { assertRight, type Caller, callerOf, type Right, tryCaller } from '../http/access.ts'
-import { mayUseCookies } from '../http/browser-requests.ts'
+import { type CredentialCookie, mayUseCookies, setCookies } from '../http/browser-requests.ts'
 import { clientFacts } from '../http/client-facts.ts'
 import { problemResponses } from '../http/errors.ts'
 import { defineRoute, type Route } from '../http/route.ts'
@@ -93,7 +93,7 @@ export type LogoutRouteDeps = {
 export type BrowserEndings = Pick<LogoutRouteDeps, 'endPresented' | 'endPresentedCookie'>
 
 /** Ends the sessions of the cookies that a request carries. Returns what takes these cookies out of the browser. */
-export type EndBrowserSessions = (request: FastifyRequest) => Promise<readonly string[]>
+export type EndBrowserSessions = (request: FastifyRequest) => Promise<readonly CredentialCookie[]>
 
 /** The function rejects with duplicate_cookie before anything ends, and with store_unavailable. */
 export const endBrowserSessions =
@@ -161,7 +161,7 @@ export const logoutRoutes = ({
         // No `Clear-Site-Data`: the rest of what is kept under this origin belongs to the app that shares it
         // (docs/decisions/0010-logout-clears-its-own-cookies.md).
         if (mayUseCookies(request)) {
-          reply.header('set-cookie', [
+          setCookies(reply, [
             // A browser that has only a session cookie is told nothing of the others.
             ...(byToken ? [expiredRefreshCookie()] : []),
             ...(byCookie ? [expiredSessionCookie(request)] : []),
@@ -223,15 +223,11 @@ const holdsOwnCookie = (codec: OwnSessionRouteDeps['codec'], request: FastifyReq
 const ownExpiredCookies = (
   codec: OwnSessionRouteDeps['codec'],
   request: FastifyRequest,
-): readonly string[] => {
+): readonly CredentialCookie[] => {
   if (!mayUseCookies(request)) return []
   if (callerOf(request).tokenId === undefined) return [expiredSessionCookie(request)]
   if (!holdsOwnCookie(codec, request)) return []
   return [expiredRefreshCookie(), ...expiredSealedCookies(request)]
-}
-
-const clear = (reply: FastifyReply, cookies: readonly string[]): void => {
-  if (cookies.length > 0) reply.header('set-cookie', cookies)
 }
 
 export const ownSessionRoutes = ({
@@ -263,7 +259,7 @@ export const ownSessionRoutes = ({
       const endsItself = request.params.id === owner.sessionId
       const cookies = endsItself ? ownExpiredCookies(codec, request) : []
       await endOne(request.params.id, owner)
-      clear(reply, cookies)
+      setCookies(reply, cookies)
       return reply.code(204).send(null)
     },
   }),
@@ -277,7 +273,7 @@ export const ownSessionRoutes = ({
       const keepsCurrent = request.query.keep === 'current'
       const cookies = keepsCurrent ? [] : ownExpiredCookies(codec, request)
       const ended = await endAll(ownerOf(request), keepsCurrent)
-      clear(reply, cookies)
+      setCookies(reply, cookies)
       return { ended }
     },
   }),

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { cp, mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Type } from 'typebox'
@@ -44,8 +44,17 @@ const sourceFiles = async (): Promise<string[]> =>
     .filter((name) => name.endsWith('.ts'))
     .map((name) => `src/${name}`)
 
+type Breach = {
+  readonly file: string
+  readonly imports?: string
+  /** Instead of the plain import. */
+  readonly statement?: string
+  readonly rule: string
+  readonly target: string
+}
+
 /** Where it stands, what it imports, and the rule that must object. Each file breaks one rule only. */
-const planted = [
+const planted: readonly Breach[] = [
   {
     file: 'src/sessions/planted-later-feature.ts',
     imports: '../login/index.ts',
@@ -72,9 +81,9 @@ const planted = [
   },
   {
     file: 'src/sessions/planted-impure-use-case.ts',
-    imports: '../infra/data-dir-lock.ts',
+    imports: '../config/index.ts',
     rule: 'rules-and-use-cases-stay-pure',
-    target: 'src/infra/data-dir-lock.ts',
+    target: 'src/config/index.ts',
   },
   {
     file: 'src/sessions/planted-http-in-a-use-case.ts',
@@ -156,26 +165,55 @@ const planted = [
     target: 'src/main.ts',
   },
   {
+    file: 'src/planted-embedded-stores.ts',
+    statement: "await import('../packages/embedded-stores/src/index.ts')",
+    rule: 'embedded-stores-are-opened-with-the-stores',
+    target: 'packages/embedded-stores/src/index.ts',
+  },
+  {
+    file: 'src/store-credentials.ts',
+    imports: '../packages/embedded-stores/src/index.ts',
+    rule: 'embedded-stores-are-loaded-on-demand',
+    target: 'packages/embedded-stores/src/index.ts',
+  },
+  {
+    file: 'src/planted-side-door-of-a-package.ts',
+    imports: '../packages/embedded-stores/src/start.ts',
+    rule: 'embedded-stores-are-entered-by-index',
+    target: 'packages/embedded-stores/src/start.ts',
+  },
+  {
+    file: 'packages/embedded-stores/src/planted-service.ts',
+    imports: '../../../src/lib/machine.ts',
+    rule: 'embedded-stores-stand-alone',
+    target: 'src/lib/machine.ts',
+  },
+  {
     file: 'src/planted-nowhere.ts',
     imports: './not-there.ts',
     rule: 'everything-resolves',
     target: './not-there.ts',
   },
-] as const
+]
 
-/** A copy of the tree with one file for each breach. Dependencies are the real ones. */
+/** A copy of the tree with one file for each breach, or a line at the end of a file that is there. Dependencies are the real ones. */
 const plant = async (root: string): Promise<void> => {
-  // The service uses the sources of the verifier.
-  for (const name of ['src', 'packages/verifier/src'])
+  // The service uses the sources of the packages.
+  const packages = (await readdir(join(project, 'packages'))).map((name) => `packages/${name}`)
+  for (const name of ['src', ...packages.map((folder) => `${folder}/src`)])
     await cp(join(project, name), join(root, name), { recursive: true })
-  for (const name of ['package.json', 'tsconfig.json', 'packages/verifier/package.json'])
+  for (const name of [
+    'package.json',
+    'tsconfig.json',
+    ...packages.map((folder) => `${folder}/package.json`),
+  ])
     await cp(join(project, name), join(root, name))
   await symlink(join(project, 'node_modules'), join(root, 'node_modules'))
   await mkdir(join(root, 'test'))
   await writeFile(join(root, 'test/planted.ts'), 'export {}\n')
-  for (const { file, imports } of planted) {
+  for (const { file, imports, statement = `import '${imports}'` } of planted) {
     await mkdir(dirname(join(root, file)), { recursive: true })
-    await writeFile(join(root, file), `import '${imports}'\n`)
+    await appendFile(join(root, file), `${statement}\n`)
   }
 }
 
@@ -195,7 +233,7 @@ describe('the boundaries between the parts', () => {
     beforeAll(async () => {
       scratch = await scratchFolder('boundaries')
       await plant(scratch.path)
-      breaches = (await cruise(scratch.path, 'src')).breaches
+      breaches = (await cruise(scratch.path, 'src', 'packages')).breaches
     })
     afterAll(async () => await scratch.remove())
 

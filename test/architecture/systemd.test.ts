@@ -75,8 +75,8 @@ describe.each(units)('%s', (unit) => {
 
 test('the service starts like the image: after the migration, with the same command, and is given time to finish', async () => {
   const last = readDockerfile(await readFile('Dockerfile', 'utf8')).at(-1)
-  const command = last?.steps.flatMap((step) => (step.kind === 'command' ? [step.command] : []))
-  const [node, ...rest] = command?.[0] ?? []
+  const command = last?.steps.find(({ word }) => word === 'CMD')
+  const [node, ...rest]: string[] = JSON.parse(command?.args[0] ?? '')
   const [start] = await valuesOf('cardea.service', 'ExecStart')
   expect(start).toBe(
     [`/usr/bin/${node}`, ...rest].join(' ').replace('dist/src', '/opt/cardea/dist/src'),
@@ -105,9 +105,9 @@ test('R129: the guide makes settings that start in production, with secrets in f
 test('the guide builds as the image is built, and installs what the units run', async () => {
   const stages = readDockerfile(await readFile('Dockerfile', 'utf8'))
   const steps = stages.flatMap(({ steps: all }) => all)
-  const runs = steps.flatMap((step) => (step.kind === 'run' ? [step.script] : []))
+  const runs = steps.filter(({ word }) => word === 'RUN').map(({ args }) => args[0])
   const built = codeBlock(guide, 'npm run build').trim().split('\n')
-  expect(runs.filter((script) => script.startsWith('npm '))).toEqual(built)
+  expect(runs.filter((script) => script?.startsWith('npm '))).toEqual(built)
   const installed = codeBlock(guide, 'useradd')
   for (const file of ['dist', 'node_modules', ...units, 'deploy/systemd/cardea ']) {
     expect(installed).toContain(file)

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
@@ -133,6 +133,32 @@ describe('on a database that others run', () => {
     } finally {
       await asOwner(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
     }
+  })
+
+  test('R129: a command says which file in DATA_DIR others may read, and how to repair it, and does nothing', async () => {
+    const path = join(dataDir, 'secret')
+    await writeFile(path, 'a secret that somebody kept here\n')
+    await chmod(path, 0o644)
+    const nowhere = { DATA_DIR: dataDir, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' }
+    for (const args of [['account', 'list'], ['migrate']]) {
+      const { code, stdout, stderr } = await runCli([...args, '--json'], nowhere)
+      expect([code, stdout]).toEqual([3, ''])
+      expect(JSON.parse(stderr)).toMatchObject({
+        code: 'unsafe_file',
+        error: expect.stringContaining(`run \`chmod 600 ${path}\``),
+        hint: expect.stringContaining('replace the secrets'),
+      })
+      expect(stderr).not.toContain('somebody kept here')
+    }
+    const { checks } = (await runCli(['doctor', '--json'], nowhere)).json()
+    expect(checks).toContainEqual(
+      expect.objectContaining({
+        name: 'stores',
+        state: 'fail',
+        message: expect.stringContaining(path),
+      }),
+    )
+    await rm(path)
   })
 
   test.each([

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { globSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const testFilesIn = (folder: string): string[] =>
@@ -7,8 +7,9 @@ const testFilesIn = (folder: string): string[] =>
     .map((file) => join(folder, file))
     .toSorted()
 
-/** Those of the service, then those of the verifier package. */
-const testFiles = (): string[] => [...testFilesIn('test'), ...testFilesIn('packages/verifier/test')]
+/** Those of the service, then those of the packages. */
+const testFiles = (): string[] =>
+  ['test', ...globSync('packages/*/test').toSorted()].flatMap(testFilesIn)
 
 /** `R42:`, `R41, R42:` or `R41 R42:` where the name of a test begins, in any kind of quotes. */
 const namesOfRows = /(?<=['"`])R\d+(?:,? R\d+)*(?=:)/g

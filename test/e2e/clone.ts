@@ -53,7 +53,9 @@ const makeClone = (path: string): void => {
       symlinkSync(resolve('node_modules', folder, name), join(modules, folder, name))
     }
   }
-  symlinkSync(join(path, 'packages', 'verifier'), join(modules, '@cardea', 'verifier'))
+  for (const name of readdirSync(join(path, 'packages'))) {
+    symlinkSync(join(path, 'packages', name), join(modules, '@cardea', name))
+  }
   symlinkSync(join(path, 'src', 'cli', 'main.ts'), join(modules, '.bin', 'cardea'))
   // Says that all of this is installed: see tools/setup.js.
   const lock = readFileSync(join(path, 'package-lock.json'))

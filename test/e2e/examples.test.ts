@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { findRunningEmbeddedPostgres } from '../../src/infra/embedded-postgres/index.ts'
+import { findRunningEmbeddedPostgres } from '../../packages/embedded-stores/src/index.ts'
 import { type Client, httpClient } from '../support/client.ts'
 import { type ExampleBrowser, exampleBrowser } from '../support/example-browser.ts'
 import { type ExampleProgram, type Examples, startExamples } from '../support/example-programs.ts'

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, inject, test, vi } from 'vitest'
-import { processesOn } from '../../src/infra/embedded-postgres/index.ts'
+import { processesOn } from '../../packages/embedded-stores/src/index.ts'
 import { runCli } from '../cli/run-cli.ts'
 import { type ChildService, type ServiceHome, serviceHome } from '../support/child-service.ts'
 import { freePort } from '../support/free-port.ts'

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { runCli } from '../cli/run-cli.ts'
@@ -59,6 +59,36 @@ test('R129: a production whose secrets are all in files starts, and its commands
   expect(login.status).toBe(200)
   service.signal('SIGTERM')
   expect(await service.ended).toEqual({ code: 0, signal: null })
+})
+
+/** The files of the project that a service loads from its start to its end, by the coverage that Node writes at the end. */
+const filesLoadedWith = async (given: Readonly<Record<string, string>>): Promise<string[]> => {
+  const folder = await mkdtemp(join(home.folder, 'coverage-'))
+  const service = home.spawn({ ...given, NODE_V8_COVERAGE: folder })
+  await vi.waitFor(() => expect(service.stdout()).toContain('"listening"'))
+  service.signal('SIGTERM')
+  expect(await service.ended).toEqual({ code: 0, signal: null })
+  const reports = (await readdir(folder)).map((name) => readFile(join(folder, name), 'utf8'))
+  const project = new URL('../../', import.meta.url).href
+  return (await Promise.all(reports))
+    .flatMap((text): { url: string }[] => JSON.parse(text).result)
+    .filter(({ url }) => url.startsWith(project))
+    .map(({ url }) => url.slice(project.length))
+}
+
+test('R129: a production process loads no file of the embedded stores, unless DATA_DIR holds a pepper of earlier days', async () => {
+  const isEmbedded = (file: string) => file.startsWith('packages/embedded-stores/')
+  const withoutPepper = { ...settings, PASSWORD_PEPPER_FILE: '' }
+  for (const given of [settings, withoutPepper]) {
+    const loaded = await filesLoadedWith(given)
+    expect(loaded).toContain('src/store-credentials.ts')
+    expect(loaded.filter(isEmbedded)).toEqual([])
+  }
+  const dataDir = join(home.folder, '.data')
+  await mkdir(dataDir, { mode: 0o700 })
+  await writeFile(join(dataDir, 'pepper'), randomBytes(32).toString('base64'), { mode: 0o600 })
+  const withKeptPepper = await filesLoadedWith(withoutPepper)
+  expect(withKeptPepper).toContain('packages/embedded-stores/src/local-secrets.ts')
 })
 
 test('in production a Redis that rejects the login stops the start, and says which settings to look at', async () => {

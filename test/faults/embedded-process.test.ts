@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import {
   findRunningEmbeddedPostgres,
   processesOn,
-} from '../../src/infra/embedded-postgres/index.ts'
+} from '../../packages/embedded-stores/src/index.ts'
 import {
   type ChildService,
   firstOperatorEmail,

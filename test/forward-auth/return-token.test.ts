@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
-import { type ReturnTokenKey, returnTokens } from '../../src/forward-auth/return-address.ts'
+import { returnTokens } from '../../src/forward-auth/return-address.ts'
 import { keyLabels, secretRing } from '../../src/keys/index.ts'
 import type { Clock } from '../../src/lib/machine.ts'
+import type { MacKey } from '../../src/lib/signed-bytes.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { plainReturnRules } from '../support/return-address.ts'
 
@@ -12,7 +13,7 @@ const secrets = [
 const [oldSecret = '', newSecret = ''] = secrets
 
 const returnsWith = (
-  keys: readonly ReturnTokenKey[],
+  keys: readonly MacKey[],
   clock: Pick<Clock, 'nowMs'>,
   rules = plainReturnRules,
 ) => returnTokens(keys, clock, rules)

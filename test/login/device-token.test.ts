@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { isId, newId, systemRandom } from '../../src/lib/machine.ts'
-import { type DeviceTokenKey, deviceTokens } from '../../src/login/device-token.ts'
+import type { MacKey } from '../../src/lib/signed-bytes.ts'
+import { deviceTokens } from '../../src/login/device-token.ts'
 
 const daySeconds = 24 * 3600
 const startMs = Date.UTC(2026, 10, 21)
 
-const key = (id: number): DeviceTokenKey => ({ id, key: systemRandom(32) })
+const key = (id: number): MacKey => ({ id, key: systemRandom(32) })
 
-const setUp = (keys: readonly DeviceTokenKey[] = [key(7)]) => {
+const setUp = (keys: readonly MacKey[] = [key(7)]) => {
   let nowMs = startMs
   const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs }
   const passSeconds = (seconds: number) => {

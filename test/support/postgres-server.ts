@@ -4,14 +4,13 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { inject } from 'vitest'
-import { findBinaries } from '../../src/infra/embedded-postgres/binaries.ts'
-import { createCluster } from '../../src/infra/embedded-postgres/cluster.ts'
+import { createCluster } from '../../packages/embedded-stores/src/cluster.ts'
 import {
   endLeftOverPostgres,
   processesOn,
   startEmbeddedPostgres,
-} from '../../src/infra/embedded-postgres/index.ts'
-import { launcherHere } from '../../src/infra/embedded-postgres/launcher.ts'
+} from '../../packages/embedded-stores/src/index.ts'
+import { findBinaries, launcherHere } from '../../packages/embedded-stores/src/launcher.ts'
 import { scratchFolder } from './scratch-folder.ts'
 
 export type PostgresServer = {
@@ -36,7 +35,7 @@ const run = promisify(execFile)
 export const makeClusterTemplate = async (directory: string): Promise<void> => {
   const binaries = findBinaries()
   const launcher = await launcherHere()
-  await createCluster({ directory, binaries, launcher, random: randomBytes })
+  await createCluster({ directory, binaries, launcher })
 }
 
 const portOf = (url: string): string => new URL(url).port

@@ -37,7 +37,7 @@ const afterworkMs = 100
 
 const project = fileURLToPath(new URL('../../', import.meta.url))
 
-const ours = /^(src|packages\/verifier\/src)\//
+const ours = /^(src|packages\/[^/]+\/src)\//
 
 /** A function that was called, by the place at which its text begins. */
 type Called = { readonly file: string; readonly name: string; readonly offset: number }

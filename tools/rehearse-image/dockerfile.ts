@@ -1,99 +1,127 @@
-/** One instruction of a Dockerfile, as far as the rehearsal knows how to follow it. Paths are as written. */
-export type Step =
-  | { readonly kind: 'workdir'; readonly path: string }
-  | {
-      readonly kind: 'copy'
-      readonly stage: string | undefined
-      readonly sources: readonly string[]
-      readonly target: string
-    }
-  | { readonly kind: 'run'; readonly script: string }
-  | { readonly kind: 'env'; readonly name: string; readonly value: string }
-  | { readonly kind: 'user'; readonly name: string }
-  | { readonly kind: 'health'; readonly command: readonly string[] }
-  | { readonly kind: 'command'; readonly command: readonly string[] }
-  | { readonly kind: 'signal'; readonly name: string }
-  | { readonly kind: 'port'; readonly port: number }
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+
+/** One instruction, and what its form captures of the rest of the line, as written. */
+export type Step = { readonly word: string; readonly args: readonly (string | undefined)[] }
 
 export type Stage = {
-  readonly base: string
+  readonly base: string | undefined
   readonly name: string | undefined
   readonly steps: readonly Step[]
 }
+
+/**
+ * The instructions that the rehearsal can follow, each in its one form: without options, wildcards and variables, which have rules of their
+ * own. What runs later is in the exec form, because a shell in between would swallow the stop signal.
+ */
+const forms: ReadonlyMap<string, RegExp> = new Map([
+  ['FROM', /^(\S+)(?: AS (\w+))?$/],
+  ['WORKDIR', /^(\/[\w/]*)$/],
+  ['COPY', /^(?:--from=(\w+) )?(?!-)([\w@./-]+(?: [\w@./-]+)*) ([\w@./-]+)$/],
+  ['RUN', /^(?!--|\[)(.+)$/],
+  ['ENV', /^(\w+)=([^\s"'$\\]*)$/],
+  ['USER', /^(\w+)$/],
+  ['EXPOSE', /^(\d+)$/],
+  ['STOPSIGNAL', /^(SIG[A-Z]+)$/],
+  ['HEALTHCHECK', /^(?:--[a-z-]+=\w+ )*CMD (\[(?:"[^"\\]*"(?:, )?)+\])$/],
+  ['CMD', /^(\[(?:"[^"\\]*"(?:, )?)+\])$/],
+])
+
+const linesOf = (text: string): string[] =>
+  text.split('\n').filter((line) => line.trim() !== '' && !/^\s*#/.test(line))
 
 const refuse = (line: string): Error =>
   new Error(
     `the rehearsal does not know how to follow \`${line}\`: teach it, or write it otherwise`,
   )
 
-/** The exec form, the only one accepted for what runs later: a shell in between would swallow the stop signal. */
-const execForm = (text: string, line: string): readonly string[] => {
-  const words: unknown = text.startsWith('[') ? JSON.parse(text) : undefined
-  if (!Array.isArray(words) || !words.every((word) => typeof word === 'string')) throw refuse(line)
-  return words
-}
-
-const copyStep = (rest: string, line: string): Step => {
-  const words = rest.split(/\s+/)
-  const stage = words[0]?.startsWith('--from=') ? words.shift()?.slice('--from='.length) : undefined
-  const target = words.pop()
-  if (target === undefined || words.length === 0) throw refuse(line)
-  // Other options, wildcards and the JSON form have rules of their own.
-  if ([...words, target].some((word) => /^--|[*?[\]"$]/.test(word))) throw refuse(line)
-  return { kind: 'copy', stage, sources: words, target }
-}
-
-const readers: Readonly<Record<string, (rest: string, line: string) => Step>> = {
-  WORKDIR: (path) => ({ kind: 'workdir', path }),
-  COPY: copyStep,
-  RUN: (script, line) => {
-    if (/^(--|\[)/.test(script)) throw refuse(line)
-    return { kind: 'run', script }
-  },
-  ENV: (rest, line) => {
-    const [, name, value] = /^(\w+)=([^\s"'$\\]*)$/.exec(rest) ?? []
-    if (name === undefined || value === undefined) throw refuse(line)
-    return { kind: 'env', name, value }
-  },
-  USER: (name) => ({ kind: 'user', name }),
-  HEALTHCHECK: (rest, line) => {
-    const [, command] = /^(?:--[a-z-]+=\w+\s+)*CMD\s+(.+)$/.exec(rest) ?? []
-    return { kind: 'health', command: execForm(command ?? '', line) }
-  },
-  CMD: (rest, line) => ({ kind: 'command', command: execForm(rest, line) }),
-  STOPSIGNAL: (name) => ({ kind: 'signal', name }),
-  EXPOSE: (port) => ({ kind: 'port', port: Number(port) }),
-}
-
-const linesOf = (text: string): string[] =>
-  text
-    .split('\n')
-    .filter((line) => !/^\s*#/.test(line))
-    .join('\n')
-    .replace(/\\\n/g, ' ')
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '')
-
-/**
- * Reads the stages of a Dockerfile.
- * @throws Error at an instruction, or a form of one, that the rehearsal could not follow faithfully
- */
+/** @throws Error at an instruction, or a form of one, that the rehearsal cannot follow faithfully */
 export const readDockerfile = (text: string): Stage[] => {
   const stages: (Stage & { readonly steps: Step[] })[] = []
   for (const line of linesOf(text)) {
-    const [, word = '', rest = ''] = /^(\S+)\s+(.*)$/.exec(line) ?? []
-    if (word === 'FROM') {
-      const [, base, name] = /^(\S+)(?:\s+AS\s+(\S+))?$/.exec(rest) ?? []
-      if (base === undefined) throw refuse(line)
-      stages.push({ base, name, steps: [] })
-      continue
-    }
-    const read = Object.hasOwn(readers, word) ? readers[word] : undefined
-    if (read === undefined) throw refuse(line)
+    const [, word = '', rest = ''] = /^([A-Z]+) (.+)$/.exec(line) ?? []
+    const args = forms.get(word)?.exec(rest)?.slice(1)
     const stage = stages.at(-1)
-    if (stage === undefined) throw refuse(line)
-    stage.steps.push(read(rest, line))
+    if (args && word === 'FROM') stages.push({ base: args[0], name: args[1], steps: [] })
+    else if (args && stage) stage.steps.push({ word, args })
+    else throw refuse(line)
   }
   return stages
+}
+
+/**
+ * The paths that a build is sent, with everything below them. .dockerignore refuses everything first and then names what is sent.
+ * @throws Error for any other pattern
+ */
+export const readDockerignore = (text: string): string[] => {
+  const [first = '', ...kept] = linesOf(text)
+  for (const line of kept) if (!/^![\w./-]+$/.test(line)) throw refuse(line)
+  if (first !== '*') throw refuse(first)
+  return kept.map((line) => line.slice(1))
+}
+
+export type Environment = Readonly<Record<string, string>>
+
+/** What came out of a stage. `said` holds the instructions about how to run it. */
+export type Image = {
+  readonly env: Environment
+  readonly said: ReadonlyMap<string, string>
+  /** Where a path of the image lies on this machine. */
+  readonly inside: (path: string) => string
+}
+
+type Build = {
+  /** For the files that are sent, and for each stage. */
+  readonly folder: string
+  /** The PATH of the base image: Node and the programs of the machine. */
+  readonly path: string
+  readonly print: (text: string) => void
+}
+
+/** What an npm script adds about the project and its mode. Settings of npm, such as where the registry is, count. */
+const ofScript =
+  /^(NODE_ENV|NODE_OPTIONS|INIT_CWD|npm_(lifecycle|package|config_(local_prefix|omit|include|production))\w*)$/i
+const machine = Object.entries(process.env).filter(([name]) => !ofScript.test(name))
+
+const followStage = ({ name = 'image', steps }: Stage, { folder, path, print }: Build): Image => {
+  const said = new Map([['WORKDIR', '/']])
+  const env: Record<string, string> = {}
+  const inside = (place: string) => join(folder, name, resolve(said.get('WORKDIR') ?? '/', place))
+  const copy = (from: string, target: string) => {
+    const isIntoFolder = target.endsWith('/') && statSync(from).isFile()
+    const to = join(inside(target), isIntoFolder ? basename(from) : '')
+    cpSync(from, to, { recursive: true, verbatimSymlinks: true })
+  }
+  const run = (script: string) => {
+    // Folders that only the base image has stay those of the machine.
+    const here = script.replace(/(?<= )\/(?=(?:app|usr\/local\/bin)\/)/g, inside('/'))
+    const around = { ...Object.fromEntries(machine), ...env, PATH: path }
+    execFileSync('sh', ['-c', here], { cwd: inside('.'), env: around, stdio: 'inherit' })
+  }
+  mkdirSync(inside('/usr/local/bin'), { recursive: true })
+  for (const { word, args } of steps) {
+    const [first = '', second = '', third = ''] = args
+    print(`${name}: ${word} ${args.join(' ')}`)
+    if (word === 'RUN') run(first)
+    else if (word === 'ENV') env[first] = second
+    else if (word === 'COPY') {
+      for (const source of second.split(' ')) copy(join(folder, first || 'context', source), third)
+    } else said.set(word, first)
+    mkdirSync(inside('.'), { recursive: true })
+  }
+  return { env, said, inside }
+}
+
+/** Follows every stage in a folder of its own. @returns the last one, which is the image */
+export const buildImage = (project: string, build: Build): Image => {
+  const read = (name: string) => readFileSync(join(project, name), 'utf8')
+  for (const path of readDockerignore(read('.dockerignore'))) {
+    cpSync(join(project, path), join(build.folder, 'context', path), { recursive: true })
+  }
+  const image = readDockerfile(read('Dockerfile'))
+    .map((stage) => followStage(stage, build))
+    .at(-1)
+  if (!image) throw new Error('the Dockerfile has no stage')
+  return image
 }

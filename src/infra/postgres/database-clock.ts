@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Clock, systemClock } from '../../lib/machine.ts'
+import { shareCurrentRead } from '../../lib/share-reads.ts'
 import type { Sql } from './database.ts'
 import { storeErrors } from './store-failure.ts'
 
@@ -205,7 +206,6 @@ export const databaseClock = (options: DatabaseClockOptions): DatabaseClock => {
   let estimate: Estimate | undefined
   let offsetMs = Number.NaN
   let lastMs = Number.NEGATIVE_INFINITY
-  let underWay: Promise<void> | undefined
 
   const localTime = (): LocalTime => ({
     wallMs: local.nowMs(),
@@ -229,12 +229,7 @@ export const databaseClock = (options: DatabaseClockOptions): DatabaseClock => {
     accept(refined)
   }
 
-  const measure = (): Promise<void> => {
-    underWay ??= read().finally(() => {
-      underWay = undefined
-    })
-    return underWay
-  }
+  const measure = shareCurrentRead(read)
 
   const start = async (patienceMs = startPatienceMs): Promise<void> => {
     const giveUpMs = local.monotonicMs() + patienceMs

@@ -1,4 +1,5 @@
 import { postgresHosts } from '../../lib/postgres-url.ts'
+import { shareCurrentRead } from '../../lib/share-reads.ts'
 import { NotPrimary, type Place, PrimaryClient } from './primary-client.ts'
 import { isLasting, messageOf } from './store-failure.ts'
 
@@ -78,7 +79,6 @@ export const primaryHosts = (url: string): PrimaryHosts => {
   const scouts = new Set<PrimaryClient>()
   /** The one that was the primary comes first the next time. */
   let order: readonly Host[] = hosts
-  let underWay: Promise<Place> | undefined
   let isClosed = false
 
   const dismiss = (): void => {
@@ -105,17 +105,12 @@ export const primaryHosts = (url: string): PrimaryHosts => {
       order = [host, ...hosts.filter((one) => one !== host)]
       return place
     } finally {
-      underWay = undefined
       dismiss()
     }
   }
-  const findPlace = (): Promise<Place> => {
-    underWay ??= find()
-    return underWay
-  }
   return {
     connectionString: urls[0],
-    findPlace: urls.length === 1 ? undefined : findPlace,
+    findPlace: urls.length === 1 ? undefined : shareCurrentRead(find),
     text: hosts.map(({ place }) => place).join(', '),
     close: () => {
       isClosed = true

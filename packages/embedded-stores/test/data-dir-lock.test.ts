@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
-import { DataDirInUse, findHolder, lockDataDir } from '../../src/infra/data-dir-lock.ts'
+import { DataDirInUse, findHolder, lockDataDir } from '../src/data-dir-lock.ts'
 
 let folder: string
 /** Holders that a failed test did not come to kill. */
@@ -25,7 +25,7 @@ afterEach(async () => {
 /** Another process that holds the lock of the folder until it is killed. */
 const holder = async (dataDir: string) => {
   const script = `
-    import { lockDataDir } from ${JSON.stringify(new URL('../../src/infra/data-dir-lock.ts', import.meta.url).href)}
+    import { lockDataDir } from ${JSON.stringify(new URL('../src/data-dir-lock.ts', import.meta.url).href)}
     await lockDataDir(${JSON.stringify(dataDir)})
     process.stdout.write('locked')
     setInterval(() => undefined, 1000)`
@@ -173,7 +173,7 @@ test.each([
 const refusedToStranger = async (...folders: string[]): Promise<string[]> => {
   const isRoot = process.geteuid?.() === 0
   const script = `
-    import { DataDirForbidden, lockDataDir } from ${JSON.stringify(new URL('../../src/infra/data-dir-lock.ts', import.meta.url).href)}
+    import { DataDirForbidden, lockDataDir } from ${JSON.stringify(new URL('../src/data-dir-lock.ts', import.meta.url).href)}
     if (${isRoot}) process.setuid(65534)
     for (const path of ${JSON.stringify(folders)}) {
       await lockDataDir(path).catch((error) => {

@@ -3,21 +3,16 @@ import { mkdir, open, readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Random, systemRandom } from '../../lib/machine.ts'
-import { findBinaries, type PostgresBinaries } from './binaries.ts'
 import { clusterFolder, createCluster, hasCluster, readPasswords, urlsFor } from './cluster.ts'
-import { type Launcher, launcherHere } from './launcher.ts'
-import { plainEnvironment } from './run-program.ts'
+import { findBinaries, type Launcher, launcherHere, type PostgresBinaries } from './launcher.ts'
+import { plainEnvironment, startWatchdog } from './run-program.ts'
 import { endLeftOverPostgres, type RunningPostgres, readPostmaster } from './running.ts'
-import { startWatchdog } from './watchdog.ts'
 
 export type EmbeddedPostgresOptions = {
   /** Where the cluster lives (`<DATA_DIR>/postgres`), made when missing. Its parent also gets `postgres.log`. */
   readonly directory: string
   /** More settings of Postgres, as `-c name=value`. A `port` here is used as it is; otherwise any free one is taken. */
   readonly settings?: Readonly<Record<string, string>>
-  /** For the passwords of a new cluster. */
-  readonly random?: Random
   /** How to leave root behind; found by trying when not given. */
   readonly launcher?: Launcher
 }
@@ -138,7 +133,7 @@ export const startEmbeddedPostgres = async (
   await mkdir(dirname(directory), { recursive: true, mode: 0o700 })
   await endLeftOverPostgres(directory)
   if (!(await hasCluster(directory, launcher))) {
-    await createCluster({ directory, binaries, launcher, random: options.random ?? systemRandom })
+    await createCluster({ directory, binaries, launcher })
   }
   const passwords = await readPasswords(directory)
   const settings = {

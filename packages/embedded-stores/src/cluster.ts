@@ -1,9 +1,8 @@
+import { randomBytes } from 'node:crypto'
 import { chown, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import type { Random } from '../../lib/machine.ts'
-import { readPrivateFile } from '../private-files.ts'
-import type { PostgresBinaries } from './binaries.ts'
-import { type Launcher, nobodyId } from './launcher.ts'
+import { type Launcher, nobodyId, type PostgresBinaries } from './launcher.ts'
+import { readPrivateFile } from './private-files.ts'
 import { runProgram } from './run-program.ts'
 
 /** The role that owns the database and runs the migrations. */
@@ -58,12 +57,11 @@ type NewCluster = {
   readonly directory: string
   readonly binaries: PostgresBinaries
   readonly launcher: Launcher
-  readonly random: Random
 }
 
 /** Fills `directory`, which is not yet at its final name. About a second, most of it `initdb` writing to disk. */
-const makeCluster = async ({ directory, binaries, launcher, random }: NewCluster) => {
-  const newPassword = () => random(24).toString('base64url')
+const makeCluster = async ({ directory, binaries, launcher }: NewCluster) => {
+  const newPassword = () => randomBytes(24).toString('base64url')
   const passwords: Passwords = { owner: newPassword(), app: newPassword() }
   const ownerPasswordFile = join(directory, 'owner-password')
   const cluster = clusterFolder(directory)
@@ -105,9 +103,9 @@ const removeHalfMade = async (directory: string): Promise<void> => {
  * later start takes for complete.
  */
 export const createCluster = async (options: NewCluster): Promise<void> => {
-  const { directory, launcher, random } = options
+  const { directory, launcher } = options
   await removeHalfMade(directory)
-  const halfMade = `${directory}.new-${random(6).toString('hex')}`
+  const halfMade = `${directory}.new-${randomBytes(6).toString('hex')}`
   await mkdir(halfMade, { mode: 0o700 })
   await chown(halfMade, launcher.owner.uid, launcher.owner.gid)
   try {

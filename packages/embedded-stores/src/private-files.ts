@@ -2,9 +2,10 @@ import { constants, type Stats } from 'node:fs'
 import { open, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** Other users of this machine may write what the service would believe, or read a secret. The message ends with the command that repairs it. */
+/** Other users of this machine may write what the service would trust, or read a secret. The message ends with the command that repairs it. */
 export class UnsafeFile extends Error {
   override readonly name = 'UnsafeFile'
+  readonly code = 'unsafe_file'
 }
 
 /** What group and others may do; one digit each in octal. */

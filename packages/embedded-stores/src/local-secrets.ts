@@ -1,7 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import { link, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { assertPrivateFolder, readPrivateFile } from './infra/private-files.ts'
-import { systemRandom } from './lib/machine.ts'
+import { assertPrivateFolder, readPrivateFile } from './private-files.ts'
 
 /** What a start keeps in `DATA_DIR` when the settings name none. */
 export type LocalSecretName = 'secret' | 'pepper'
@@ -30,8 +30,8 @@ const makeSecret = async (dataDir: string, name: LocalSecretName): Promise<void>
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   await assertPrivateFolder(dataDir)
   const path = join(dataDir, name)
-  const draft = `${path}.${systemRandom(8).toString('hex')}`
-  await writeFile(draft, `${systemRandom(32).toString('base64url')}\n`, { mode: 0o600 })
+  const draft = `${path}.${randomBytes(8).toString('hex')}`
+  await writeFile(draft, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600 })
   try {
     await link(draft, path)
   } catch (error) {
@@ -45,9 +45,12 @@ const makeSecret = async (dataDir: string, name: LocalSecretName): Promise<void>
  * A secret that is made here once and stays the same.
  * @throws UnsafeFile
  */
-export const localSecret = async (dataDir: string, name: LocalSecretName): Promise<string> => {
+export const ensureLocalSecret = async (
+  dataDir: string,
+  name: LocalSecretName,
+): Promise<string> => {
   const kept = await readLocalSecret(dataDir, name)
   if (kept !== undefined) return kept
   await makeSecret(dataDir, name)
-  return localSecret(dataDir, name)
+  return ensureLocalSecret(dataDir, name)
 }

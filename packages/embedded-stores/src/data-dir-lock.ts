@@ -17,13 +17,14 @@ export type Holder = {
 
 /** Another process uses the folder. The message is for the operator. */
 export class DataDirInUse extends Error {
+  override readonly name = 'DataDirInUse'
+  readonly code = 'data_dir_in_use'
   readonly dataDir: string
   readonly pid: Holder['pid']
 
   constructor(dataDir: string, pid: number | undefined) {
     const holder = pid === undefined ? 'another process' : `process ${pid}`
     super(`${holder} already uses ${dataDir}: stop it, or set DATA_DIR to another folder`)
-    this.name = 'DataDirInUse'
     this.dataDir = dataDir
     this.pid = pid
   }
@@ -32,6 +33,7 @@ export class DataDirInUse extends Error {
 /** The folder, or the place where it is to be made, is another user's. The message is for the operator. */
 export class DataDirForbidden extends Error {
   override readonly name = 'DataDirForbidden'
+  readonly code = 'data_dir_forbidden'
 }
 
 const me = (): string => `this process runs as user ${process.geteuid?.()}`

@@ -4,14 +4,14 @@ import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promis
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type ScratchFolder, scratchFolder } from '../../../test/support/scratch-folder.ts'
 import {
   type EmbeddedPostgres,
   findRunningEmbeddedPostgres,
-  launcherFor,
   processesOn,
   startEmbeddedPostgres,
-} from '../../src/infra/embedded-postgres/index.ts'
-import { type ScratchFolder, scratchFolder } from '../support/scratch-folder.ts'
+} from '../src/index.ts'
+import { launcherFor } from '../src/launcher.ts'
 
 const isRoot = process.geteuid?.() === 0
 
@@ -54,7 +54,7 @@ const withPostgres = async (work: (server: EmbeddedPostgres) => Promise<void>) =
 
 /** A service process that started the Postgres of `directory` and waits to be killed. */
 const service = async () => {
-  const entry = new URL('../../src/infra/embedded-postgres/index.ts', import.meta.url).href
+  const entry = new URL('../src/index.ts', import.meta.url).href
   const script = `
     import { startEmbeddedPostgres } from ${JSON.stringify(entry)}
     const { pid, ownerUrl } = await startEmbeddedPostgres({ directory: ${JSON.stringify(directory)} })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { prefersHtml } from '../../src/http/prefers-html.ts'
+import { acceptsByName, prefersHtml } from '../../src/http/accept.ts'
 
 test.each([
   'text/html',
@@ -19,13 +19,25 @@ test.each([
   'text/*',
   'application/json',
   'application/json, text/html;q=0.9',
+  'application/json, text/html',
   'text/html;q=0',
   'text/html;q=0.000',
   'text/html;q=high',
   'text/html;q=2',
+  'text/html;q=1.001',
   'text/html-sandboxed',
   'xtext/html',
   'application/xhtml+xml',
 ])('%s does not', (accept) => {
   expect(prefersHtml(accept)).toBe(false)
+})
+
+test('a type is accepted by its name in any case and with any weight but zero, and not by a wildcard', () => {
+  const type = 'application/vnd.example'
+  for (const accept of [type, `a/b, ${type.toUpperCase()} ; q=0.001`]) {
+    expect(acceptsByName(accept, type), accept).toBe(true)
+  }
+  for (const accept of [undefined, '', '*/*', 'application/*', `${type}.more`, `${type};q=0`]) {
+    expect(acceptsByName(accept, type), accept).toBe(false)
+  }
 })

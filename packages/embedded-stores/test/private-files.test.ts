@@ -4,11 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { lockDataDir } from '../../src/infra/data-dir-lock.ts'
-import { readPasswords } from '../../src/infra/embedded-postgres/cluster.ts'
-import { UnsafeFile } from '../../src/infra/private-files.ts'
-import { localSecret, readLocalSecret } from '../../src/local-secrets.ts'
-import { runCli } from '../cli/run-cli.ts'
+import { readPasswords } from '../src/cluster.ts'
+import { lockDataDir } from '../src/data-dir-lock.ts'
+import { ensureLocalSecret, readLocalSecret } from '../src/local-secrets.ts'
+import { UnsafeFile } from '../src/private-files.ts'
 
 const run = promisify(execFile)
 
@@ -122,7 +121,7 @@ describe('a secret in DATA_DIR', () => {
 
   test('R129: is not made in a folder that others may write', async () => {
     await chmod(dataDir, 0o777)
-    await refusal(localSecret(dataDir, 'pepper'))
+    await refusal(ensureLocalSecret(dataDir, 'pepper'))
     expect(await readdir(dataDir)).toEqual([])
     expect(await readLocalSecret(dataDir, 'pepper')).toBeUndefined()
   })
@@ -137,28 +136,4 @@ test('R129: neither the passwords nor the folder of an embedded Postgres are use
   await chmod(dataDir, 0o777)
   // Its log, and where a command finds a running Postgres, lie there as well.
   await refusal(lockDataDir(dataDir))
-})
-
-test('R129: a command says which file, and how to repair it, and does nothing', async () => {
-  const path = await putSecret()
-  await chmod(path, 0o644)
-  const settings = { DATA_DIR: dataDir, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' }
-  for (const args of [['account', 'list'], ['migrate']]) {
-    const { code, stdout, stderr } = await runCli([...args, '--json'], settings)
-    expect([code, stdout]).toEqual([3, ''])
-    expect(JSON.parse(stderr)).toMatchObject({
-      code: 'unsafe_file',
-      error: expect.stringContaining("run `chmod 600 '"),
-      hint: expect.stringContaining('replace the secrets'),
-    })
-    expect(stderr).not.toContain('somebody kept here')
-  }
-  const { checks } = (await runCli(['doctor', '--json'], settings)).json()
-  expect(checks).toContainEqual(
-    expect.objectContaining({
-      name: 'stores',
-      state: 'fail',
-      message: expect.stringContaining(path),
-    }),
-  )
 })
