@@ -40,7 +40,7 @@ export default defineConfig({
     projects: [shared, alone],
     globalSetup: ['test/support/run/global-setup.ts'],
     sequence: { sequencer: SlowestFirst },
-    // Much of a test is waiting, so that two files at once are worth it on two cores too.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Much of a test is waiting, so that three files at once are worth it on two cores.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
   },
 })
