@@ -4,7 +4,7 @@ import { type Connection, expectOk, requestText } from './http-connection.ts'
 import type { Verify } from './other-verifiers.ts'
 import { idsOf } from './tokens.ts'
 
-/** Verifies, then asks Redis whether the token, its session or its key was revoked; the epochs would cost more. */
+/** Verifies, then asks Redis whether the token, its session or its key was revoked. Reading the epochs too would cost more. */
 export const askingRedis = async (url: string, verify: Verify) => {
   const redis = new Redis(url)
   await redis.ping()
@@ -26,7 +26,7 @@ export const askingRedis = async (url: string, verify: Verify) => {
   }
 }
 
-/** Asks the service about each token, on a connection of its own (RFC 7662). */
+/** Asks the service about each token, on a separate connection (RFC 7662). */
 export const introspecting = (connection: Connection, { id, secret }: ClientCredential): Verify => {
   const credential = Buffer.from(`${id}:${secret}`).toString('base64')
   const headers = [`authorization: Basic ${credential}`]

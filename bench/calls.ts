@@ -1,4 +1,4 @@
-/** What a child offers: named functions of one plain value each. */
+/** The functions of a child by name, each with one plain argument. */
 // biome-ignore lint/suspicious/noExplicitAny: the one type that all lists of functions share; each child names its own
 export type Calls = Readonly<Record<string, (input: any) => unknown>>
 
@@ -16,7 +16,7 @@ const answer = async (calls: Calls, { id, name, input }: Call): Promise<Reply> =
   }
 }
 
-/** The child's side: answers the parent's calls until it lets go (or is gone), then calls `end` and ends the process. */
+/** The child's side: serves the calls of its parent until the parent disconnects or ends, then calls `end` and exits. */
 export const answerCalls = (
   calls: Calls,
   end: () => Promise<void> = async () => undefined,

@@ -3,16 +3,16 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Call, Calls, Reply } from './calls.ts'
 
-/** What a process is started with: flags of Node, and variables beside those of this process. */
+/** Settings of a started process: flags of Node, and additional environment variables. */
 export type NodeSettings = {
   readonly flags: readonly string[]
   readonly environment: Readonly<Record<string, string>>
 }
 
 export type ChildOptions = {
-  /** The core it may run on; any when undefined. */
+  /** The core it runs on. Undefined: any. */
   readonly core: number | undefined
-  /** Where a CPU profile is left when the child ends; none when undefined. */
+  /** Where a CPU profile is written when the child ends. Undefined: none. */
   readonly profileFolder: string | undefined
   readonly node: NodeSettings
 }
@@ -22,7 +22,7 @@ type Waiting = {
   readonly reject: (error: Error) => void
 }
 
-/** A process of its own that answers the calls of its program. */
+/** A separate process that serves the calls of its program. */
 export type Child<Offered extends Calls> = {
   readonly pid: number
   readonly call: <Name extends keyof Offered & string>(
@@ -37,7 +37,7 @@ const startProcess = (program: URL, { core, profileFolder, node }: ChildOptions)
     profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]
   const nodeArgs = [...node.flags, ...profiling]
   return fork(fileURLToPath(program), [], {
-    // The log goes nowhere, as in production it goes to a collector; writing it stays part of the cost.
+    // The log is discarded. In production it goes to a collector, so writing it stays part of the cost.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     // Keys and handles are Buffers.
     serialization: 'advanced',
@@ -48,7 +48,7 @@ const startProcess = (program: URL, { core, profileFolder, node }: ChildOptions)
   })
 }
 
-/** Starts `program`, a file that ends in `answerCalls`. It ends with this process. */
+/** Starts `program`, a file that calls `answerCalls` at its end. It ends with this process. */
 export const startChild = <Offered extends Calls>(
   program: URL,
   options: ChildOptions,
@@ -71,7 +71,7 @@ export const startChild = <Offered extends Calls>(
     call: (name, input) =>
       new Promise((resolve, reject) => {
         lastId += 1
-        // Both ends are compiled against the same `Offered`.
+        // Both ends are compiled with the same `Offered`.
         waiting.set(lastId, { resolve, reject } as Waiting)
         child.send({ id: lastId, name, input } satisfies Call)
       }),

@@ -21,7 +21,7 @@ const select = (names: readonly string[]): readonly Scenario[] => {
   return scenarios.filter(({ name }) => names.length === 0 || names.includes(name))
 }
 
-/** @throws TypeError for what it does not know */
+/** @throws TypeError for unknown arguments */
 export const readCommandLine = (args: readonly string[]): BenchOptions => {
   const { values, positionals } = parseArgs({
     args: [...args],

@@ -3,11 +3,11 @@ import { loadConfig } from '../src/config/index.ts'
 import { prepareSchema } from '../src/schema.ts'
 import { openStores } from '../src/store-credentials.ts'
 
-/** A database of one scenario, migrated, with the service's role and its owner. */
+/** The migrated database of one scenario, with the service's role and its owner. */
 export type BenchDatabase = {
   readonly appUrl: string
   readonly ownerUrl: string
-  /** Rows of one statement, run by the owner. */
+  /** The rows of one statement, run by the owner. */
   readonly ask: <Row extends pg.QueryResultRow>(
     text: string,
     values?: readonly unknown[],
@@ -15,7 +15,7 @@ export type BenchDatabase = {
   readonly close: () => Promise<void>
 }
 
-/** Never outside of this machine's loopback, and gone with the run. */
+/** Only used on this machine's loopback, and discarded with the run. */
 export const benchSecret = 'a-secret-of-the-bench-that-is-long-enough'
 
 /** Also the audience of all tokens here. */
@@ -27,12 +27,12 @@ export const settingsFor = (appUrl: string, ownerUrl: string): Record<string, st
   CARDEA_SECRET: benchSecret,
   ISSUER: issuer,
   PORT: '0',
-  // One client address makes all the load.
+  // One client address makes the whole load.
   LOGIN_FAILURES_PER_SOURCE: '1000000',
   LOGIN_FAILURES_PER_NETWORK: '1000000',
   LOGIN_FAILURES_GLOBAL: '1000000',
   LOGGED_ACTS_PER_ACCOUNT: '1000000',
-  // A stall of the disk is to be seen in the p99 and not to end the run.
+  // A stall of the disk must show in the p99 and not end the run.
   DATABASE_CONNECT_TIMEOUT_MS: '4000',
   DATABASE_STATEMENT_TIMEOUT_MS: '4000',
 })

@@ -4,14 +4,14 @@ import { connect } from 'node:net'
 export type Answer = { readonly status: number; readonly head: string; readonly body: string }
 
 export type Connection = {
-  /** Sends one request, written out in full, and reads its answer. One at a time. */
+  /** Sends one request, given as complete text, and reads its response. One at a time. */
   readonly exchange: (request: string) => Promise<Answer>
   readonly close: () => void
 }
 
 const lengthHeader = /\r\ncontent-length: (\d+)\r\n/i
 
-/** The answer at the start of `text`; nothing while it is incomplete. Answers without a length are none of ours. */
+/** The response at the start of `text`; nothing while it is incomplete. All responses of our server have a length. */
 const readAnswer = (text: string): Answer | undefined => {
   const headEnd = text.indexOf('\r\n\r\n')
   if (headEnd < 0) return undefined
@@ -24,8 +24,8 @@ const readAnswer = (text: string): Answer | undefined => {
 }
 
 /**
- * One keep-alive connection on a bare socket: about a third of the CPU of `node:http`, so that on a machine of two cores the load
- * does not take what is to be measured. Reads only what our own server writes: one answer at a time, always with a length.
+ * One keep-alive connection on a plain socket. It needs about a third of the CPU of `node:http`, so that on a machine with two cores the
+ * load does not disturb the measurement. It only parses what our own server writes: one response at a time, always with a length.
  */
 export const openConnection = async (address: string): Promise<Connection> => {
   const { hostname, port } = new URL(address)
@@ -58,7 +58,7 @@ export const openConnection = async (address: string): Promise<Connection> => {
   }
 }
 
-/** The text of one request; `body` is ASCII, and JSON unless `mediaType` says otherwise. */
+/** The text of one request. `body` is ASCII, and JSON unless `mediaType` says otherwise. */
 export const requestText = (
   method: string,
   path: string,
@@ -75,7 +75,7 @@ export const requestText = (
     body,
   ].join('\r\n')
 
-/** @throws an Error that shows the answer: a load of refusals is fast and measures nothing. */
+/** @throws an Error that shows the response: refused requests are fast and measure nothing. */
 export const expectOk = (answer: Answer): void => {
   if (answer.status !== 200) throw new Error(`the server answered ${answer.head}${answer.body}`)
 }

@@ -1,7 +1,7 @@
 import { type Connection, expectOk, openConnection, requestText } from './http-connection.ts'
 import type { Lane } from './sample.ts'
 
-/** As many connections as lanes, closed at the end of `use`. */
+/** One connection per lane, closed at the end of `use`. */
 export const withConnections = async <Result>(
   address: string,
   count: number,
@@ -27,7 +27,7 @@ export const getLane = (
 
 const refreshCookie = '__Host-cardea-refresh'
 
-/** What the head of an answer sets the cookie of this name to. */
+/** The value of the cookie with this name that the head of a response sets. */
 export const cookieIn = (head: string, name: string): string => {
   const cookieStart = `set-cookie: ${name}=`
   const start = head.indexOf(cookieStart) + cookieStart.length
@@ -36,7 +36,7 @@ export const cookieIn = (head: string, name: string): string => {
   return head.slice(start, end)
 }
 
-/** A real rotation of the session whose handle stands at `place`: its new handle takes that place. The answer's body. */
+/** Refreshes the session whose handle is at `place`, and stores its new handle there. Returns the body of the response. */
 export const refreshAt = async (
   connection: Connection,
   handles: string[],
@@ -49,7 +49,7 @@ export const refreshAt = async (
   return answer.body
 }
 
-/** Refreshes the sessions whose handles stand at `own`, one after the other and all over again. */
+/** Refreshes the sessions whose handles are at `own`, in turn and repeatedly. */
 export const refreshLane = (
   connection: Connection,
   handles: string[],
@@ -63,11 +63,11 @@ export const refreshLane = (
   }
 }
 
-/** Deals `count` places to `lanes`, so that no two lanes ever hold the same session. */
+/** Distributes `count` places to `lanes`, so that two lanes never use the same session. */
 export const deal = (count: number, lanes: number, lane: number): number[] =>
   Array.from({ length: count }, (_, place) => place).filter((place) => place % lanes === lane)
 
-/** Logs in with the next account each time, from the accounts that are this lane's. */
+/** Logs in with the next of this lane's accounts each time. */
 export const loginLane = (connection: Connection, bodies: readonly string[]): Lane => {
   let turn = 0
   return async () => {

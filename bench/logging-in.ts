@@ -2,7 +2,7 @@ import { deal, loginLane, withConnections } from './http-lanes.ts'
 import { emailOf, password } from './people.ts'
 import { type Extent, runLanes, type Sample } from './sample.ts'
 
-/** People 0 to `count - 1`, who log in one after the other and all over again. */
+/** Users 0 to `count - 1`, who log in in turn and repeatedly. */
 export const peopleSigningIn = (count: number) => {
   const bodies = Array.from({ length: count }, (_, account) =>
     JSON.stringify({ email: emailOf(account), password }),

@@ -2,7 +2,7 @@ import { expectOk, requestText } from './http-connection.ts'
 import { cookieIn, deal, getLane, withConnections } from './http-lanes.ts'
 import { type Extent, runLanes, type Sample } from './sample.ts'
 
-/** One login for each body; what the cookie of this name then says. */
+/** One login for each body. Returns the values of the cookie with this name. */
 export const cookiesFromLogin = async (
   address: string,
   cookieName: string,
@@ -19,7 +19,7 @@ export const cookiesFromLogin = async (
     return cookies
   })
 
-/** Asks `path` with each of the cookies in turn. */
+/** Requests `path` with each of the cookies in turn. */
 export const lookUps =
   (path: string, cookies: readonly string[]) =>
   async (address: string, atOnce: number, extent: Extent): Promise<Sample> =>

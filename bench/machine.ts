@@ -5,7 +5,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os'
 /** `sysconf(_SC_CLK_TCK)` of every Linux that Node runs on. */
 const ticksPerSecond = 100
 
-/** User and system time of processes since they began, seconds; one that has ended meanwhile counts nothing. */
+/** User and system time of processes since they began, in seconds. A process that has ended adds nothing. */
 export const cpuSecondsOf = async (pids: readonly number[]): Promise<number> => {
   let ticks = 0
   for (const pid of pids) {
@@ -17,11 +17,11 @@ export const cpuSecondsOf = async (pids: readonly number[]): Promise<number> => 
   return ticks / ticksPerSecond
 }
 
-/** Whether processes can be kept on one core each here. */
+/** Whether processes can be bound to one core each on this machine. */
 export const canPin = (): boolean =>
   availableParallelism() > 1 && spawnSync('taskset', ['--version']).status === 0
 
-/** Moves this process, with all that it starts from now on, to one core. @throws when there is no `taskset` or no such core */
+/** Binds this process, and all that it starts from now on, to one core. @throws when there is no `taskset` or no such core */
 export const moveToCore = (core: number): void => {
   execFileSync('taskset', ['-a', '-c', '-p', String(core), String(process.pid)], {
     stdio: 'ignore',

@@ -6,7 +6,7 @@ import type { Scenario } from './scenario.ts'
 import { openStage } from './stage.ts'
 import { tables } from './table.ts'
 
-/** Ignored by git: figures are quoted from the page that holds a whole table, with its date and machine. */
+/** Ignored by git. Published figures come from the documentation page, which has a whole table with its date and machine. */
 const results = new URL('results/', import.meta.url)
 
 const print = (text: string): void => {
@@ -15,7 +15,7 @@ const print = (text: string): void => {
 
 type Placement = { readonly scenarios: readonly Scenario[]; readonly pinned: boolean }
 
-/** Runs the scenarios one after the other; nothing else of the bench runs meanwhile. */
+/** Runs the scenarios one after the other. No other part of the bench runs meanwhile. */
 const runAll = async (options: BenchOptions, { scenarios, pinned }: Placement) => {
   const rows: Row[] = []
   const details: Detail[] = []
@@ -37,14 +37,14 @@ const runAll = async (options: BenchOptions, { scenarios, pinned }: Placement) =
   return { rows, details }
 }
 
-/** Measures, prints, writes `results/latest.json`; the exit code is 1 when a number is not held. */
+/** Measures, prints, writes `results/latest.json`. The exit code is 1 when a limit is missed. */
 const bench = async (options: BenchOptions): Promise<void> => {
   const mayPin = canPin()
   const isPinned = (scenario: Scenario): boolean => mayPin && scenario.pinned === true
   const pinned = options.scenarios.filter(isPinned)
   const free = options.scenarios.filter((scenario) => !isPinned(scenario))
   const machine = describeMachine(pinned.map(({ name }) => name))
-  // In this order, because a process that has been moved to one core stays there with all its children.
+  // In this order, because a process that was bound to one core stays there with all its children.
   const unbound = await runAll(options, { scenarios: free, pinned: false })
   const bound = await runAll(options, { scenarios: pinned, pinned: true })
   const rows = [...bound.rows, ...unbound.rows]

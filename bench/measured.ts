@@ -2,14 +2,14 @@ import type { Detail } from './row.ts'
 import { median, medianSample, type Sample } from './sample.ts'
 import type { Server, Stage } from './stage.ts'
 
-/** A sample with what it cost on the other side of the wire. */
+/** A sample with the costs of the servers. */
 export type Measured = Sample & {
   readonly serverCpuShare: number
   readonly postgresCpuShare: number
   readonly peakMb: number
 }
 
-/** Runs one round and looks at the CPU of the servers and of Postgres, and at the servers' memory, before and after. */
+/** Runs one round, and reads the CPU of the servers and of Postgres, and the servers' memory, before and after. */
 export const measure = async (
   stage: Stage,
   servers: readonly Server[],

@@ -3,7 +3,7 @@ import { type Connection, expectOk, openConnection, requestText } from './http-c
 import { addAccounts, emailOf, hashOfPassword, makeOperator, password } from './people.ts'
 import { tokenOf } from './tokens.ts'
 
-/** Accounts 0 to `count - 1`, the first of which is an operator who can log in. */
+/** Accounts 0 to `count - 1`, of which the first is an operator who can log in. */
 export const addAccountsWithOperator = async (
   database: BenchDatabase,
   count: number,
@@ -25,7 +25,7 @@ export const operatorToken = async (address: string): Promise<string> => {
   }
 }
 
-/** Revokes one token; it is committed, on disk, when this ends. */
+/** Revokes one token. When it resolves, the revocation is committed and on disk. */
 export const revokeToken = async (
   connection: Connection,
   operator: string,

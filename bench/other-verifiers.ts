@@ -4,12 +4,15 @@ import { importJWK, jwtVerify } from 'jose'
 import jsonwebtoken from 'jsonwebtoken'
 import { issuer } from './database.ts'
 
-/** Throws, or rejects, for a token that is not good. */
+/** Throws, or rejects, for an invalid token. */
 export type Verify = (token: string) => unknown
 
 const algorithms = ['ES256' as const]
 
-/** The libraries as one would use them, with the key already there. All check signature, expiry, issuer and audience; none knows of revocations. */
+/**
+ * Other libraries in their usual configuration, with the key loaded. All check signature, expiry, issuer and audience; none checks
+ * revocations.
+ */
 export const otherVerifiers = async (jwk: JsonWebKey) => {
   const checks = { issuer, audience: issuer, algorithms }
   const imported = await importJWK({ ...jwk, alg: 'ES256' })

@@ -6,8 +6,8 @@ import { type HandleCodec, handleCodec, type SessionKind } from '../src/sessions
 import { type BenchDatabase, benchSecret } from './database.ts'
 
 /**
- * Accounts and sessions by the thousand, written straight into the tables: through the API a million logins would take hours. Ids
- * and secrets are digests of a number, so that both sides know them; the service takes them for its own.
+ * Thousands of accounts and sessions, written directly into the tables, because a million logins through the API would take hours. Ids and
+ * secrets are digests of a number, so that both sides can compute them and the service accepts them.
  */
 
 export const password = 'correct horse battery staple 7'
@@ -33,7 +33,7 @@ export const addAccounts = async (
   )
 }
 
-/** Gives an account what the admin API asks of its callers. */
+/** Gives an account the rights for the admin API. */
 export const makeOperator = async (database: BenchDatabase, account: number): Promise<void> => {
   await database.ask(
     `UPDATE accounts SET roles = '{operator}' WHERE id = decode(md5('account ' || $1::integer), 'hex')`,
@@ -50,7 +50,7 @@ const addSessionsText = `
     now(), now(), now() + interval '30 days', now(), now() + interval '14 days'
   FROM generate_series(0, $1::integer - 1) n, instance i`
 
-/** Sessions 0 to `count - 1`, over as many accounts as there are already. */
+/** Sessions 0 to `count - 1`, distributed over the existing accounts. */
 export const addSessions = async (
   database: BenchDatabase,
   count: number,
@@ -58,7 +58,7 @@ export const addSessions = async (
   kind: SessionKind = 'token',
 ): Promise<void> => {
   await database.ask(addSessionsText, [count, accounts, kind])
-  // What autovacuum would do a minute later, in the middle of a measurement.
+  // Autovacuum would do this a minute later, in the middle of a measurement.
   await database.ask('VACUUM (ANALYZE) sessions')
   await database.ask('VACUUM (ANALYZE) accounts')
 }

@@ -2,12 +2,12 @@ import { deal, refreshLane, withConnections } from './http-lanes.ts'
 import { firstHandle } from './people.ts'
 import { type Extent, runLanes, type Sample } from './sample.ts'
 
-/** Clients who hold one refresh token each and use it again and again. */
+/** Clients that hold one refresh token each and use it repeatedly. */
 export type Refreshers = {
   readonly run: (address: string, atOnce: number, extent: Extent) => Promise<Sample>
 }
 
-/** Those of the sessions with these numbers, none of which was refreshed before. */
+/** The clients of these sessions, none of which was refreshed before. */
 export const refreshersOf = (sessions: readonly number[]): Refreshers => {
   const handles = sessions.map(firstHandle)
   return {
@@ -21,6 +21,6 @@ export const refreshersOf = (sessions: readonly number[]): Refreshers => {
   }
 }
 
-/** `count` numbers from `first` on. */
+/** `count` numbers, starting with `first`. */
 export const range = (first: number, count: number): number[] =>
   Array.from({ length: count }, (_, place) => first + place)

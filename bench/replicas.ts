@@ -1,11 +1,11 @@
 import type { FollowingCalls } from './children/following.ts'
 import type { Server, Stage } from './stage.ts'
 
-/** Verifiers in several processes, all of which follow one service. */
+/** Verifiers in several processes that all follow one service. */
 export type Replicas = {
-  /** Ends when all accept the token and watch for its end. */
+  /** Resolves when all accept the token and watch for its revocation. */
   readonly watch: (token: string) => Promise<void>
-  /** Ends when all refuse it: how long after `atMs` the last of them accepted it, milliseconds; 0 when none did. */
+  /** Resolves when all refuse it: how long after `atMs` the last of them accepted it, milliseconds; 0 when none did. */
   readonly lastAcceptedAfterMs: (atMs: number) => Promise<number>
   readonly end: () => Promise<void>
 }
@@ -38,5 +38,5 @@ export const startReplicas = async (
   }
 }
 
-/** On the clock of the children: milliseconds since the Unix epoch, with fractions. */
+/** The clock of the children: milliseconds since the Unix epoch, with fractions. */
 export const sharedNowMs = (): number => performance.timeOrigin + performance.now()

@@ -2,12 +2,12 @@ import type { Sample } from './sample.ts'
 
 const rounds = 3
 
-/** One round of one side, of so many seconds. */
+/** One round of one side, with this duration in seconds. */
 export type Side = (seconds: number) => Promise<Sample>
 
 export type Sides<Of> = { readonly ours: Of; readonly limit: Of }
 
-/** Warms all up, then lets them take turns in their order, so that a machine that slows down in the middle slows them all. */
+/** Warms all up, then runs them in turn, so that a slowdown of the machine affects all of them. */
 export const inTurns = async <Name extends string>(
   sides: Readonly<Record<Name, Side>>,
   seconds: number,
@@ -24,7 +24,7 @@ export const inTurns = async <Name extends string>(
   return samples
 }
 
-/** Two of them: limit, ours, limit, ours, … */
+/** The same for two of them: limit, ours, limit, ours, … */
 export const alternate = async (
   { limit, ours }: Sides<Side>,
   seconds: number,

@@ -2,23 +2,23 @@ import { median, medianSample, type Sample } from './sample.ts'
 
 export type Hold = { readonly atLeast: number } | { readonly atMost: number }
 
-/** One line of the table. Numbers are already in the unit that `unit` names. */
+/** One row of the table. Numbers are in the unit of `unit`. */
 export type Row = {
   readonly what: string
   readonly unit: string
   readonly ours: number
-  /** What the limit came to in the same run. */
+  /** The result of the limit in the same run. */
   readonly limit: number | undefined
-  /** What is held against `hold`: ours to the limit, or ours itself when there is no limit. */
+  /** The value that `hold` checks: the ratio of ours to the limit, or ours itself without a limit. */
   readonly ratio: number | undefined
   readonly hold: Hold | undefined
   readonly isHeld: boolean | undefined
 }
 
-/** One side of a comparison in full, for the second table and the JSON. */
+/** One side of a comparison with all figures, for the second table and the JSON. */
 export type Detail = Sample & {
   readonly what: string
-  /** Of the service, with its memory, MB of 10^6 bytes; and of Postgres. Undefined where not measured. */
+  /** The CPU and memory (MB of 10^6 bytes) of the service, and the CPU of Postgres. Undefined where not measured. */
   readonly serverCpuShare?: number
   readonly postgresCpuShare?: number
   readonly peakMb?: number
@@ -33,7 +33,7 @@ const isHeld = (value: number, hold: Hold | undefined): boolean | undefined => {
 
 type Figure = { readonly what: string; readonly unit: string; readonly hold?: Hold | undefined }
 
-/** A figure that is held against a number, or only shown. */
+/** A figure that is checked against a number, or only shown. */
 export const figure = ({ what, unit, hold }: Figure, ours: number): Row => ({
   what,
   unit,
@@ -45,8 +45,8 @@ export const figure = ({ what, unit, hold }: Figure, ours: number): Row => ({
 })
 
 /**
- * Ours against the limit of the same rounds. The ratio is the median of the rounds' own ratios, and so not exactly that of the two
- * medians shown: both sides of a round ran within seconds of each other, and the machine changes from minute to minute.
+ * Compares ours with the limit of the same rounds. The ratio is the median of the rounds' ratios, and so not exactly that of the two
+ * medians shown: both sides of a round ran within seconds of each other, while the machine changes from minute to minute.
  */
 export const comparison = (
   { what, unit, hold }: Figure,

@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What one round of load came to. Times are milliseconds of wall clock as the one who asked saw them. */
+/** The result of one round of load. Times are milliseconds of wall clock as the client measured them. */
 export type Sample = {
   readonly count: number
   readonly perSecond: number
   readonly p50Ms: number
   readonly p95Ms: number
   readonly p99Ms: number
-  /** CPU time of the process that made the load, as a share of one core: near 1 it was the limit itself. */
+  /** CPU time of the process that made the load, as a share of one core. Near 1, the load itself was the limit. */
   readonly cpuShare: number
 }
 
-/** The nearest-rank percentile; zero when there is nothing. */
+/** The nearest-rank percentile; zero for an empty list. */
 const percentile = (sorted: Float64Array, share: number): number =>
   sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0
 
@@ -31,15 +31,15 @@ export const sampleOf = (
   }
 }
 
-/** One thing that is done again and again, the next time when the last is answered. */
+/** One operation that is repeated, each time after the previous one has finished. */
 export type Lane = () => Promise<void>
 
-/** How long, or how often in all, whichever is given; begun no faster than `perSecond`, if that is given. */
+/** The duration or the total number of operations, whichever is given; with `perSecond`, started no faster than that. */
 export type Extent = ({ readonly seconds: number } | { readonly count: number }) & {
   readonly perSecond?: number
 }
 
-/** Ends when the next turn is due. Turns that were missed while all lanes were busy are made up for. */
+/** Resolves when the next turn is due. Turns that were missed while all lanes were busy are made up for. */
 const paced = (perSecond: number) => {
   const startMs = performance.now()
   let turns = 0
@@ -51,7 +51,7 @@ const paced = (perSecond: number) => {
   }
 }
 
-/** Runs all lanes at once (a closed loop: as many under way as there are lanes) and times every turn. */
+/** Runs all lanes in parallel (a closed loop: as many operations at once as there are lanes) and times every turn. */
 export const runLanes = async (lanes: readonly Lane[], extent: Extent): Promise<Sample> => {
   const latenciesMs: number[] = []
   const cpuBefore = process.cpuUsage()
@@ -84,7 +84,7 @@ export const median = (values: readonly number[]): number => {
   return ((sorted[(sorted.length - 1) >> 1] ?? 0) + (sorted[sorted.length >> 1] ?? 0)) / 2
 }
 
-/** The median of each figure by itself: one round that was disturbed moves none of them far. */
+/** The median of each figure separately: one disturbed round changes none of them much. */
 export const medianSample = (samples: readonly Sample[]): Sample => {
   const of = (pick: (sample: Sample) => number): number => median(samples.map(pick))
   return {

@@ -2,9 +2,9 @@ import type { Findings } from './row.ts'
 import type { Stage } from './stage.ts'
 
 export type Scenario = {
-  /** What the command line calls it. */
+  /** The name on the command line. */
   readonly name: string
-  /** One thread is measured: it gets a core of its own, and Postgres and the load the other one. */
+  /** Measures a single thread: it gets its own core, and Postgres and the load get the other one. */
   readonly pinned?: true
   readonly run: (stage: Stage) => Promise<Findings>
 }

@@ -1,8 +1,8 @@
-/** `@cardea/verifier` as it is published: `npm run bench` builds it first. */
+/** `@cardea/verifier` as it is published. `npm run bench` builds it first. */
 const shipped = (door: string): Promise<unknown> =>
   import(new URL(`../packages/verifier/dist/esm/${door}.js`, import.meta.url).href)
 
-// What is compiled is what the types were taken from.
+// The compiled code has the types of its sources.
 export const { createVerifier } = (await shipped(
   'index',
 )) as typeof import('../packages/verifier/src/index.ts')

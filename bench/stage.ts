@@ -8,20 +8,20 @@ import type { ServerCalls } from './children/server.ts'
 import { type BenchDatabase, createDatabase, settingsFor } from './database.ts'
 import { cpuSecondsOf } from './machine.ts'
 
-/** What all scenarios of a run share: one durable Postgres in a folder that goes with it, and how to start processes. */
+/** Shared by all scenarios of a run: one durable Postgres in a folder that is removed with it, and functions that start processes. */
 export type Stage = {
   readonly folder: string
-  /** How long one round of load lasts. */
+  /** The duration of one round of load. */
   readonly seconds: number
   readonly database: (name: string) => Promise<BenchDatabase>
-  /** A program of `children/`; it ends with the stage at the latest. */
+  /** Starts a program of `children/`. It ends with the stage at the latest. */
   readonly child: <Offered extends Calls>(name: string) => Child<Offered>
-  /** The service in a process of its own; `settings` beside those that every scenario has. */
+  /** Starts the service in a separate process, with `settings` in addition to those of every scenario. */
   readonly server: (
     database: BenchDatabase,
     settings?: Readonly<Record<string, string>>,
   ) => Promise<Server>
-  /** CPU time of all processes of Postgres since they began, seconds. */
+  /** CPU time of all Postgres processes since they began, in seconds. */
   readonly postgresCpuSeconds: () => Promise<number>
   readonly close: () => Promise<void>
 }
@@ -37,7 +37,7 @@ export type StageOptions = {
 
 const compiledServer = '../dist/bench/children/server.js'
 
-/** How the image starts Node: what is measured is what is shipped. */
+/** Starts Node like the image does, because the shipped configuration is measured. */
 const asShipped = async (): Promise<NodeSettings> => {
   const dockerfile = await readFile(new URL('../Dockerfile', import.meta.url), 'utf8')
   const command = /^CMD \["node", (.*)"dist\/src\/main\.js"\]$/m.exec(dockerfile)?.[1]

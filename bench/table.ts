@@ -5,11 +5,11 @@ const decimalsFor = (value: number): number => {
   const size = Math.abs(value)
   if (size >= 100 || Number.isInteger(value)) return 0
   if (size >= 10) return 1
-  // A token that was seen before is verified in microseconds.
+  // A known token is verified in microseconds.
   return size >= 0.1 ? 2 : 4
 }
 
-/** Enough digits to compare, no more than the noise leaves. */
+/** Enough digits to compare, but not more than the noise allows. */
 const number = (value: number | undefined, unit = ''): string => {
   if (value === undefined) return ''
   const decimals = decimalsFor(value)
@@ -34,7 +34,7 @@ const okText = (isHeld: boolean | undefined): string => {
 const share = (value: number | undefined): string =>
   value === undefined ? '' : `${Math.round(value * 100)}%`
 
-/** CPU time of the service for one request: hardly moved by what else runs on the machine. */
+/** CPU time of the service for one request. Other load on the machine hardly changes it. */
 const microsEach = ({ serverCpuShare, perSecond }: Detail): string =>
   serverCpuShare ? number((serverCpuShare * 1e6) / perSecond) : ''
 
@@ -69,7 +69,7 @@ const detailCells = (detail: Detail): string[] => [
   detail.peakMb ? number(detail.peakMb, 'MB') : '',
 ]
 
-/** As the bench prints it, in Markdown: `docs/reference/performance.md` holds these lines as they are. */
+/** The output of the bench in Markdown. `docs/reference/performance.md` contains these lines unchanged. */
 export const tables = (
   machine: Machine,
   rows: readonly Row[],

@@ -34,5 +34,5 @@ type NamedIds = { readonly jti: string; readonly sid: string; readonly kid: stri
 const part = (token: string, place: number) =>
   JSON.parse(Buffer.from(token.split('.')[place] ?? '', 'base64url').toString())
 
-/** What a token says of itself, unchecked: it is our own. */
+/** The ids in a token, unchecked because it is our own. */
 export const idsOf = (token: string): NamedIds => ({ ...part(token, 1), ...part(token, 0) })

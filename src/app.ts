@@ -12,14 +12,14 @@ import { patiently } from './lib/repeat.ts'
 import { type StoreCredentials, storesWarnings } from './store-credentials.ts'
 import { composeService } from './wiring.ts'
 
-/** As in package.json, which lies one folder above this file, compiled or not. */
+/** The version in package.json, which is one folder above this file, both in the source and in the build. */
 const manifest: { readonly version: string } = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 )
 
 export const { version } = manifest
 
-/** Making the first keys takes several statements, of which a busy machine may need longer than a request would wait. */
+/** Creating the first keys takes several statements. A busy machine may need longer for them than a request would wait. */
 const openKeys = ({ config, machine, keys }: Core): Promise<void> =>
   patiently(keys.open, {
     patienceMs: config.databaseStartTimeoutSeconds * 1000,
@@ -38,8 +38,8 @@ const assertUsableBasePath = (issuer: string, { knownPaths }: HttpServer): void 
 }
 
 /**
- * The HTTP side of the service: the edge, and every route that a feature offers. Not listening yet.
- * @throws ConfigError for an `ISSUER` whose path is one of a route
+ * Builds the HTTP server with every route of the features. It does not listen yet.
+ * @throws ConfigError when the path of `ISSUER` hides a route
  */
 export const createApp = async (
   core: Core,
@@ -68,14 +68,14 @@ export const createApp = async (
 
 export type Instance = {
   readonly core: Core
-  /** Where it listens, e.g. `http://127.0.0.1:8088`. */
+  /** The address it listens on, e.g. `http://127.0.0.1:8088`. */
   readonly address: string
   /**
-   * Reports "not ready" and still serves every request for this many seconds, closing each connection after its response: load balancers
-   * notice and send new requests elsewhere. Resolves when the time is over, or when `stop` is called.
+   * Reports "not ready" for this many seconds but still serves every request, and closes each connection after its response. Load balancers
+   * notice and send new requests elsewhere. Resolves after that time, or when `stop` is called.
    */
   readonly drain: (seconds: number) => Promise<void>
-  /** Lets requests under way finish, then lets go of everything it holds. The stores stay. */
+  /** Lets running requests finish, then closes everything. The stores keep running. */
   readonly stop: () => Promise<void>
 }
 
@@ -83,13 +83,13 @@ export type InstanceOptions = {
   readonly machine: Omit<MachineParts, 'report' | 'reportEnd'>
   readonly app?: AppOptions
   readonly logStream: LogStream
-  /** For the log, besides those of the settings and the stores. */
+  /** Logged in addition to the warnings about settings and stores. */
   readonly warnings?: readonly string[]
-  /** Part of the start, once it listens: a failure ends the instance. */
+  /** Part of the start, called once the server listens. If it fails, the start fails. */
   readonly onListening?: (address: string) => Promise<void>
 }
 
-/** Postgres did not reply in time, to a statement or to the replica. The start asks again. */
+/** Postgres did not respond in time, to a statement or to the replica. The start retries. */
 const isSlowStore = (error: unknown): boolean =>
   hasCode(error, 'store_unavailable') || (error instanceof Error && error.name === 'CallTimeout')
 
@@ -98,12 +98,12 @@ type Reporter = Pick<MachineParts, 'report' | 'reportEnd'> & {
   readonly startEnded: () => void
 }
 
-/** A Redis that has not replied by then is away for now, which keeps nobody from starting. */
+/** A Redis that has not responded by then counts as unreachable, which does not prevent the start. */
 const redisLoginPatienceMs = 5_000
 
 /**
- * Reports to the log. A first start on a busy machine prints no warnings: during the start Postgres is asked again when it is slow, so its
- * failures are not reported unless the start fails of them, and other failures are reported at its end, if they have not ended by then.
+ * Reports to the log. A first start on a busy machine must print no warnings. During the start, slow responses of Postgres are retried and
+ * not reported, unless the start fails because of them. Other failures are reported when the start ends, if they still persist.
  */
 const reporter = (log: Log): Reporter => {
   const held = new Map<string, unknown>()
@@ -125,7 +125,7 @@ const reporter = (log: Log): Reporter => {
   }
 }
 
-/** One running instance over stores that are open and migrated. Several may run at once, in one process or in many. */
+/** Starts the service on stores that are open and migrated. Several may run at once, in one process or in many. */
 export const startInstance = async (
   config: Config,
   stores: StoreCredentials,
@@ -141,15 +141,16 @@ export const startInstance = async (
   const draining = new AbortController()
   const stopping = new AbortController()
   try {
-    // One that is away for a moment is tried by whatever needs it next.
+    // An unreachable Postgres is tried again by the next step that needs it.
     await core.assertFit().catch((error: unknown) => {
       if (!hasCode(error, 'store_unavailable')) throw error
     })
-    // What is wrong with the login now stays wrong: better no start than one that looks well and shares no limits.
+    // A wrong login does not fix itself. In production the start fails, because a service without Redis would look healthy but share no
+    // limits.
     if (config.production) await core.redis?.assertLogin(redisLoginPatienceMs)
     await core.machine.clock.start(patienceMs)
     app = await createApp(core, log, { ...appOptions, draining: draining.signal })
-    // Without them the service works too: it asks Postgres for each request.
+    // Without the revocations in memory the service still works: it asks Postgres for each request.
     await core.revocations
       .start(AbortSignal.timeout(patienceMs))
       .catch((error: unknown) => log.warn({ err: error }, 'what is revoked is not known yet'))

@@ -5,27 +5,27 @@ import { type Repeating, type RepeatOptions, repeat } from './lib/repeat.ts'
 import { deviceTokenSeconds } from './login/index.ts'
 import { followRevocations, postgresRevocationPurge } from './revocation/index.ts'
 
-/** How long a cache may miss a revocation that another instance committed while it was away. */
+/** How long a cache may miss a revocation that another replica committed while the cache was unreachable. */
 const followEveryMs = 1_000
 
-/** A clock that jumped without a trace on this machine (a paused VM) is noticed this soon. */
+/** How soon a jump of the clock is noticed that left no trace on this machine (a paused VM). */
 const measureEveryMs = 3_000
 
-/** So much of what is known of the last use of sessions may be lost by a kill. */
+/** How much of the last uses of sessions a kill may lose. */
 const writeUsesEveryMs = 3_000
 
 export type PurgePace = {
   readonly everyMs: number
-  /** Of each kind in one run, so that no delete is long: it would hold locks, and a connection that requests want. */
+  /** Rows of each kind in one run. Short deletes hold their locks, and a connection that requests need, only briefly. */
   readonly batchRows: number
   /** The pause after a run that left some. */
   readonly soonMs: number
 }
 
-/** Some 8,000 rows of a kind a second, where all instances together revoke a thousand, and most of the time is left to others. */
+/** About 8,000 rows of a kind per second. All replicas together revoke a thousand, and most of the time is left to other work. */
 const purgePace: PurgePace = { everyMs: 60_000, batchRows: 1_000, soonMs: 100 }
 
-/** Sessions stay a while after their absolute expiry: a handle that is presented late is still told why it is refused. */
+/** Sessions are kept for a while after their absolute expiry, so that a late handle still gets the reason for its refusal. */
 const keepExpiredMs = 24 * 3600 * 1000
 
 type Job = Pick<RepeatOptions, 'pauseMs' | 'work'>
@@ -46,7 +46,7 @@ const follower = ({
       await step()
     } catch (error) {
       await redis.assertTakesWrites().catch(() => undefined)
-      // A Redis that is full or read-only stays so for long. The outage is told once, and not at every step that fails of it.
+      // A Redis that is full or read-only stays so for long. The outage is logged once, not at every failed step.
       if (!redis.outage()) throw error
     }
   }
@@ -61,21 +61,21 @@ const purger = (
   return {
     pauseMs: () => (isBehind ? soonMs : everyMs),
     work: async () => {
-      // A run that fails is no reason to hurry.
+      // A failed run is repeated after the normal pause.
       isBehind = false
       const nowMs = machine.clock.nowMs()
       const revocations = await purge.dropEnded(nowMs, batchRows)
       const sessions = await stores.sessions.dropExpired(nowMs - keepExpiredMs, batchRows)
-      // The token of a device that has not logged in for as long is over.
+      // The token of a device that has not logged in for this long has expired.
       const { dropDeviceFailures } = stores.accounts
       const devices = await dropDeviceFailures(nowMs, deviceTokenSeconds, batchRows)
-      // Of two instances that drop the same rows one finds fewer, and leaves the rest to the other.
+      // When two replicas delete the same rows, one finds fewer and leaves the rest to the other.
       isBehind = [revocations, sessions, devices].includes(batchRows)
     },
   }
 }
 
-/** When sessions were used, and cached ones that should be gone and are not. */
+/** Writes the last uses of sessions, and retries dropping cached sessions. */
 const usesWriter =
   ({ cookieSessions: { uses, invalidator } }: Core) =>
   async (): Promise<void> => {
@@ -83,7 +83,7 @@ const usesWriter =
     await uses.write()
   }
 
-/** A failure means that Postgres is away or slow. Everybody who asks it notices, and reports it. */
+/** A failure means that Postgres is unreachable or slow. Whatever else uses Postgres reports it. */
 const keepTime = ({ machine: { clock, random } }: Core): Repeating =>
   repeat({
     pauseMs: () => measureEveryMs,
@@ -92,7 +92,7 @@ const keepTime = ({ machine: { clock, random } }: Core): Repeating =>
     fraction: fractionOf(random),
   })
 
-/** What an instance does beside answering: keeps its time and the cache of revocations right, rotates keys, drops what has ended. */
+/** Starts the background jobs of a process: they keep its clock and the revocation cache correct, rotate keys and delete what has ended. */
 export const startBackground = (
   core: Core,
   pace = purgePace,

@@ -8,7 +8,7 @@ const readLogo = (path: string): string => {
 }
 
 /**
- * The name and the logo that the pages show.
+ * The name and the logo on the pages.
  * @throws ConfigError when the logo cannot be used
  */
 export const readBrand = ({

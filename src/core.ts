@@ -79,25 +79,25 @@ import { postgresSessionStore } from './sessions/index.ts'
 import type { StoreCredentials } from './store-credentials.ts'
 
 /**
- * What the service and the command line share: the stores, the acts on accounts, service clients and keys, and the transaction in which
- * an act writes. Constructed in the order in which the parts need each other; nothing runs before it is started or opened.
+ * What the service and the command line share: the stores, the operations on accounts, service clients and keys, and the transactions they
+ * write in. The parts are constructed in dependency order. Nothing runs before it is started or opened.
  */
 
-/** What a test replaces. */
+/** What tests replace. */
 export type Machine = {
-  /** Postgres's time. To be started before anything is decided by it. */
+  /** The clock of Postgres. Start it before any decision depends on the time. */
   readonly clock: DatabaseClock
   readonly random: Random
-  /** Told of failures behind nobody's request: a broken idle connection, a cache that is away. */
+  /** Reports a failure that belongs to no request, such as a broken idle connection or an unreachable Redis. */
   readonly report: (error: unknown, what: string) => void
-  /** Told that such a failure is over, and by which words it was reported. */
+  /** Reports that such a failure is over. `begun` lists the texts under which it was reported. */
   readonly reportEnd: (what: string, begun: readonly string[]) => void
 }
 
-/** `clock` is for tests alone: without it the time is Postgres's, whatever this machine's wall clock says. */
+/** Only tests set `clock`. Otherwise the time is that of Postgres, and the wall clock of this machine does not matter. */
 export type MachineParts = Omit<Machine, 'clock'> & { readonly clock?: Clock }
 
-/** What an act on anything here may read and write together. */
+/** The stores that an operation may read and write in one transaction. */
 export type CoreStores = AccountStores & {
   readonly rotations: RotationStore
   readonly cookieSessions: CookieSessionStore
@@ -115,15 +115,15 @@ export type Core = {
   readonly redis: RedisConnection | undefined
   readonly stores: CoreStores
   readonly inTransaction: InTransaction<CoreStores>
-  /** Started by the service; commands only add to them. */
+  /** The service starts it; commands only append to the log. */
   readonly revocations: Revocations
   readonly revocationCache: RevocationCache | undefined
   readonly cookieSessions: CookieSessionUpkeep
-  /** Opened by the service; commands only change them. */
+  /** The service opens them; commands only change them. */
   readonly keys: SigningKeys
   readonly dataLoss: DataLoss
   readonly hasher: BoundedPasswordHasher
-  /** The package that computes argon2: they differ in CPU time. */
+  /** The name of the package that computes argon2. The packages differ in CPU time. */
   readonly hashedBy: string
   readonly createAccount: CreateAccount
   readonly changeAccount: ChangeAccount
@@ -137,30 +137,30 @@ export type Core = {
     readonly revokeSecret: RevokeClientSecret
   }
   /**
-   * Does once what the service does with Postgres, and returns the name of the log of revocations.
-   * @throws UnfitDatabase when that cannot work here; store_unavailable
+   * Tries once each kind of statement that the service needs, and returns the name of the revocation log.
+   * @throws UnfitDatabase when this database cannot serve Cardea; store_unavailable
    */
   readonly assertFit: () => Promise<string>
-  /** Throws `store_unavailable` while Postgres is known to be away, by the reads of the log. Asks nobody, so it costs nothing. */
+  /** Throws `store_unavailable` while the reads of the revocation log fail. It uses that known state and sends no query, so it is free. */
   readonly assertDatabaseUp: () => void
   readonly close: () => Promise<void>
 }
 
-/** What a transaction reports of itself while it runs. */
+/** Callbacks for what a transaction writes, called while it runs. */
 type Observer = {
   readonly onAppend: (entry: RevocationEntry, reckonedAtMs: number) => void
   readonly onEnd: (sessionIds: readonly string[]) => void
   readonly onRecord: (id: number, atMs: number) => void
 }
 
-const nobody = () => undefined
+const ignore = () => undefined
 
-/** Outside of a transaction nobody is told. */
-const unobserved: Observer = { onAppend: nobody, onEnd: nobody, onRecord: nobody }
+/** Outside of a transaction there is nothing to collect. */
+const unobserved: Observer = { onAppend: ignore, onEnd: ignore, onRecord: ignore }
 
 type Makers<Members> = { readonly [Name in keyof Members]: () => Members[Name] }
 
-/** An object whose members are made when they are first used: most transactions use three of nine stores. */
+/** An object whose members are created on first use: most transactions use three of the nine stores. */
 const lazily = <Members extends object>(makers: Makers<Members>): Members => {
   const members = {} as Members
   for (const name of Object.keys(makers) as (keyof Members)[]) {
@@ -174,7 +174,7 @@ const lazily = <Members extends object>(makers: Makers<Members>): Members => {
   return members
 }
 
-/** The stores on one connection, or on the pool. */
+/** The stores on one connection or on the pool. */
 const storesWith = (config: Config, clock: Clock, pseudonym: AuditPseudonym) =>
   function storesOn(sql: Sql, { onAppend, onEnd, onRecord }: Observer): CoreStores {
     const sessionOptions = { tokensLastMs: entryLifetimeMs, settings: config, onEnd }
@@ -191,7 +191,7 @@ const storesWith = (config: Config, clock: Clock, pseudonym: AuditPseudonym) =>
     })
   }
 
-/** The pool, and the time of the server behind it. */
+/** The connection pool and the clock of the server behind it. */
 const openPostgres = (config: Config, url: string, parts: MachineParts) => {
   const database = openDatabase({
     url,
@@ -199,12 +199,12 @@ const openPostgres = (config: Config, url: string, parts: MachineParts) => {
     poolSize: config.databasePoolSize,
     connectTimeoutMs: config.databaseConnectTimeoutMs,
     statementTimeoutMs: config.databaseStatementTimeoutMs,
-    // A process that stands still in a transaction keeps no locks from the others for longer, and what it revokes comes no later.
+    // Limits how long a stalled process can hold its locks, and how late a revocation in its transaction can commit.
     idleInTransactionTimeoutMs: 5_000,
     preparedStatements: config.databasePreparedStatements,
     onIdleError: (error) => {
       parts.report(storeFailure(error), 'an idle connection to postgres broke')
-      // The next connection may lead to another server. If none answers, others report that.
+      // The next connection may lead to another server, so the clock is measured again. If that fails, other parts report it.
       clock.measure().catch(() => undefined)
     },
   })
@@ -214,7 +214,7 @@ const openPostgres = (config: Config, url: string, parts: MachineParts) => {
   return { database, clock }
 }
 
-/** The driver is loaded only where there is a Redis: it takes 16 MB. */
+/** Loads the driver only when Redis is configured, because it takes 16 MB. */
 const openRedis = async (config: Config, parts: MachineParts) => {
   const { redisUrl, redisSentinelUsername: username, redisSentinelPassword: password } = config
   if (redisUrl === undefined) return undefined
@@ -234,7 +234,7 @@ type TransactionParts = Pick<Core, 'database' | 'revocations' | 'cookieSessions'
   readonly onCommitted: (acts: readonly CommittedAct[]) => void
 }
 
-/** Transactions that publish, after their commit, what was revoked and which sessions have ended in them. */
+/** Runs transactions. After the commit it publishes the revocations and the ended sessions of the transaction. */
 const transactionsOn = (parts: TransactionParts): InTransaction<CoreStores> => {
   const { database, revocations, cookieSessions, storesOn, onCommitted } = parts
   return async function inTransaction(work) {
@@ -252,7 +252,7 @@ const transactionsOn = (parts: TransactionParts): InTransaction<CoreStores> => {
       return done
     })
     onCommitted(recorded)
-    // Another process may not have heard of the revocation yet; without the cached session it asks Postgres.
+    // Another process may not know the revocation yet. Without the cached session it asks Postgres.
     await Promise.all([revoked.publish(), cookieSessions.invalidator?.drop(ended)])
     return result
   }
@@ -261,7 +261,7 @@ const transactionsOn = (parts: TransactionParts): InTransaction<CoreStores> => {
 type ActParts = Pick<Core, 'config' | 'machine' | 'database' | 'stores' | 'inTransaction'> &
   Pick<Core, 'keys' | 'hasher'>
 
-/** What people at a terminal, operators and routes do alike. */
+/** The operations that the command line and the routes share. */
 const actsWith = (parts: ActParts) => {
   const { config, machine, database, stores, inTransaction, keys, hasher } = parts
   const { clock, random, report } = machine
@@ -280,7 +280,7 @@ const actsWith = (parts: ActParts) => {
       clock,
       inTransaction,
       withdrawKey: keys.withdraw,
-      // A key that was revoked here signs nothing more; the others learn of it by its entry in the log.
+      // This process must stop signing with a revoked key at once. The others learn of it from the revocation log.
       onKeyRevoked: () =>
         keys.reread().catch((error: unknown) => report(error, 'the signing keys were not read')),
     }),
@@ -296,7 +296,7 @@ const actsWith = (parts: ActParts) => {
 
 type KeyParts = Pick<Core, 'config' | 'machine' | 'ring' | 'database' | 'inTransaction'>
 
-/** What the replica knows of revoked keys is known faster than by reading the keys again. */
+/** The replica learns of revoked keys sooner than a reread of the key table would. */
 const openSigningKeys = (parts: KeyParts, { replica }: Revocations): SigningKeys => {
   const { config, machine, ring, database, inTransaction } = parts
   return signingKeys({
@@ -311,7 +311,7 @@ const openSigningKeys = (parts: KeyParts, { replica }: Revocations): SigningKeys
   })
 }
 
-/** The log of revocations, and what follows and publishes it. */
+/** The revocation log, with its readers and publishers. */
 const openRevocationsOn = (
   { config, database, machine }: Pick<Core, 'config' | 'database' | 'machine'>,
   url: string,

@@ -9,21 +9,24 @@ import type { RevocationEntry, Revocations } from './revocation/index.ts'
 /** An entry of the audit trail that this process has committed. */
 export type CommittedAct = { readonly id: number; readonly atMs: number }
 
-/** What is asked and repaired after Postgres may have lost commits. */
+/** The queries and repairs after Postgres may have lost commits. */
 export type AfterLoss = {
-  /** Whether all of these are in the trail. */
+  /** Whether all of these are in the audit trail. */
   readonly hasAll: (acts: readonly CommittedAct[]) => Promise<boolean>
-  /** What the transactions that wrote these entries had changed besides: sessions end, epochs rise. Entries of keys change nothing here. */
+  /**
+   * Repeats the other changes of the transactions that wrote these entries: ends sessions, raises epochs. Entries of keys change nothing
+   * here.
+   */
   readonly repair: (entries: readonly RevocationEntry[], nowMs: number) => Promise<void>
-  /** True for the first to record this loss. */
+  /** True for the first process that records this loss. */
   readonly recordLoss: (feedId: string, nowMs: number) => Promise<boolean>
-  /** Whether everything issued before the newest recorded loss has been revoked; also when there was none. */
+  /** Whether everything issued before the newest recorded loss has been revoked. Also true without a loss. */
   readonly isAnswered: () => Promise<boolean>
 }
 
 /**
- * Numbers are given out anew after a loss, so that the time belongs to an act as well. What is older than the trail was removed by its owner,
- * and is not lost: a loss takes the newest.
+ * Numbers are reused after a loss, so an entry is identified by its number and time. Entries older than the trail were deleted by its owner
+ * and are not lost: a loss affects the newest.
  */
 const countLost = {
   name: 'loss_count_acts',
@@ -39,7 +42,7 @@ const endSessions = {
 
 const lasting = 'FROM unnest($1::bytea[], $2::bigint[]) AS held (id, epoch)'
 
-/** The entry of an account that was deleted by hand has an epoch that no account can have. */
+/** The entry of a manually deleted account has an epoch that no account can have. */
 const isPossible = 'held.epoch <= 2147483647'
 
 const raiseEpochs = {
@@ -99,7 +102,7 @@ export const postgresAfterLoss = (sql: Sql): AfterLoss => ({
   isAnswered: async () => (await sql.query<{ yes: boolean }>(answered))[0]?.yes ?? true,
 })
 
-/** What is read and written together once a loss is found. */
+/** The stores that are used in one transaction after a loss was found. */
 export type DataLossStores = AccountStores & {
   readonly signingKeys: SigningKeyTransaction
   readonly afterLoss: AfterLoss
@@ -111,23 +114,23 @@ export type DataLossDeps = {
   readonly afterLoss: AfterLoss
   readonly inTransaction: InTransaction<DataLossStores>
   readonly keys: Pick<SigningKeys, 'withdraw' | 'reread'>
-  /** The newest acts that this process has committed, a few. */
+  /** A few of the newest entries that this process has committed. */
   readonly ownActs: () => readonly CommittedAct[]
   readonly revokesEveryone: boolean
   readonly report: (error: unknown, what: string) => void
 }
 
-/** Watches for commits that Postgres had confirmed and does not have any more: a fail-over to a standby that was behind. */
+/** Detects commits that Postgres had confirmed and no longer has, after a fail-over to a standby that was behind. */
 export type DataLoss = {
-  /** One step. Asks Postgres something only when the log is another one, while a loss is unanswered, and in every tenth step. */
+  /** One step. Queries Postgres only when the log is another one, while a loss is open, and in every tenth step. */
   readonly check: () => Promise<void>
-  /** Whether commits were lost, and not everything that was issued before has been revoked since. */
+  /** Whether commits were lost and not everything issued before has been revoked since. */
   readonly isUnanswered: () => boolean
 }
 
 const mostActs = 32
 
-/** The newest acts of this process, for `ownActs`: what a standby that is behind lacks first. */
+/** Keeps the newest entries of this process for `ownActs`. A standby that is behind lacks these first. */
 export const newestActs = () => {
   let acts: readonly CommittedAct[] = []
   return {
@@ -140,14 +143,12 @@ export const newestActs = () => {
 
 const actor = { kind: 'system' } as const
 
-/**
- * So many entries in one transaction, so that each is short: its locks keep others waiting, and a statement has a timeout.
- */
+/** The number of entries in one transaction. It must be short: its locks block others, and statements have a timeout. */
 const batchEntries = 1_000
 
 /**
- * The row of a revoked key went back to what it was with the entry, so the key would be published and sign again. Whoever knows of the
- * revocation would not sign with it, nor with any other key.
+ * The row of a revoked key was lost together with its entry, so the key would be published and sign again. A process that knows of the
+ * revocation would sign neither with it nor with any other key.
  */
 const restoreKey = async (
   { inTransaction, keys }: DataLossDeps,
@@ -158,7 +159,7 @@ const restoreKey = async (
   await inTransaction(async ({ audit, revocations, signingKeys }) => {
     if ((await revocations.appendMissing([entry])).length === 0) return
     const withdrawn = await withdraw(signingKeys).catch((error: unknown) => {
-      // The key itself was lost: the entry is for verifiers, which may still have a copy of it.
+      // The key itself was lost. The entry is kept for verifiers that may still cache the key.
       if (hasCode(error, 'signing_key_not_found')) return undefined
       throw error
     })
@@ -172,8 +173,8 @@ const restoreKey = async (
 }
 
 /**
- * What is dead does not come back: the entries that this log lacks, and what else their transactions had changed. Keys come last, each in
- * a transaction of its own: one that cannot be withdrawn, because no key could take its place, is tried again and delays nothing else.
+ * Restores revocations: appends the entries that this log lacks and repeats the other changes of their transactions. Keys come last, each
+ * in its own transaction. A key that cannot be withdrawn, because no other key could replace it, is retried and delays nothing else.
  */
 const restore = async (deps: DataLossDeps, missing: readonly RevocationEntry[]): Promise<void> => {
   const { clock, inTransaction } = deps
@@ -187,7 +188,7 @@ const restore = async (deps: DataLossDeps, missing: readonly RevocationEntry[]):
   for (const entry of missing.filter(({ kind }) => kind === 'kid')) await restoreKey(deps, entry)
 }
 
-/** The first of all processes to say so records the loss, and answers it if that is wanted. */
+/** The first process that calls this records the loss, and revokes everything if the setting says so. */
 const record = (
   { clock, inTransaction, revokesEveryone }: DataLossDeps,
   feedId: string,
@@ -213,7 +214,7 @@ const record = (
     })
   })
 
-/** What the log says of a loss: the error, and what happened and what to do. */
+/** The log line about a loss: the error, what happened and what to do. */
 const lossReport = (feedId: string, restored: number, everyoneRevoked: boolean) => {
   const what = `${restored} revocations were appended again; logins and other acts may be missing.`
   const answer = everyoneRevoked
@@ -227,13 +228,13 @@ const lossReport = (feedId: string, restored: number, everyoneRevoked: boolean) 
 
 export const watchForDataLoss = (deps: DataLossDeps): DataLoss => {
   const { revocations, afterLoss, ownActs, keys, report } = deps
-  /** The log that was last found to have all that this process knows. */
+  /** The log that was last found to contain everything that this process knows. */
   let knownFeedId: string | undefined
   let isUnanswered = false
   let steps = 0
 
   const look = async (feedId: string): Promise<void> => {
-    // A key that this log lacks is published by no other process, so nobody would accept what it signs.
+    // No other process publishes a key that this log lacks, so no verifier would accept its signatures.
     await keys.reread()
     const acts = ownActs()
     const missing = await revocations.findMissing()
@@ -253,7 +254,7 @@ export const watchForDataLoss = (deps: DataLossDeps): DataLoss => {
         if (knownFeedId !== undefined) await look(feedId)
         knownFeedId = feedId
       }
-      // Another process may have found what this one had no means to notice.
+      // Another process may have found a loss that this one could not notice.
       if (isOther || isUnanswered || steps % 10 === 0) {
         isUnanswered = !(await afterLoss.isAnswered())
       }

@@ -6,7 +6,10 @@ import { RedisLoginRejected } from './infra/redis/redis.ts'
 import { WrongKeyEncryptionKey } from './keys/index.ts'
 import { AppError } from './lib/app-error.ts'
 
-/** What went wrong, for somebody at a terminal: what, what to do about it, and the exit code of the process. */
+/**
+ * Maps what stops the process or a command to a text for a person at a terminal, a hint and the exit code. Errors of requests are mapped in
+ * http/failures.ts, and errors of the Postgres driver in infra/postgres/store-failure.ts.
+ */
 export type Failure = {
   readonly messages: readonly string[]
   readonly hint: string
@@ -119,7 +122,7 @@ const known: readonly Known[] = [
 
 type Explanation = { readonly hint: string; readonly exitCode: ExitCode }
 
-/** Those of `packages/embedded-stores`, by their code: production does not load their classes. */
+/** Errors of `packages/embedded-stores`, by code, because production does not load their classes. */
 const embeddedStores: Readonly<Record<string, Explanation>> = {
   data_dir_in_use: {
     hint: 'two services cannot share one folder; commands work beside a running one',
@@ -137,7 +140,7 @@ const embeddedStores: Readonly<Record<string, Explanation>> = {
 
 type Symptom = readonly [code: RegExp, message: string, hint: string, exitCode: ExitCode]
 
-/** By the code of Node, OpenSSL or Postgres (SQLSTATE). */
+/** By the error code of Node, OpenSSL or Postgres (SQLSTATE). */
 const symptoms: readonly Symptom[] = [
   [
     /^EADDRINUSE$/,
@@ -171,7 +174,7 @@ const symptoms: readonly Symptom[] = [
   ],
 ]
 
-/** What stands behind an error, where it says so itself or its code tells. */
+/** The explanation of an error that carries one or has a known code. */
 const symptomFailure = (error: unknown): Failure | undefined => {
   if (error instanceof UnfitDatabase) {
     return one('database_unfit', error.message, error.fix, failed)
@@ -183,7 +186,7 @@ const symptomFailure = (error: unknown): Failure | undefined => {
   return one(code, `${message}: ${textOf(error)}`, hint, exitCode)
 }
 
-/** Anything that stops the process or a command, in words; never the value of a setting. */
+/** Explains anything that stops the process or a command. The text never contains the value of a setting. */
 export const explainFailure = (error: unknown): Failure => {
   if (error instanceof ConfigError) {
     const messages = error.problems.map(({ name, message }) => `${name} ${message}`)

@@ -46,7 +46,7 @@ import {
   ownSessionRoutes,
 } from './sessions/index.ts'
 
-/** What the routes do their work with, by the name of each group. `wiring.ts` makes it. */
+/** The dependencies of the routes, by group. `wiring.ts` makes them. */
 export type RouteParts = {
   readonly keys: { readonly routes: readonly Route[] }
   readonly metadata: MetadataDeps
@@ -72,15 +72,15 @@ export type RouteParts = {
 }
 
 /**
- * The table of routes: everything that the service answers but `/openapi.json`, which is made from it. `docs/architecture.md` lists each
- * route with its access; a test keeps that list and this table together.
+ * The table of routes. It lists everything except `/openapi.json`, which is generated from it. `docs/architecture.md` lists each route with
+ * its access; a test keeps the two in step.
  */
 export const routeTable = (parts: RouteParts): readonly Route[] => [
-  // Anybody may read these.
+  // Public documents.
   ...parts.keys.routes,
   ...metadataRoutes(parts.metadata),
   ...healthRoutes(parts.health),
-  // People and their apps.
+  // Users and their apps.
   ...loginRoutes(parts.login),
   ...reauthenticateRoutes(parts.reauthenticate),
   ...refreshRoutes(parts.refresh),
@@ -88,13 +88,13 @@ export const routeTable = (parts: RouteParts): readonly Route[] => [
   ...accountRoutes(parts.account),
   ...ownSessionRoutes(parts.ownSessions),
   ...cookieSessionRoutes(parts.cookieSession),
-  // Service clients and native apps, in OAuth's words.
+  // OAuth endpoints for service clients and native apps.
   ...tokenRoutes(parts.token),
   ...introspectRoutes(parts.introspect),
   ...revokeRoutes(parts.revoke),
-  // Verifiers.
+  // Token verifiers.
   ...revocationRoutes(parts.revocations),
-  // Reverse proxies, and the pages that people see.
+  // Reverse proxies, and the HTML pages.
   ...forwardAuthRoutes(parts.forwardAuth),
   ...loginPageRoutes(parts.loginPage),
   ...logoutPageRoutes(parts.logoutPage),

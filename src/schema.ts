@@ -14,14 +14,14 @@ import { fractionOf, systemClock, systemRandom } from './lib/machine.ts'
 import type { PostgresReadLog } from './revocation/index.ts'
 import type { StoreCredentials } from './store-credentials.ts'
 
-/** What acts call besides writing rows: a revocation takes a transaction number and locks, and notifies the others. */
+/** The calls of operations besides writing rows: a revocation needs a transaction number and locks, and notifies other processes. */
 const callAll = {
   name: 'fitness_call_all',
   text: `SELECT clock_timestamp(), pg_current_xact_id(), pg_advisory_xact_lock(hashtextextended('cardea fitness', 0)),
     pg_notify('cardea_fitness', '')`,
 }
 
-/** Ends a transaction that only tried something: nothing is changed, and nobody is notified. */
+/** Rolls back a transaction that only tests something: nothing changes, and nothing is notified. */
 class Tried extends Error {
   override readonly name = 'Tried'
 }
@@ -38,9 +38,9 @@ const tryAll = async (database: Database): Promise<void> => {
 }
 
 /**
- * Does everything once that the service does with Postgres beyond reading and writing rows. A start fails here, and `doctor` says why,
- * instead of a service whose feed fails for ever on a Postgres that withholds a function.
- * @returns the name of the log of revocations
+ * Tries once everything that the service needs from Postgres besides reading and writing rows. So a start fails here, and `doctor` says
+ * why. Otherwise the feed would fail forever on a Postgres that lacks a function.
+ * @returns the name of the revocation log
  * @throws UnfitDatabase, store_unavailable
  */
 export const assertFit = async (
@@ -52,10 +52,10 @@ export const assertFit = async (
   return await log.identify()
 }
 
-/** A back-up takes longer than this only where there is time to run `cardea migrate` again. */
+/** When a back-up takes longer than this, `cardea migrate` must be run again. */
 const migrationPatienceMs = 10 * 60_000
 
-/** A start does not wait for a back-up to end before it builds an index that it can do without. */
+/** A start does not wait for a back-up before it builds an index that it can do without. */
 const indexPatienceMs = 5_000
 
 const whoAmI = { name: 'who_am_i', text: 'SELECT current_user AS role' }
@@ -66,7 +66,7 @@ const roleOn = async (sql: Sql): Promise<string> => {
   return row.role
 }
 
-/** For a start and for commands, where nobody waits for a response: whatever Postgres is asked may take as long as the start itself. */
+/** Settings for a start and for commands. No client waits for a response, so a statement may take as long as the start. */
 export const patientConfig = (config: Config): Config => {
   const patienceMs = config.databaseStartTimeoutSeconds * 1000
   return {
@@ -76,7 +76,7 @@ export const patientConfig = (config: Config): Config => {
   }
 }
 
-/** Told what a start or a command waits for. */
+/** Called with what a start or a command waits for. */
 export type OnWait = (text: string) => void
 
 /**
@@ -103,7 +103,7 @@ const openFor = (config: Config, url: string): Database =>
   openDatabase({
     url,
     schema: config.databaseSchema,
-    // One of them watches who holds the other up while a migration waits for a lock.
+    // One connection watches who blocks the other while a migration waits for a lock.
     poolSize: 2,
     connectTimeoutMs: patientConfig(config).databaseConnectTimeoutMs,
     statementTimeoutMs: 0,
@@ -111,7 +111,7 @@ const openFor = (config: Config, url: string): Database =>
     onIdleError: () => undefined,
   })
 
-/** Lets `act` work with the role that owns the tables. */
+/** Runs `act` with the role that owns the tables. */
 export const withOwner = async <T>(
   config: Config,
   stores: Pick<StoreCredentials, 'migrateUrl'>,
@@ -130,8 +130,8 @@ const isDenied = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === '42501'
 
 /**
- * Whether this version can work on the schema. A role that may not even read the list of migrations was named after they ran:
- * migrating again grants it what it needs.
+ * Whether this version can work on the schema. If the role may not read the list of migrations, it was configured after they ran: migrating
+ * again grants what it needs.
  * @throws MigrationMismatch, UnfitDatabase, store_unavailable
  */
 export const isSchemaCurrent = async (sql: Sql): Promise<boolean> => {
@@ -143,7 +143,7 @@ export const isSchemaCurrent = async (sql: Sql): Promise<boolean> => {
   }
 }
 
-/** Whether there is something to migrate, asked with the application's role, and the name of that role. */
+/** Whether there is something to migrate, as seen by the application's role, and the name of that role. */
 const askDatabase = async (config: Config, stores: StoreCredentials) => {
   const app = openFor(config, stores.databaseUrl)
   try {
@@ -154,7 +154,7 @@ const askDatabase = async (config: Config, stores: StoreCredentials) => {
 }
 
 /**
- * Two addresses may lead to two places: another database, or another schema.
+ * The two URLs may lead to different databases or schemas.
  * @throws UnfitDatabase
  */
 const assertSameTables = async (config: Config, stores: StoreCredentials): Promise<void> => {
@@ -166,10 +166,10 @@ const assertSameTables = async (config: Config, stores: StoreCredentials): Promi
 }
 
 /**
- * Brings the database up to this version if it is not, as soon as Postgres takes connections. A role that may not create tables is enough
- * when nothing is left to do, so the service can start without the owner's credentials after a separate migration.
- * @param onWait told of Postgres, and of other sessions, that are waited for
- * @param signal ends the waiting for Postgres; its reason is thrown
+ * Waits for Postgres, then migrates the database to this version if necessary. When nothing is left to do, a role without the right to
+ * create tables is enough, so the service can start without the owner's credentials after a separate migration.
+ * @param onWait called when it waits for Postgres or for other sessions
+ * @param signal ends the wait for Postgres; its reason is thrown
  * @returns the names of the migrations that ran
  * @throws MigrationMismatch, MigrationBlocked, UnfitDatabase, store_unavailable
  */

@@ -16,15 +16,15 @@ import { operatorRole } from './sessions/index.ts'
 import { openStores, type StoreCredentials } from './store-credentials.ts'
 
 export type Welcome = {
-  /** Where the service listens. */
+  /** The address the service listens on. */
   readonly address: string
   readonly issuer: string
   readonly operator: FirstOperator | undefined
 }
 
-/** What somebody who has just started the service needs to know next. The password is shown here once and kept nowhere. */
+/** The text for a person who has just started the service. The password is shown once and not stored in plain text. */
 export const welcome = ({ address, issuer, operator }: Welcome): string => {
-  // With PORT=0 and no ISSUER, the issuer is an address that nobody can call.
+  // With PORT=0 and no ISSUER, the issuer is an address that no client can call.
   const base = issuer.endsWith(':0') ? address : issuer
   const shown = operator && [
     'The first operator (this is shown once):',
@@ -51,7 +51,7 @@ export type FirstOperator = { readonly email: string; readonly password: string 
 
 const email = 'operator@cardea.localhost'
 
-/** 24 characters, or as many as the policy asks for: 3 bytes make 4. */
+/** At least 24 characters, more if the password policy requires it: 3 bytes make 4 characters. */
 const madeUpPassword = ({ config, machine }: Core): string => {
   const bytes = Math.ceil((Math.max(24, config.passwordMinLength) * 3) / 4)
   return machine.random(bytes).toString('base64url')
@@ -61,9 +61,9 @@ const isTaken = (error: unknown): boolean =>
   error instanceof AppError && error.code === 'account_exists'
 
 /**
- * A way in for somebody who has just started the service for the first time: an operator with a made-up password, which nobody but the
- * caller ever sees. Nothing when there is an operator already, or somebody else has that address: another instance, which started at
- * the same moment, tells its caller the password.
+ * Creates an operator with a random password, for the first login to a new service. Only the caller of this function sees the password.
+ * Returns nothing when an operator exists or the address is taken, for example by a process that started at the same moment and shows the
+ * password itself.
  */
 export const createFirstOperator = async (core: Core): Promise<FirstOperator | undefined> => {
   const { accounts } = core.stores
@@ -82,19 +82,19 @@ export const createFirstOperator = async (core: Core): Promise<FirstOperator | u
 
 const machine = { random: systemRandom }
 
-/** An embedded Postgres that ended by itself. */
+/** The embedded Postgres ended unexpectedly. */
 class StoreLost extends Error {
   override readonly name = 'StoreLost'
 }
 
-/** A signal came while the service waited for its database: there is nothing to finish. */
+/** A signal arrived while the service waited for its database. There is nothing to finish. */
 class StoppedWhileWaiting extends Error {
   override readonly name = 'StoppedWhileWaiting'
 }
 
 type Outputs = { readonly output: BoundedOutput; readonly errors: BoundedOutput }
 
-/** Over connections of its own, which are more patient than those of requests: the password is shown once, or lost. */
+/** Uses separate connections with longer timeouts than those of requests, because a failure here would lose the password. */
 const firstOperator = async (config: Config, stores: StoreCredentials) => {
   const core = await openCore(patientConfig(config), stores, {
     ...machine,
@@ -115,17 +115,17 @@ const start = async (
   { output, errors }: Outputs,
   signal: AbortSignal,
 ): Promise<Instance> => {
-  const tell = (text: string): void => {
+  const printError = (text: string): void => {
     errors.write(`${text}\n`)
     errors.flush()
   }
-  await prepareSchema(config, stores, tell, signal)
+  await prepareSchema(config, stores, printError, signal)
   const greet = async (address: string): Promise<void> => {
     const operator = await firstOperator(config, stores)
     output.write(welcome({ address, issuer: config.issuer, operator }))
     output.flush()
   }
-  // In production an operator is made on the command line: there a password on standard output ends in a log.
+  // In production the command line creates the operator: a password on standard output would end up in a log.
   return await startInstance(config, stores, {
     machine,
     logStream: output,
@@ -137,29 +137,29 @@ const start = async (
 type StopSignal = 'SIGINT' | 'SIGTERM'
 
 /**
- * Resolves with the first signal; one that comes during the start ends the waiting for Postgres, and else stops the service when the start is
- * over. Nobody listens for a second one, whichever it is, so that it ends the process at once, for whoever cannot wait.
+ * Resolves with the first signal. During the start it ends the wait for Postgres; otherwise the service stops once it has started. A second
+ * signal has no handler, so it ends the process at once.
  */
-const askedToStop = (): Promise<StopSignal> =>
+const stopSignal = (): Promise<StopSignal> =>
   new Promise((resolve) => {
     const signals = ['SIGINT', 'SIGTERM'] as const
-    const hear = (heard: NodeJS.Signals) => {
-      for (const signal of signals) process.off(signal, hear)
-      resolve(heard === 'SIGINT' ? 'SIGINT' : 'SIGTERM')
+    const onSignal = (received: NodeJS.Signals) => {
+      for (const signal of signals) process.off(signal, onSignal)
+      resolve(received === 'SIGINT' ? 'SIGINT' : 'SIGTERM')
     }
-    for (const signal of signals) process.on(signal, hear)
+    for (const signal of signals) process.on(signal, onSignal)
   })
 
-/** Whoever presses Ctrl-C waits for it; orchestrators send SIGTERM, and have load balancers that must notice first. */
+/** Ctrl-C stops without a delay. SIGTERM comes from orchestrators, whose load balancers must notice first. */
 const delayAfter = (signal: StopSignal, { shutdownDelaySeconds }: Config): number =>
   signal === 'SIGTERM' ? shutdownDelaySeconds : 0
 
 /**
- * Runs the service until it is asked to stop, then finishes what is under way and closes everything.
- * @throws whatever keeps it from starting; `explainFailure` puts it into words
+ * Runs the service until it receives a stop signal, then finishes running requests and closes everything.
+ * @throws the reason why it cannot start; `explainFailure` turns it into text
  */
 const serveUntilStopped = async (outputs: Outputs): Promise<void> => {
-  const stop = askedToStop()
+  const stop = stopSignal()
   const waiting = new AbortController()
   void stop.then(() => waiting.abort(new StoppedWhileWaiting()))
   const config = loadConfig(undefined, { checksFiles: true })
@@ -181,19 +181,18 @@ const serveUntilStopped = async (outputs: Outputs): Promise<void> => {
   }
 }
 
-/** How long the end of the log is waited for when everything else is closed. */
+/** How long to wait for the last log lines after everything else is closed. */
 const lastLinesMs = 1_000
 
-/** What Node itself has to say goes to standard error by a call that waits for a reader. */
-const tellWarnings = (errors: BoundedOutput): void => {
+/** Writes the warnings of Node through the bounded output. Node's own handler would block on a slow reader. */
+const printWarnings = (errors: BoundedOutput): void => {
   process.removeAllListeners('warning')
   process.on('warning', ({ name, message }) => errors.write(`warning: ${name}: ${message}\n`))
 }
 
 /**
- * Runs the service until it is asked to stop. What is written to standard output and standard error never holds it up, and neither
- * does their end.
- * @returns the exit code of the process; why it failed stands on standard error
+ * Runs the service until it receives a stop signal. A slow or closed reader of standard output or standard error never blocks it.
+ * @returns the exit code of the process; the reason for a failure is on standard error
  */
 export const serve = async (): Promise<number> => {
   const outputs = { output: new BoundedOutput(1), errors: new BoundedOutput(2) }
@@ -202,7 +201,7 @@ export const serve = async (): Promise<number> => {
     output.writeRest()
     errors.writeRest()
   })
-  tellWarnings(errors)
+  printWarnings(errors)
   let exitCode = 0
   try {
     await serveUntilStopped(outputs)
@@ -214,7 +213,7 @@ export const serve = async (): Promise<number> => {
     }
   }
   const closed = await Promise.all([output.close(lastLinesMs), errors.close(lastLinesMs)])
-  // Node joins its threads before it exits, and one of them is in a write that does not end (measured, Node 24.21).
+  // Node joins its threads before it exits, and one of them may be blocked in a write forever (measured with Node 24.21).
   if (closed.includes(false)) process.kill(process.pid, 'SIGKILL')
   return exitCode
 }

@@ -3,34 +3,34 @@ import { join } from 'node:path'
 import type { Holder } from '../packages/embedded-stores/src/index.ts'
 import type { Config, GivenSettings } from './config/index.ts'
 
-/** Where this deployment keeps its data, and the secrets that open it. */
+/** Where this deployment keeps its data, and the secrets to open it. */
 export type StoreCredentials = {
   readonly databaseUrl: string
   /** Connects with the role that owns the tables. */
   readonly migrateUrl: string
   readonly secrets: readonly string[]
   readonly peppers: readonly string[]
-  /** Resolves if an embedded Postgres ends without having been asked to; never, for one that others run. */
+  /** Resolves when an embedded Postgres ends unexpectedly. Never resolves for an external one. */
   readonly lost: Promise<void>
   readonly close: () => Promise<void>
 }
 
 export type StoresOptions = {
-  /** A command beside a running service uses its stores; the service itself must be the only one. */
+  /** A command uses the stores of a running service. The service itself must be the only one. */
   readonly joinsRunning: boolean
-  /** What commands on the same DATA_DIR are to know of the service. */
+  /** What commands on the same DATA_DIR must know about the service. */
   readonly announcement?: GivenSettings
 }
 
 type Postgres = Pick<StoreCredentials, 'databaseUrl' | 'migrateUrl' | 'lost' | 'close'>
 
 /**
- * The only way to the package, and only when the settings name no database or lack a secret. A production process therefore loads no file of
- * it, unless DATA_DIR holds a pepper of earlier days: see `openPeppers`.
+ * The only import of the package, used only when the settings name no database or lack a secret. So a production process loads none of its
+ * files, unless DATA_DIR holds an old pepper: see `openPeppers`.
  */
 const loadEmbeddedStores = () => import('../packages/embedded-stores/src/index.ts')
 
-/** Whether a start would make an embedded database first. */
+/** Whether a start would create an embedded database first. */
 export const lacksDatabase = async ({ databaseUrl, dataDir }: Config): Promise<boolean> => {
   if (databaseUrl !== undefined) return false
   const { hasEmbeddedPostgres } = await loadEmbeddedStores()
@@ -38,8 +38,9 @@ export const lacksDatabase = async ({ databaseUrl, dataDir }: Config): Promise<b
 }
 
 /**
- * The service that runs on the embedded database; undefined when none does, or the settings name a database: there nobody holds DATA_DIR.
- * @throws UnsafeFile when other users may have written what it announced
+ * The service that runs on the embedded database. Undefined when none does, or when the settings name a database, because then DATA_DIR is
+ * not locked.
+ * @throws UnsafeFile when other users may have written the announcement
  */
 export const findRunningService = async (config: Config): Promise<Holder | undefined> => {
   if (config.databaseUrl !== undefined) return undefined
@@ -47,12 +48,12 @@ export const findRunningService = async (config: Config): Promise<Holder | undef
   return await findHolder(config.dataDir)
 }
 
-/** By its code, as the class is loaded only with the package. */
+/** By its code, because the class is only loaded with the package. */
 export const isDataDirInUse = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'data_dir_in_use'
 
 /**
- * The secret that a start has made in DATA_DIR; undefined when none has.
+ * The secret that a start has created in DATA_DIR, if any.
  * @throws UnsafeFile
  */
 export const readKeptSecret = async ({ dataDir }: Config): Promise<string | undefined> => {
@@ -78,7 +79,7 @@ const openPostgres = async (
   return { databaseUrl: appUrl, migrateUrl: ownerUrl, lost, close }
 }
 
-/** Any other failure is for whoever reads the file. */
+/** Other failures are left to the code that reads the file. */
 const isMissing = async (path: string): Promise<boolean> => {
   try {
     await stat(path)
@@ -90,12 +91,12 @@ const isMissing = async (path: string): Promise<boolean> => {
 
 const openPeppers = async ({ dataDir, ...config }: Config): Promise<readonly string[]> => {
   if (config.passwordPeppers) return config.passwordPeppers
-  // A new one only where the service keeps its secrets itself: a pepper nobody knows to back up would lock everyone out.
+  // Creates one only where the service manages its secrets itself: losing a pepper that nobody backed up would lock everyone out.
   const makesOne = !config.secrets
   if (!makesOne && (await isMissing(join(dataDir, 'pepper')))) return []
   const { ensureLocalSecret, readLocalSecret } = await loadEmbeddedStores()
   if (makesOne) return [await ensureLocalSecret(dataDir, 'pepper')]
-  // Whatever was set since it was made: the hashes that were made with it need it.
+  // Used whatever was configured later: the hashes that were made with it need it.
   const kept = await readLocalSecret(dataDir, 'pepper')
   return kept === undefined ? [] : [kept]
 }
@@ -106,7 +107,7 @@ const openSecrets = async ({ secrets, dataDir }: Config): Promise<readonly strin
   return [await ensureLocalSecret(dataDir, 'secret')]
 }
 
-/** What is allowed and yet should be known of what was opened, for the log at every start. Holds no secret. */
+/** Warnings about the opened stores, logged at every start. Contains no secret. */
 export const storesWarnings = (config: Config, { peppers }: StoreCredentials): string[] =>
   config.production && !config.passwordPeppers && peppers.length > 0
     ? [
@@ -115,7 +116,7 @@ export const storesWarnings = (config: Config, { peppers }: StoreCredentials): s
     : []
 
 /**
- * Makes the stores of these settings ready to connect to: those that are named, or an embedded Postgres and secrets under `DATA_DIR`.
+ * Prepares the stores of these settings for connections: the configured ones, or an embedded Postgres and secrets in `DATA_DIR`.
  * @throws DataDirInUse, DataDirForbidden, UnsafeFile, or an Error that says why Postgres did not start
  */
 export const openStores = async (

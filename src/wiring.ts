@@ -64,21 +64,21 @@ import {
 import { mintAccessToken, sealAccessToken } from './tokens/index.ts'
 
 /**
- * The service, constructed from `core.ts` in the order in which its parts need each other. Nothing here decides anything: each part is
- * made once, by name, and handed to the routes that use it (`routes.ts`).
+ * Constructs the service on top of `core.ts`, in dependency order. This file contains no logic: it makes each part once and passes it by
+ * name to the routes that use it (`routes.ts`).
  */
 
 export type Service = {
-  /** How the edge finds out who calls. */
+  /** How the HTTP server authenticates callers. */
   readonly access: AccessOptions
-  /** The name and the logo that pages show. */
+  /** The name and the logo on the pages. */
   readonly brand: Brand
   readonly routes: readonly Route[]
-  /** For the log at the start. */
+  /** Logged at the start. */
   readonly warnings: readonly string[]
 }
 
-/** Access tokens and the handles of sessions: how they are made, and how they are checked. */
+/** Access tokens and session handles: how they are made and how they are checked. */
 const composeTokens = ({ config, machine, ring, database, keys, revocations }: Core) => {
   const { clock, random } = machine
   const { issuer } = config
@@ -100,13 +100,13 @@ const composeTokens = ({ config, machine, ring, database, keys, revocations }: C
     audiences,
     /** Of refresh tokens. */
     handles,
-    /** Of session cookies. A MAC key of their own: a refresh token can never be passed off as a session cookie, nor the other way round. */
+    /** Of session cookies. They have their own MAC key, so a refresh token is never accepted as a session cookie, nor the reverse. */
     cookieHandles: handleCodec(ring.derive(keyLabels.sessionHandle)),
-    /** Of tokens of people and of services. */
+    /** Of the tokens of users and of service clients. */
     check,
     checkPerson,
     authenticate: async (token: string): Promise<Caller> => callerFrom(await checkPerson(token)),
-    /** For a session that was just opened: it was authenticated before anything of it was read. */
+    /** For a session that was just opened. */
     issue: ({ facts, secret }: Pick<OpenedSession, 'facts' | 'secret'>) => {
       const { audience, authenticatedAtMs: factsReadAtMs } = facts
       return issueTokens(issuing, facts, secret, { audience, factsReadAtMs })
@@ -117,7 +117,7 @@ const composeTokens = ({ config, machine, ring, database, keys, revocations }: C
 
 type Tokens = ReturnType<typeof composeTokens>
 
-/** What looks session cookies up, and hands them out. */
+/** Lookup and issue of session cookies. */
 const composeCookies = (core: Core, { cookieHandles: codec }: Tokens) => {
   const { machine, revocations, stores, inTransaction, cookieSessions } = core
   const { clock, report } = machine
@@ -152,7 +152,7 @@ const composeCookies = (core: Core, { cookieHandles: codec }: Tokens) => {
 
 type Cookies = ReturnType<typeof composeCookies>
 
-/** Logging in, for sessions of all kinds, and proving again who one is. */
+/** Login for all kinds of sessions, and reauthentication. */
 const composeLogin = (core: Core, tokens: Tokens, cookies: Cookies, limits: Limits) => {
   const { config, machine, ring, stores, inTransaction, hasher, keys } = core
   const { clock, random } = machine
@@ -187,7 +187,7 @@ const composeLogin = (core: Core, tokens: Tokens, cookies: Cookies, limits: Limi
   })
   const openForTokens = onceReadyToSign(keys, openFor)
   return {
-    // A session that is kept by a cookie needs no key to sign with.
+    // A cookie session needs no signing key.
     logIn: (input: LogInInput) => (input.kind === 'cookie' ? openFor(input) : openForTokens(input)),
     reauthenticate: reauthenticate({
       ...proving,
@@ -223,7 +223,7 @@ const composeRefresh = (core: Core, { handles, mint }: Tokens, { spendAct }: Lim
   return onceReadyToSign(keys, refresh)
 }
 
-/** Who a service client is, and what it may have. */
+/** Authentication and tokens of service clients. */
 const composeClients = (core: Core, tokens: Tokens, { spendAct, unproven }: Limits) => {
   const { config, machine, stores, keys, inTransaction, serviceClients } = core
   const { clock } = machine
@@ -265,7 +265,7 @@ type PageDeps = {
   readonly endings: Pick<RouteParts['logout'], 'endPresented' | 'endPresentedCookie'>
 }
 
-/** What a reverse proxy asks, and the pages that people see. */
+/** The forward-auth check for reverse proxies, and the HTML pages. */
 const composePages = (core: Core, deps: PageDeps): PageParts => {
   const { brand, tokens, cookies, login, endings } = deps
   const { config, machine, ring, keys, stores, assertDatabaseUp } = core
@@ -290,7 +290,7 @@ const composePages = (core: Core, deps: PageDeps): PageParts => {
       }),
       returns,
       returnRules,
-      // One page for all hosts of the cookie's domain; else each host has Cardea's paths, and so a login page of its own.
+      // With a cookie domain, all hosts share one login page. Otherwise each host serves Cardea's paths, including its own login page.
       loginPage: `${cookieDomain === undefined ? basePath : issuer}/login`,
       isTrustedPeer: trustedPeers(config.trustedProxies),
       audiences: [firstAudience, ...others],
@@ -302,7 +302,7 @@ const composePages = (core: Core, deps: PageDeps): PageParts => {
       issueCookie: cookies.issueCookie,
       reauthenticate: login.reauthenticate,
       forms: formTokens(ring.derive(keyLabels.loginForm)),
-      // Sources of a content policy: the host that a login returns to, and those that its start page leads on to.
+      // Sources for the content policy: the host that a login returns to, and the hosts that its start page redirects to.
       formTargets:
         cookieDomain === undefined
           ? []

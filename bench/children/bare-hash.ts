@@ -13,7 +13,7 @@ type Hashing = {
   readonly extent: Extent
 }
 
-/** The limit of a login: the verification of a password at the same parameters, as many at once as the service allows. */
+/** The limit of a login: only the verification of a password with the same parameters, with as many in parallel as the service allows. */
 const calls = {
   engine: (_: null): string => engine.name,
   run: async ({ phc, password, atOnce, extent }: Hashing): Promise<Sample> => {

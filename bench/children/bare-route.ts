@@ -5,12 +5,12 @@ const app = fastify()
 let body = Buffer.alloc(0)
 let headers: Record<string, string> = {}
 
-// No hooks, no schema, no log: what the framework itself can do with these bytes.
+// No hooks, no schema, no log: the maximum of the framework for these bytes.
 app.get('/', (_request, reply) => reply.type('application/json').send(body))
 app.get('/with-headers', (_request, reply) => reply.headers(headers).send(body))
 
 const calls = {
-  /** The answer to give, and the headers that `/with-headers` adds to it. */
+  /** The response, and the headers that `/with-headers` adds. */
   start: async (answer: { body: Buffer; headers: Record<string, string> }): Promise<string> => {
     body = Buffer.from(answer.body)
     headers = answer.headers

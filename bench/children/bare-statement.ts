@@ -3,7 +3,7 @@ import { rotateStatement } from '../../src/refresh/rotation-store.ts'
 import { answerCalls } from '../calls.ts'
 import { type Extent, type Lane, runLanes, type Sample } from '../sample.ts'
 
-/** A session as the statement needs it; nothing that makes or checks a handle. */
+/** A session as the statement needs it, without code that makes or checks a handle. */
 export type BareSession = { readonly id: Buffer; readonly digest: Buffer; generation: number }
 
 const idleMs = 14 * 24 * 3600 * 1000
@@ -27,7 +27,7 @@ const laneOver = (own: readonly BareSession[]): Lane => {
         'cookie',
         new Date(now),
         new Date(now + idleMs),
-        // Neither an audience nor scopes are asked for.
+        // Neither an audience nor scopes are requested.
         null,
         null,
       ],
@@ -37,7 +37,7 @@ const laneOver = (own: readonly BareSession[]): Lane => {
   }
 }
 
-/** The limit of a refresh: its one statement through `pg`, named, from a process that does nothing else. */
+/** The limit of a refresh: only its statement through `pg`, named, in a process that does nothing else. */
 const calls = {
   open: (input: { url: string; poolSize: number; sessions: BareSession[] }): void => {
     pool = new pg.Pool({ connectionString: input.url, max: input.poolSize })

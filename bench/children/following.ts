@@ -10,16 +10,16 @@ type Following = {
   readonly verifiers: number
 }
 
-/** How often each verifier is asked about a token that is watched. */
+/** How often each verifier checks a watched token. */
 const askEveryMs = 1
 
-/** Gives up then: twice what is promised of a verifier, which must have refused long before. */
+/** Gives up after this: twice the promised bound, so each verifier must have refused long before. */
 const longestMs = 10_000
 
 let verifiers: readonly Verifier[] = []
 let watched: Promise<number[]> = Promise.resolve([])
 
-/** On a clock that all processes of one machine share: milliseconds since the Unix epoch, with fractions. */
+/** A clock that all processes of one machine share: milliseconds since the Unix epoch, with fractions. */
 const nowMs = (): number => performance.timeOrigin + performance.now()
 
 const accepts = async (verifier: Verifier, token: string): Promise<boolean> => {
@@ -32,7 +32,7 @@ const accepts = async (verifier: Verifier, token: string): Promise<boolean> => {
   }
 }
 
-/** Asks again and again until it refuses; when it last accepted. */
+/** Checks repeatedly until the token is refused. Returns when it was last accepted. */
 const lastAcceptance = async (verifier: Verifier, token: string): Promise<number> => {
   const endMs = nowMs() + longestMs
   let acceptedAtMs = 0
@@ -44,7 +44,7 @@ const lastAcceptance = async (verifier: Verifier, token: string): Promise<number
   return acceptedAtMs
 }
 
-/** Several verifiers in one process, each with its own replica and its own line to the feed, as if each were a service. */
+/** Several verifiers in one process, each with its own replica and connection to the feed, like separate services. */
 const calls = {
   open: async ({ address, client, verifiers: count }: Following): Promise<void> => {
     verifiers = Array.from({ length: count }, () =>
@@ -52,14 +52,14 @@ const calls = {
     )
     await Promise.all(verifiers.map(async (verifier) => await verifier.ready()))
   },
-  /** Ends when every verifier has accepted the token once; from then on each is asked all the time. */
+  /** Resolves when every verifier has accepted the token once. From then on each checks it continuously. */
   watch: async (token: string): Promise<void> => {
     for (const verifier of verifiers) await verifier.verify(token)
     watched = Promise.all(verifiers.map(async (verifier) => await lastAcceptance(verifier, token)))
-    // Its failure is told by `refused`, which is called later.
+    // `refused`, which is called later, reports its failure.
     watched.catch(() => undefined)
   },
-  /** Ends when every verifier has refused the token; when each last accepted it. */
+  /** Resolves when every verifier has refused the token, with the time when each last accepted it. */
   refused: async (_: null): Promise<number[]> => await watched,
 }
 

@@ -13,12 +13,12 @@ import type { ClientCredential } from './server.ts'
 
 export type Loaded = {
   readonly seconds: number
-  /** Of one question. */
+  /** For one lookup. */
   readonly coversNs: number
 }
 
 const idBytes = 16
-/** Enough to ask about entries all over the tables and not the same few that stay in the processor's caches. */
+/** Enough to look up entries all over the tables and not only a few that stay in the processor's caches. */
 const questions = 200_000
 
 const clock = {
@@ -35,7 +35,7 @@ const idsIn = (bytes: Buffer) => (place: number) =>
 /** Half tokens, half sessions. */
 const kindOf = (place: number) => (place % 2 === 0 ? 'jti' : 'sid')
 
-/** A page in the form in which it travels; made entry by entry, or a million objects would be in the way of what is measured. */
+/** A page in the feed format. It is made entry by entry, because a million objects would disturb the measurement. */
 const pageOf = (count: number, idAt: (place: number) => string): Uint8Array => {
   const notAfter = Math.floor(Date.now() / 1000) + 3600
   const entries = {
@@ -49,11 +49,11 @@ const pageOf = (count: number, idAt: (place: number) => string): Uint8Array => {
   return encodeFeedBinary({ feedId: 'bench-1', cursor: '1', entries })
 }
 
-/** What tokens say of themselves; every second one of them is revoked, by its own id or by its session's. */
+/** The facts of tokens. Every second one is revoked, by its own id or by its session's. */
 const factsOf = (count: number, idAt: (place: number) => string) => {
   const other = idsIn(randomBytes(3 * questions * idBytes))
   return Array.from({ length: questions }, (_, turn) => {
-    // A prime step walks the entries in no order that their places in the tables share.
+    // A prime step visits the entries in an order that is unrelated to their places in the tables.
     const place = (turn * 611_953) % count
     const isRevoked = turn % 2 === 0
     const pick = (kind: 'jti' | 'sid', else_: string) =>
@@ -71,7 +71,7 @@ const factsOf = (count: number, idAt: (place: number) => string) => {
   })
 }
 
-/** Waits for ever: nothing is new. */
+/** Waits forever, because nothing is new. */
 const quiet = (signal: AbortSignal) =>
   new Promise<never>((_resolve, reject) => {
     signal.addEventListener('abort', () => reject(new Error('not asked any more')))
@@ -81,7 +81,7 @@ let page: Uint8Array = new Uint8Array()
 let asked: ReturnType<typeof factsOf> = []
 
 const calls = {
-  /** Makes so many entries. Returns the memory of the set that holds them, bytes. */
+  /** Makes this many entries. Returns the memory of the set that holds them, bytes. */
   prepare: (count: number): number => {
     const idAt = idsIn(randomBytes(count * idBytes))
     page = pageOf(count, idAt)
@@ -90,7 +90,7 @@ const calls = {
     for (const entry of decodeFeedBinary(page).entries) set.add(entry)
     return set.bytes
   },
-  /** The bytes are there already: what is timed is what a new replica does with them, until it may be asked. */
+  /** The bytes exist already. The measurement is what a new replica does with them until it can be queried. */
   load: async (_: null): Promise<Loaded> => {
     const replica = createReplica({
       clock,
@@ -111,7 +111,7 @@ const calls = {
     await replica.close()
     return { seconds: (askedMs - startMs) / 1000, coversNs }
   },
-  /** A whole verifier, from nothing to ready over HTTP, seconds. */
+  /** Starts a complete verifier over HTTP. Returns the seconds until it is ready. */
   follow: async (input: { address: string; client: ClientCredential }): Promise<number> => {
     const { address: endpoint, client } = input
     const startMs = performance.now()

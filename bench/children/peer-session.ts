@@ -16,11 +16,11 @@ let redis: Redis | undefined
 
 type PeerSettings = {
   readonly redisUrl: string
-  /** Whether its expiry slides, as it does by default and as ours does: then it writes to Redis at every request. */
+  /** Whether its expiry slides, as it does by default and in Cardea. Then it writes to Redis for every request. */
   readonly slides: boolean
 }
 
-/** What most Fastify applications do for sessions: the whole session as JSON in Redis, its id in a signed cookie. */
+/** The usual sessions of Fastify applications: the whole session as JSON in Redis, its id in a signed cookie. */
 const calls = {
   start: async ({ redisUrl, slides }: PeerSettings): Promise<string> => {
     redis = new Redis(redisUrl)

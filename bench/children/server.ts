@@ -10,7 +10,7 @@ export type ClientCredential = { readonly id: string; readonly secret: string }
 export type Usage = {
   /** User and system time since the process began, microseconds. */
   readonly cpuMicros: number
-  /** The most resident memory seen since the last call, MB of 10^6 bytes. */
+  /** The maximum resident memory since the last call, MB of 10^6 bytes. */
   readonly peakMb: number
 }
 
@@ -23,11 +23,11 @@ setInterval(() => {
 }, sampleMemoryEveryMs).unref()
 
 /**
- * The service as the image ships it, in a process of its own, with what it used of the machine. `npm run bench` compiles this file
- * too: a process that reads TypeScript keeps 18 MB for it.
+ * The service as the image ships it, in a separate process, with its use of the machine. `npm run bench` compiles this file too, because a
+ * process that reads TypeScript keeps 18 MB for it.
  */
 const calls = {
-  /** `settings` are environment variables; the database is there and migrated. */
+  /** `settings` are environment variables. The database exists and is migrated. */
   start: async (settings: Readonly<Record<string, string>>): Promise<string> => {
     const config = loadConfig(settings)
     sizeThreadPool(config)
@@ -36,7 +36,7 @@ const calls = {
     instance = await startInstance(config, stores, { machine, logStream: new BoundedOutput(1) })
     return instance.address
   },
-  /** A client with a secret, for those that follow revocations or introspect. */
+  /** A client with a secret, for following revocations and for introspection. */
   createClient: async (name: string): Promise<ClientCredential> => {
     if (!instance) throw new Error('not started')
     const { clientId, clientSecret } = await instance.core.serviceClients.create({

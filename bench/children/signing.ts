@@ -31,15 +31,15 @@ const mint = mintAccessToken({
   random: systemRandom,
 })
 
-/** Header and claims of a real token, for those that only sign. */
+/** Header and claims of a real token, for the variants that only sign. */
 const [header = '', claims = ''] = mint(subject).token.split('.')
 const input = Buffer.from(`${header}.${claims}`)
 const payload = JSON.parse(Buffer.from(claims, 'base64url').toString())
 
-/** Done in batches, so that looking at the clock and waiting for the next turn is not what is measured. */
+/** Done in batches, so that reading the clock and waiting for the next turn is not measured. */
 const batch = 100
 
-/** Of a round, for the times of single signatures. */
+/** The share of a round for the times of single signatures. */
 const timedShare = 0.25
 
 const ways = {
@@ -49,7 +49,7 @@ const ways = {
     new SignJWT(payload).setProtectedHeader({ alg: 'ES256', kid, typ: 'at+jwt' }).sign(privateKey),
 } satisfies Record<string, () => unknown>
 
-/** Each turn of a lane signs so many. */
+/** Each turn of a lane signs this many. */
 const laneOf = (way: () => unknown, each: number): Lane => {
   return async () => {
     for (let turn = 0; turn < each; turn += 1) {

@@ -9,19 +9,19 @@ import { createVerifier, type Verifier } from '../shipped-verifier.ts'
 import { idsOf } from '../tokens.ts'
 import type { ClientCredential } from './server.ts'
 
-/** Verified again and again: few enough for every cache. */
+/** Verified repeatedly: few enough for every cache. */
 const seenTokens = 100
 
-/** A part of the tokens that come in turn: none is still remembered when it comes again, and each costs its remembering too. */
+/** Smaller than the number of tokens, which come in turn: none is still cached when it comes again, and each is added to the cache. */
 const smallCache = 500
 
-/** For those that wait for another process. */
+/** For variants that wait for another process. */
 const requestsAtOnce = 16
 
-/** Fast work is done in batches, so that looking at the clock is not what is measured. */
+/** Fast work is done in batches, so that reading the clock is not measured. */
 const batch = 100
 
-/** Of a round, for the times of single verifications. */
+/** The share of a round for the times of single verifications. */
 const timedShare = 0.25
 
 export type WayToVerify =
@@ -34,7 +34,7 @@ export type WayToVerify =
   | 'jose and Redis EXISTS'
   | 'introspection'
 
-/** As many at once as it has lanes, which share its tokens in turn. `next` goes on from round to round. */
+/** Runs as many in parallel as it has lanes, which share its tokens in turn. `next` continues from round to round. */
 type Way = { readonly tokens: readonly string[]; readonly lanes: readonly Verify[]; next: number }
 
 type Opening = {
@@ -91,7 +91,7 @@ const openWays = async (opening: Opening): Promise<Record<WayToVerify, Way>> => 
   const redis = await askingRedis(opening.redisUrl, others.jose)
   closing.push(redis.close)
   const alone = (verify: Verify): Way => ({ tokens: seen, lanes: [verify], next: 0 })
-  // Without a cache of their own they get as many different tokens as the one that they are compared with.
+  // Variants without a cache get as many different tokens as the one that they are compared with.
   const anew = (verify: Verify): Way => ({ tokens: opening.tokens, lanes: [verify], next: 0 })
   return {
     'token seen before': alone(usual.verify),
@@ -109,14 +109,14 @@ const openWays = async (opening: Opening): Promise<Record<WayToVerify, Way>> => 
   }
 }
 
-/** Each turn of a lane verifies so many. */
+/** Each turn of a lane verifies this many. */
 const lanesOf = (way: Way, each: number): Lane[] =>
   way.lanes.map((verify) => async () => {
     for (let turn = 0; turn < each; turn += 1) {
       const token = way.tokens[way.next % way.tokens.length] ?? ''
       way.next += 1
       const verified = verify(token)
-      // Waiting for what is already there would cost those that are synchronous more than the look-up in their cache.
+      // Awaiting a synchronous result would cost more than the lookup in the cache.
       if (verified instanceof Promise) await verified
     }
   })

@@ -14,16 +14,16 @@ import { accessTokens, idsOf } from '../tokens.ts'
 
 const atMostPerSecond = 1000
 const rounds = 3
-/** Enough for the whole rate while an answer takes 30 ms. */
+/** Enough for the whole rate while a response takes 30 ms. */
 const atOnce = 32
 const size = { replicas: 10, processes: 5 }
 
-/** The last tenth of a round: the watching is then under way when the load ends, and has hardly added to it. */
+/** The last tenth of a round: watching then has started when the load ends, and has hardly added to it. */
 const watchFrom = 0.9
 
 type Round = { readonly sample: Measured; readonly lastMs: number }
 
-/** Revokes ids that no token has, then at once the token: how long until all replicas refuse it shows what they are behind. */
+/** Revokes ids that no token has, then at once the token. The time until all replicas refuse it shows how far they are behind. */
 const runRound = async (
   stage: Stage,
   { server, replicas, operator }: { server: Server; replicas: Replicas; operator: string },

@@ -14,7 +14,7 @@ import { storm } from './storm.ts'
 import { twoProcesses } from './two-processes.ts'
 import { verify } from './verify.ts'
 
-/** In the order they run. */
+/** In the order of their run. */
 export const scenarios: readonly Scenario[] = [
   refresh,
   login,

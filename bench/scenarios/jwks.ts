@@ -17,7 +17,7 @@ const load = async (address: string, target: string, seconds: number): Promise<S
     ),
   )
 
-/** What Node writes by itself. */
+/** Headers that Node writes by itself. */
 const notCopied = new Set(['connection', 'content-length', 'date', 'keep-alive'])
 
 const answerOf = async (address: string) => {
@@ -27,8 +27,8 @@ const answerOf = async (address: string) => {
 }
 
 /**
- * The key set, against a bare Fastify route that gives the same answer, headers and all; and against one that gives the body alone,
- * which tells what the headers cost that every answer of ours has to carry.
+ * The key set, compared with a plain Fastify route that sends the same response with all headers, and with one that sends only the body,
+ * which shows the cost of the headers that all of our responses have.
  */
 export const jwks: Scenario = {
   name: 'jwks',

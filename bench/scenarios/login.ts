@@ -7,12 +7,15 @@ import { alternate } from '../rounds.ts'
 import { comparison, perSecond } from '../row.ts'
 import type { Scenario } from '../scenario.ts'
 
-/** So many that hardly anyone logs in twice, and nobody has more sessions than allowed. */
+/** So many that hardly any account logs in twice, and none has more sessions than allowed. */
 const accounts = 4000
 
 const clients = 16
 
-/** `POST /login` with the right password, against the verification of that hash and nothing else, as many at once as the service allows. */
+/**
+ * `POST /login` with the correct password, compared with only the verification of that hash, with as many in parallel as the service
+ * allows.
+ */
 export const login: Scenario = {
   name: 'login',
   run: async (stage) => {

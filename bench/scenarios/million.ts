@@ -9,7 +9,7 @@ import type { Stage } from '../stage.ts'
 const few = 1000
 const many = 1_000_000
 const atOnce = 16
-/** Of the million, spread over the whole table; more than are refreshed in a run, so that each is met once. */
+/** Sessions of the million, spread over the whole table. More than are refreshed in a run, so that each is used once. */
 const used = 100_000
 
 const sizes = {
@@ -18,14 +18,14 @@ const sizes = {
     name: 'million',
     sessions: many,
     accounts: many / 10,
-    // A prime step walks the table in no order that its pages share.
+    // A prime step visits the table in an order that is unrelated to its pages.
     numbers: range(0, used).map((place) => (place * 611_953) % many),
   },
 }
 
 /**
- * After a checkpoint the first change of a page writes the whole page to the log. In a service that has run for minutes most pages
- * have been changed since the last one; touching one row of each page puts the table into that state.
+ * After a checkpoint the first change of a page writes the whole page to the log. In a service that has run for minutes most pages have
+ * changed since the last one. Touching one row of each page puts the table into that state.
  */
 const touchEveryPage = `UPDATE sessions SET last_used_at = last_used_at WHERE ctid = ANY (ARRAY(
   SELECT min(ctid) FROM sessions GROUP BY (ctid::text::point)[0]))`
@@ -39,7 +39,7 @@ const prepare = async (stage: Stage, { name, sessions, accounts, numbers }: type
   return { server: await stage.server(database), refreshers: refreshersOf(numbers) }
 }
 
-/** The same load on a table of a million sessions and on one of a thousand. */
+/** The same load on a table with a million sessions and on one with a thousand. */
 export const million: Scenario = {
   name: 'million',
   run: async (stage) => {

@@ -9,7 +9,7 @@ import type { Server, Stage } from '../stage.ts'
 
 const sessions = 1000
 
-/** The default of DATABASE_POOL_SIZE, which the service runs with here. */
+/** The default of DATABASE_POOL_SIZE, which the service uses here. */
 const poolSize = 8
 
 const maxMemoryMb = 150
@@ -20,7 +20,7 @@ type Contest = {
   readonly refreshers: ReturnType<typeof refreshersOf>
 }
 
-/** Its own sessions of the same table: both sides find rows of the same kind in the same state. */
+/** Separate sessions of the same table: both sides find rows of the same kind in the same state. */
 const prepareBare = async (stage: Stage, url: string) => {
   const bare = stage.child<BareStatementCalls>('bare-statement')
   await bare.call('open', { url, poolSize, sessions: range(sessions, sessions).map(bareSession) })
@@ -72,7 +72,7 @@ const contestAt = async (stage: Stage, contest: Contest, atOnce: number): Promis
   }
 }
 
-/** `POST /refresh` against its one statement through a pool of the same size in a process that does nothing else. */
+/** `POST /refresh`, compared with its statement alone through a pool of the same size in a process that does nothing else. */
 export const refresh: Scenario = {
   name: 'refresh',
   pinned: true,

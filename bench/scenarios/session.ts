@@ -14,9 +14,9 @@ import type { Stage } from '../stage.ts'
 
 const atOnce = 16
 const few = 100
-/** All of them are remembered by a process, too (docs/decisions/0024). */
+/** A process caches all of them, too (docs/decisions/0024-what-was-verified-is-remembered.md). */
 const many = 6_000
-/** In turn: more than are remembered, of handles as of copies, so that none is when it comes again. */
+/** In turn: more than are cached, both handles and sessions, so that none is when it comes again. */
 const tooMany = 15_000
 
 type Sides = { readonly ours: Sample[]; readonly limit: Sample[] }
@@ -28,7 +28,7 @@ const rowsOf = (what: string, sides: Sides, hold?: Hold) => [
   comparison({ what: `${what} p99 / @fastify/session's p99`, unit: 'ms' }, p99Ms, sides),
 ]
 
-/** Commands that Redis has run, transactions that Postgres has: the latter counted by its backends at least once a second. */
+/** Commands that Redis has run, and transactions of Postgres, whose backends report them at least once a second. */
 const storesAskedUntilNow = async (redis: Redis, database: BenchDatabase) => {
   const stats = await redis.info('stats')
   const commands = Number(/total_commands_processed:(\d+)/.exec(stats)?.[1])
@@ -73,7 +73,7 @@ const contest = async (stage: Stage, redisUrl: string, redis: Redis): Promise<Fi
     alternate({ ours: ours(path, sessions), limit }, seconds)
   const session = await against(sliding.side(few), '/session')
   const forwardAuth = await against(sliding.side(few), '/forward-auth')
-  // Each once before: a first look-up reads Postgres and writes the copy.
+  // Each once before: a first lookup reads Postgres and writes the cache.
   const warm = (sessions: number) =>
     lookUps('/session', cookies.slice(0, sessions))(server.address, atOnce, { count: sessions })
   await warm(many)
@@ -119,7 +119,10 @@ const contest = async (stage: Stage, redisUrl: string, redis: Redis): Promise<Fi
   }
 }
 
-/** A session cookie looked up, by the application and by a proxy, against the session plugin that Fastify applications use, on the same Redis. */
+/**
+ * The lookup of a session cookie, by the application and by a proxy, compared with the usual session plugin of Fastify applications on the
+ * same Redis.
+ */
 export const session: Scenario = {
   name: 'session',
   pinned: true,

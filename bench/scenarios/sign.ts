@@ -4,7 +4,7 @@ import { alternate, type Side } from '../rounds.ts'
 import { comparison, perSecond } from '../row.ts'
 import type { Scenario } from '../scenario.ts'
 
-/** A whole access token (ES256), against the signature alone and against the same token made by `jose`. */
+/** A whole access token (ES256), compared with the signature alone and with the same token made by `jose`. */
 export const sign: Scenario = {
   name: 'sign',
   run: async (stage) => {
@@ -13,7 +13,7 @@ export const sign: Scenario = {
       (how: Signing): Side =>
       async (seconds) =>
         await child.call('run', { how, seconds })
-    // One core and nothing to wait for: short rounds are steady enough.
+    // One core and no waiting: short rounds are steady enough.
     const seconds = stage.seconds / 4
     const bare = await alternate({ ours: by('mint'), limit: by('node:crypto') }, seconds)
     const jose = await alternate({ ours: by('mint'), limit: by('jose') }, seconds)
@@ -28,7 +28,7 @@ export const sign: Scenario = {
         comparison({ what: 'access token / jose SignJWT', unit: '/s' }, perSecond, jose),
       ],
       details: [
-        // Of both comparisons, so that each stands beside rounds of its own minute.
+        // For both comparisons, so that each is beside rounds of the same minute.
         detailOf('access token, beside node:crypto', bare.ours),
         detailOf('node:crypto signature alone', bare.limit),
         detailOf('access token, beside jose', jose.ours),

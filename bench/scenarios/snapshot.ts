@@ -7,7 +7,7 @@ import type { Scenario } from '../scenario.ts'
 const entries = 1_000_000
 const rounds = 3
 
-/** Half tokens, half sessions, in one transaction; straight into the table, as a million requests would take minutes. */
+/** Half tokens, half sessions, in one transaction. Written directly into the table, because a million requests would take minutes. */
 const addRevocations = async (database: BenchDatabase): Promise<void> => {
   await database.ask(
     `INSERT INTO revocations (kind, key, not_after, actor, reason, created_at)
@@ -20,7 +20,7 @@ const addRevocations = async (database: BenchDatabase): Promise<void> => {
   await database.ask('VACUUM (ANALYZE) revocations')
 }
 
-/** A million revocations: into a replica from bytes that are there, and into a verifier from a service over HTTP. */
+/** A million revocations: loaded into a replica from bytes in memory, and into a verifier from a service over HTTP. */
 export const snapshot: Scenario = {
   name: 'snapshot',
   run: async (stage) => {

@@ -16,14 +16,14 @@ const sizes = [
   { replicas: 50, processes: 5, revocations: 50 },
 ] as const
 
-/** What the project promises itself of ten. */
+/** The number of replicas for the project's target. */
 const heldAt = 10
 const longestAllowedMs = 50
 
-/** At most; by chance, so that revocations do not fall into step with the replicas' questions. */
+/** The maximum. Pauses are random, so that revocations do not fall into step with the replicas' requests. */
 const longestPauseMs = 40
 
-/** Of each token, how long after the answer to its revocation the last of all replicas accepted it, milliseconds. */
+/** For each token, how long after the response to its revocation the last of all replicas accepted it, milliseconds. */
 const revokeEach = async (
   server: Server,
   replicas: Replicas,
@@ -54,7 +54,7 @@ const rowsOf = (replicas: number, timesMs: readonly number[]): Row[] => {
   ]
 }
 
-/** How long a revoked token is still accepted by verifiers in other processes, when each is asked about it every millisecond. */
+/** How long verifiers in other processes still accept a revoked token, when each checks it every millisecond. */
 export const spread: Scenario = {
   name: 'spread',
   run: async (stage) => {

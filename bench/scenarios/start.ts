@@ -11,7 +11,7 @@ import type { Scenario } from '../scenario.ts'
 const project = fileURLToPath(new URL('../../', import.meta.url))
 const turns = 3
 
-/** The line of `npm start` that names the address. */
+/** The line of `npm start` with the address. */
 const listens = /listens on (http:\S+)/
 
 const waitForAddress = async (lines: AsyncIterable<string>): Promise<string> => {
@@ -22,14 +22,14 @@ const waitForAddress = async (lines: AsyncIterable<string>): Promise<string> => 
   throw new Error('npm start ended before it listened')
 }
 
-/** From the command to the first answer of `/health/ready`, seconds; then stops it and waits. */
+/** From the command to the first response of `/health/ready`, in seconds. Then stops it and waits. */
 const timeStart = async (settings: Readonly<Record<string, string>>): Promise<number> => {
   const variables = Object.entries(settings).map(([name, value]) => `${name}=${value}`)
   const startMs = performance.now()
   const child = spawn('env', [...variables, 'npm', 'start'], {
     cwd: project,
     stdio: ['ignore', 'pipe', 'inherit'],
-    // A group of its own, so that one signal reaches npm and what it started.
+    // A separate process group, so that one signal reaches npm and what it started.
     detached: true,
   })
   const ended = once(child, 'exit')
@@ -51,7 +51,7 @@ const repeatedly = async (settings: Readonly<Record<string, string>>): Promise<n
   return median(times)
 }
 
-/** `npm start` to ready: with stores that are there already, and with the embedded Postgres, the first time and after that. */
+/** `npm start` until it is ready: with existing stores, and with the embedded Postgres, for the first time and again. */
 export const start: Scenario = {
   name: 'start',
   run: async (stage) => {

@@ -36,7 +36,7 @@ const one = async <Row extends object>(
   return row
 }
 
-/** Postgres tells its statistics up to a second late, and a backend that is idle when it next does something. */
+/** Postgres reports its statistics up to a second late, and an idle backend only when it next does something. */
 const settledCounts = async (database: BenchDatabase, expected: number): Promise<Counts> => {
   for (let attempt = 0; attempt < 200; attempt += 1) {
     const counts = await one<Counts>(database, countsText)
@@ -46,7 +46,7 @@ const settledCounts = async (database: BenchDatabase, expected: number): Promise
   throw new Error('the statistics do not show all updates')
 }
 
-/** What a hundred thousand refreshes leave behind: nothing but the hundred rows they began with. */
+/** What a hundred thousand refreshes leave behind: only the hundred rows they began with. */
 export const storage: Scenario = {
   name: 'storage',
   run: async (stage) => {
@@ -83,7 +83,7 @@ export const storage: Scenario = {
           { what: 'their heap-only updates', unit: '%', hold: { atLeast: 100 } },
           (100 * hot) / updates,
         ),
-        // Statistics and the purge commit now and then, too.
+        // Statistics and the purge also commit now and then.
         exactly('their transactions each', '', each(after.commits - before.commits), 1.01),
         figure({ what: 'their write-ahead log each', unit: 'bytes' }, each(wal.bytes)),
         figure(

@@ -13,7 +13,7 @@ const refreshersAtOnce = 16
 /** Below HASH_QUEUE, so that all are served: refusing them would be cheaper. */
 const loginsAtOnce = 32
 
-/** `/refresh` while people log in as fast as the service lets them, against the same without them. */
+/** `/refresh` while users log in as fast as the service allows, compared with the same without logins. */
 export const storm: Scenario = {
   name: 'storm',
   run: async (stage) => {

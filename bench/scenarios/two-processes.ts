@@ -9,14 +9,14 @@ import type { Scenario } from '../scenario.ts'
 const sessions = 1000
 const atOnce = 32
 
-/** Two halves of one load, as one: rates add up, the slower half tells the times. */
+/** Combines the two halves of one load: rates add up, and the times are those of the slower half. */
 const together = (halves: readonly Sample[]): Sample => ({
   ...medianSample(halves),
   perSecond: halves.reduce((sum, half) => sum + half.perSecond, 0),
   p99Ms: Math.max(...halves.map((half) => half.p99Ms)),
 })
 
-/** The same load on two processes of the service and on one, all beside their Postgres: the shares of CPU say what bounds them. */
+/** The same load on two processes of the service and on one, all beside their Postgres. The shares of CPU show what limits them. */
 export const twoProcesses: Scenario = {
   name: 'two-processes',
   run: async (stage) => {

@@ -10,7 +10,7 @@ import type { Scenario } from '../scenario.ts'
 import type { Stage } from '../stage.ts'
 import { accessTokens } from '../tokens.ts'
 
-/** Four times what the verifier that is to forget them remembers. */
+/** Four times the size of the small cache. */
 const tokenCount = 2000
 
 const seen = 'token seen before'
@@ -60,7 +60,7 @@ const contest = async (stage: Stage, redisUrl: string): Promise<Samples> => {
       await child.call('run', { how, seconds })
   const introspect: Side = async (seconds) =>
     await measure(stage, [server], async () => await by('introspection')(seconds))
-  // Nothing of it waits for a disk: short rounds are steady enough.
+  // No part of it waits for a disk, so short rounds are steady enough.
   const samples = await inTurns<WayToVerify>(
     {
       [seen]: by(seen),
@@ -79,7 +79,7 @@ const contest = async (stage: Stage, redisUrl: string): Promise<Samples> => {
   return samples
 }
 
-/** A token of the service, verified by `@cardea/verifier`, by the libraries that know of no revocation, and by asking somebody each time. */
+/** A token of the service, verified by `@cardea/verifier`, by libraries without revocation, and by asking a server each time. */
 export const verify: Scenario = {
   name: 'verify',
   run: async (stage) => {

@@ -10,23 +10,23 @@ import type {
 } from './account.ts'
 import type { EmailAddress } from './email-address.ts'
 
-/** A service client that was disabled with its owner; tokens with a lower epoch are dead. */
+/** A service client that was disabled with its owner. Tokens with a lower epoch are revoked. */
 export type EndedClient = {
   readonly clientId: string
   readonly name: string
   readonly minEpoch: number
 }
 
-/** The service clients that belong to accounts, as far as accounts are concerned. */
+/** The service clients of accounts, as far as the accounts feature needs them. */
 export type OwnedClients = {
-  /** Disables, for good, those that belong to an account that the caller has locked, and raises their epochs. */
+  /** Permanently disables the clients of an account that the caller has locked, and raises their epochs. */
   readonly disableOwned: (accountId: string, nowMs: number) => Promise<readonly EndedClient[]>
 }
 
 export type NewAccount = {
   readonly accountId: string
   readonly email: string
-  /** Decides who is who: see `email-address.ts`, which alone computes it. */
+  /** Identifies the account. Only `email-address.ts` computes it. */
   readonly canonicalEmail: string
   readonly roles: readonly string[]
   readonly password: StoredPassword
@@ -34,58 +34,61 @@ export type NewAccount = {
 }
 
 export type AccountStore = {
-  /** False when the address is taken; then nothing is written. */
+  /** False when the address is taken. Then nothing is written. */
   readonly add: (account: NewAccount) => Promise<boolean>
-  /** None: nobody has this address. */
+  /** Returns nothing when no account has this address. */
   readonly findByEmail: (
     canonicalEmail: string,
     deviceId?: string,
   ) => Promise<AccountForLogin | undefined>
   readonly find: (accountId: string) => Promise<Account | undefined>
   readonly hasAnyWithRole: (role: string) => Promise<boolean>
-  /** In the order of their ids, which are random: so many after this one, or the first of all. Each limit is a statement of its own. */
+  /**
+   * In the order of the ids, which are random: at most `limit` accounts after the given one, or the first ones. Each limit is a separate
+   * statement.
+   */
   readonly list: (afterId: string | undefined, limit: 100 | 1000) => Promise<Account[]>
-  /** The one with this address, if there is one. */
+  /** The account with this address, if there is one. */
   readonly listByEmail: (canonicalEmail: string) => Promise<Account[]>
   /**
-   * Reads an account and keeps everybody else from changing it, or opening a session of it, until the transaction ends.
-   * None: there is no such account.
+   * Reads an account and locks it until the transaction ends: no other transaction can change it or open a session for it. Returns nothing
+   * when there is no such account.
    */
   readonly lock: (accountId: string) => Promise<LoginAccount | undefined>
   /**
-   * Counts a wrong password and says how many in a row that makes. None: nobody has this address, or the count has reached the limit
-   * already and stays there.
+   * Counts a wrong password and returns how many in a row this makes. Returns nothing when no account has this address, or when the count
+   * is already at the limit.
    */
   readonly countFailedLogin: (canonicalEmail: string, limit: number) => Promise<number | undefined>
   /** The same for one known device of the account. */
   readonly countDeviceFailure: (failure: DeviceFailure) => Promise<number | undefined>
-  /** A right password: the counts of strangers and of this device start again, and the hash is replaced if one is given. */
+  /** After a correct password: resets the counts of unknown devices and of this device, and replaces the hash if one is given. */
   readonly recordLogin: (
     accountId: string,
     rehashed: StoredPassword | undefined,
     deviceId: string | undefined,
   ) => Promise<void>
-  /** Forgets devices whose last failure is older, at most `limit`, and says how many. */
+  /** Deletes at most `limit` device counts whose last failure is older. Returns how many. */
   readonly dropDeviceFailures: (
     nowMs: number,
     keptSeconds: number,
     limit: number,
   ) => Promise<number>
-  /** None when somebody else has the address. Then the transaction can do nothing more, and is to be given up. */
+  /** Returns nothing when another account has the address. Then the transaction has failed and must be rolled back. */
   readonly change: (change: AccountChange) => Promise<Account | undefined>
-  /** Replaces the password of an account that the caller has locked, and starts the count of failures again. */
+  /** Replaces the password of an account that the caller has locked, and resets the count of failures. */
   readonly setPassword: (
     accountId: string,
     password: StoredPassword,
     nowMs: number,
   ) => Promise<Account>
-  /** Raises the account's epoch: everything issued to it before is dead. Returns the new epoch. */
+  /** Raises the account's epoch, which revokes everything issued to it before. Returns the new epoch. */
   readonly raiseEpoch: (accountId: string, nowMs: number) => Promise<number>
-  /** Raises the global epoch: everything issued before is dead. Returns the new epoch. */
+  /** Raises the global epoch, which revokes everything issued before. Returns the new epoch. */
   readonly raiseGlobalEpoch: (nowMs: number) => Promise<number>
 }
 
-/** What an act on an account reads and writes together. */
+/** The stores that an operation on an account uses in one transaction. */
 export type AccountStores = SessionStores & {
   readonly accounts: AccountStore
   readonly clients: OwnedClients
@@ -98,16 +101,16 @@ export type DeviceFailure = {
   readonly nowMs: number
 }
 
-/** A new state of an account that the caller has locked. */
+/** The new state of an account that the caller has locked. */
 export type AccountChange = {
   readonly accountId: string
   readonly status: AccountStatus
   readonly roles: readonly string[]
-  /** Another address; the one there is unless given. */
+  /** Left out: the address stays the same. */
   readonly email?: EmailAddress | undefined
-  /** Whether what was read of the account before is dead: tokens, and cached cookie sessions. */
+  /** Whether the change revokes what was read of the account before: tokens and cached cookie sessions. */
   readonly raisesClaimsEpoch: boolean
-  /** Whether a locked password may be tried again. */
+  /** Whether to unlock a locked password. */
   readonly clearsFailedLogins: boolean
   readonly nowMs: number
 }
@@ -136,8 +139,8 @@ const statements = {
     name: 'account_has_any_with_role',
     text: 'SELECT EXISTS (SELECT FROM accounts WHERE $1 = ANY (roles)) AS found',
   },
-  // These two have one condition each, for one index: with `$1 IS NULL OR …` a plan that Postgres makes for all values reads the whole table.
-  // So it does when it does not know how many rows are wanted.
+  // Each list has one condition, so that it uses one index. With `$1 IS NULL OR …` the generic plan of Postgres reads the whole table, as
+  // it does when it does not know the limit.
   list: (limit: number) => ({
     name: `account_list_${limit}`,
     text: `SELECT ${columns} FROM accounts WHERE id > $1 ORDER BY id LIMIT ${limit}`,
@@ -238,7 +241,7 @@ const loginAccountOf = (row: LoginRow): LoginAccount => ({
   claimsEpoch: row.claims_epoch,
 })
 
-/** An update of an account that its caller holds the lock of found no row. */
+/** An update found no row, although its caller holds the lock of the account. */
 class AccountVanished extends Error {
   override readonly name = 'AccountVanished'
 }
@@ -248,7 +251,7 @@ const present = <Row>(row: Row | undefined): Row => {
   return row
 }
 
-/** SQLSTATE unique_violation: the address is the only thing that two accounts cannot share, ids aside. */
+/** SQLSTATE unique_violation. Besides the id, only the address is unique. */
 const isTaken = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === '23505'
 
@@ -270,7 +273,7 @@ const reads = (sql: Sql): Pick<AccountStore, Reading> => ({
     return row?.found === true
   },
   list: async (afterId, limit) => {
-    // Every id is greater than no bytes.
+    // Every id is greater than an empty byte string.
     const after = afterId === undefined ? Buffer.alloc(0) : idToBytes(afterId)
     return (await sql.query<AccountRow>(statements.list(limit), [after])).map(accountOf)
   },

@@ -1,19 +1,19 @@
 import { defineErrors } from '../lib/app-error.ts'
 
-/** What is kept of a password. Both parts are stored; neither is a secret that opens anything by itself. */
+/** The stored form of a password. Neither part is a credential by itself. */
 export type StoredPassword = {
   /** The hash as a PHC string: scheme, parameters, salt and tag. */
   readonly phc: string
-  /** Which pepper went into the hash, an id and not the key; `undefined` when none did. */
+  /** The id (not the key) of the pepper in the hash. `undefined`: no pepper. */
   readonly pepperId: string | undefined
 }
 
 export type AccountStatus = 'active' | 'disabled'
 
-/** A person's identity here. The id is never reused; it is the `sub` of tokens. */
+/** A user's identity in this service. The id is never reused; it is the `sub` of tokens. */
 export type Account = {
   readonly accountId: string
-  /** As it was entered: mail goes there. */
+  /** As entered. Mail is sent to it. */
   readonly email: string
   readonly status: AccountStatus
   readonly roles: readonly string[]
@@ -21,23 +21,23 @@ export type Account = {
   readonly updatedAtMs: number
 }
 
-/** What a login needs to know. */
+/** The facts that a login needs. */
 export type LoginAccount = Account & {
   readonly password: StoredPassword
-  /** Wrong passwords in a row, from devices that are not known. */
+  /** Wrong passwords in a row from unknown devices. */
   readonly failedLogins: number
   readonly epoch: number
   readonly globalEpoch: number
   readonly claimsEpoch: number
 }
 
-/** With how often the device that asks has failed. */
+/** With the failures of the requesting device. */
 export type AccountForLogin = LoginAccount & {
-  /** Wrong passwords in a row from that device; 0 when none is named. */
+  /** Wrong passwords in a row from that device; 0 without a device. */
   readonly deviceFailures: number
 }
 
-/** Why something asked of an account, its e-mail address or its password was refused. */
+/** Errors about an account, its e-mail address or its password. */
 export const accountErrors = defineErrors({
   invalid_email: { status: 400, title: 'The e-mail address cannot be used.' },
   invalid_password: { status: 400, title: 'The password is not valid text.' },

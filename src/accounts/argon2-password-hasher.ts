@@ -3,16 +3,16 @@ import { deriveBytes } from '../lib/signed-bytes.ts'
 import { accountErrors, type StoredPassword } from './account.ts'
 import { codePointsIn, maxPasswordCodePoints, normalizePassword } from './password-policy.ts'
 
-/** One library that computes argon2id. All of them give the same bytes; they differ in CPU time. */
+/** A library that computes argon2id. All give the same bytes; they differ in CPU time. */
 export type Argon2Engine = {
-  /** The package: the log line of the start and `cardea doctor` say which one runs. */
+  /** The package name. The log line of the start and `cardea doctor` show it. */
   readonly name: string
   /**
-   * Gives the tag, 32 bytes of argon2id version 19. Not a PHC string: the libraries order its parameters
-   * differently, and the reference implementation reads one order only.
+   * Returns the tag, 32 bytes of argon2id version 19. It is not a PHC string, because the libraries order its parameters differently and
+   * the reference implementation accepts only one order.
    */
   readonly hash: (password: Buffer, ingredients: HashIngredients) => Promise<Buffer>
-  /** Computes with the parameters in the PHC string and compares in constant time. */
+  /** Uses the parameters in the PHC string and compares in constant time. */
   readonly verify: (phc: string, password: Buffer, secret: Buffer | undefined) => Promise<boolean>
 }
 
@@ -23,10 +23,10 @@ export type HashIngredients = {
   readonly secret: Buffer | undefined
 }
 
-/** What argon2id is asked to spend. The tag is always 32 bytes, the version always 19 (0x13). */
+/** The cost of argon2id. The tag is always 32 bytes, the version always 19 (0x13). */
 export type Argon2Parameters = {
   readonly memoryKib: number
-  /** How many times the memory is gone over. */
+  /** The number of passes over the memory. */
   readonly passes: number
   readonly lanes: number
 }
@@ -36,17 +36,17 @@ export type ParsedHash = Argon2Parameters & {
   readonly tagBytes: number
 }
 
-// A stored hash names its own cost. Anyone who can write one row could otherwise make each login to it
-// take gigabytes or minutes, so what is beyond every sensible policy is refused, never computed.
+// A stored hash contains its own cost. Somebody who can write one row could make each login to it take gigabytes or minutes. So a cost
+// beyond every sensible policy is refused and never computed.
 const most: Argon2Parameters = { memoryKib: 262_144, passes: 16, lanes: 16 }
 
 const expression =
   /^\$argon2id\$v=19\$m=([1-9]\d{0,9}),t=([1-9]\d{0,9}),p=([1-9]\d{0,9})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/
 
-/** Bytes behind so many characters of base64 without padding. */
+/** The number of bytes in unpadded base64 of this length. */
 const bytesOf = (base64: string | undefined): number => Math.floor(((base64?.length ?? 0) * 3) / 4)
 
-/** Throws a RangeError for a cost that is impossible for argon2 (RFC 9106 section 3.1) or beyond the limits here. */
+/** Throws a RangeError for a cost that argon2 cannot have (RFC 9106 section 3.1) or that exceeds these limits. */
 const assertSaneCost = ({ memoryKib, passes, lanes }: Argon2Parameters): void => {
   const sane =
     [memoryKib, passes, lanes].every((value) => Number.isInteger(value) && value >= 1) &&
@@ -62,8 +62,8 @@ const assertSaneCost = ({ memoryKib, passes, lanes }: Argon2Parameters): void =>
 }
 
 /**
- * Reads an argon2id hash as `formatPhc` and the reference implementation write it. Throws when it is anything else or when its
- * cost is refused; the message never holds the salt or the tag.
+ * Parses an argon2id hash in the format of `formatPhc` and the reference implementation. Throws for any other text and for a refused cost.
+ * The message never contains the salt or the tag.
  */
 export const parsePhc = (phc: string): ParsedHash => {
   const found = expression.exec(phc)
@@ -74,14 +74,13 @@ export const parsePhc = (phc: string): ParsedHash => {
   return { ...cost, saltBytes: bytesOf(salt), tagBytes: bytesOf(tag) }
 }
 
-/** Without padding, as PHC strings have it; `=` stands nowhere else. */
+/** Without padding, as PHC strings have it; `=` occurs nowhere else. */
 const base64 = (bytes: Buffer): string => bytes.toString('base64').replaceAll('=', '')
 
-/** Writes a PHC string from its parts. */
 export const formatPhc = (cost: Argon2Parameters, salt: Buffer, tag: Buffer): string =>
   `$argon2id$v=19$m=${cost.memoryKib},t=${cost.passes},p=${cost.lanes}$${base64(salt)}$${base64(tag)}`
 
-/** A secret that goes into every password hash and is kept outside the database (NIST 800-63B-4 section 3.1.1.2). */
+/** A secret that is part of every password hash and is stored outside the database (NIST 800-63B-4 section 3.1.1.2). */
 export type Pepper = {
   /** 8 characters of base64url, stored beside the hash. */
   readonly id: string
@@ -90,9 +89,9 @@ export type Pepper = {
 }
 
 export type Peppers = {
-  /** What new hashes are made with; `undefined` when no pepper is configured. */
+  /** The pepper for new hashes; `undefined` when none is configured. */
   readonly current: Pepper | undefined
-  /** The key of a stored hash. Throws when it is not configured: then nobody's password can be judged. */
+  /** The key for a stored hash. Throws when it is not configured: then the password cannot be checked. */
   readonly keyOf: (id: string | undefined) => Buffer | undefined
 }
 
@@ -102,13 +101,13 @@ const idBytes = 6
 const pepperFrom = (secret: string): Pepper => {
   if (secret === '') throw new TypeError('a password pepper is empty')
   return {
-    // One label each: from the id, which anyone who reads the database sees, nothing about the key follows.
+    // Separate labels, so that the id, which everyone who reads the database sees, reveals nothing about the key.
     id: deriveBytes(secret, 'cardea password pepper id', idBytes).toString('base64url'),
     key: deriveBytes(secret, 'cardea password pepper key', keyBytes),
   }
 }
 
-/** The configured peppers: the first makes new hashes, all of them verify old ones. None at all is allowed. */
+/** The configured peppers. The first makes new hashes, all verify old ones. An empty list is allowed. */
 export const peppersFrom = (secrets: readonly string[]): Peppers => {
   const peppers = secrets.map(pepperFrom)
   const keys = new Map(peppers.map(({ id, key }) => [id, key]))
@@ -117,7 +116,7 @@ export const peppersFrom = (secrets: readonly string[]): Peppers => {
     keyOf: (id) => {
       if (id === undefined) return undefined
       const key = keys.get(id)
-      // Not "wrong password": that would lock everyone out with a believable answer while the cause is a lost setting.
+      // Not "wrong password": that would lock everyone out with a plausible response while the cause is a missing setting.
       if (!key) throw new Error(`the password pepper with the id ${id} is not configured any more`)
       return key
     },
@@ -126,7 +125,7 @@ export const peppersFrom = (secrets: readonly string[]): Peppers => {
 
 const engineTagBytes = 32
 
-// Neither library takes `undefined` for "no secret".
+// Neither library accepts `undefined` for "no secret".
 const secretOption = (secret: Buffer | undefined) => (secret ? { secret } : {})
 
 const costOptions = ({ cost, salt, secret }: HashIngredients) => ({
@@ -165,9 +164,8 @@ export const loadNodeRsArgon2 = async (): Promise<Argon2Engine> => {
 }
 
 /**
- * The fastest argon2 that is installed. `@node-rs/argon2` is an optional dependency whose binary may be
- * missing on a platform; any failure to load it falls back to `argon2`, whose own failure is thrown. The
- * engine's `name` says which one it became.
+ * Loads the fastest installed argon2. `@node-rs/argon2` is an optional dependency whose binary may be missing on a platform. If it fails to
+ * load, `argon2` is used, and its failure is thrown. The engine's `name` says which one was loaded.
  */
 export const loadArgon2 = async (): Promise<Argon2Engine> => {
   try {
@@ -179,23 +177,22 @@ export const loadArgon2 = async (): Promise<Argon2Engine> => {
 
 export type PasswordVerdict = {
   readonly matches: boolean
-  /** The password matched, but its hash was made under an older policy or pepper: store a new one now. */
+  /** The password matched, but its hash was made under an older policy or pepper. Store a new one now. */
   readonly needsRehash: boolean
 }
 
 /**
- * Hashes and checks passwords. Both normalise the text in the same way first, and both refuse text that
- * cannot be a password (a lone surrogate, more than the cap of code points) with `invalid_password`.
- * A bounded one also refuses with `server_busy` when too many are waiting, before any work is done.
+ * Hashes and checks passwords. Both methods normalise the text in the same way, and refuse text that cannot be a password (a lone
+ * surrogate, too many code points) with `invalid_password`. A bounded hasher also refuses with `server_busy` before any work when too many
+ * calls are waiting.
  */
 export type PasswordHasher = {
-  /** Hashes under the current policy and pepper, with a fresh salt. Does not judge whether the password is a good one. */
+  /** Hashes with the current policy and pepper and a new salt. Does not check whether the password is a good one. */
   readonly hash: (password: string) => Promise<StoredPassword>
   /**
-   * Checks a password against what is stored. `undefined` stands for an account that does not exist: the
-   * same cost is paid against a dummy and nothing matches, so that the time taken tells no one who has an account.
-   * Throws a plain Error, never "does not match", when the stored hash cannot be checked at all: it is
-   * malformed, its cost is absurd, or its pepper is not configured any more.
+   * Checks a password against the stored hash. Pass `undefined` for an account that does not exist: a dummy costs the same and never
+   * matches, so that the time does not reveal which accounts exist. Throws a plain Error, never "does not match", when the stored hash
+   * cannot be checked: it is malformed, its cost is absurd, or its pepper is no longer configured.
    */
   readonly verify: (
     password: string,
@@ -212,16 +209,16 @@ const tagBytes = 32
 export type Argon2PasswordHasherOptions = {
   readonly engine: Argon2Engine
   readonly random: Random
-  /** The first makes new hashes, all verify; empty for none. */
+  /** The first makes new hashes, all verify. Empty: no pepper. */
   readonly peppers?: readonly string[]
   /** Lower than the default only in tests. */
   readonly parameters?: Argon2Parameters
 }
 
-/** The bytes that are hashed. Both sides of every comparison come through here. */
+/** The bytes to hash, for both sides of every comparison. */
 const passwordBytes = (password: string): Buffer => {
   const text = normalizePassword(password)
-  // The policy says it first for a new password; this stops a login with a longer one before any hashing.
+  // The policy refuses a longer new password first. This stops a login with one before any hashing.
   if (codePointsIn(text) > maxPasswordCodePoints) {
     throw accountErrors.error('invalid_password', {
       detail: `The password has more than ${maxPasswordCodePoints} characters.`,
@@ -249,7 +246,7 @@ const verifier = (
       await engine.verify(dummy, bytes, peppers.current?.key)
       return { matches: false, needsRehash: false }
     }
-    // Parsed before it is computed: see the limits in phc-string.ts.
+    // The cost must be checked before it is computed.
     const parsed = parsePhc(stored.phc)
     const matches = await engine.verify(stored.phc, bytes, peppers.keyOf(stored.pepperId))
     const isCurrent = followsPolicy(parsed, policy) && stored.pepperId === peppers.current?.id
@@ -257,8 +254,8 @@ const verifier = (
   }
 
 /**
- * Passwords as argon2id PHC strings (RFC 9106) with a pepper as the secret value K.
- * Throws a RangeError or TypeError at once for parameters that are refused or an empty pepper.
+ * Stores passwords as argon2id PHC strings (RFC 9106) with a pepper as the secret value K. Throws a RangeError or TypeError at once for
+ * refused parameters or an empty pepper.
  */
 export const argon2PasswordHasher = ({
   engine,
@@ -268,7 +265,7 @@ export const argon2PasswordHasher = ({
 }: Argon2PasswordHasherOptions): PasswordHasher => {
   assertSaneCost(parameters)
   const peppers = peppersFrom(secrets)
-  // Stands in for accounts that do not exist. No password gives this tag: it is 32 random bytes, not a hash.
+  // Used for accounts that do not exist. No password produces this tag, because it is 32 random bytes and not a hash.
   const dummy = formatPhc(parameters, random(saltBytes), random(tagBytes))
   return {
     hash: async (password) => {

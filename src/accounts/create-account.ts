@@ -11,7 +11,7 @@ export type CreateAccountDeps = {
   readonly clock: Clock
   readonly random: Random
   readonly hasher: PasswordHasher
-  /** Code points. */
+  /** In code points. */
   readonly passwordMinLength: number
   readonly inTransaction: InTransaction<{
     readonly accounts: Pick<AccountStore, 'add'>
@@ -28,7 +28,7 @@ export type NewAccountInput = {
 }
 
 /**
- * Adds an account that can log in at once.
+ * Adds an active account.
  * @throws invalid_email, invalid_password, password_rejected, account_exists, server_busy, store_unavailable
  */
 export const createAccount =
@@ -37,7 +37,7 @@ export const createAccount =
     const parsed = parseEmail(email)
     const minLength = deps.passwordMinLength
     await checkNewPassword(password, { minLength, context: passwordContext(parsed) })
-    // Hashing takes many milliseconds: never inside a transaction, where it would hold a connection.
+    // Hashing takes many milliseconds. Inside a transaction it would hold a connection for that time.
     const hashed = await deps.hasher.hash(password)
     const nowMs = deps.clock.nowMs()
     const accountId = newId(deps.random)

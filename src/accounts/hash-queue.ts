@@ -10,38 +10,34 @@ import {
 
 export type HashQueueOptions = {
   /**
-   * Hashes that run at once, 1 or more. Each takes a core, 19 MiB and a thread of libuv's pool, which DNS and files need too (see
-   * `sizeThreadPool`): `max(1, cores - 1)` leaves the event loop a core.
+   * Hashes that run at once, 1 or more. Each uses a core, 19 MiB and a thread of libuv's pool, which DNS and files need too (see
+   * `sizeThreadPool`). `max(1, cores - 1)` leaves a core to the event loop.
    */
   readonly concurrency: number
-  /** Hashes that may wait behind those, 0 or more. Each adds one hash's time, divided by `concurrency`, to the wait. */
+  /** Hashes that may wait, 0 or more. Each adds the time of one hash, divided by `concurrency`, to the wait. */
   readonly queue: number
-  /** The longest wait for a turn, milliseconds; 10 s unless given. */
+  /** The maximum wait for a turn, in milliseconds. Default: 10 s. */
   readonly maxWaitMs?: number
 }
 
 export type BoundedPasswordHasher = Pick<PasswordHasher, 'hash'> & {
-  /** As `PasswordHasher.verify`. With `isCallerGone` nothing is hashed for a caller who has left by its turn: `caller_gone`. */
+  /** Like `PasswordHasher.verify`. With `isCallerGone`, throws `caller_gone` without hashing if the caller has left by its turn. */
   readonly verify: (
     password: string,
     stored: StoredPassword | undefined,
     isCallerGone?: () => boolean,
   ) => Promise<PasswordVerdict>
-  /**
-   * Throws `server_busy` when a hash would be refused now. A look, which keeps no place: for whoever has work to do before the hash
-   * that would be in vain.
-   */
+  /** Throws `server_busy` when a hash would be refused now. It reserves nothing. Call it before other work that would be wasted. */
   readonly assertQueueCapacity: () => void
 }
 
-/** Shorter than the 15 s after which a request is answered in any case (`answerMs`), so that the reason is told. */
+/** Shorter than the 15 s after which every request gets a response (`responseMs`), so that the caller learns the reason. */
 const defaultMaxWaitMs = 10_000
 
 /**
- * The same hasher with a bound on its work, for the whole process: build one and share it. What is over the
- * bound is refused with `server_busy`, before any hashing, so that a flood of logins costs
- * itself and nobody else (and a refused caller learns nothing about the account).
- * Throws a TypeError for options out of range.
+ * The same hasher with a bounded queue. Share one for the whole process. Calls beyond the bound get `server_busy` before any hashing, so
+ * that a flood of logins does not slow down other requests, and refused callers learn nothing about the account. Throws a TypeError for
+ * options out of range.
  */
 export const boundedPasswordHasher = (
   hasher: PasswordHasher,
@@ -68,7 +64,7 @@ export type OpenHasherDeps = {
   readonly queue: number
 }
 
-/** @returns also the name of the package that computes argon2: they differ in CPU time */
+/** @returns also the name of the package that computes argon2, because the packages differ in CPU time */
 export async function openPasswordHasher({ random, peppers, ...limits }: OpenHasherDeps): Promise<{
   readonly hasher: BoundedPasswordHasher
   readonly hashedBy: string

@@ -1,6 +1,6 @@
 /**
- * Owns the account: who there is, by which address, with which roles and password, and what changing any of these ends. It decides
- * whether a password is right and good enough; it never signs anybody in.
+ * Owns the account: its address, roles and password, and what changing any of these ends. It decides whether a password is correct and good
+ * enough. It never logs anybody in.
  */
 export {
   type Account,

@@ -2,10 +2,10 @@ import { accountErrors } from './account.ts'
 import { type Commonness, loadCommonPasswords } from './common-passwords.ts'
 import type { EmailAddress } from './email-address.ts'
 
-/** NIST 800-63B-4 section 3.1.1.2 asks for at least 64; the cap only keeps a request from being made of one password. */
+/** NIST 800-63B-4 section 3.1.1.2 requires at least 64. The maximum only prevents very large passwords. */
 export const maxPasswordCodePoints = 256
 
-/** Length as a person counts it: one code point, one character, whatever it takes in UTF-16 or UTF-8. */
+/** Length as people count it: one code point is one character, whatever its size in UTF-16 or UTF-8. */
 export const codePointsIn = (text: string): number => {
   let count = 0
   for (const _ of text) count += 1
@@ -13,12 +13,11 @@ export const codePointsIn = (text: string): number => {
 }
 
 /**
- * The one form of a password that is measured, compared and hashed: Unicode NFC, nothing trimmed, no case
- * folded. NFC makes the same text typed on two keyboards the same password; NFKC would go further and make
- * different passwords equal (`ﬁ` and `fi`).
+ * The form of a password that is measured, compared and hashed: Unicode NFC, without trimming or case folding. NFC makes the same text from
+ * two keyboards the same password. NFKC would also make different passwords equal (`ﬁ` and `fi`).
  *
- * Throws `invalid_password` for a lone surrogate: UTF-8 turns each of them into U+FFFD, so that different
- * texts would hash alike (RFC 8259 section 8.2).
+ * Throws `invalid_password` for a lone surrogate: UTF-8 replaces each by U+FFFD, so different texts would have the same hash (RFC 8259
+ * section 8.2).
  */
 export const normalizePassword = (text: string): string => {
   if (/\p{Surrogate}/u.test(text)) {
@@ -30,13 +29,13 @@ export const normalizePassword = (text: string): string => {
 }
 
 export type PasswordPolicy = {
-  /** Fewest code points. 15 while the password is the only factor (NIST 800-63B-4 section 3.1.1.2). */
+  /** The minimum in code points. 15 while the password is the only factor (NIST 800-63B-4 section 3.1.1.2). */
   readonly minLength: number
-  /** Words that may not be the whole password, whatever their case: see `passwordContext`. */
+  /** Words that must not be the whole password, in any case: see `passwordContext`. */
   readonly context: readonly string[]
 }
 
-/** What a guesser who knows the service and the person tries first: the product's name, the address and its local part. */
+/** What an attacker who knows the service and the user tries first: the product's name, the address and its local part. */
 export const passwordContext = ({ address, canonical }: EmailAddress): string[] => [
   'cardea',
   address,
@@ -56,9 +55,9 @@ const reject = (detail: string) => accountErrors.error('password_rejected', { de
 const folded = (text: string): string => text.normalize('NFC').toLowerCase()
 
 /**
- * Accepts or refuses a password that someone wants to set. Every Unicode character is allowed and no mixture
- * of kinds is asked for (NIST 800-63B-4 section 3.1.1.2); a password is compared as a whole, never by parts.
- * Throws `password_rejected`, whose `detail` is the exact reason, or `invalid_password` for a lone surrogate.
+ * Checks a new password. Every Unicode character is allowed and no mixture of kinds is required (NIST 800-63B-4 section 3.1.1.2). A
+ * password is compared as a whole, never by parts. Throws `password_rejected` with the exact reason in `detail`, or `invalid_password` for
+ * a lone surrogate.
  */
 export const checkNewPassword = async (
   password: string,

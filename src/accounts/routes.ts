@@ -28,7 +28,7 @@ const ownAccountSchema = {
 
 export type AccountRouteDeps = { readonly accounts: Pick<AccountStore, 'find'> }
 
-/** An account as its owner and operators see it: nothing of the password. */
+/** An account as its owner and operators see it, without the password. */
 export const describeAccount = (account: Account): AccountAnswer => ({
   id: account.accountId,
   email: account.email,

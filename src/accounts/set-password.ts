@@ -11,7 +11,7 @@ import { checkNewPassword, passwordContext } from './password-policy.ts'
 export type SetPasswordDeps = {
   readonly clock: Clock
   readonly hasher: PasswordHasher
-  /** Code points. */
+  /** In code points. */
   readonly passwordMinLength: number
   readonly accounts: Pick<AccountStore, 'find'>
   readonly inTransaction: InTransaction<AccountStores>
@@ -24,8 +24,9 @@ export type SetPasswordInput = {
 }
 
 /**
- * Gives an account another password, for an operator who need not know the old one. Whoever knew that may be logged in with it, so every
- * session ends and every token dies. The count of failures starts again: it spoke of the old password. The status stays as it is.
+ * Sets a new password, for an operator who need not know the old one. A person who knew the old one may be logged in with it, so every
+ * session ends and every token is revoked. The count of failures is reset, because it belonged to the old password. The status stays the
+ * same.
  * @throws account_not_found, invalid_password, password_rejected, server_busy, store_unavailable
  */
 export const setPassword =
@@ -35,7 +36,7 @@ export const setPassword =
     if (!found) throw accountErrors.error('account_not_found')
     const context = passwordContext(parseEmail(found.email))
     await checkNewPassword(password, { minLength, context })
-    // Hashing takes many milliseconds: never inside a transaction, where it would hold a connection.
+    // Hashing takes many milliseconds. Inside a transaction it would hold a connection for that time.
     const hashed = await hasher.hash(password)
     return inTransaction(async (stores) => {
       if (!(await stores.accounts.lock(accountId))) throw accountErrors.error('account_not_found')

@@ -20,7 +20,7 @@ import {
   listAccountsSchema,
 } from './account-schemas.ts'
 
-/** Who acts, on a route of operators, and from where: for the trail. */
+/** Who acts on an operator route, and from where, for the audit trail. */
 export const operatorOf = (request: FastifyRequest): { actor: Actor; client: RequestFacts } => ({
   actor: { kind: 'account', accountId: callerOf(request).accountId },
   client: clientFacts(request),
@@ -37,7 +37,7 @@ export type AdminAccountRouteDeps = {
 
 const pageSize = 100
 
-/** Operators see other people's data: that they looked is part of the trail. */
+/** Operators can read personal data, so every read is recorded in the audit trail. */
 const recordRead = (audit: AuditTrail, request: FastifyRequest, what: string, accountId?: string) =>
   audit.record({
     event: 'operator_read',

@@ -1,6 +1,6 @@
 /**
- * Owns what operators do: adding, changing and looking at accounts and service clients, and taking back what was issued. Every act is
- * in the audit trail with its actor. It never decides who is an operator; the edge does, by role, scope and audience.
+ * Owns what operators do: create, change and read accounts and service clients, and revoke what was issued. Every operation is in the audit
+ * trail with its actor. It does not decide who is an operator: the access check does, by role, scope and audience.
  */
 
 export { type AdminAccountRouteDeps, adminAccountRoutes } from './account-routes.ts'

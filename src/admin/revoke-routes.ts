@@ -49,7 +49,7 @@ const revokeSchema = {
 
 export type AdminRevokeRouteDeps = { readonly revoke: Revoke }
 
-/** @throws invalid_request unless exactly one target is named */
+/** @throws invalid_request unless exactly one target is given */
 const targetOf = ({ sub, email, sid, jti, kid, everyone }: RevokeBody): RevokeTarget => {
   const targets: RevokeTarget[] = []
   if (sub !== undefined) targets.push({ kind: 'account', accountId: sub })

@@ -13,7 +13,7 @@ import { boundSeconds, type RevocationTarget } from '../revocation/index.ts'
 import { sessionErrors } from '../sessions/index.ts'
 
 type PlainTarget =
-  /** Or a service client: whatever the `sub` of tokens names. */
+  /** Also a service client: any `sub` of tokens. */
   | { readonly kind: 'account'; readonly accountId: string }
   | { readonly kind: 'email'; readonly email: string }
   | { readonly kind: 'session'; readonly sessionId: string }
@@ -22,7 +22,7 @@ type PlainTarget =
 
 export type RevokeTarget = PlainTarget | { readonly kind: 'key'; readonly kid: string }
 
-/** What a revocation reads and writes together. */
+/** The stores that a revocation uses in one transaction. */
 export type RevocationStores = AccountStores & {
   readonly signingKeys: SigningKeyTransaction
   readonly clients: Pick<ServiceClientStore, 'lock' | 'raiseEpoch'>
@@ -31,7 +31,7 @@ export type RevocationStores = AccountStores & {
 export type RevokeDeps = {
   readonly clock: Clock
   readonly inTransaction: InTransaction<RevocationStores>
-  /** Prepares what takes a signing key out of use. */
+  /** Prepares the withdrawal of a signing key. */
   readonly withdrawKey: (kid: string) => Promise<Withdrawal>
   /** Called after the commit; never rejects. */
   readonly onKeyRevoked: () => Promise<void>
@@ -39,25 +39,25 @@ export type RevokeDeps = {
 
 export type RevokeInput = {
   readonly target: RevokeTarget
-  /** An operator's own words, for the trail. */
+  /** Free text of an operator, for the audit trail. */
   readonly note: string | undefined
   readonly actor: Actor
   readonly client?: RequestFacts
 }
 
 export type Revoked = {
-  /** Place in the log of revocations. */
+  /** The position in the revocation log. */
   readonly seq: number
   readonly committedAtMs: number
-  /** From then on no verifier that calls itself fresh accepts anything that was revoked. */
+  /** After this time no verifier that reports itself fresh accepts anything that was revoked. */
   readonly effectiveByMs: number
-  /** Whether what was named is known to exist. No access token is stored, so the id of one is recorded unseen. */
+  /** Whether the target is known to exist. Access tokens are not stored, so the id of one is recorded unchecked. */
   readonly isChecked: boolean
 }
 
 const reason = 'revoked'
 
-/** What happened, as the log of revocations and the trail name it. */
+/** The operation, in the terms of the revocation log and the audit trail. */
 type Act = {
   readonly target: RevocationTarget
   readonly event: AuditEvent['event']
@@ -89,8 +89,8 @@ const revokeAccount = async (
 }
 
 /**
- * Recorded also when the session has ended before: tokens of it may still be out.
- * @throws session_not_found for an id that no row has. A service client has no sessions: the `sid` of its token is the `jti` of it.
+ * Also recorded when the session has already ended, because its tokens may still be valid.
+ * @throws session_not_found for an id without a row. A service client has no sessions: the `sid` of its token is the `jti`.
  */
 const revokeSession = async (
   { sessions }: RevocationStores,
@@ -106,7 +106,7 @@ const revokeSession = async (
   return { target: { kind: 'sid', key: sessionId }, event: 'session_ended', sessionId, ...ended }
 }
 
-/** What a service client was given for itself. It goes on asking for tokens, and gets them: `disable` is what ends that. */
+/** Revokes the tokens of a service client. It can still request new ones; `disable` prevents that. */
 const revokeClient = async (
   { clients }: RevocationStores,
   clientId: string,
@@ -122,7 +122,7 @@ const revokeClient = async (
   }
 }
 
-/** What the `sub` of tokens names: an account or a service client. Ids are random, so it is never both. */
+/** The account or service client in the `sub` of tokens. Ids are random, so it is never both. */
 const revokeSubject = async (stores: RevocationStores, sub: string, turn: Turn): Promise<Act> => {
   const done = (await revokeAccount(stores, sub, turn)) ?? (await revokeClient(stores, sub))
   if (!done) throw accountErrors.error('account_not_found')
@@ -161,7 +161,7 @@ const act = async (stores: RevocationStores, target: PlainTarget, turn: Turn): P
   }
 }
 
-/** What must be done before the transaction, which is to be short: making a key takes up to some seconds. */
+/** Work before the transaction, which must be short: making a key takes up to some seconds. */
 const prepare = async ({ withdrawKey }: RevokeDeps, target: RevokeTarget): Promise<DoAct> => {
   if (target.kind === 'key') return revokeKey(target.kid, await withdrawKey(target.kid))
   return function revokeTarget(stores, turn) {
@@ -170,9 +170,9 @@ const prepare = async ({ withdrawKey }: RevokeDeps, target: RevokeTarget): Promi
 }
 
 /**
- * Takes back a token, a session, all of an account or of a service client, a signing key, or everything. The service clients that belong
- * to an account end with it. Asking twice is allowed and ends what is alive by then.
- * @returns after the commit, whether or not any cache is up
+ * Revokes a token, a session, everything of an account or of a service client, a signing key, or everything. The service clients of an
+ * account end with it. It may be repeated, and then ends what is valid by then.
+ * @returns after the commit, whether or not a cache is reachable
  * @throws account_not_found, invalid_email, session_not_found, signing_key_not_found, store_unavailable
  */
 export const revoke = (deps: RevokeDeps) =>

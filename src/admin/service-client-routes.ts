@@ -27,7 +27,7 @@ export type AdminClientRouteDeps = {
   readonly revokeSecret: RevokeClientSecret
 }
 
-/** Looking is not in the trail: nothing in it is personal. */
+/** Reads are not audited, because the data is not personal. */
 const clientReads = ({ store }: AdminClientRouteDeps): Route[] => [
   defineRoute({
     method: 'GET',

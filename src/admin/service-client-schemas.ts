@@ -5,7 +5,7 @@ import { secretIdPattern } from '../oauth/index.ts'
 import { closed, id } from './account-schemas.ts'
 
 const time = Type.String({ format: 'date-time' })
-/** Bounds what reaches the feature, which decides. */
+/** Only upper bounds. The feature checks the values. */
 const texts = Type.Array(Type.String({ minLength: 1, maxLength: 512 }), { maxItems: 32 })
 
 const client = {

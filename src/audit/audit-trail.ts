@@ -1,7 +1,7 @@
 import type { CallerPresence } from '../lib/caller-presence.ts'
 import { keyedHash } from '../lib/signed-bytes.ts'
 
-/** Every act that is recorded. `docs/reference/events-and-logs.md` explains each, and a test holds the two together. */
+/** Every recorded event. `docs/reference/events-and-logs.md` explains each, and a test compares the two lists. */
 export const auditEventNames = [
   'login_succeeded',
   'login_failed',
@@ -37,15 +37,15 @@ export const auditEventNames = [
 
 export type AuditEventName = (typeof auditEventNames)[number]
 
-/** Where a request came from, as far as trusted proxies vouch for it, and whether somebody still waits there. */
+/** Where a request came from, as far as trusted proxies report it, and whether its caller is still connected. */
 export type RequestFacts = CallerPresence & {
   readonly address: string
-  /** Escaped and truncated where it was read: it is the client's text. */
+  /** Set by the client. Escaped and truncated when it was read. */
   readonly userAgent: string | undefined
   readonly requestId: string
 }
 
-/** Who did it: an account logged in to the service, a service client, the command line of an operator, or the service itself. */
+/** Who did it: a logged-in account, a service client, an operator on the command line, or the service itself. */
 export type Actor =
   | { readonly kind: 'account'; readonly accountId: string }
   | { readonly kind: 'client'; readonly clientId: string }
@@ -59,24 +59,24 @@ export type AuditEvent = {
   /** Why: the same code as in the error and on the session. */
   readonly reason?: string
   readonly actor: Actor
-  /** The account that the event is about; absent when no account has the identifier that was given. */
+  /** The account that the event is about. Absent when no account has the given identifier. */
   readonly accountId?: string
   readonly sessionId?: string
-  /** What was typed as an e-mail address: stored as a keyed hash only, since people type passwords there. */
+  /** What was entered as an e-mail address. Only its keyed hash is stored, because people enter passwords there. */
   readonly identifier?: string
   readonly client?: RequestFacts
-  /** Facts of this kind of event; never a secret, never personal data. */
+  /** Facts about this kind of event. Never a secret and never personal data. */
   readonly details?: Readonly<Record<string, string | number | boolean | readonly string[]>>
 }
 
-/** Turns an id or an address into the short keyed hash that stands for it in the trail and the log. */
+/** Replaces an id or an address by a short keyed hash for the trail and the log. */
 export type AuditPseudonym = (text: string) => string
 
 export const auditPseudonym = (key: Buffer): AuditPseudonym => keyedHash(key, 16)
 
 export type AuditTrail = {
   /**
-   * Adds one entry, in the transaction of the act it tells of: what cannot be recorded does not happen.
+   * Adds one entry, in the transaction of the operation: an operation that cannot be recorded does not happen.
    * @throws store_unavailable
    */
   readonly record: (event: AuditEvent) => Promise<void>
@@ -84,7 +84,7 @@ export type AuditTrail = {
 
 export type AuditPurge = {
   /**
-   * Removes at most so many entries from before then, the oldest first. Says how many.
+   * Deletes at most this many entries from before the time, the oldest first. Returns how many.
    * @throws store_unavailable
    */
   readonly remove: (beforeMs: number, most: number) => Promise<number>
@@ -93,15 +93,16 @@ export type AuditPurge = {
 export type PurgeStores = { readonly audit: AuditTrail; readonly purge: AuditPurge }
 
 export type PurgeAuditTrailDeps = {
-  /** In transactions of the role that owns the trail. */
+  /** Runs transactions with the role that owns the trail. */
   readonly inTransaction: <T>(work: (stores: PurgeStores) => Promise<T>) => Promise<T>
 }
 
-/** So many in one transaction, so that each is short. */
+/** The number of entries in one transaction, so that each is short. */
 const batchEntries = 10_000
 
 /**
- * Removes the entries from before a time, for ever. The first transaction that removes some records it: the trail says where it begins.
+ * Permanently deletes the entries from before a time. The first transaction that deletes some records it, so that the trail says where it
+ * begins.
  * @returns how many
  */
 export const purgeAuditTrail =

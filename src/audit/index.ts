@@ -1,7 +1,7 @@
 /**
- * Owns the audit trail: who did what to whom, when, from where, and how it ended. An entry is written in the transaction of
- * the act, so that there is neither an act without its entry nor an entry without its act. It never changes one, removes them by
- * age only and for nobody but their owner, and holds sessions and unknown addresses only as keyed hashes. `postgresAuditReader` reads.
+ * Owns the audit trail: who did what to whom, when, from where, and with which result. An entry is written in the transaction of the
+ * operation, so neither exists without the other. Entries are never changed. Only the role that owns the table deletes them, by age only.
+ * Sessions and unknown addresses are stored only as keyed hashes. `postgresAuditReader` reads the trail.
  */
 export {
   type Actor,

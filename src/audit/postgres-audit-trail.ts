@@ -11,7 +11,7 @@ const insert = {
 
 const purge = { name: 'audit_purge', text: 'SELECT purge_audit_events($1, $2) AS removed' }
 
-/** With the role that owns the table. That of the application may not. */
+/** Needs the role that owns the table. The application's role may not delete. */
 export const postgresAuditPurge = (sql: Sql): AuditPurge => ({
   remove: async (beforeMs, most) => {
     const values = [new Date(beforeMs), most]
@@ -20,7 +20,7 @@ export const postgresAuditPurge = (sql: Sql): AuditPurge => ({
   },
 })
 
-/** How the actor is written in the trail and beside a revocation. */
+/** The actor as text, in the trail and in the revocation log. */
 export const actorText = (actor: Actor): string => {
   if (actor.kind === 'account') return `account:${actor.accountId}`
   return actor.kind === 'client' ? `client:${actor.clientId}` : actor.kind
@@ -29,7 +29,7 @@ export const actorText = (actor: Actor): string => {
 const referenceOf = (text: string | undefined, reference: AuditPseudonym): string | undefined =>
   text === undefined ? undefined : reference(text)
 
-/** `onRecord` is told of each entry: its number, and its time in milliseconds. */
+/** `onRecord` is called with the number of each entry and its time in milliseconds. */
 export const postgresAuditTrail = (
   sql: Sql,
   clock: Clock,
@@ -56,9 +56,9 @@ export const postgresAuditTrail = (
   },
 })
 
-/** One entry of the trail, as it was written. */
+/** One entry of the trail. */
 export type AuditEntry = {
-  /** Entries are numbered in the order in which they were begun. */
+  /** Entries are numbered in the order in which they were started. */
   readonly id: number
   readonly atMs: number
   readonly event: string
@@ -73,9 +73,9 @@ export type AuditEntry = {
 }
 
 export type AuditPage = {
-  /** Only what concerns this account. */
+  /** Only entries about this account. */
   readonly accountId?: string | undefined
-  /** Only what is older than this entry. */
+  /** Only entries before this one. */
   readonly beforeId?: number | undefined
   readonly limit: number
 }
@@ -96,7 +96,7 @@ type Row = {
 const columns = `id, at, event, outcome, reason, actor, account_id, address, user_agent AS "userAgent",
   request_id AS "requestId", details`
 
-/** Two statements: one with an optional condition has one plan for both, which reads the whole table for one of them. */
+/** Two statements: one with an optional condition has a single plan, which reads the whole table in one of the cases. */
 const listAll = {
   name: 'audit_list',
   text: `SELECT ${columns} FROM audit_events WHERE id < $1 ORDER BY id DESC LIMIT $2`,

@@ -26,14 +26,14 @@ export type OneAccountOptions = OutputOptions & {
   readonly email?: string
 }
 
-/** A command that changes one account, named by either of two options. */
+/** A command that changes one account, given by one of two options. */
 export const oneAccountCommand = (name: string, description: string): Command =>
   new Command(name)
     .description(description)
     .option('--sub <id>', 'the account with this id')
     .option('--email <email>', 'the account with this address')
 
-/** Before any store is open. */
+/** Called before any store is opened. */
 export const assertOneAccount = ({ sub, email }: OneAccountOptions): void => {
   if ((sub === undefined) === (email === undefined)) {
     throw usageError('exactly one account is needed', 'name it with --sub or with --email')
@@ -41,7 +41,7 @@ export const assertOneAccount = ({ sub, email }: OneAccountOptions): void => {
   assertId('--sub', sub)
 }
 
-/** @throws account_not_found when nobody has the address, invalid_email */
+/** @throws account_not_found when no account has the address, invalid_email */
 export const findAccountId = async (
   { stores }: Core,
   { sub, email }: OneAccountOptions,
@@ -59,7 +59,7 @@ const printAccount = (options: OutputOptions, account: Account): void => {
   printResult(options, shown, factLines({ id, email, status, roles: shown.roles.join(' ') }))
 }
 
-/** Known to the parser only to be refused with the reason, and never to be quoted as a mistake. */
+/** Declared only to refuse it with a reason and without quoting its value. */
 const passwordOption = (): Option => new Option('--password [password]').hideHelp()
 
 const refusePassword = (given: string | true | undefined): void => {
@@ -70,7 +70,7 @@ const refusePassword = (given: string | true | undefined): void => {
   )
 }
 
-/** Each `--role` adds one; the same form as the admin API takes. */
+/** Each `--role` adds one, in the same form as in the admin API. */
 const collectRole = (role: string, before: readonly string[] = []): readonly string[] => {
   if (!Value.Check(roleSchema, role)) {
     throw new InvalidArgumentError(
@@ -86,7 +86,7 @@ type Shown = DescribeAccount
 
 const pageSize = 1_000
 
-/** Page by page, so that a million accounts need no more memory than a page. */
+/** One page at a time, so that a million accounts need no more memory than a page. */
 async function* pages({ stores }: Core, email: string | undefined): AsyncGenerator<Shown[]> {
   const { accounts } = stores
   if (email !== undefined) {
@@ -104,13 +104,13 @@ async function* pages({ stores }: Core, email: string | undefined): AsyncGenerat
 const lineOf = ({ id, status, created_at, email, roles }: Shown): string =>
   `${[id, status.padEnd('disabled'.length), created_at, email, roles.join(' ')].join('  ').trimEnd()}\n`
 
-/** Waits for a reader who is slower than Postgres, instead of keeping everything for them. */
+/** Waits for a slow reader instead of buffering everything. */
 const write = async (text: string): Promise<void> => {
   if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain')
 }
 
 const show = async (core: Core, { email, json }: ListOptions): Promise<void> => {
-  // Whoever looks at other people's data is in the trail, here as in the admin API.
+  // Reading personal data is recorded in the audit trail, as in the admin API.
   await core.stores.audit.record({
     event: 'operator_read',
     outcome: 'success',
@@ -152,7 +152,7 @@ const createOne = async ({
 }: CreateOptions): Promise<void> => {
   refusePassword(given)
   const config = await commandConfig()
-  // Before anybody types a password for nothing. No store is open while a person thinks.
+  // Checked before a person types a password. No store is open during the input.
   parseEmail(email)
   const password = await readNewPassword()
   const account = await withCore(config, (core) =>
@@ -223,7 +223,7 @@ const setOnePassword = async ({ password: given, ...options }: PasswordOptions):
   refusePassword(given)
   assertOneAccount(options)
   const config = await commandConfig()
-  // Before anybody types a password for nothing. No store is open while a person thinks.
+  // Checked before a person types a password. No store is open during the input.
   if (options.email !== undefined) parseEmail(options.email)
   const password = await readNewPassword()
   const account = await withCore(config, async (core) =>

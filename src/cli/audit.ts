@@ -25,10 +25,10 @@ type ListOptions = OneAccountOptions & { readonly before?: number; readonly limi
 
 const defaultLimit = 50
 
-/** A page is in memory at once. Whoever wants all of them asks again with `--before`. */
+/** A page is in memory at once. Use `--before` for the following ones. */
 const mostAtOnce = 1_000
 
-/** Only digits: `Number()` would also take "1e3" and "". */
+/** Digits only: `Number()` would also accept "1e3" and "". */
 const wholeNumber =
   (most: number) =>
   (text: string): number => {
@@ -77,7 +77,7 @@ const read = async (
     beforeId: before,
     limit,
   })
-  // After the page was read: looking is in the trail, too, and is nothing to be shown to whoever looks.
+  // Recorded after the page was read, so that this read is not part of its own result.
   await core.stores.audit.record({
     event: 'operator_read',
     outcome: 'success',
@@ -132,15 +132,15 @@ type PurgeOptions = OutputOptions & {
 }
 
 type Limit = {
-  /** For the question. */
+  /** For the confirmation. */
   readonly text: string
-  /** By the time of Postgres: a wrong clock of this machine must not remove more. */
+  /** By the time of Postgres: a wrong clock of this machine must not delete more. */
   readonly beforeMs: (nowMs: number) => number
 }
 
 const dayMs = 86_400_000
 
-/** A date is its beginning in UTC. Nothing else that `Date` reads, and no day that does not exist. */
+/** A date means its beginning in UTC. Refuses other formats that `Date` accepts, and days that do not exist. */
 const readTime = (text: string): Limit => {
   const isTime = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?Z)?$/.test(text)
   const ms = isTime ? Date.parse(text) : Number.NaN
@@ -166,7 +166,7 @@ const limitOf = ({ before, olderThan }: PurgeOptions): Limit => {
   throw usageError('exactly one time is needed', 'give --before or --older-than')
 }
 
-/** Nothing brings an entry back but a back-up. */
+/** Only a back-up can restore an entry. */
 const confirm = async ({ yes }: PurgeOptions, { text }: Limit): Promise<void> => {
   if (yes) return
   if (!isInteractive()) {
@@ -176,7 +176,7 @@ const confirm = async ({ yes }: PurgeOptions, { text }: Limit): Promise<void> =>
     throw usageError('nothing was removed', 'answer yes to go on')
 }
 
-/** With the role that owns the trail: that of the service may not. */
+/** Runs with the role that owns the trail, because the service's role may not delete. */
 const purge = async (core: Core, stores: StoreCredentials, limit: Limit) => {
   const { machine, pseudonym } = core
   const nowMs = machine.clock.nowMs()

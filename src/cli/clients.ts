@@ -19,7 +19,7 @@ import {
 } from './output.ts'
 import { commandConfig, commandLineActor, withCore } from './with-core.ts'
 
-/** Prints a secret, as `client create` does. */
+/** Prints a secret, like `client create`. */
 const addSecret = async (clientId: string, options: OutputOptions): Promise<void> => {
   assertId('client_id', clientId)
   const config = await commandConfig()
@@ -41,7 +41,7 @@ const addClientSecretCommand = (): Command =>
   new Command('add')
     .description('add a secret to a client, beside those it has; prints it, this once')
     .argument('<client_id>', 'as `client create` printed it')
-    // An id begins with `-` once in 64 times, and would be refused as an option that does not exist; `assertId` refuses what is none.
+    // One id in 64 begins with `-` and would be refused as an unknown option. `assertId` refuses what is not an id.
     .allowUnknownOption()
     .option(...jsonOption)
     .action(addSecret)
@@ -125,7 +125,7 @@ const scopesOf = (text: string | undefined): readonly string[] => {
   throw usageError('--scope is not a list of scopes', 'separate them by single spaces, in quotes')
 }
 
-/** One of the two commands that print a secret: it exists nowhere else, and whoever runs it has to put it somewhere. */
+/** One of the two commands that print a secret. It cannot be shown again, so the operator must store it. */
 const createOne = async ({ name, scope, audience, owner, ...options }: Options): Promise<void> => {
   const scopes = scopesOf(scope)
   const config = await commandConfig()
@@ -212,7 +212,7 @@ const disableClientCommand = (): Command =>
   new Command('disable')
     .description('shut a service client out, for good, and take its tokens back')
     .argument('<client_id>', 'as `client create` printed it')
-    // An id begins with `-` once in 64 times, and would be refused as an option that does not exist; `assertId` refuses what is none.
+    // One id in 64 begins with `-` and would be refused as an unknown option. `assertId` refuses what is not an id.
     .allowUnknownOption()
     .option(...jsonOption)
     .action(disableOne)

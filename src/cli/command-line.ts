@@ -12,12 +12,12 @@ import { sealedKeyCommand } from './sealed-key.ts'
 import { migrateCommand, psqlCommand, serveCommand } from './serve.ts'
 import { sessionCommand } from './session.ts'
 
-/** Commander passes settings on only to commands that it makes itself. */
+/** Commander copies settings only to commands that it creates itself. */
 const passOnSettings = (command: Command): void => {
   for (const child of command.commands) passOnSettings(child.copyInheritedSettings(command))
 }
 
-/** Of two values the parser would drop one in silence: whoever revokes two accounts at once would have revoked one. */
+/** The parser would silently drop one of two values: an operator who revokes two accounts at once would have revoked one. */
 const takeOnce =
   ({ long }: Option) =>
   (value: string, before: unknown): string => {
@@ -33,15 +33,15 @@ const takeOptionsOnce = (command: Command): void => {
   for (const child of command.commands) takeOptionsOnce(child)
 }
 
-/** The whole command line as a tree; `docs/reference/cli.md` is tested against it. */
+/** The whole command line as a tree. A test checks `docs/reference/cli.md` against it. */
 export const commandTree = (): Command => {
   const tree = new Command('cardea')
     .description('Sessions and tokens that can be taken back. Settings come from the environment.')
     .version(version, '--version', 'print the version')
     .helpOption('--help', 'say how to use it')
-    // Else an id such as -VqK… after `revoke --sid` would be taken for an option of `cardea` itself.
+    // Otherwise an id such as -VqK… after `revoke --sid` would be parsed as an option of `cardea` itself.
     .enablePositionalOptions()
-    // Mistakes come back as errors and are put into our words, in one place.
+    // Turns mistakes into errors, so that one place writes their texts.
     .exitOverride()
     .configureOutput({ writeErr: () => undefined })
   for (const command of [
@@ -64,12 +64,12 @@ export const commandTree = (): Command => {
   return tree
 }
 
-/** What was typed after a mistaken option's name may be a secret (`--pasword=…`, `-p…`): the name is all that is said. */
+/** The text after a mistyped option name may be a secret (`--pasword=…`, `-p…`), so only the name is printed. */
 const unknownOption = /^error: unknown option '(--[^=']*(?=[='])|-[^-']?)[^']*'/
 
 const usageFailure = ({ code, message }: CommanderError): Failure => {
   const words = message.replace(unknownOption, "error: unknown option '$1'").replace(/^error: /, '')
-  // Commander's own guess ("Did you mean …?") comes on a second line.
+  // Commander puts its guess ("Did you mean …?") on a second line.
   const [what = '', guess] =
     code === 'commander.help' ? ['a command is missing'] : words.split('\n')
   const see = '`cardea --help` and `cardea <command> --help` show what there is'
@@ -89,28 +89,28 @@ const failureOf = (error: unknown): Failure => {
 const failureJson = ({ messages, hint, code }: Failure): string =>
   `${JSON.stringify({ error: messages.join('; '), hint, code })}\n`
 
-const tellOnStderr = (text: string): void => {
+const printOnStderr = (text: string): void => {
   process.stderr.write(text)
 }
 
 /**
- * Runs one command; `tell` is given what went wrong, in words.
+ * Runs one command. `printError` is called with the text of a failure.
  * @returns the exit code of the process
  */
 export const runCommandLine = async (
   args: readonly string[],
-  tell = tellOnStderr,
+  printError = printOnStderr,
 ): Promise<number> => {
-  // Not asked of commander: when it cannot read the arguments, a script still wants JSON.
+  // Commander cannot tell: when it cannot parse the arguments, a script still needs JSON.
   const isJson = args.includes('--json')
   try {
     await commandTree().parseAsync(args, { from: 'user' })
     return Number(process.exitCode ?? 0)
   } catch (error) {
-    // Help or the version was asked for and is printed.
+    // The help or the version was requested and has been printed.
     if (error instanceof CommanderError && error.exitCode === 0) return 0
     const failure = failureOf(error)
-    tell(isJson ? failureJson(failure) : failureText(failure))
+    printError(isJson ? failureJson(failure) : failureText(failure))
     return failure.exitCode
   }
 }

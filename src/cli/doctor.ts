@@ -16,12 +16,12 @@ import { type Finding, fail, guarded, ok, warn } from './doctor/finding.ts'
 import { jsonOption, type OutputOptions, printResult, usageError } from './output.ts'
 import { commandConfig, machine, openStoresBeside } from './with-core.ts'
 
-/** People wait for this at every login, and a core is busy with it. */
+/** Users wait for this at every login, and it occupies a core. */
 const slowMs = 500
 
 const fastEngine = '@node-rs/argon2'
 
-/** Hashes one throw-away password under the policy in force. */
+/** Hashes one throw-away password with the current policy. */
 const checkPasswords = async (core: Core): Promise<readonly Finding[]> => {
   const { hasher, hashedBy, machine } = core
   const startMs = machine.clock.monotonicMs()
@@ -66,7 +66,7 @@ const settingsFindings = (config: Config): Finding[] => {
 }
 
 export type DoctorOptions = {
-  /** Also tried: a login through this address, as clients do it. True: that of ISSUER. */
+  /** If set, also tries a login through this address, as clients do. True: that of ISSUER. */
   readonly url: string | true | undefined
 }
 
@@ -75,7 +75,7 @@ const checkStores = async (
   stores: StoreCredentials,
   { url }: DoctorOptions,
 ): Promise<readonly Finding[]> => {
-  // Each check says itself what is away; nothing else is to be reported.
+  // Each check reports what is unreachable, so nothing else is reported.
   const core = await openCore(patientConfig(config), stores, {
     ...machine,
     report: () => undefined,
@@ -96,7 +96,7 @@ const checkStores = async (
 
 const startMakesIt = 'start the service, which makes it; or check DATA_DIR'
 
-/** Opening stores makes and keeps the secrets that are missing, unless there is one: of a missing one a throw-away takes the place. */
+/** Opening stores creates and keeps missing secrets. So a throw-away secret replaces a missing one here. */
 const withSomeSecret = async (config: Config): Promise<readonly [Config, ...Finding[]]> => {
   if (config.secrets) return [config]
   const kept = await readKeptSecret(config)
@@ -125,8 +125,8 @@ const openAndCheck = async (
 }
 
 /**
- * Everything that can be said about the deployment that the settings describe. Never throws; changes no data and makes none, but for the
- * trace that a refused login leaves, if one is asked for.
+ * Checks the deployment that the settings describe. Never throws. It creates and changes no data, except the audit entry of a refused login
+ * if that check is requested.
  */
 const checkDeployment = async (options: DoctorOptions): Promise<readonly Finding[]> => {
   const config = await readSettings()
@@ -150,7 +150,7 @@ const summaryOf = (failures: number, warnings: number): string => {
 
 type Options = OutputOptions & { readonly url?: string | true }
 
-/** Never with a path of its own beyond that of an ISSUER, nor with a user and password. */
+/** Only the path of ISSUER is allowed, and neither user nor password. */
 const checkedUrl = (text: string): string => {
   const url = URL.canParse(text) ? new URL(text) : undefined
   const isPlain =

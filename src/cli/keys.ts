@@ -30,7 +30,7 @@ const describe = (key: SigningKeyRecord): Shown => ({
   ...timeOf('revoked_at', key.revokedAtMs),
 })
 
-/** The last thing that happened to it. */
+/** The latest change of the key. */
 const since = ({ created_at, activated_at, retired_at, revoked_at }: Shown): string => {
   if (revoked_at) return `revoked ${revoked_at}`
   if (retired_at) return `retired ${retired_at}`
@@ -81,7 +81,7 @@ const revokeKeyCommand = (): Command =>
   new Command('revoke')
     .description('take a signing key out of use at once, and every token that it signed with it')
     .argument('<kid>', 'as `keys list` shows it')
-    // A kid begins with `-` once in 64 times, and would be refused as an option that does not exist; what is no kid is refused above.
+    // One kid in 64 begins with `-` and would be refused as an unknown option. The check above refuses what is not a kid.
     .allowUnknownOption()
     .option('--reason <text>', 'your words for the audit trail')
     .option(...jsonOption)

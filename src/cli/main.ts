@@ -2,7 +2,7 @@
 import { exitCodes } from '../explain-failure.ts'
 import { runCommandLine } from './command-line.ts'
 
-// A reader that has seen enough (`cardea account list | head`) is no failure. A result that cannot be kept is one: it may hold a secret.
+// A reader that stops early (`cardea account list | head`) is no failure. A result that cannot be written is one: it may contain a secret.
 process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
   if (code === 'EPIPE') process.exit(0)
   process.stderr.write(
@@ -10,7 +10,7 @@ process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
   )
   process.exit(exitCodes.failed)
 })
-// Then the exit code tells.
+// Then only the exit code reports the failure.
 process.stderr.on('error', () => undefined)
 
 process.exitCode = await runCommandLine(process.argv.slice(2))

@@ -1,7 +1,7 @@
 import { exitCodes, type Failure } from '../explain-failure.ts'
 import { isId } from '../lib/machine.ts'
 
-/** An option of every command but `serve`, whose output is its log. */
+/** An option of every command except `serve`, whose output is its log. */
 export const jsonOption = [
   '--json',
   'print one JSON document, and failures as one on stderr',
@@ -14,8 +14,8 @@ const print = (text: string): void => {
 }
 
 /**
- * One document for scripts, or lines for people. Never give it a secret: terminals and scripts keep what they see. The one exception is
- * what has no other way out: the secret of a new service client, and the keys of sealed sessions.
+ * Prints one JSON document for scripts, or lines for people. Never pass it a secret, because terminals and scripts keep what they print.
+ * The only exceptions are those without another way out: the secret of a new service client, and the keys of sealed sessions.
  */
 export const printResult = (
   { json }: OutputOptions,
@@ -23,20 +23,20 @@ export const printResult = (
   lines: readonly string[],
 ): void => print(json ? `${JSON.stringify(document)}\n` : lines.map((line) => `${line}\n`).join(''))
 
-/** `name  value` lines with the values below each other. */
+/** `name  value` lines with aligned values. */
 export const factLines = (facts: Readonly<Record<string, string | number>>): string[] => {
   const width = Math.max(...Object.keys(facts).map((name) => name.length))
   return Object.entries(facts).map(([name, value]) => `${name.padEnd(width)}  ${value}`.trimEnd())
 }
 
-/** An id begins with `-` once in 64 times; commander takes whatever follows `--sid` as its value, and that is checked here. */
+/** One id in 64 begins with `-`. Commander takes whatever follows `--sid` as its value, and this checks it. */
 export const assertId = (option: string, id: string | undefined): void => {
   if (id !== undefined && !isId(id)) {
     throw usageError(`${option} is not an id`, 'an id is 22 characters of A-Z a-z 0-9 _ and -')
   }
 }
 
-/** What a command itself has to refuse; failures from below are put into words by `explain-failure.ts`. */
+/** A refusal of the command itself. `explain-failure.ts` explains other failures. */
 export class CommandError extends Error {
   readonly failure: Failure
 
@@ -47,6 +47,6 @@ export class CommandError extends Error {
   }
 }
 
-/** The command was not written as it must be; nothing was done. The message quotes nothing that could be a secret. */
+/** The command line is wrong, and nothing was done. The message quotes nothing that could be a secret. */
 export const usageError = (message: string, hint: string): CommandError =>
   new CommandError('usage', message, hint, exitCodes.usage)

@@ -2,26 +2,26 @@ import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { CommandError, usageError } from './output.ts'
 
-/** What a shell reports for a program that Ctrl-C ended. */
+/** The exit code that shells report after Ctrl-C. */
 const interruptedExitCode = 130
 
-/** More than any password has; whoever pipes a file in by mistake is told so instead of being waited for. */
+/** Longer than any password. A file that is piped in by mistake is refused at once. */
 const longestLineBytes = 4096
 
 const interrupted = () =>
   new CommandError('interrupted', 'nothing was done', 'run the command again', interruptedExitCode)
 
-/** Whether somebody sits at the keyboard. */
+/** Whether standard input is a terminal. */
 export const isInteractive = (): boolean => process.stdin.isTTY === true
 
-/** Swallows what readline would echo. */
+/** Discards what readline would echo. */
 const nowhere = () => new Writable({ write: (_chunk, _encoding, done) => done() })
 
 type Asking = { readonly questions: readonly string[]; readonly isHidden: boolean }
 
 /**
- * The answers to all questions, in order. Questions go to stderr, so that stdout holds the result and nothing else. One reader for all
- * of them: between two, the terminal would show what is typed.
+ * Reads the replies to all questions, in order. Questions go to stderr, so that stdout contains only the result. One reader serves all:
+ * between two readers, the terminal would show what is typed.
  * @throws interrupted on Ctrl-C, and on Ctrl-D in an empty line
  */
 const ask = async ({ questions, isHidden }: Asking): Promise<string[]> => {
@@ -29,7 +29,7 @@ const ask = async ({ questions, isHidden }: Asking): Promise<string[]> => {
     input: process.stdin,
     output: isHidden ? nowhere() : process.stderr,
     terminal: true,
-    // A password must not come back with the arrow key at the next question.
+    // A password must not reappear with the arrow key at the next question.
     historySize: 0,
   })
   const lines = reader[Symbol.asyncIterator]()
@@ -50,7 +50,7 @@ const ask = async ({ questions, isHidden }: Asking): Promise<string[]> => {
   }
 }
 
-/** Anything but `yes` is a no. */
+/** Anything except `yes` means no. */
 export const askYes = async (question: string): Promise<boolean> => {
   const questions = [`${question} Type yes to go on: `]
   const [answer] = await ask({ questions, isHidden: false })
@@ -65,7 +65,11 @@ const decode = (bytes: Buffer): string => {
   }
 }
 
-/** The first line of standard input, without its end (`\n` or `\r\n`); what follows is not read. */
+/**
+ * The first line of standard input, without its end (`
+ * ` or `\r
+ * `). The rest is not read.
+ */
 const readFirstLine = async (): Promise<string> => {
   const chunks: Buffer[] = []
   let length = 0
@@ -74,7 +78,7 @@ const readFirstLine = async (): Promise<string> => {
     const end = bytes.indexOf(0x0a)
     chunks.push(end === -1 ? bytes : bytes.subarray(0, end))
     length += bytes.length
-    // Leaving the loop closes standard input: a sender that never ends keeps no process alive.
+    // Leaving the loop closes standard input, so that an endless sender does not keep the process alive.
     if (end !== -1) break
     if (length > longestLineBytes) {
       throw usageError('the first line of standard input is too long', 'send the password alone')
@@ -84,8 +88,8 @@ const readFirstLine = async (): Promise<string> => {
 }
 
 /**
- * A new password: typed twice and never shown, or the first line of standard input. Never an argument: those are seen by every user
- * of the machine and kept in the history of the shell.
+ * Reads a new password: typed twice without echo, or the first line of standard input. Never an argument, because every user of the machine
+ * can see arguments, and the shell keeps them in its history.
  */
 export const readNewPassword = async (): Promise<string> => {
   if (!isInteractive()) {

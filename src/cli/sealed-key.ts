@@ -6,7 +6,7 @@ import { commandConfig, withCore } from './with-core.ts'
 
 type SealedKeyOptions = OutputOptions & { readonly audience: string }
 
-/** No token is ever for another one, so a key of it would be a typing error that opens nothing. */
+/** Tokens have only these audiences, so a key for another one would be a typing mistake that decrypts nothing. */
 const assertAudience = ({ audiences, issuer }: Config, audience: string): void => {
   if (audience === issuer || audiences.includes(audience)) return
   throw new CommandError(
@@ -19,7 +19,7 @@ const assertAudience = ({ audiences, issuer }: Config, audience: string): void =
 const warning =
   'warning: whoever has these keys can take the access tokens out of the sealed cookies of this audience; keep them as secrets\n'
 
-/** A key has no other way to the web app that needs it, so it is printed: on standard output alone, for a pipe into a secret store. */
+/** The web app needs the key, so it is printed: only on standard output, to be piped into a secret store. */
 const printSealedKey = async ({ audience, ...options }: SealedKeyOptions): Promise<void> => {
   const config = await commandConfig()
   assertAudience(config, audience)

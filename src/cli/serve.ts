@@ -39,16 +39,19 @@ export const migrateCommand = (): Command =>
 
 type Options = { readonly owner?: true }
 
-/** What a shell reports for a program that is not there. */
+/** The exit code that shells report for a program that does not exist. */
 const notFoundExitCode = 127
 
-/** Of a terminal, a language, a home. A `PGOPTIONS` or `PGHOSTADDR` of the user's was meant for another server. */
+/** Variables for the terminal, the language and the home folder. A `PGOPTIONS` or `PGHOSTADDR` of the user is for another server. */
 const surroundings = () =>
   Object.fromEntries(
     Object.entries(foreignEnvironment()).filter(([name]) => !name.startsWith('PG')),
   )
 
-/** libpq reads them (https://www.postgresql.org/docs/current/libpq-envars.html). On the command line every user would see the password. */
+/**
+ * libpq reads these variables (https://www.postgresql.org/docs/current/libpq-envars.html). On the command line every user of the machine
+ * would see the password.
+ */
 const connectionVariables = (url: string): Readonly<Record<string, string>> => {
   const { hostname, port, username, password, pathname } = new URL(url)
   return {
@@ -69,7 +72,7 @@ const noPsql = (): CommandError =>
     notFoundExitCode,
   )
 
-/** Ctrl-C is psql's: it ends a query, and not the session. The stores are closed when psql has ended. */
+/** psql handles Ctrl-C: it ends a query and not the session. The stores are closed after psql has ended. */
 const runPsql = async (url: string, args: readonly string[]): Promise<number> => {
   const ignore = () => undefined
   process.on('SIGINT', ignore)

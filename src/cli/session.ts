@@ -13,7 +13,7 @@ import { assertId, factLines, jsonOption, type OutputOptions, printResult } from
 import { assertReason } from './revoke.ts'
 import { commandConfig, commandLineActor, withCore } from './with-core.ts'
 
-/** The user agent is the only text that the client chose, so it comes last in the line. */
+/** The user agent is the only text that the client chooses, so it is last in the line. */
 const read = async (core: Core, options: OneAccountOptions) => {
   const { accounts, sessions, audit } = core.stores
   const accountId = await findAccountId(core, options)
@@ -76,7 +76,7 @@ const endOne = (): Command =>
   new Command('end')
     .description('end one session, and take back the access tokens it has out')
     .argument('<session_id>', 'as `session list` shows it')
-    // An id begins with `-` once in 64 times, and would be refused as an option that does not exist; `assertId` refuses what is none.
+    // One id in 64 begins with `-` and would be refused as an unknown option. `assertId` refuses what is not an id.
     .allowUnknownOption()
     .option('--reason <text>', 'your words for the audit trail')
     .option(...jsonOption)

@@ -33,7 +33,7 @@ const isGivenSettings = (note: unknown): note is GivenSettings =>
   'secrets' in note &&
   Array.isArray(note.secrets)
 
-/** The settings for this moment, and the words of a warning where some differ from those of the service. */
+/** The current settings, and a warning if some differ from those of the service. */
 const configNow = async (options?: LoadOptions): Promise<{ config: Config; warning?: string }> => {
   const own = loadConfig(undefined, options)
   const running = await findRunningService(own)
@@ -47,8 +47,8 @@ const configNow = async (options?: LoadOptions): Promise<{ config: Config; warni
 }
 
 /**
- * The settings of a command. Beside a running service on the same DATA_DIR they are those of the service, but for what is set for the
- * command itself: a client that `PORT=21000 npm start` knows must not be made for port 8088.
+ * The settings of a command. If a service runs on the same DATA_DIR, they are those of the service, overridden by the command's own: a
+ * client for a service started with `PORT=21000 npm start` must not be created for port 8088.
  * @throws ConfigError
  */
 export const commandConfig = async (options?: LoadOptions): Promise<Config> => {
@@ -59,7 +59,7 @@ export const commandConfig = async (options?: LoadOptions): Promise<Config> => {
 
 const withoutSecrets = (config: Config) => ({ ...config, secrets: undefined })
 
-/** A service may have started, or ended, since the settings were read: while a password was typed, or in the same moment. */
+/** A service may have started or ended since the settings were read, for example while a password was typed. */
 export const assertSameSettings = async (config: Config): Promise<void> => {
   const { config: now } = await configNow()
   if (isDeepStrictEqual(withoutSecrets(now), withoutSecrets(config))) return
@@ -71,10 +71,10 @@ export const assertSameSettings = async (config: Config): Promise<void> => {
   )
 }
 
-/** Redis answers in milliseconds or is away; then the running service, or the next one, fills it from Postgres. */
+/** Redis responds in milliseconds or is unreachable. Then the running service, or the next one, fills it from Postgres. */
 const redisReadyMs = 1000
 
-/** What a command waits for, so that nobody thinks that it hangs. */
+/** Prints what a command waits for, so that it does not seem to hang. */
 export const tellProgress = (text: string): void => {
   process.stderr.write(`${text}\n`)
 }
@@ -91,8 +91,8 @@ export const machine: MachineParts = {
 }
 
 /**
- * The stores of a running service on the same DATA_DIR, or the same ones opened here. A service that is just starting holds the folder
- * before its Postgres answers.
+ * The stores of a service that runs on the same DATA_DIR, or the same ones opened here. A service that is starting holds the folder before
+ * its Postgres responds.
  * @throws DataDirInUse when the folder is held and no Postgres comes up in it, DataDirForbidden, settings_changed
  */
 export const openStoresBeside = async (config: Config): Promise<StoreCredentials> => {
@@ -129,8 +129,8 @@ const redisReady = async (redis: Core['redis']): Promise<void> => {
 }
 
 /**
- * Opens what a command works on, lets it act, and closes everything. An embedded database is migrated if it must be; one that others
- * run is left as it is.
+ * Opens the core for a command, calls it, and closes everything. An embedded database is migrated if necessary; an external one is not
+ * changed.
  * @throws schema_behind, and what the stores and `act` throw
  */
 export const withCore = async <T>(

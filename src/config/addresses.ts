@@ -4,19 +4,19 @@ import { isPageOrigin } from '../../packages/verifier/src/wire.ts'
 import type { Format } from './setting.ts'
 import { percentProblem } from './store-addresses.ts'
 
-/** `URL` forgives blanks, backslashes and line ends; an address that must match byte for byte may hold none, nor a wildcard. */
+/** `URL` accepts blanks, backslashes and line ends. An address that must match byte for byte may contain none of them, and no wildcard. */
 const plainWebAddress = /^https?:\/\/[^\s\\?#@*]+$/i
 
-/** True when parsing changes no byte of the path: "/a/../b" and "/ü" would be compared in another spelling elsewhere. */
+/** Whether parsing leaves the path unchanged. "/a/../b" and "/ü" would be compared in another spelling elsewhere. */
 const keepsItsPath = (text: string): boolean => {
   const start = text.indexOf('/', text.indexOf('//') + 2)
   return start === -1 || new URL(text).pathname === text.slice(start)
 }
 
-/** Segments that mean the same to every router and proxy: nothing encoded, no `:` or `*`. */
+/** Segments that every router and proxy treats alike: nothing encoded, no `:` or `*`. */
 const plainPath = /^(?:\/[\w.~-]+)*\/?$/
 
-/** The issuer of RFC 8414 section 2 and RFC 9068: verifiers compare it as bytes, so it is kept as written. */
+/** The issuer of RFC 8414 section 2 and RFC 9068. Verifiers compare its bytes, so it is kept as written. */
 export const issuerAddress: Format<string> = {
   limits:
     'http(s) URL without trailing slash, query, fragment or user; a path of letters, digits and - . _ ~',
@@ -32,7 +32,7 @@ export const issuerAddress: Format<string> = {
   },
 }
 
-/** Lower case, as browsers send it in `Host`; no address, because cookies of a domain need a name. */
+/** Lower case, as browsers send it in `Host`. No IP address, because cookies with a domain need a name. */
 const hostExpression =
   /^(?=.{1,253}(?::|$))(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z][a-z0-9-]*[a-z0-9](?::[1-9]\d{0,4})?$/
 
@@ -44,15 +44,16 @@ export const hostName: Format<string> = {
       : { problem: 'must be a host as browsers name it, such as app.example.com, in lower case' },
 }
 
-/** The list is loaded when it is needed: it costs a process 6 MB and 50 ms. */
+/** The list is loaded on demand: it costs a process 6 MB and 50 ms. */
 const isPublicSuffix = (domain: string): boolean => {
   const { parse }: typeof import('tldts') = createRequire(import.meta.url)('tldts')
   return parse(domain, { allowPrivateDomains: true }).domain === null
 }
 
 /**
- * A domain that one owner has, by the public suffix list with its private part: `example.com` and `shop.example.co.uk`, not `co.uk` and
- * not `github.io`. A browser would refuse the cookie of a public suffix, and an older list in a browser would share it with strangers.
+ * A domain with a single owner, according to the public suffix list with its private part: `example.com` and `shop.example.co.uk`, not
+ * `co.uk` and not `github.io`. A browser would refuse the cookie of a public suffix, and one with an older list would share it with
+ * strangers.
  */
 export const registrableDomain: Format<string> = {
   limits: 'domain name in lower case, without a leading dot, no public suffix',
@@ -68,7 +69,7 @@ export const registrableDomain: Format<string> = {
   },
 }
 
-/** Of a web page, or of an app in a webview. */
+/** The origin of a web page, or of an app in a webview. */
 export const pageOrigin: Format<string> = {
   limits: 'origin such as https://app.example.com or capacitor://localhost, no path, no wildcard',
   parse: (text) =>
@@ -85,8 +86,8 @@ const addressRangeProblem = {
 }
 
 /**
- * An address or a CIDR range, always answered as a range. A prefix of 0 would let anybody choose the address that limits
- * and audit see; IPv4 written as IPv6 (::ffff:10.0.0.1) would never match a peer, whose address is shown as IPv4.
+ * An address or a CIDR range, returned as a range. A prefix of 0 would let anybody choose the address that limits and audit use. IPv4
+ * written as IPv6 (::ffff:10.0.0.1) would never match a peer, whose address is shown as IPv4.
  */
 export const addressRange: Format<string> = {
   limits: 'IP address or CIDR range, prefix at least 1',
@@ -105,7 +106,7 @@ export const addressRange: Format<string> = {
 
 const hostNameExpression = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
 
-/** An address or a name to listen on; no port, no brackets. */
+/** An address or a name to listen on, without port and brackets. */
 export const listenHost: Format<string> = {
   limits: 'IP address or host name',
   parse: (text) =>

@@ -42,7 +42,7 @@ const serviceLogo: Setting<string | undefined> = {
     'A file, because a page that loads an image from another host tells that host of each visit.',
 }
 
-/** What browsers see and keep: the domain of the session cookie, where the login page leads, how the pages look. */
+/** Settings for browsers: the domain of the session cookie, the return hosts of the login page, the look of the pages. */
 export const browserSettings = {
   cookieDomain,
   returnHosts,

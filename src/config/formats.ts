@@ -1,6 +1,6 @@
 import type { Format, Parsed } from './setting.ts'
 
-/** Decimal digits and nothing else: `Number()` would also take "1e3", "0x10", " 5" and "". */
+/** Decimal digits only: `Number()` would also accept "1e3", "0x10", " 5" and "". */
 const wholeNumberExpression = /^(0|[1-9][0-9]{0,14})$/
 
 export const wholeNumber = (least: number, most: number): Format<number> => {
@@ -15,7 +15,7 @@ export const wholeNumber = (least: number, most: number): Format<number> => {
   }
 }
 
-/** Exactly one of the given words, case included. */
+/** Exactly one of the given words, case-sensitive. */
 export const oneOf = <const Word extends string>(words: readonly Word[]): Format<Word> => {
   const limits = words.join(', ')
   return {
@@ -35,12 +35,12 @@ export const trueOrFalse: Format<boolean> = {
       : { problem: 'must be true or false' },
 }
 
-/** As it is written, blanks included. */
+/** Unchanged, including blanks. */
 export const text: Format<string> = { limits: 'text', parse: (value) => ({ value }) }
 
 export const folder: Format<string> = { limits: 'folder', parse: (text) => ({ value: text }) }
 
-/** By its name only: `readLogoFile` tells whether it is there and can be read. */
+/** Checks only the name. `readLogoFile` checks that the file exists and can be read. */
 export const imageFile: Format<string> = {
   limits: 'file whose name ends in .svg, .png, .webp, .jpg, .jpeg or .gif',
   parse: (text) =>
@@ -49,7 +49,7 @@ export const imageFile: Format<string> = {
       : { problem: 'must name a file that ends in .svg, .png, .webp, .jpg, .jpeg or .gif' },
 }
 
-/** Shown to people as text, so any script and language will do; characters that cannot be seen would only mislead. */
+/** Shown to people as text, so any script and language is allowed. Invisible characters would be misleading. */
 export const serviceName: Format<string> = {
   limits: 'text of one line, up to 60 characters',
   parse: (text) =>
@@ -60,7 +60,7 @@ export const serviceName: Format<string> = {
       : { problem: 'must be one line of up to 60 visible characters, without blanks at its ends' },
 }
 
-/** A `StringOrURI` of RFC 7519 section 2; white space would be an accident of quoting, never meant. */
+/** A `StringOrURI` of RFC 7519 section 2. White space would come from a quoting mistake. */
 export const audienceName: Format<string> = {
   limits: 'name or URI without white space, up to 255 characters',
   parse: (text) =>
@@ -69,7 +69,7 @@ export const audienceName: Format<string> = {
       : { problem: 'must be printable ASCII without spaces, and a URI if it holds a colon' },
 }
 
-/** Items between commas, blanks around each ignored. An empty or a repeated item is a slip of the hand, so it is refused. */
+/** Items separated by commas; surrounding blanks are ignored. An empty or a repeated item is a typing mistake, so it is refused. */
 export const listOf = <Value>(item: Format<Value>, most = 100): Format<readonly Value[]> => ({
   limits: `comma-separated list, up to ${most}, each: ${item.limits}`,
   parse: (text) => {

@@ -17,14 +17,14 @@ export const settings = {
 
 export const allSettings: readonly Setting<unknown>[] = Object.values(settings)
 
-/** What a service was started with, as far as it is not left to the defaults. Holds no secret. */
+/** The settings that a service was started with, without defaults. Contains no secret. */
 export type GivenSettings = {
   readonly settings: Readonly<Record<string, string>>
-  /** The names of the secrets that it did not have to make itself. */
+  /** The names of the secrets that were given and not generated. */
   readonly secrets: readonly string[]
 }
 
-/** Those that say where the process is and not how it works. */
+/** Settings that say where the process runs and not how it works. */
 const isOfPlace = ({ name }: Setting<unknown>): boolean => name === settings.dataDir.name
 
 export const givenSettings = (environment: Environment = process.env): GivenSettings => {
@@ -36,7 +36,7 @@ export const givenSettings = (environment: Environment = process.env): GivenSett
   }
 }
 
-/** What one makes with them the other must open: signing keys, handles, password hashes. */
+/** The service and the command must share these: signing keys, handles and password hashes depend on them. */
 const shared: readonly Setting<unknown>[] = [settings.secrets, settings.passwordPeppers]
 
 const onlyHere = 'is set here, and the running service has none: run the command without it'
@@ -45,7 +45,7 @@ const onlyThere = 'is set for the running service and not here: run the command 
 const readAs = (environment: Environment, setting: Setting<unknown>): string =>
   JSON.stringify(settingReader(environment, false).read(setting))
 
-/** A note may come from another version. Whatever it holds, it names no secret and no other folder. */
+/** Another version may have written the file. Only settings that are neither a secret nor a folder are used. */
 const plainOnly = (noted: GivenSettings['settings']): GivenSettings['settings'] => {
   const plain = new Set(
     allSettings.filter((one) => !one.isSecret && !isOfPlace(one)).map(({ name }) => name),
@@ -56,13 +56,13 @@ const plainOnly = (noted: GivenSettings['settings']): GivenSettings['settings'] 
 export type SettingsBeside = {
   /** For `loadConfig`. */
   readonly environment: Environment
-  /** What the command has otherwise than the service. */
+  /** The settings that differ between the command and the service. */
   readonly differing: readonly string[]
 }
 
 /**
- * The settings of a command beside a running service: those that the service was started with, under what is set for the command itself.
- * @throws ConfigError when one has a CARDEA_SECRET or PASSWORD_PEPPER of its own and the other does not
+ * The settings of a command that uses a running service: those of the service, overridden by the command's own.
+ * @throws ConfigError when only one of the two was given CARDEA_SECRET or PASSWORD_PEPPER
  */
 export const settingsBeside = (
   service: GivenSettings,
@@ -83,7 +83,7 @@ export const settingsBeside = (
   return { environment: merged, differing: differing.map(({ name }) => name) }
 }
 
-/** For a program that a command starts: the environment without our settings, which hold secrets. */
+/** The environment for a program that a command starts, without Cardea's settings, which contain secrets. */
 export const foreignEnvironment = (environment: Environment = process.env): Environment => {
   const own = new Set(allSettings.flatMap(({ name }) => [name, fileVariableOf(name)]))
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !own.has(name)))

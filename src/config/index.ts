@@ -9,8 +9,8 @@ import { ConfigError, type SettingProblem } from './setting.ts'
 import { type Environment, isGiven, type SettingReader, settingReader } from './setting-reader.ts'
 
 /**
- * Settings: environment variables in, one frozen object out. The tables in `*-settings.ts` say what each variable means;
- * nothing else in the product reads the environment.
+ * Reads the settings from environment variables into one frozen object. The tables in `*-settings.ts` define each variable. No other code
+ * in the product reads the environment.
  */
 
 export {
@@ -30,7 +30,7 @@ const secondsPerHour = 3600
 
 const secondsPerDay = 86_400
 
-/** Every interface is no address to call: the loopback one is, from this machine. */
+/** A wildcard address cannot be called, but from this machine the loopback address can. */
 const localIssuer = (host: string, port: number): string => {
   if (host === '0.0.0.0' || host === '::') return `http://127.0.0.1:${port}`
   return `http://${isIPv6(host) ? `[${host}]` : host}:${port}`
@@ -90,7 +90,7 @@ const readConfig = (read: SettingReader['read'], production: boolean): Config =>
   loggedActsPerAccount: read(settings.loggedActsPerAccount),
 })
 
-/** For whoever has to explain a failure before or without a `Config`. */
+/** For code that explains a failure before or without a `Config`. */
 export const usesEmbeddedPostgres = (environment: Environment = process.env): boolean =>
   !isGiven(environment, settings.databaseUrl)
 
@@ -108,28 +108,25 @@ const logoProblems = ({ serviceLogo }: Config): SettingProblem[] => {
 
 export type LoadOptions = {
   /**
-   * Also checks the files that the service shows to people. Left out for commands: they may run where these files are not mounted, or in
-   * another working directory.
+   * Also checks the files that the pages show. Commands leave it out, because they may run where these files are not mounted, or in another
+   * working directory.
    */
   readonly checksFiles?: boolean
 }
 
-/**
- * Reads and checks every setting. Throws `ConfigError` with all that is missing or bad; it names variables and never
- * shows a value.
- */
+/** Reads and checks every setting. Throws `ConfigError` with all missing and invalid ones. It names variables and never shows a value. */
 export const loadConfig = (
   environment: Environment = process.env,
   { checksFiles = false }: LoadOptions = {},
 ): Config => {
-  // Production decides what the reader demands, so it is read first; a bad word is reported by this first reader.
+  // Production decides which settings are required, so it is read first. This first reader reports an invalid value of it.
   const first = settingReader(environment, false)
   const production = first.read(settings.environment) === 'production'
   const { read, problems } = settingReader(environment, production)
 
   const config = readConfig(read, production)
   const unreadable = [...first.problems, ...problems]
-  // A rule about a setting that could not be read would judge the fallback in its place.
+  // A rule about a setting that could not be read would check its default instead.
   const names = new Set(unreadable.map((problem) => problem.name))
   const broken = brokenRules(config).filter((problem) => !names.has(problem.name))
   const { NODE_TLS_REJECT_UNAUTHORIZED: rejectUnauthorized } = environment
@@ -138,7 +135,7 @@ export const loadConfig = (
   const inFiles = checksFiles ? logoProblems(config) : []
 
   const all = [...unreadable, ...broken, ...fromNode, ...inFiles]
-  // One that is missing may be there under a wrong name.
+  // A missing setting may be present under a misspelt name.
   if (all.length > 0) throw new ConfigError([...all, ...misspeltSettings(environment)])
   return freezeWithLists(config)
 }

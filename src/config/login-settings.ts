@@ -74,7 +74,7 @@ const loggedActsPerAccount: Setting<number> = {
   whyThisDefault: 'One in five seconds: far more than a person does, far less than fills a disk.',
 }
 
-/** Logging in: passwords, their cost, how many wrong ones are borne. */
+/** Settings for logins: passwords, their cost and the limits on failures. */
 export const loginSettings = {
   passwordPeppers,
   passwordMinLength,

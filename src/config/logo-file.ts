@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { extname } from 'node:path'
 import type { Parsed } from './setting.ts'
 
-/** Each page contains the whole image, so that it needs no route that a proxy would have to pass on. */
+/** Each page contains the whole image, so that no extra route must be passed through a proxy. */
 const maxLogoBytes = 64 * 1024
 
 const mediaTypes: Readonly<Record<string, string>> = {

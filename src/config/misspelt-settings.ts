@@ -3,13 +3,15 @@ import { allSettings } from './given-settings.ts'
 import type { SettingProblem } from './setting.ts'
 import { type Environment, fileVariableOf, isGiven } from './setting-reader.ts'
 
-/** How our names look; others are for other programs. */
+/** The form of Cardea's setting names. Other variables belong to other programs. */
 const settingLike = /^[A-Z][A-Z0-9_]{2,63}$/
 
-/** `TRUSTED_PROXY` for `TRUSTED_PROXIES`: one and several are the most usual confusion. */
+/** `TRUSTED_PROXY` for `TRUSTED_PROXIES`: confusing singular and plural is the most common mistake. */
 const singular = (name: string): string => name.replace(/IES$/, 'Y').replace(/S$/, '')
 
-/** Two letters in a long name. In a short one that would be another word: `USER` is two letters from `ISSUER`, and `POST` one from `HOST`. */
+/**
+ * Two letters in a long name. In a short one this would match other words: `USER` is two letters from `ISSUER`, and `POST` one from `HOST`.
+ */
 const maxDistance = (name: string): number => {
   if (name.length < 5) return 0
   return name.length < 8 ? 1 : 2
@@ -21,8 +23,8 @@ const variablesOf = (environment: Environment, isUnset: boolean): readonly strin
     .flatMap(({ name, isSecret }) => (isSecret ? [name, fileVariableOf(name)] : [name]))
 
 /**
- * Variables that are no settings and look like one that is not set: each would be ignored without a word. Never shows a value, which may
- * be a secret.
+ * Variables that are not settings but resemble one that is not set. They would be silently ignored. Never shows a value, which may be a
+ * secret.
  */
 export const misspeltSettings = (environment: Environment = process.env): SettingProblem[] => {
   const known = new Set(variablesOf(environment, false))

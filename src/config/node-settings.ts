@@ -3,10 +3,9 @@ import type { Config } from './rules.ts'
 import type { SettingProblem } from './setting.ts'
 
 /**
- * Gives libuv's pool a thread for each password that may be hashed at once and one for everything else: DNS, files, the checks of
- * tokens. With more, hashes wander over threads that the kernel puts where the event loop runs (decision 25). To be called before
- * anything uses the pool: libuv reads the variable then, once (https://docs.libuv.org/en/v1.x/threadpool.html). What is set already
- * stays.
+ * Gives libuv's pool a thread for each parallel password hash and one more for everything else: DNS, files, token checks. With more
+ * threads, hashes would also run on the core of the event loop (docs/decisions/0025-a-thread-for-each-hash-and-one-more.md). Call it before anything uses the pool, because libuv
+ * reads the variable only once, on first use (https://docs.libuv.org/en/v1.x/threadpool.html). An existing value is kept.
  */
 export const sizeThreadPool = (
   { hashConcurrency }: Pick<Config, 'hashConcurrency'>,
@@ -16,8 +15,8 @@ export const sizeThreadPool = (
 }
 
 /**
- * Switches of Node itself that would quietly undo what `sslmode=verify-full` and `rediss` promise. Refused in production
- * even with ALLOW_PLAINTEXT_STORES: they weaken every connection of the process, not only those to the stores.
+ * Node switches that would silently disable what `sslmode=verify-full` and `rediss` guarantee. Refused in production even with
+ * ALLOW_PLAINTEXT_STORES, because they weaken every connection of the process, not only those to the stores.
  */
 export const nodeTlsProblems = (
   rejectUnauthorized: string | undefined,

@@ -2,21 +2,21 @@ import { isWellKnownSecret } from './secret-format.ts'
 import type { SettingProblem } from './setting.ts'
 import { namesSentinels, verifiesPostgresTls, verifiesRedisTls } from './store-addresses.ts'
 
-/** What the environment says, checked and frozen. Holds secrets: never log it. */
+/** The checked and frozen settings. Contains secrets: never log it. */
 export type Config = {
   readonly production: boolean
   readonly host: string
   /** 0: any free port. */
   readonly port: number
-  /** Absolute. */
+  /** An absolute path. */
   readonly dataDir: string
   /** Undefined: the embedded Postgres; never in production. */
   readonly databaseUrl: string | undefined
   /** Undefined: migrations use `databaseUrl`. */
   readonly migrateDatabaseUrl: string | undefined
-  /** Undefined: that of the connection. */
+  /** Undefined: the schema of the connection. */
   readonly databaseSchema: string | undefined
-  /** Undefined: the driver in this process; never in production. */
+  /** Undefined: no Redis; never in production. */
   readonly redisUrl: string | undefined
   readonly redisSentinelUsername: string | undefined
   readonly redisSentinelPassword: string | undefined
@@ -28,18 +28,18 @@ export type Config = {
   readonly databaseStatementTimeoutMs: number
   readonly databasePreparedStatements: boolean
   readonly revokeOnDataLoss: boolean
-  /** Byte for byte as set. */
+  /** Exactly as configured. */
   readonly issuer: string
-  /** Never empty; the first is the default. `issuer` is accepted too, whether or not it stands here. */
+  /** Never empty; the first is the default. `issuer` is accepted too, even if it is not listed. */
   readonly audiences: readonly string[]
   readonly allowedOrigins: readonly string[]
-  /** CIDR ranges; a plain address became a /32 or a /128. Empty: nobody is believed. */
+  /** CIDR ranges; a plain address became a /32 or a /128. Empty: no proxy is trusted. */
   readonly trustedProxies: readonly string[]
   readonly maxHeaderBytes: number
   readonly shutdownDelaySeconds: number
-  /** The first makes, all verify. Undefined: to be made and kept in `dataDir`; never in production. */
+  /** The first makes, all verify. Undefined: generated and kept in `dataDir`; never in production. */
   readonly secrets: readonly string[] | undefined
-  /** The first makes, all verify. Undefined: the one kept in `dataDir`, made there together with a secret; else none. */
+  /** The first makes, all verify. Undefined: the one in `dataDir`, which is generated together with a secret; otherwise none. */
   readonly passwordPeppers: readonly string[] | undefined
   readonly accessTokenSeconds: number
   readonly refreshGraceSeconds: number
@@ -54,10 +54,10 @@ export type Config = {
   readonly signingKeyRotationSeconds: number
   /** The issuer's host is at or below it. Undefined: the session cookie belongs to one host. */
   readonly cookieDomain: string | undefined
-  /** At or below `cookieDomain`, as a `Host` header names them. Undefined: every host at or below it. */
+  /** At or below `cookieDomain`, as in a `Host` header. Undefined: every host at or below it. */
   readonly returnHosts: readonly string[] | undefined
   readonly serviceName: string | undefined
-  /** Path of a file. */
+  /** The path of a file. */
   readonly serviceLogo: string | undefined
   readonly passwordMinLength: number
   readonly hashConcurrency: number
@@ -91,7 +91,7 @@ const postgresWithoutTls = `must end with sslmode=verify-full (or verify-ca) in 
 const wellKnown =
   'holds a well-known or repeated text: make one with "openssl rand -base64 32" (in production)'
 
-/** What only two settings together can break; checked everywhere. */
+/** Rules about combinations of settings, checked everywhere. */
 const alwaysRules: readonly Rule[] = [
   {
     name: 'SESSION_ABSOLUTE_DAYS',
@@ -104,7 +104,8 @@ const alwaysRules: readonly Rule[] = [
     isBroken: (config) => config.browserSessionSeconds > config.sessionAbsoluteSeconds,
   },
   {
-    // A statement that waited longer than the grace rotates with an old time, and tabs that retry together would get different successors.
+    // A statement that waited longer than the grace period rotates with an old time, and tabs that retry together would get different
+    // successors.
     name: 'REFRESH_GRACE_SECONDS',
     message:
       'must be 0, or longer than DATABASE_CONNECT_TIMEOUT_MS and DATABASE_STATEMENT_TIMEOUT_MS together',
@@ -113,7 +114,7 @@ const alwaysRules: readonly Rule[] = [
       refreshGraceSeconds * 1000 <= databaseConnectTimeoutMs + databaseStatementTimeoutMs,
   },
   {
-    // Of two tabs that refresh at once the second would get a further token, and the first one's next refresh would look like theft.
+    // When two tabs refresh at once, the second would get a further token, and the next refresh of the first would look like theft.
     name: 'REFRESH_GRACE_SECONDS',
     message: 'must be above 0 unless REFRESH_LOST_RESPONSE is end',
     isBroken: ({ refreshGraceSeconds, refreshLostResponse }) =>
@@ -136,14 +137,14 @@ const alwaysRules: readonly Rule[] = [
       ),
   },
   {
-    // One key, one purpose: what leaks from one use must not open the other (ASVS 5.0 11.1.2).
+    // Each key has one purpose, so that a leak from one use does not affect the other (ASVS 5.0 11.1.2).
     name: 'PASSWORD_PEPPER',
     message: 'must not repeat a secret of CARDEA_SECRET',
     isBroken: (config) =>
       config.passwordPeppers?.some((pepper) => config.secrets?.includes(pepper)) ?? false,
   },
   {
-    // It would be sent to nobody, and whoever set it believes that it protects something.
+    // It would be ignored, while the operator believes that it protects something.
     name: 'REDIS_SENTINEL_PASSWORD',
     message: 'has no use: REDIS_URL names no Sentinels (redis+sentinel://)',
     isBroken: ({ redisUrl, redisSentinelPassword }) =>
@@ -191,7 +192,7 @@ const productionRules: readonly Rule[] = [
   },
 ]
 
-/** Settings that are well written each and still must not stand. A name may appear twice. */
+/** Settings that are valid alone but not together. A name may appear twice. */
 export const brokenRules = (config: Config): SettingProblem[] => {
   const rules = config.production ? [...alwaysRules, ...productionRules] : alwaysRules
   return rules
@@ -200,13 +201,13 @@ export const brokenRules = (config: Config): SettingProblem[] => {
 }
 
 /**
- * TLS ends at a proxy. Without one named here every request but a health check is refused: it looks like plain HTTP, from an address that is
- * the proxy's.
+ * TLS ends at a proxy. If no proxy is configured, every request except health checks is refused, because it seems to be plain HTTP from the
+ * proxy's address.
  */
 export const noTrustedProxy =
   'TRUSTED_PROXIES is empty: no proxy is believed to have ended TLS, so every request but /health/ gets 403'
 
-/** What is allowed and yet should be known: one sentence each, for the log at every start. Holds no secret. */
+/** Warnings about allowed but risky settings: one sentence each, logged at every start. Contains no secret. */
 export const configWarnings = (config: Config): string[] => {
   const warnings: string[] = []
   if (config.allowPlaintextStores) {

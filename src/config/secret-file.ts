@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import type { Parsed } from './setting.ts'
 
-/** Eight secrets, or a URL, are far shorter. Whoever names a log or a disk by mistake is told so. */
+/** Eight secrets, or a URL, are far shorter. A log or a disk that is named by mistake is refused. */
 const maxFileBytes = 64 * 1024
 
 const writableByOthers = 0o002
@@ -26,14 +26,14 @@ const textIn = (descriptor: number): Parsed<string> => {
     return { problem: 'names a file that every user may write: run `chmod o-w` on it' }
   }
   const text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(descriptor))
-  // Editors and `echo` end a file with one; more than one would be a part of the secret that was not meant.
+  // Editors and `echo` add one line end. A second one is kept and refused, because it was probably not meant as part of the secret.
   const value = text.replace(/\r?\n$/, '')
   return value === '' ? { problem: 'names a file that is empty' } : { value }
 }
 
 /**
- * Reads a secret from a file, as Docker, Kubernetes and systemd mount them. A problem names neither the path nor the text: somebody may
- * have put the secret itself where the path belongs.
+ * Reads a secret from a file, as mounted by Docker, Kubernetes and systemd. A problem names neither the path nor the text, because the
+ * operator may have put the secret itself where the path belongs.
  */
 export const readSecretFile = (path: string): Parsed<string> => {
   let descriptor: number | undefined

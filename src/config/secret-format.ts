@@ -1,6 +1,6 @@
 import type { Format } from './setting.ts'
 
-/** 256 bits, the strength of the HMAC-SHA-256 they feed (RFC 2104 section 3 warns of keys below the digest's length). */
+/** 256 bits, the strength of the HMAC-SHA-256 keys (RFC 2104 section 3 warns of keys shorter than the digest). */
 const leastSecretBytes = 32
 
 /** Measured as written: `openssl rand -base64 32` makes 44 characters, `openssl rand -hex 32` makes 64. */
@@ -14,7 +14,9 @@ export const secret: Format<string> = {
   },
 }
 
-/** Words of documentation and sample files, six letters at least: a random secret holds one less than once in a million. */
+/**
+ * Words of documentation and sample files, at least six letters: a random secret contains one with a probability below one in a million.
+ */
 const placeholderWords =
   /change[-_ ]?(me|this|it)|replace[-_ ]?(me|this)|secret|passw(or)?d|default|example|placeholder|insecure|keyboard|cardea|abcdefgh|01234567|qwerty/i
 
@@ -31,8 +33,8 @@ const repeatsAPattern = (text: string): boolean => {
 }
 
 /**
- * True for a secret that somebody else may know: from a manual or a sample file, or a few characters over and over.
- * It can only catch what is plainly not random; it is no measure of strength.
+ * Whether other people may know a secret: it comes from a manual or a sample file, or repeats a few characters. It only detects text that
+ * is plainly not random and does not measure strength.
  */
 export const isWellKnownSecret = (text: string): boolean =>
   placeholderWords.test(text) ||

@@ -87,7 +87,7 @@ const logLevel: Setting<'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' 
   whyThisDefault: 'Tells what happened without a line for every step.',
 }
 
-/** The process: where it listens, whom it believes, what it writes down. */
+/** Settings of the process: its address, the trusted proxies, the log. */
 export const serverSettings = {
   environment,
   host,

@@ -3,9 +3,9 @@ import type { Setting, SettingProblem } from './setting.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Reads settings one by one and gathers what is wrong, so that the last problem is told with the first. */
+/** Reads settings one by one and collects the problems, so that all are reported together. */
 export type SettingReader = {
-  /** The value, or the fallback when there is none or it is bad; then `problems` has grown. */
+  /** The value, or the fallback when it is unset or invalid. An invalid one is added to `problems`. */
   readonly read: <Value>(setting: Setting<Value>) => Value
   readonly problems: SettingProblem[]
 }
@@ -13,20 +13,20 @@ export type SettingReader = {
 /** The variable that names a file with the value of a secret setting. */
 export const fileVariableOf = (name: string): string => `${name}_FILE`
 
-/** An empty variable counts as unset: that is what `NAME=` in a file and an undefined one in a manifest give. */
+/** An empty variable is treated as unset: `NAME=` in a file and an undefined one in a manifest produce it. */
 const isSet = (environment: Environment, name: string): boolean => {
   const text = environment[name]
   return text !== undefined && text !== ''
 }
 
-/** Whether the setting has a value of its own, in the environment or in a file that the environment names. */
+/** Whether the setting has a value, in the environment or in a file that the environment names. */
 export const isGiven = (
   environment: Environment,
   { name, isSecret }: Pick<Setting<unknown>, 'name' | 'isSecret'>,
 ): boolean =>
   isSet(environment, name) || (isSecret === true && isSet(environment, fileVariableOf(name)))
 
-/** What stands behind a setting, and how a problem with it begins. Undefined: nothing does. */
+/** The text of a setting, and how a problem with it begins. Undefined: unset. */
 type Source = { readonly text: string; readonly origin: string }
 
 const sourceOf = (

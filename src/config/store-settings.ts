@@ -146,7 +146,7 @@ const revokeOnDataLoss: Setting<boolean> = {
     'What this process knows to be revoked stays revoked in any case; most people would be logged out for the few acts that are lost.',
 }
 
-/** Postgres and Redis: where they are, how they are reached, how long they are waited for. */
+/** Settings for Postgres and Redis: addresses, connections, timeouts. */
 export const storeSettings = {
   databaseUrl,
   migrateDatabaseUrl,

@@ -4,7 +4,7 @@ import { audienceName, listOf, oneOf, wholeNumber } from './formats.ts'
 import { secret } from './secret-format.ts'
 import type { Setting } from './setting.ts'
 
-/** Browsers cap the life of a cookie at 400 days (RFC 6265bis), so a longer session would end early there. */
+/** Browsers limit the life of a cookie to 400 days (RFC 6265bis), so a longer session would end early there. */
 const longestSessionDays = 365
 
 const issuer: Setting<string | undefined> = {
@@ -127,7 +127,7 @@ const signingKeyRotationDays: Setting<number> = {
     'Bounds what a key stolen unnoticed is good for, and rotating is so usual that it works when it must.',
 }
 
-/** What is issued: tokens, handles, how long they last. */
+/** Settings for what is issued: tokens, handles, lifetimes. */
 export const tokenSettings = {
   issuer,
   audiences,

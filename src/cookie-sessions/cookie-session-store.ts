@@ -10,7 +10,7 @@ import {
 } from '../sessions/index.ts'
 import { type CookieSession, useIsNewsAfterMs } from './cookie-session.ts'
 
-/** What a handle says, with the digest of its secret. */
+/** The content of a handle, with the digest of its secret. */
 export type PresentedCookie = {
   readonly sessionId: string
   readonly generation: number
@@ -20,9 +20,9 @@ export type PresentedCookie = {
 export type DataChange = {
   readonly sessionId: string
   readonly generation: number
-  /** JSON text of an object; the caller has measured it. */
+  /** JSON text of an object. The caller has checked its size. */
   readonly data: string
-  /** The version that this one follows; any, if none is named. */
+  /** The version that this one must follow. Undefined: any. */
   readonly follows: number | undefined
   readonly nowMs: number
 }
@@ -31,55 +31,58 @@ export type Renewal = {
   readonly sessionId: string
   readonly generation: number
   readonly nowMs: number
-  /** Idle expiry from now on; the store never lets it pass the absolute one. */
+  /** The new idle expiry. The store limits it to the absolute expiry. */
   readonly idleExpiresAtMs: number
-  /** How long the handle before gets the same successor again. */
+  /** How long the previous handle gets the same successor again. */
   readonly graceMs: number
 }
 
 export type Confirmation = {
   readonly session: CookieSession
-  /** Of the handle that opened the session before. */
+  /** The generation of the handle that was valid before. */
   readonly replacedGeneration: number
   /** The row had lost the commit of the step-up that made the handle. */
   readonly isRecovered: boolean
 }
 
-/** Somebody used the session then. */
+/** A use of the session at this time. */
 export type SessionUse = { readonly sessionId: string; readonly usedAtMs: number }
 
-/** Every method sees live sessions only: not ended, not expired, of an active account, revoked by no epoch. */
+/** Every method sees live sessions only: not ended, not expired, of an active account, not revoked by an epoch. */
 export type CookieSessionStore = {
-  /** One statement. None: no live cookie session has this id, secret and generation. */
+  /** One statement. Returns nothing when no live cookie session has this id, secret and generation. */
   readonly look: (presented: PresentedCookie, nowMs: number) => Promise<CookieSession | undefined>
-  /** None: it is not live, or its data is of another version by now. */
+  /** Returns nothing when the session is not live, or its data has another version by now. */
   readonly replaceData: (change: DataChange) => Promise<CookieSession | undefined>
   /**
-   * Logged in again: the next generation, pending until it is presented. The handle before gets the same one within the grace and a
-   * further one after it. None: it is not live, or the handle does not open it any more.
+   * After a step-up: issues the next generation, which is pending until it is presented. The previous handle gets the same one within the
+   * grace period and a further one after it. Returns nothing when the session is not live, or the handle is no longer valid for it.
    */
   readonly renew: (renewal: Renewal) => Promise<CookieSession | undefined>
   /**
-   * The pending handle was presented, or a later one than the row knows, so no other one opens the session any more. None: it is not
-   * live, or another request came first.
+   * The pending handle, or a later one than the row has, was presented, so that no other handle stays valid. Returns nothing when the
+   * session is not live, or another request came first.
    */
   readonly confirm: (
     session: Pick<CookieSession, 'sessionId' | 'generation'>,
     nowMs: number,
   ) => Promise<Confirmation | undefined>
   /**
-   * Writes down uses in one statement, each only if the last one written is older than `useIsNewsAfterMs`; returns the ids of the
-   * sessions it changed.
+   * Writes uses in one statement, each only if the last written one is older than `useIsNewsAfterMs`. Returns the ids of the sessions it
+   * changed.
    */
   readonly recordUses: (uses: readonly SessionUse[], idleSeconds: number) => Promise<string[]>
 }
 
-/** While nobody has presented the handle of the last step-up, the one before it opens the session as it was. */
+/** Until the handle of the last step-up is presented, the previous one opens the session in its earlier state. */
 const isPending = 's.reissued_generation = s.generation'
 
 type StoredFacts = Omit<CookieSession, 'kind'>
 
-/** @param generation of the handle that the session is told of, and `authenticatedAt` when its holder logged in */
+/**
+ * @param generation the generation to report
+ * @param authenticatedAt when the holder of the handle logged in
+ */
 const factsOf = (generation: string, authenticatedAt: string): string => {
   const columns: Record<keyof StoredFacts, string> = {
     sessionId: idText('s.id'),
@@ -106,7 +109,7 @@ const factsOf = (generation: string, authenticatedAt: string): string => {
   return jsonFacts(columns)
 }
 
-/** Of the handle that was presented, whose generation is $2. */
+/** For the presented handle, whose generation is $2. */
 const presentedFacts = factsOf(
   '$2::integer',
   '(CASE WHEN s.generation <= $2 THEN s.authenticated_at ELSE s.presented_authenticated_at END)',
@@ -116,7 +119,10 @@ const alive = `s.kind = 'cookie' AND s.ended_at IS NULL AND s.idle_expires_at > 
   AND a.id = s.account_id AND a.status = 'active' AND a.epoch = s.account_epoch
   AND i.global_epoch = s.global_epoch`
 
-/** A later handle than the row knows was made by a step-up whose commit was lost in a fail-over: its MAC proves that we issued it. */
+/**
+ * A later generation than the row has comes from a step-up whose commit was lost in a fail-over: the MAC proves that this service issued
+ * it.
+ */
 const opens = `(s.generation <= $2 OR ${isPending} AND s.presented_generation = $2)`
 
 const guarded = `FROM accounts a, instance i WHERE s.id = $1 AND ${opens} AND ${alive}`
@@ -133,7 +139,7 @@ const replaceDataStatement = {
     AND ($5::integer IS NULL OR s.data_version = $5) RETURNING ${presentedFacts}`,
 }
 
-/** The same generation again for a handle whose step-up was answered after $5 and whose response nobody has used. */
+/** The same generation again for a handle whose step-up got its response after $5, if nobody has used that response. */
 const renewedGeneration = `CASE WHEN s.generation <= $2 THEN $2::integer + 1
   WHEN s.authenticated_at <= $5 THEN s.generation + 1 ELSE s.generation END`
 
@@ -160,8 +166,8 @@ const confirmStatement = {
 }
 
 /**
- * Waits for no row, so that instances that write at once cannot wait for each other in a circle: a row that somebody is changing is
- * left to the next time. The guard on last_used_at holds on the row as it is when it is locked, so of several instances one writes.
+ * Skips rows that another transaction changes, so that processes that write at once cannot deadlock. The skipped rows are written next
+ * time. The guard on last_used_at applies to the locked row, so only one of several processes writes.
  */
 const recordUsesStatement = {
   name: 'cookie_session_record_uses',
@@ -179,7 +185,7 @@ const recordUsesStatement = {
 
 type Row = { facts: StoredFacts }
 
-/** As the settings of today have it. */
+/** With the current settings. */
 const sessionOf = ({ facts }: Row, settings: LifetimeSettings): CookieSession => ({
   ...facts,
   kind: 'cookie',

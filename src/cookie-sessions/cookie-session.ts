@@ -1,10 +1,10 @@
-/** A session that is kept by a cookie alone, as it was when it was looked up. */
+/** A session that is kept by a cookie only, as it was at the lookup. */
 export type CookieSession = {
   readonly kind: 'cookie'
   readonly sessionId: string
   readonly accountId: string
   readonly email: string
-  /** The account's roles as they are now, and the scope they leave of that of the login. */
+  /** The account's current roles, and the part of the login's scope that they allow. */
   readonly roles: readonly string[]
   readonly scope: string
   readonly clientId: string
@@ -13,13 +13,13 @@ export type CookieSession = {
   readonly persists: boolean
   readonly amr: readonly string[]
   readonly acr: string
-  /** Of the login; the claims epoch is that of the roles. */
+  /** The epochs of the login; the claims epoch is that of the roles. */
   readonly epochs: readonly [global: number, account: number, claims: number]
-  /** Of the handle that opened it; every step-up makes another. */
+  /** The generation of the handle that was used. Every step-up makes another. */
   readonly generation: number
   /**
-   * Of the handle that the last step-up made, while nobody is known to have presented it. Until then the one before opens the session too, with the
-   * `authenticatedAtMs` it had: a response that did not arrive does not cost the session.
+   * The generation from the last step-up, until its handle is presented. Until then the previous handle opens the session too, with its
+   * earlier `authenticatedAtMs`, so that a lost response does not cost the session.
    */
   readonly pendingGeneration: number | undefined
   readonly createdAtMs: number
@@ -27,18 +27,18 @@ export type CookieSession = {
   readonly lastUsedAtMs: number
   readonly idleExpiresAtMs: number
   readonly absoluteExpiresAtMs: number
-  /** JSON text of the web application; undefined until it keeps something. */
+  /** JSON text of the web application. Undefined until it stores something. */
   readonly data: string | undefined
   /** How often the data was written. */
   readonly dataVersion: number
 }
 
-/** Milliseconds after which a use is worth a write. */
+/** Uses are written at most once in this time. */
 export const useIsNewsAfterMs = 60_000
 
 /**
- * Rises with every change of the row that a look-up can see, because each of its parts does. Tells which of two cache is newer without
- * a column for it. Stays below 2^53, so a script in Redis can compare it too.
+ * Rises with every change of the row that a lookup can see, because each of its parts does. So it tells which of two cached sessions is
+ * newer, without a column for it. Stays below 2^53, so that a script in Redis can compare it.
  */
 export const revisionOf = ({
   generation,
@@ -47,5 +47,5 @@ export const revisionOf = ({
   epochs,
 }: CookieSession): number => lastUsedAtMs + generation + dataVersion + epochs[2]
 
-/** How long a copy may be used. Revocations are remembered for longer, so no copy outlives what would refuse it. */
+/** How long a cached session may be used. Revocations are kept for longer, so no cached session outlives the entry that refuses it. */
 export const cachedSessionLifetimeMs = 60_000

@@ -21,7 +21,7 @@ import { type CookieSession, cachedSessionLifetimeMs } from './cookie-session.ts
 import type { CookieSessionStore, PresentedCookie } from './cookie-session-store.ts'
 import type { CachedSession, SessionCache } from './session-cache.ts'
 
-/** What the handle of a session cookie says; nothing when we did not make it. */
+/** The content of a session cookie's handle. Nothing when this service did not issue it. */
 export const readPresentedCookie = (
   codec: Pick<HandleCodec, 'read'>,
   text: string,
@@ -30,18 +30,18 @@ export const readPresentedCookie = (
   return handle && { ...handle, secretDigest: secretDigest(handle.secret) }
 }
 
-/** Some 450 bytes each. */
+/** About 450 bytes each. */
 const mostRemembered = 10_000
 
 export type RememberedCookie = PresentedCookie & {
-  /** What a step-up revokes it by. */
+  /** A step-up revokes the handle by this id. */
   readonly handleId: string
 }
 
 /**
- * What the handles of session cookies say, remembered for those that come again, as most do: their MAC takes longer than all else of a
- * look-up in this process. By the digest of the text and without the secret, so that nobody finds a credential here. What we did not
- * make is never remembered, and so cannot push out what we did.
+ * Caches the content of session cookie handles, because most come again and checking their MAC takes longer than the rest of a lookup in
+ * this process. Keys are digests of the text and entries contain no secret, so memory holds no credential. Forged handles are never cached,
+ * and so cannot displace valid ones.
  */
 export const rememberedCookies = (codec: Pick<HandleCodec, 'read'>) => {
   const remembered = new LruMap<RememberedCookie>(mostRemembered)
@@ -58,11 +58,11 @@ export const rememberedCookies = (codec: Pick<HandleCodec, 'read'>) => {
   }
 }
 
-/** What this process knows of what was revoked. */
+/** The revocations that this process knows. */
 export type KnownRevocations = {
-  /** Only `FRESH` promises that it is complete. */
+  /** Only `FRESH` guarantees that it is complete. */
   readonly state: () => string
-  /** The kind of what covers a credential with these facts. */
+  /** The kind of the entry that revokes a credential with these facts. */
   readonly revokedBy: (facts: {
     readonly sub: string
     readonly sid: string
@@ -76,25 +76,25 @@ export type CheckCookieSessionDeps = {
   readonly clock: Clock
   readonly codec: Pick<HandleCodec, 'read'>
   readonly replica: KnownRevocations
-  /** Whether Postgres is there, as far as this process knows: without it nobody passes. */
+  /** Whether Postgres is reachable, as far as this process knows. Without it every request is refused. */
   readonly isStoreThere: () => boolean
   readonly sessions: Pick<CookieSessionStore, 'look'>
   readonly cache: SessionCache | undefined
-  /** Makes the presented handle of a step-up the only one; undefined when the session is to be looked up again. */
+  /** Makes the presented handle of a step-up the only valid one. Undefined when the session must be looked up again. */
   readonly confirm: (
     session: CookieSession,
     presented: PresentedCookie,
   ) => Promise<CookieSession | undefined>
-  /** Told of every look-up that found a session. */
+  /** Called for every lookup that found a session. */
   readonly onUse: (session: CookieSession) => void
-  /** Told of copies that could not be kept. */
+  /** Called when a session could not be cached. */
   readonly onError: (error: unknown) => void
 }
 
-/** Undefined: made up, ended, expired, revoked, of another generation, or of an account that is not active. */
+/** Undefined: forged, ended, expired, revoked, of another generation, or of an account that is not active. */
 export type CheckCookieSession = (handle: string) => Promise<CookieSession | undefined>
 
-/** How often a row is read again whose roles changed in between: a race can do that once. */
+/** How often a row is read again whose roles changed in between. A race can do that once. */
 const attempts = 3
 
 /** A session cookie has no signing key. */
@@ -102,7 +102,7 @@ const noKey = { kid: '' }
 
 const never = Number.MAX_SAFE_INTEGER
 
-/** All that a copy must be to stand for the row. */
+/** Whether a cached session may be used instead of the row. */
 const fits = (
   { session, secretDigest: digest, copiedAtMs }: CachedSession,
   presented: PresentedCookie,
@@ -119,10 +119,10 @@ const fits = (
 }
 
 /**
- * Whose session the handle of a session cookie opens. What is revoked is asked first and last, so that neither an old copy nor a read
- * that began before the revocation lets anybody in; one read of the cache answers most look-ups, and whatever does not fit exactly is
- * decided by one statement in Postgres.
- * @throws store_unavailable when it cannot be known; session_contended
+ * Finds the session of a session cookie's handle. Revocations are checked first and last, so that neither an old cached session nor a read
+ * from before the revocation grants access. One read of the cache serves most lookups. Whatever does not match exactly is decided by one
+ * statement in Postgres.
+ * @throws store_unavailable when it cannot decide; session_contended
  */
 export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSession => {
   const { clock, replica, isStoreThere, sessions, cache } = deps
@@ -140,7 +140,7 @@ export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSes
     if (!cache || !mayTrustCopies()) return undefined
     const copy = await cache.read(presented.sessionId)
     if (!copy || !fits(copy, presented, clock.nowMs())) return undefined
-    // Asked now and not before the read: what was revoked meanwhile counts.
+    // Checked now and not before the read, so that revocations during the read apply.
     const isTrusted = mayTrustCopies() && coveredBy(copy.session, presented) === undefined
     return isTrusted ? copy.session : undefined
   }
@@ -151,7 +151,7 @@ export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSes
     cache.write(copy).catch(deps.onError)
   }
 
-  /** The copy is for the newest handle, once its holder is known to have received it. */
+  /** The session is cached for the newest handle, once its holder is known to have received it. */
   const found = async (
     session: CookieSession,
     presented: RememberedCookie,
@@ -168,11 +168,11 @@ export const checkCookieSession = (deps: CheckCookieSessionDeps): CheckCookieSes
       const nowMs = clock.nowMs()
       const session = await sessions.look(presented, nowMs)
       const kind = session && coveredBy(session, presented)
-      // The row may allow more time than the settings of today.
+      // The row may allow more time than the current settings.
       const isExpired = session && session.absoluteExpiresAtMs <= nowMs
       const isOver = !session || isExpired || (kind !== undefined && kind !== 'claims')
       if (isOver) return undefined
-      // Roles that changed since the row was read, and another first use of the handle, end nothing: the row is read again.
+      // If roles changed since the row was read, or the handle was first used meanwhile, the row is read again.
       const settled = kind === undefined ? await found(session, presented, nowMs) : undefined
       if (settled) return settled
     }
@@ -196,23 +196,23 @@ export type ExplainRefusedDeps = {
   readonly codec: Pick<HandleCodec, 'read'>
   readonly sessions: Pick<SessionStore, 'find'>
   readonly inTransaction: InTransaction<SessionStores>
-  /** Told of a reason that could not be read, and of a session that could not be ended. */
+  /** Called when a reason could not be read or a session could not be ended. */
   readonly onError: (error: unknown) => void
 }
 
-/** Undefined: the handle is made up, its row is gone, a step-up replaced it, or Postgres is away. */
+/** Undefined: the handle is forged, its row is gone, a step-up replaced it, or Postgres is unreachable. */
 export type ExplainRefusedCookie = (
   handle: string,
   client: RequestFacts,
 ) => Promise<EndReason | undefined>
 
-/** The handle of a step-up whose response was believed lost, because the one before was used for another step-up. */
+/** The handle of a step-up whose response was assumed lost, because the previous one was used for another step-up. */
 const isOrphaned = (state: SessionState, generation: number): boolean =>
   state.presentedGeneration < generation && generation < state.generation
 
 /**
- * Why the session of a refused cookie is over, for whoever holds a handle of it, of any generation. An orphaned handle proves that two
- * parties hold the session, so it is ended, as a refresh does (`decideRefresh`). That the cookie is refused is certain without all this.
+ * Finds out why the session of a refused cookie is over, for the holder of a handle of any generation. An orphaned handle proves that two
+ * parties hold the session, so it is ended, as in a refresh (`decideRefresh`). The cookie is refused in any case.
  */
 export const explainRefusedCookie = (deps: ExplainRefusedDeps): ExplainRefusedCookie => {
   const { clock, codec, sessions, inTransaction, onError } = deps
@@ -226,7 +226,7 @@ export const explainRefusedCookie = (deps: ExplainRefusedDeps): ExplainRefusedCo
     const nowMs = clock.nowMs()
     const dead = whyDead(state, nowMs) ?? (state.accountIsActive ? undefined : 'account_disabled')
     if (dead !== undefined || !isOrphaned(state, generation)) return dead
-    // As a refresh: nothing is ended on the word of somebody who has gone.
+    // As in a refresh, a request whose caller has disconnected ends nothing.
     if (await hasCallerLeft(client)) return undefined
     const end = { sessionId, reason: 'token_reuse', actor: { kind: 'system' }, client } as const
     await inTransaction((stores) => endSession(stores, { ...end, nowMs }))
@@ -247,9 +247,9 @@ export type FindCookieSession = (
 ) => Promise<CookieSession | undefined>
 
 /**
- * The look-up for routes that need no session and do not say why a cookie is refused. An orphaned handle ends its session there too, even
- * by GET: a thief may present it nowhere else. GET is safe all the same (RFC 9110 section 9.2.1), because the client does not ask for that
- * end, and a foreign page that makes a browser send a GET ends nothing unless that browser holds an orphaned handle.
+ * The lookup for routes that need no session and do not say why a cookie is refused. An orphaned handle ends its session there too, even by
+ * GET, because a thief may present it nowhere else. GET is still safe (RFC 9110 section 9.2.1): the client does not request that end, and a
+ * foreign page that makes a browser send a GET ends nothing unless that browser holds an orphaned handle.
  */
 export const findCookieSession = (
   check: CheckCookieSession,

@@ -1,6 +1,6 @@
 /**
- * Owns sessions that are kept by a cookie and looked up at every use: the look-up with its cache, what an application keeps with the
- * session, and the new handle after a step-up.
+ * Owns sessions that are kept by a cookie and looked up at every use: the lookup with its cache, the data that an application stores with
+ * the session, and the new handle after a step-up.
  */
 
 export { type CookieSession, cachedSessionLifetimeMs } from './cookie-session.ts'

@@ -9,15 +9,15 @@ import type { CacheInvalidator } from './session-cache.ts'
 
 export type IssueCookie = { readonly clock: Clock; readonly codec: Pick<HandleCodec, 'write'> }
 
-/** What a login hands out that is kept by a session cookie. */
+/** What a login with a session cookie issues. */
 export type IssuedCookie = {
   readonly sessionId: string
   readonly handle: string
-  /** Whole seconds until the session ends if it is not used again. */
+  /** Whole seconds until the unused session ends. */
   readonly expiresInSeconds: number
-  /** Whole seconds until it ends however much it is used: that long the browser keeps the cookie, which no use sets again. */
+  /** Whole seconds until it ends in any case. The browser keeps the cookie this long, because uses do not set it again. */
   readonly absoluteExpiresInSeconds: number
-  /** False: the browser keeps it until it is closed. */
+  /** False: the browser keeps it until it closes. */
   readonly persists: boolean
 }
 
@@ -29,7 +29,7 @@ export type CookieFacts = {
   readonly persists: boolean
 }
 
-/** Makes the handle of a cookie session as it now stands. Reads and writes nothing. */
+/** Makes the handle of a cookie session in its current state. Reads and writes no store. */
 export const issueCookie = (
   { clock, codec }: IssueCookie,
   { sessionId, generation, idleExpiresAtMs, absoluteExpiresAtMs, persists }: CookieFacts,
@@ -47,8 +47,8 @@ export const issueCookie = (
 }
 
 /**
- * The new handle of a session that was renewed and committed, made from the one it was renewed by.
- * @throws invalid_session for a handle that we did not make
+ * The new handle of a session after a committed step-up, made from the handle that was presented.
+ * @throws invalid_session for a handle that this service did not issue
  */
 export const issueRenewedCookie = (deps: IssueCookie & { readonly codec: HandleCodec }) =>
   function issueRenewed(renewed: CookieSession, handle: string): IssuedCookie {
@@ -66,10 +66,10 @@ export type ConfirmRenewedDeps = {
 }
 
 /**
- * Somebody presents the handle of a step-up for the first time: its response has arrived, so the handle before is revoked everywhere. So it
- * is where a fail-over lost the commit of the step-up; the session then has the `auth_time` of before. The copy is replaced before the
- * request is answered; where the cache is away, the other processes go by the revocation.
- * @returns the session as it is now; undefined when it has ended, or when another request has done this: then it is to be looked up again
+ * Handles the first use of a step-up's handle: its response has arrived, so the previous handle is revoked everywhere. The same happens
+ * when a fail-over lost the commit of the step-up; the session then has its earlier `auth_time`. The cached session is replaced before the
+ * response is sent. If the cache is unreachable, the other processes use the revocation.
+ * @returns the current session; undefined when it has ended or another request has done this: then look it up again
  */
 export const confirmRenewedCookie = ({ clock, inTransaction, invalidator }: ConfirmRenewedDeps) =>
   async function confirmRenewed(
@@ -82,7 +82,7 @@ export const confirmRenewedCookie = ({ clock, inTransaction, invalidator }: Conf
       const confirmation = await cookieSessions.confirm(pending, copiedAtMs)
       if (!confirmation) return undefined
       const generation = confirmation.replacedGeneration
-      // A process that holds an older copy of the session must not go by it: no other kind of entry leaves the session alive.
+      // A process with an older cached session must not use it. No other kind of entry leaves the session alive.
       await revocations.append({
         target: { kind: 'jti', key: handleId({ sessionId, generation }) },
         actor: actorText({ kind: 'account', accountId }),

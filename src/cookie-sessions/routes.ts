@@ -63,7 +63,7 @@ const replaceDataSchema = {
   },
 }
 
-/** The answer of a login that is kept by a cookie: the handle is in the cookie and nowhere else. */
+/** The response of a login with a session cookie. The handle is only in the cookie. */
 export const cookieAnswer = (reply: FastifyReply, issued: IssuedCookie): CookieAnswer => {
   const { sessionId, handle, expiresInSeconds, absoluteExpiresInSeconds, persists } = issued
   const maxAgeSeconds = persists ? absoluteExpiresInSeconds : undefined
@@ -79,9 +79,9 @@ const strongTag = /^"([\x21\x23-\x7e\x80-\xff]*)"$/
 const ourTag = /^(?:0|[1-9]\d{0,8})$/
 
 /**
- * The version that `If-Match` names; undefined for `*`, which any version fits.
- * @throws precondition_required without one, invalid_request for anything but one strong tag or `*` (RFC 9110 section 13.1.1 asks
- * for a strong comparison, and a list of versions makes no sense here), precondition_failed for a tag that was never ours
+ * The version in `If-Match`; undefined for `*`, which matches any version.
+ * @throws precondition_required without the header; invalid_request for anything except one strong tag or `*` (RFC 9110 section 13.1.1
+ * requires a strong comparison, and a list of versions is meaningless here); precondition_failed for a tag that this service never issues
  */
 const versionOfTag = (header: string | undefined): number | undefined => {
   if (header === undefined) throw sessionErrors.error('precondition_required')
@@ -96,12 +96,12 @@ const versionOfTag = (header: string | undefined): number | undefined => {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set by the check of callers, where a session cookie opened the route; read it with `cookieSessionOf`. */
+    /** Set by the access check, where a session cookie authorized the request. Read it with `cookieSessionOf`. */
     cookieSession: CookieSession | undefined
   }
 }
 
-/** The session of a caller on a route whose access is `cookie`. Anywhere else asking is a mistake, and throws. */
+/** The session of a caller on a route whose access is `cookie`. Throws on other routes, because the call is a programming mistake there. */
 export const cookieSessionOf = (request: FastifyRequest): CookieSession => {
   const { cookieSession: session } = request
   if (!session) throw new TypeError('no session cookie opened this route')
@@ -109,8 +109,8 @@ export const cookieSessionOf = (request: FastifyRequest): CookieSession => {
 }
 
 /**
- * Who calls, by the session cookie of the request; nothing when there is none.
- * @throws duplicate_cookie, invalid_session, or 503 when it cannot be known
+ * The caller of the request's session cookie; nothing without one.
+ * @throws duplicate_cookie, invalid_session, or a 503 error when it cannot decide
  */
 export const cookieAuthentication = (
   check: CheckCookieSession,
@@ -120,7 +120,7 @@ export const cookieAuthentication = (
     const handle = presentedSessionCookie(request)
     if (handle === undefined) return undefined
     const session = await check(handle)
-    // The cookie stays: an answer to an older one must not clear the one that a step-up has just set.
+    // The cookie is kept: the response to an older one must not clear the one that a step-up has just set.
     if (!session) {
       const reason = await explainRefused(handle, clientFacts(request))
       throw sessionErrors.error('invalid_session', { ...(reason && { reason }) })
@@ -156,7 +156,7 @@ const describe = (session: CookieSession): SessionAnswer => ({
   data: session.data === undefined ? {} : JSON.parse(session.data),
 })
 
-/** The cookie that has opened the route. */
+/** The cookie that authorized the request. */
 const presentedOn = (
   codec: CookieSessionRouteDeps['codec'],
   request: FastifyRequest,
@@ -188,7 +188,7 @@ export const cookieSessionRoutes = ({ codec, replaceData }: CookieSessionRouteDe
       handler: async (request, reply) => {
         const follows = versionOfTag(request.headers['if-match'])
         const data = JSON.stringify(request.body)
-        // Written out, a number may be longer than it came: 1e20.
+        // A number may become longer when it is serialized: 1e20.
         if (Buffer.byteLength(data) > maxDataBytes) throw httpErrors.error('payload_too_large')
         const changed = await replaceData({ presented: presentedOn(codec, request), data, follows })
         return reply.code(204).header('etag', dataTag(changed.dataVersion)).send(null)

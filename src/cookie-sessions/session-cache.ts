@@ -8,35 +8,35 @@ export type CachedSession = {
   readonly session: CookieSession
   /** SHA-256 of the secret of its handle, in base64url. */
   readonly secretDigest: string
-  /** By the clock of whoever made it, before it read the row. */
+  /** By the clock of the process that cached it, before it read the row. */
   readonly copiedAtMs: number
 }
 
-/** Copies of sessions that spare Postgres a look-up. Any of them may be old, missing or gone at any moment. */
+/** Cached sessions, which save lookups in Postgres. Any of them may be old, missing or lost at any moment. */
 export type SessionCache = {
-  /** Whether the cache is there, as far as this process knows. */
+  /** Whether the cache is reachable, as far as this process knows. */
   readonly isReady: () => boolean
-  /** None: there is none, it is not one that we made, or the cache is away. Never rejects. */
+  /** Undefined: not cached, not written by this service, or the cache is unreachable. Never rejects. */
   readonly read: (sessionId: string) => Promise<CachedSession | undefined>
-  /** Keeps a copy unless there is a newer one. */
+  /** Caches a session unless a newer state is cached. */
   readonly write: (copy: CachedSession) => Promise<void>
   readonly drop: (sessionIds: readonly string[]) => Promise<void>
 }
 
 const keyOf = (sessionId: string): string => `cardea:session:${sessionId}`
 
-/** Copies that are kept opened, with their text some 2 KB each. */
+/** The number of parsed sessions kept in memory, about 2 KB each with their text. */
 const mostOpened = 10_000
 
-/** Characters. A longer copy, of a session with much data, is opened at each look-up, so that all of them take 40 MB at most. */
+/** In characters. Longer ones, with much data, are parsed at each lookup, so that all together take at most 40 MB. */
 const longestKept = 2_048
 
-/** Names the form of a copy, which every change of `SessionCopy` changes: another version of this service then does not read it. */
+/** The format version. Change it with every change of `SessionCopy`, so that other versions of this service ignore the entry. */
 const form = 'cardea session copy 3'
 
 /**
- * A slow reader must not put an older row over a newer one. An equal one is written again: what stands there may be garbage.
- * What has no revision in front, or is no text at all, is none of ours.
+ * A slow reader must not replace a newer row by an older one. An equal one is written again, because the stored value may be damaged. A
+ * value without a leading revision, or one that is not a string, is not from this service.
  */
 const writeIfNewer = `
 local known = redis.pcall('GET', KEYS[1])
@@ -47,8 +47,8 @@ end
 return 0`
 
 /**
- * Copies as `<revision>.<MAC>.<JSON>`. Whoever can write to Redis must not be able to give a session other roles or another owner, so a
- * copy counts only with our MAC.
+ * Entries have the form `<revision>.<MAC>.<JSON>`. Somebody who can write to Redis must not be able to give a session other roles or
+ * another owner, so an entry needs a valid MAC.
  */
 export const redisSessionCache = (
   redis: Pick<RedisConnection, 'client' | 'isReady'>,
@@ -60,12 +60,12 @@ export const redisSessionCache = (
   const open = (text: string, sessionId: string): CachedSession | undefined => {
     const [, mac, json] = /^\d{1,16}[.]([\w-]{43})[.](.+)$/s.exec(text) ?? []
     if (mac === undefined || json === undefined || !isSignature(mac, json)) return undefined
-    // Nobody but this code can have made it.
+    // The MAC proves that this code wrote it.
     const copy: CachedSession = JSON.parse(json)
     return copy.session.sessionId === sessionId ? copy : undefined
   }
 
-  // The same text says the same again: its MAC and its JSON take longer than the rest of a look-up.
+  // Reuses the result for the same text: checking its MAC and parsing its JSON take longer than the rest of a lookup.
   const opened = new LruMap<{ readonly text: string; readonly copy: CachedSession }>(mostOpened)
   const reopen = (text: string, sessionId: string): CachedSession | undefined => {
     const known = opened.get(sessionId)
@@ -90,41 +90,41 @@ export const redisSessionCache = (
       await client.eval(writeIfNewer, 1, key, revision, text, cachedSessionLifetimeMs)
     },
     drop: async (sessionIds) => {
-      // One by one: in a cluster they lie in different slots.
+      // One key per command, because in a cluster they are in different slots.
       await Promise.all(sessionIds.map((sessionId) => client.del(keyOf(sessionId))))
     },
   }
 }
 
-/** Changes cache after a commit, and goes on trying while an older copy may still be out. */
+/** Updates the cache after a commit, and retries while an older state may still be cached. */
 export type CacheInvalidator = {
-  /** Puts the new state of a session in the place of its copy. Never rejects. */
+  /** Replaces the cached state of a session. Never rejects. */
   readonly replace: (copy: CachedSession) => Promise<void>
   /** Never rejects. */
   readonly drop: (sessionIds: readonly string[]) => Promise<void>
-  /** Tries again what failed. */
+  /** Retries what failed. */
   readonly settle: () => Promise<void>
 }
 
 /**
- * A cache that is away for this process may be there for another one, which would then use the older copy, with the data of before, for
- * up to its lifetime. A session that has ended or was renewed is refused sooner: the log of revocations says so.
+ * A cache that this process cannot reach may be reachable for another one, which would then use the older state, with the earlier data, for
+ * up to its lifetime. A session that has ended or was renewed is refused sooner, by the revocation log.
  */
 export const cacheInvalidator = (
   clock: Clock,
   cache: SessionCache,
   onError: (error: unknown) => void,
 ): CacheInvalidator => {
-  /** Sessions whose copy may be old, and until when by the monotonic clock. */
+  /** Sessions whose cached state may be old, with the monotonic time until which that is possible. */
   const owed = new Map<string, number>()
 
-  /** Says whether it succeeded. What became owed after it began stays owed: of several nodes one may be slow. */
+  /** Returns whether it succeeded. Sessions added after it began stay in the list, because one of several nodes may be slow. */
   const tryTo = async (act: () => Promise<void>, sessionIds: readonly string[]) => {
     const before = sessionIds.map((sessionId) => [sessionId, owed.get(sessionId)] as const)
     try {
       await act()
     } catch (error) {
-      // That the cache is away is known already.
+      // An unreachable cache was already reported.
       if (cache.isReady()) onError(error)
       return false
     }
@@ -133,7 +133,7 @@ export const cacheInvalidator = (
     }
     return true
   }
-  /** Until a whole lifetime from now, also when older changes are owed: what they left may have been copied until this one. */
+  /** A whole lifetime from now, even for sessions already in the list: the older state may be cached until now. */
   const change = async (act: () => Promise<void>, sessionIds: readonly string[]): Promise<void> => {
     if (await tryTo(act, sessionIds)) return
     const untilMs = clock.monotonicMs() + cachedSessionLifetimeMs

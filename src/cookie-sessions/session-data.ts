@@ -14,15 +14,15 @@ export type ReplaceDataInput = {
   readonly presented: PresentedCookie
   /** JSON text of an object, at most `maxDataBytes`. */
   readonly data: string
-  /** The version that the writer has seen; any, if undefined. */
+  /** The version that the writer has seen. Undefined: any. */
   readonly follows: number | undefined
 }
 
-/** What a session may keep: a cart, a form of several steps. More belongs into a database of the application. */
+/** The maximum size of the stored data: a shopping cart, a form with several steps. More belongs in a database of the application. */
 export const maxDataBytes = 4096
 
 /**
- * Replaces what a web application keeps with a session, unless somebody else was quicker.
+ * Replaces the data that a web application stores with a session, unless another request has changed it first.
  * @throws precondition_failed, invalid_session, store_unavailable
  */
 export const replaceSessionData =
@@ -35,7 +35,7 @@ export const replaceSessionData =
       const current = await sessions.look(presented, nowMs)
       throw sessionErrors.error(current ? 'precondition_failed' : 'invalid_session')
     }
-    // Written and not dropped: a slow reader could put the older row back into an empty place.
+    // Written and not dropped: otherwise a slow reader could cache the older row again.
     const digest = secretDigest.toString('base64url')
     await invalidator?.replace({ session: changed, secretDigest: digest, copiedAtMs: nowMs })
     return changed
@@ -51,18 +51,18 @@ export type SessionUsesDeps = {
 }
 
 export type SessionUses = {
-  /** Notes that a session was used, if the last use that was written is old enough. Costs no write. */
+  /** Notes a use of the session, if the last written use is old enough. Writes nothing. */
   readonly note: (session: CookieSession) => void
-  /** Writes what was noted. What could not be written is kept for the next time, and the call rejects. */
+  /** Writes the noted uses. Those that could not be written are kept for the next call, and this one rejects. */
   readonly write: () => Promise<void>
 }
 
-/** Rows of one statement: a bounded share of Postgres's attention. */
+/** Rows in one statement, which limits its load on Postgres. */
 const batchSize = 1000
 
 /**
- * The sliding expiry of cookie sessions without a write a request: uses are noted in memory and written together, every session at
- * most once a minute over all instances. A process that is killed loses the notes of some seconds.
+ * The sliding expiry of cookie sessions without a write per request. Uses are noted in memory and written together, at most once a minute
+ * for each session over all processes. A killed process loses the notes of some seconds.
  */
 const sessionUses = ({
   clock,
@@ -75,7 +75,7 @@ const sessionUses = ({
   const writeBatch = async (batch: readonly (readonly [string, number])[]): Promise<void> => {
     const uses = batch.map(([sessionId, usedAtMs]) => ({ sessionId, usedAtMs }))
     const written = await sessions.recordUses(uses, idleSeconds)
-    // Else every instance would note these sessions again for as long as the copies tell of the older use.
+    // Otherwise every process would note these sessions again while the cached state has the older use.
     await invalidator?.drop(written)
   }
   return {
@@ -98,10 +98,10 @@ const sessionUses = ({
   }
 }
 
-/** Where cookie sessions are kept and cached, and what keeps both up to date. */
+/** The store and the cache of cookie sessions, and what keeps both up to date. */
 export type CookieSessionUpkeep = {
   readonly store: CookieSessionStore
-  /** None without Redis: then Postgres answers every look-up. */
+  /** Undefined without Redis. Then Postgres serves every lookup. */
   readonly cache: SessionCache | undefined
   readonly invalidator: CacheInvalidator | undefined
   readonly uses: SessionUses

@@ -6,15 +6,15 @@ import type { CheckBearer } from '../revocation/index.ts'
 import { adminScope } from '../sessions/index.ts'
 import type { AccessTokenClaims, MintedToken, TokenSubject } from '../tokens/index.ts'
 
-/** What a proxy asks about, beyond somebody being logged in. */
+/** What a proxy requires in addition to a login. */
 export type Rules = {
-  /** Any one of them is enough; none: everybody who is logged in. */
+  /** One of them is enough. Empty: every logged-in user. */
   readonly roles: readonly string[]
-  /** How long ago the person may have proved who they are. */
+  /** The maximum time since the last authentication. */
   readonly maxAgeSeconds: number | undefined
 }
 
-/** Who asks, whatever the credential was. */
+/** The caller, for either kind of credential. */
 export type Identity = {
   readonly accountId: string
   readonly sessionId: string
@@ -25,8 +25,8 @@ export type Identity = {
 export type Decision = 'allow' | 'lacks_role' | 'too_old'
 
 /**
- * Whether this person may pass. The role comes first: logging in again would not help who lacks it, and would be asked for again and
- * again.
+ * Whether this user may pass. The role is checked first: a user without it would otherwise be asked to log in again and again, without
+ * success.
  */
 const decide = (
   { roles: held, authenticatedAtMs }: Identity,
@@ -39,8 +39,8 @@ const decide = (
 }
 
 /**
- * A fresh access token of a cookie session for the service behind the proxy. It has no scope: that service holds it, and could operate
- * Cardea, or end the person's sessions, in the person's name.
+ * A new access token of a cookie session for the upstream service. It has no scope: the upstream service receives it and could otherwise
+ * operate Cardea, or end the user's sessions, in the user's name.
  */
 export const mintForUpstream =
   (mint: (subject: TokenSubject) => MintedToken) =>
@@ -51,7 +51,7 @@ export const mintForUpstream =
     return mint({ ...person, audience, scope: '', factsReadAtMs }).token
   }
 
-/** Whether the client's own token may go on to the service behind the proxy: made for it, and no operator's. */
+/** Whether the client's own token may be forwarded to the upstream service: it was made for it and has no operator scope. */
 const maySeeUpstream = ({ aud, scope }: AccessTokenClaims, audience: string): boolean =>
   [aud].flat().includes(audience) && !scope.split(' ').includes(adminScope)
 
@@ -59,9 +59,9 @@ export type CheckAccessDeps = {
   readonly clock: Pick<Clock, 'nowMs'>
   readonly checkBearer: CheckBearer
   readonly findCookieSession: FindCookieSession
-  /** Whether a session cookie was made here, whatever has become of its session. */
+  /** Whether this service issued a session cookie, whatever the state of its session. */
   readonly isOwnHandle: (handle: string) => boolean
-  /** Throws `store_unavailable` while Postgres is known to be away. */
+  /** Throws `store_unavailable` while Postgres is known to be unreachable. */
   readonly assertDatabaseUp: () => void
   /** Throws `signing_keys_unavailable` before anything is signed. */
   readonly mintForUpstream: (
@@ -69,23 +69,23 @@ export type CheckAccessDeps = {
     audience: string,
     factsReadAtMs: number,
   ) => Promise<string>
-  /** Nothing for an account that is gone. A token says nothing of its owner's address, so it is read. */
+  /** Undefined for a deleted account. Tokens contain no address, so it is read. */
   readonly emailOf: (accountId: string) => Promise<string | undefined>
 }
 
-/** What a request presents: an `Authorization` header of whatever kind, else a session cookie, else nothing. */
+/** The credential of a request: an `Authorization` header of any scheme, otherwise a session cookie, otherwise nothing. */
 export type PresentedCredential =
-  /** `token` is undefined when the header holds no bearer token. */
+  /** `token` is undefined when the header contains no bearer token. */
   | { readonly kind: 'bearer'; readonly token: string | undefined }
   | { readonly kind: 'cookie'; readonly handle: string; readonly client: RequestFacts }
   | { readonly kind: 'nothing' }
 
 export type Wanted = Rules & {
-  /** Which service the token is for. A bearer token must be made for it. */
+  /** The audience that a bearer token must have. */
   readonly audience: string | undefined
-  /** The audience of a token for the service behind the proxy; undefined when none is asked for. */
+  /** The audience of a token for the upstream service. Undefined: no token is requested. */
   readonly tokenAudience: string | undefined
-  /** Whether the service behind the proxy is told the e-mail address. */
+  /** Whether the upstream service receives the e-mail address. */
   readonly email: boolean
 }
 
@@ -96,7 +96,7 @@ export type AccessVerdict =
       readonly token: string | undefined
       readonly email: string | undefined
     }
-  /** Not good (any more), or nothing at all: to the login page. `cause` says what is wrong with what was presented, for the log. */
+  /** No valid credential: redirect to the login page. `cause` says what was wrong with the presented one, for the log. */
   | { readonly kind: 'signed_out'; readonly cause: unknown }
   | { readonly kind: 'too_old' }
 
@@ -130,8 +130,8 @@ const checkToken = async (
 }
 
 /**
- * Only a session that opens is looked up. What is decided without asking anybody holds while Postgres is there: without it strangers
- * would be sent to log in where nobody can, and tokens would pass for as long as what is known of revocations is fresh.
+ * Finds the caller. Only a valid session is looked up. Decisions from memory require that Postgres is reachable: during an outage, users
+ * would be sent to a login that cannot work, and tokens would be accepted while the known revocations are fresh.
  */
 const prove = async (
   deps: CheckAccessDeps,
@@ -152,10 +152,10 @@ const prove = async (
   return checkToken(deps, presented.token)
 }
 
-/** Who it was, for the log. */
+/** The account, for the log. */
 const ofAccount = (accountId: string): Error => new Error(`account ${accountId}`)
 
-/** A token made for one service must not open another: whoever holds that service could use it here. */
+/** A token made for one service must not be accepted for another: the first service could use it there. */
 const assertAudience = (proof: Proof, { audience, tokenAudience }: Wanted): void => {
   if (proof.kind === 'cookie') return
   const { claims } = proof
@@ -186,9 +186,9 @@ const emailFor = async (
 }
 
 /**
- * Whether a request may pass, and as whom. What it presents decides alone: an `Authorization` header that is no good is not made up
- * for by a cookie, so that whoever sends one never acts as somebody else.
- * @throws role_required, token_not_for_upstream; store_unavailable and signing_keys_unavailable when it cannot be known
+ * Whether a request may pass, and as which user. Only one credential decides: an invalid `Authorization` header is not replaced by a
+ * cookie, so that its sender never acts as another user.
+ * @throws role_required, token_not_for_upstream; store_unavailable and signing_keys_unavailable when it cannot decide
  */
 export const checkAccess =
   (deps: CheckAccessDeps) =>

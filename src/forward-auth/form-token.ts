@@ -5,25 +5,26 @@ import { idPattern, newId, type Random } from '../lib/machine.ts'
 import { type MacKey, textSigner } from '../lib/signed-bytes.ts'
 
 export type FormTokens = {
-  /** The hidden field of a form for the browser that holds this cookie, and for this return address, if the form has one. */
+  /** The hidden field of a form, for the browser with this cookie and for this return address, if any. */
   readonly write: (cookie: string, returnToken?: string) => string
   readonly fits: (field: string, cookie: string, returnToken?: string) => boolean
 }
 
 const cookieShape = new RegExp(idPattern)
 
-/** Whether a value can be one of ours: 128 random bits, as ids are written. */
+/** Whether a value has the form of our cookie: 128 random bits, written like ids. */
 export const isFormCookie = (value: string | undefined): value is string =>
   value !== undefined && cookieShape.test(value)
 
 /**
- * Signed double submit (OWASP CSRF prevention): a page of another site can neither read nor set the cookie, and cannot make the field
- * without our key. It keeps strangers from signing somebody in as themselves (login CSRF), where there is no session yet to bind to.
+ * Signed double submit (OWASP CSRF prevention). A page of another site can neither read nor set the cookie, and cannot make the field
+ * without our key. This prevents login CSRF, in which an attacker logs a victim in to the attacker's account before there is a session to
+ * bind to.
  */
 export const formTokens = (keys: readonly MacKey[]): FormTokens => {
   const { sign, isSignature } = textSigner(keys)
   return {
-    // The length of the cookie is fixed, so no other pair of the two gives the same text.
+    // The length of the cookie is fixed, so no other pair gives the same text.
     write: (cookie, returnToken = '') => sign(`${cookie}${returnToken}`),
     fits: (field, cookie, returnToken = '') => isSignature(field, `${cookie}${returnToken}`),
   }
@@ -31,11 +32,11 @@ export const formTokens = (keys: readonly MacKey[]): FormTokens => {
 
 const formCookieName = '__Host-cardea-form'
 
-/** As long as a return address is good. */
+/** As long as a return address is valid. */
 const formCookieSeconds = 3600
 
 /**
- * The browser's cookie for forms; nothing when it has none that could be ours.
+ * The browser's cookie for forms; nothing when it has no well-formed one.
  * @throws duplicate_cookie
  */
 export const presentedFormCookie = (request: FastifyRequest): string | undefined => {
@@ -43,7 +44,7 @@ export const presentedFormCookie = (request: FastifyRequest): string | undefined
   return isFormCookie(value) ? value : undefined
 }
 
-/** A page is sent whatever the cookies are like. */
+/** A page is sent even when the cookies are invalid. */
 const usableFormCookie = (request: FastifyRequest): string | undefined => {
   try {
     return presentedFormCookie(request)
@@ -54,8 +55,8 @@ const usableFormCookie = (request: FastifyRequest): string | undefined => {
 }
 
 /**
- * Binds a form to this browser and gives the value of its hidden field. A cookie that the browser has already is used again, so that the
- * forms in its other tabs stay good.
+ * Binds a form to this browser and returns the value of its hidden field. An existing cookie is reused, so that the forms in other tabs
+ * stay valid.
  */
 export const bindForm = (
   { forms, random }: { readonly forms: FormTokens; readonly random: Random },

@@ -1,7 +1,7 @@
 /**
- * Owns what stands between a reverse proxy and software that knows nothing of sessions: the answer to "may this request pass, and as
- * whom", the pages for logging in and out that people are sent to, and the signed address that brings them back. It keeps nothing of
- * its own, signs nobody in by itself, and believes nothing that a client says of the request but its credential.
+ * Owns what a reverse proxy needs to protect software without sessions: the check whether a request may pass and as which user, the login
+ * and logout pages, and the signed address that leads back. It stores nothing, logs nobody in by itself, and trusts nothing from a client
+ * except its credential.
  */
 export { checkAccess, forwardAuthErrors, mintForUpstream } from './check-access.ts'
 export { formTokens } from './form-token.ts'

@@ -14,22 +14,22 @@ const startAgainMarkup = (heading: string, { title }: AppError, path: string): H
 ${alertMarkup(title)}
 <a class="button" href="${path}">${heading}</a>`
 
-/** A form that a page of somebody else sent. */
+/** A form that was sent by a page of another site. */
 const isForeign = ({ code }: AppError): boolean =>
   code === 'forbidden_origin' || code === 'cross_site_origin'
 
 /**
- * The page for a refusal after which a new form would be wrong; nothing for every other refusal. A form binds itself to the browser by a
- * cookie: without HTTPS the browser does not keep it, and a page of another site must not replace the one that it has, which would break
- * the forms in its other tabs.
+ * The page for an error after which a new form would be wrong; nothing for other errors. A form is bound to the browser by a cookie.
+ * Without HTTPS the browser does not keep it, and a page of another site must not replace an existing one, which would break the forms in
+ * other tabs.
  */
 export const pageWithoutForm = (
   refusal: AppError,
   request: FastifyRequest,
-  /** The name and the path of the page. */
+  /** The title and the path of the page. */
   { heading, path }: { readonly heading: string; readonly path: string },
 ): Html | undefined => {
-  // Over plain HTTP browsers do not say that a form comes from its own page, so each one looks foreign.
+  // Over plain HTTP browsers do not send the origin of a form, so each one looks foreign.
   const lacksHttps = isForeign(refusal) && !keepsSecureCookies(request)
   if (refusal.code === 'https_required' || lacksHttps) return httpsMarkup(heading)
   return isForeign(refusal) ? startAgainMarkup(heading, refusal, path) : undefined
@@ -40,25 +40,25 @@ export type LoginFormDeps = {
   readonly random: Random
   readonly brand: Brand
   readonly basePath: string
-  /** Hosts that a login may lead to besides this one, for the content policy. */
+  /** Hosts that a login may redirect to besides this one, for the content policy. */
   readonly formTargets: readonly string[]
 }
 
 type Field = 'email' | 'password'
 
-/** What was wrong with the last attempt, and where it can be put right. */
+/** What was wrong with the last attempt, and the fields to correct. */
 export type FormProblem = { readonly text: string; readonly fields: readonly Field[] }
 
-/** What a form is filled with. */
+/** The content of the form. */
 export type FormContent = {
   readonly email: string
-  /** Empty for none. */
+  /** Empty: none. */
   readonly returnToken: string
-  /** The host that the login leads to; nothing when it cannot be shown. */
+  /** The host that the login returns to. Undefined when it cannot be shown. */
   readonly host: string | undefined
-  /** Someone is logged in, and is asked once more. */
+  /** A logged-in user is asked for the password again. */
   readonly reauthenticates: boolean
-  /** Whether the box is ticked. */
+  /** Whether the checkbox is checked. */
   readonly persists: boolean
   /** What was wrong with the last attempt. */
   readonly problem: FormProblem | undefined
@@ -67,7 +67,10 @@ export type FormContent = {
 const askedAgain = html`<p>What you want to open asks you to log in again.</p>
 `
 
-/** Without it the page works as well: the button is not shown. What is sent is a password again, so that browsers offer to keep it. */
+/**
+ * The page also works without the script: the button is then hidden. The field is a password field again when the form is sent, so that
+ * browsers offer to save the password.
+ */
 const showPassword = `
 var field = document.getElementById('password')
 var button = document.getElementById('show')
@@ -83,7 +86,7 @@ field.form.addEventListener('submit', function () { show(false) })
 `
 
 const attributesOf = (field: Field, { email, problem }: FormContent): Html => {
-  // With an address that is there already, what is missing is the password.
+  // If the address is already filled in, only the password is missing.
   const isFirst = field === (email === '' ? 'email' : 'password')
   const isWrong = problem?.fields.includes(field)
   return html`${isFirst ? html` autofocus` : undefined}${
@@ -91,14 +94,14 @@ const attributesOf = (field: Field, { email, problem }: FormContent): Html => {
   }${problem ? html` aria-describedby="problem"` : undefined}`
 }
 
-/** Not for a session that goes on: it stays as it is. */
+/** Not shown when a session continues, because its kind does not change. */
 const keepBox = (isTicked: boolean): Html =>
   html`<div class="choice">
 <input id="persist" name="persist" type="checkbox" value="yes"${isTicked ? html` checked` : undefined}>
 <label for="persist">Keep me logged in</label>
 </div>`
 
-/** No `type="email"`: browsers refuse addresses in it that are good ones. */
+/** Not `type="email"`: browsers refuse some valid addresses in it. */
 const formMarkup = (content: FormContent, basePath: string, formToken: string): Html => {
   const { email, returnToken, host, reauthenticates, persists, problem } = content
   return html`<h1>Log in</h1>
@@ -129,7 +132,7 @@ export const sendForm = (
   const { brand, basePath, formTargets } = deps
   const formToken = bindForm(deps, request, reply, content.returnToken)
   return sendPage(reply, {
-    // Read out first by a screen reader when the page comes back.
+    // A screen reader reads the title first when the page is shown again.
     title: content.problem === undefined ? 'Log in' : 'Error: Log in',
     content: formMarkup(content, basePath, formToken),
     brand,

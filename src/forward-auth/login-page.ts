@@ -28,12 +28,12 @@ import type { ReturnTokens } from './return-address.ts'
 import { type LoginForm, loginFormSchema, loginPageSchema } from './schemas.ts'
 import { shownHostOf, textIn } from './way-back.ts'
 
-/** A live session, and the handle that opened it. */
+/** A live session, and the presented handle. */
 export type Renewable = { readonly session: CookieSession; readonly handle: string }
 
 /**
- * The session of the browser, if it is that of the person who logs in again. Nothing when it has ended, or when somebody else sits there
- * now: they get a session of their own and none of what the other one kept.
+ * The session of the browser, if the same user logs in again. Undefined when it has ended, or when another user logs in: they get a
+ * separate session without the stored data of the old one.
  * @throws invalid_email, store_unavailable, session_contended
  */
 const sessionToRenew =
@@ -52,20 +52,19 @@ const sessionToRenew =
 export type AnswerLoginDeps = Pick<LoginRouteDeps, 'logIn' | 'issueCookie'> &
   ReauthenticateRouteDeps & { readonly findCookieSession: FindCookieSession }
 
-/** What a person has filled in, and whether the page they come from asked them to log in once more. */
+/** What the user has entered, and whether the page asked them to log in again. */
 export type PageLogin = {
   readonly email: string
   readonly password: string
   readonly reauthenticates: boolean
-  /** Whether the session outlives the browser. One that goes on stays as it is. */
+  /** Whether the session outlives the browser. Ignored for a session that continues. */
   readonly persists: boolean
 }
 
 /**
- * Sets the cookies of whoever logs in with the form. Asked once more, the same person keeps their session and what the web application
- * keeps in it, under a new handle, as with `POST /session/reauthenticate`; everybody else gets a new session in place of those whose
- * cookies came along.
- * @throws duplicate_cookie before the password is looked at, and all that `logIn` and `reauthenticate` throw
+ * Logs in with the form and sets the cookies. If the same user was asked to log in again, the session continues with its stored data under
+ * a new handle, as with `POST /session/reauthenticate`. All others get a new session, which replaces those of the sent cookies.
+ * @throws duplicate_cookie before the password is checked, and what `logIn` and `reauthenticate` throw
  */
 const answerLogin = (deps: AnswerLoginDeps) => {
   const findSession = sessionToRenew(deps.findCookieSession)
@@ -95,10 +94,10 @@ const answerLogin = (deps: AnswerLoginDeps) => {
 
 export type LoginPageDeps = LoginFormDeps & AnswerLoginDeps & { readonly returns: ReturnTokens }
 
-/** An address longer than any that is accepted is not repeated. */
+/** A longer address than any valid one is not repeated in the form. */
 const maxEmailLength = 320
 
-/** What a person is told. Of a fault of ours nothing but that it is one; one sentence for every reason that a refusal has. */
+/** The text for the user. It gives no details of server faults, and one sentence for every reason of a refused login. */
 const textOf = ({ code, status, title, retryAfterSeconds }: AppError): string => {
   if (code === 'invalid_request') return 'Enter your e-mail address and your password.'
   if (code === 'too_many_attempts') {
@@ -110,7 +109,7 @@ const textOf = ({ code, status, title, retryAfterSeconds }: AppError): string =>
 
 const bothFields = ['email', 'password'] as const
 
-/** Which fields a refusal is about; none when it is about the moment, the browser or the service. */
+/** The fields that an error is about. Empty when it is about the time, the browser or the service. */
 const fieldsOf = ({ code }: AppError, body: unknown): FormProblem['fields'] => {
   switch (code) {
     case 'invalid_request':
@@ -137,7 +136,7 @@ type Page = {
       readonly problem: FormProblem | undefined
     },
   ) => FastifyReply
-  /** Whatever refuses a person, they get a page, with the form if it could be sent. Programs that ask for the page hear what they asked wrong. */
+  /** Errors are shown to people as a page, with the form if they can send it again. Programs get the error response. */
   readonly refusalPage: (refusal: AppError, request: FastifyRequest, reply: FastifyReply) => boolean
 }
 
@@ -170,7 +169,7 @@ const pageOf = (deps: LoginFormDeps & { readonly returns: ReturnTokens }): Page 
       const token = textIn(request.body, 'return') || textIn(request.query, 'return')
       const email = textIn(request.body, 'email')
       const problem = { text: textOf(refusal), fields: fieldsOf(refusal, request.body) }
-      // The box comes back as it was sent. What is no form of ours says nothing of it.
+      // The checkbox keeps its state. A request that is not from our form does not contain it.
       const persists = textIn(request.body, 'form') === '' || textIn(request.body, 'persist') !== ''
       sendFormFor(request, reply, { token, email, persists, problem })
       return true
@@ -182,7 +181,7 @@ const pageRoute = (
   { returns, findCookieSession }: LoginPageDeps,
   { sendFormFor, refusalPage }: Page,
 ): Route => {
-  /** Nobody has to log in who is logged in, unless it is asked for once more since then. */
+  /** A logged-in user need not log in again, unless the page asked for it since then. */
   const isLoggedIn = async (request: FastifyRequest, sinceMs: number): Promise<boolean> => {
     const handle = presentedSessionCookie(request)
     const session =
@@ -200,7 +199,7 @@ const pageRoute = (
         reply.header('allow', 'POST')
         throw httpErrors.error('method_not_allowed')
       }
-      // Without its cookies the form would be refused whatever is filled in.
+      // Without its cookies the form would be refused whatever is entered.
       if (!keepsSecureCookies(request)) throw httpErrors.error('https_required')
       const token = textIn(request.query, 'return')
       const target = returns.read(token)
@@ -216,7 +215,7 @@ const formRoute = (deps: LoginPageDeps, { refusalPage }: Page): Route => {
   const { returns, forms } = deps
   const answer = answerLogin(deps)
 
-  /** Before anything is looked at: a page of somebody else could have sent this. */
+  /** Checked first, because a page of another site could have sent the form. */
   const assertOwnForm = (request: FastifyRequest<{ Body: LoginForm }>): void => {
     const { form = '', return: token = '' } = request.body
     const cookie = presentedFormCookie(request)
@@ -237,7 +236,7 @@ const formRoute = (deps: LoginPageDeps, { refusalPage }: Page): Route => {
       if (email === undefined || password === undefined) throw httpErrors.error('invalid_request')
       const target = returns.read(token)
       const reauthenticates = target?.reauthenticates ?? false
-      // Who is asked once more is not asked about this. If their session is over meanwhile, the new one is of the usual kind.
+      // The form does not ask this when a user logs in again. If that session is over by now, the new one is of the usual kind.
       const persists = reauthenticates || persist !== undefined
       await answer(request, reply, { email, password, reauthenticates, persists })
       return reply.redirect(target?.address ?? '/', 303)
@@ -247,7 +246,7 @@ const formRoute = (deps: LoginPageDeps, { refusalPage }: Page): Route => {
 
 /**
  * The login of the form is that of `POST /login` with `"session": "cookie"`, or of `POST /session/reauthenticate`: the same limits,
- * hashing, answers and records.
+ * hashing, responses and audit entries.
  */
 export const loginPageRoutes = (deps: LoginPageDeps): Route[] => {
   const page = pageOf(deps)

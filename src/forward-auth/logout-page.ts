@@ -24,12 +24,12 @@ export type LogoutPageDeps = WayBackDeps & {
   readonly random: Random
   readonly brand: Brand
   readonly basePath: string
-  /** The hosts that share the session cookie; undefined: it is of this host alone. */
+  /** The domain of the hosts that share the session cookie. Undefined: it belongs to this host only. */
   readonly cookieDomain: string | undefined
   readonly endBrowserSessions: EndBrowserSessions
 }
 
-/** Whether there is anything to end, as far as the browser says. Nothing is looked up: a page that asks whether to log out opens nothing. */
+/** Whether the browser sent a cookie to end. It is not looked up, because a page that only asks whether to log out grants no access. */
 const mayBeLoggedIn = (request: FastifyRequest): boolean => {
   const { session, refresh } = presentedCookies(request)
   return session !== undefined || refresh !== undefined
@@ -65,8 +65,8 @@ const problemOf = ({ status, title }: AppError): string =>
   status >= 500 ? 'You cannot be logged out now. Try again in a moment.' : title
 
 /**
- * For links of apps that have no logout of their own. GET changes nothing (R67): it asks, and the form is bound to this browser, so that
- * no page of another host can log anybody out. Who logs in again afterwards gets back to the app that they came from.
+ * Logout links for apps without a logout function. GET changes nothing: it asks for confirmation. The form is bound to this browser, so
+ * that no page of another host can log a user out. A user who logs in again afterwards returns to the app.
  */
 export const logoutPageRoutes = (deps: LogoutPageDeps): Route[] => {
   const { forms, returns, brand, basePath, endBrowserSessions } = deps
@@ -166,14 +166,14 @@ const refusalPageWith =
     return true
   }
 
-/** Browsers ask for an icon with every page. There is none, and they need not ask again soon. */
+/** Browsers request an icon with every page. There is none, and this response keeps them from asking again soon. */
 const noIconCacheControl = 'public, max-age=604800'
 
-/** What somebody sees who opens the address of the service, or comes from a login that leads nowhere else. Programs get 404. */
+/** The page at the address of the service itself, for people who open it or whose login has no return address. Programs get 404. */
 export const homePageRoutes = (deps: HomePageDeps): Route[] => {
   const { brand, basePath, findCookieSession } = deps
 
-  /** Below a path of the issuer, the start page of the host is that of an app. */
+  /** If the issuer has a path, the start page of the host is that of an app. */
   const appOf = (request: FastifyRequest, wayBack: string | undefined): App | undefined => {
     const address = wayBack ?? (basePath === '' ? undefined : '/')
     return address === undefined ? undefined : { address, host: shownHostOf(request, address) }

@@ -19,14 +19,14 @@ export type ForwardAuthRouteDeps = {
   readonly check: CheckAccess
   readonly returns: ReturnTokens
   readonly returnRules: ReturnRules
-  /** Without a query: a path of the same host, or a whole address when one page serves several hosts. */
+  /** Without a query. A path of the same host, or a full address when one page serves several hosts. */
   readonly loginPage: string
   readonly isTrustedPeer: TrustedPeers
-  /** Those that tokens are made for; the first is the default. */
+  /** The audiences of tokens; the first is the default. */
   readonly audiences: readonly [string, ...string[]]
 }
 
-/** Any `Authorization` header decides alone, also one of another scheme. */
+/** An `Authorization` header of any scheme is the only credential that decides. */
 const presentedBy = (request: FastifyRequest): PresentedCredential => {
   const { authorization } = request.headers
   if (authorization !== undefined) return { kind: 'bearer', token: bearerTokenIn(authorization) }
@@ -35,7 +35,7 @@ const presentedBy = (request: FastifyRequest): PresentedCredential => {
   return { kind: 'cookie', handle, client: clientFacts(request) }
 }
 
-/** The query comes from the proxy's configuration: a mistake in it is refused, so that it never opens a door. */
+/** The query comes from the proxy's configuration. A mistake in it is an error, so that it never grants access. */
 const wantedBy = (
   { role = [], max_age: maxAge, token, email, audience }: ForwardAuthQuery,
   audiences: ForwardAuthRouteDeps['audiences'],
@@ -52,7 +52,7 @@ const wantedBy = (
   }
 }
 
-/** RFC 6750 section 3, and RFC 9470 section 3 for a login that is too old. A cookie is answered without a challenge. */
+/** RFC 6750 section 3, and RFC 9470 section 3 for a login that is too old. Responses about a cookie carry no challenge. */
 const challengeFor = (
   presented: PresentedCredential,
   maxAgeSeconds: number | undefined,
@@ -65,7 +65,7 @@ const challengeFor = (
     : `${realm}, error="insufficient_user_authentication", max_age="${maxAgeSeconds}"`
 }
 
-/** Identity in headers only, so that a proxy which passes a body on by mistake tells nothing. */
+/** The identity is only in headers, so that a proxy that forwards the body by mistake reveals nothing. */
 const answerAllowed = (
   reply: FastifyReply,
   { identity, token, email }: Extract<AccessVerdict, { kind: 'allowed' }>,
@@ -75,7 +75,7 @@ const answerAllowed = (
       'x-auth-account': identity.accountId,
       'x-auth-roles': identity.roles.join(','),
       'x-auth-session': identity.sessionId,
-      // As bytes of UTF-8: Node writes a header in latin1, and refuses what does not fit into it.
+      // UTF-8 bytes as latin1: Node writes headers in latin1 and refuses other characters.
       ...(email !== undefined && { 'x-auth-email': Buffer.from(email).toString('latin1') }),
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
     })
@@ -84,13 +84,13 @@ const answerAllowed = (
 
 type SentToLogin = {
   readonly presented: PresentedCredential
-  /** Somebody is logged in, and for too long. */
+  /** A user is logged in, but authenticated too long ago. */
   readonly staleAfterSeconds: number | undefined
-  /** What is wrong with what was presented. */
+  /** What was wrong with the presented credential. */
   readonly cause: unknown
 }
 
-/** For `auth_request` of nginx, ForwardAuth of Traefik, `forward_auth` of Caddy, and what HAProxy asks by Lua. */
+/** For `auth_request` of nginx, ForwardAuth of Traefik, `forward_auth` of Caddy, and a Lua request of HAProxy. */
 export const forwardAuthRoutes = ({
   check,
   returns,
@@ -99,7 +99,7 @@ export const forwardAuthRoutes = ({
   isTrustedPeer,
   audiences,
 }: ForwardAuthRouteDeps): Route[] => {
-  /** Where the client wanted to go counts only from a proxy that we trust to have written it. */
+  /** The original address is only read from headers of a trusted proxy. */
   const returnAddress = (request: FastifyRequest): string => {
     const said = (name: string): string | undefined => {
       const value = isTrustedPeer(request) ? request.headers[name] : undefined
@@ -110,9 +110,9 @@ export const forwardAuthRoutes = ({
   }
 
   /**
-   * 401 with the way to the login page; nginx takes it from there, to others the redirect itself is sent when they ask for it. Whoever
-   * sent an `Authorization` header is shown no way: a program would take the page for the answer, and a browser that adds a password
-   * to every request would go round for ever, since the page looks at the cookie alone and sends who has a session back.
+   * Sends 401 with the address of the login page. nginx redirects to it by itself; other proxies get a redirect when they request it. A
+   * request with an `Authorization` header gets no address: a program would take the page for the response, and a browser that adds a
+   * password to every request would loop forever, because the page reads only the cookie and redirects users with a session back.
    */
   const sendToLogin = (
     request: FastifyRequest<{ Querystring: ForwardAuthQuery }>,

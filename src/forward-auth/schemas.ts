@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox'
 import { roleSchema } from '../accounts/index.ts'
 import { problemResponses } from '../http/errors.ts'
 
-/** No body at all; `null` would be sent as the word. */
+/** No body at all; `null` would be sent as text. */
 const empty = (description: string) => Type.Unsafe<undefined>({ type: 'null', description })
 
 const forwardAuthQuery = Type.Object(
@@ -57,7 +57,7 @@ const page = (description: string) => ({
 
 export const loginPageSchema = {
   summary: 'The login page, for browsers',
-  // Whatever else a link carries leads to the page all the same.
+  // Other parameters of a link are ignored.
   querystring: Type.Object({
     return: Type.Optional(Type.Unknown({ description: 'A signed return address' })),
   }),
@@ -74,7 +74,7 @@ export const loginPageSchema = {
 export const loginFormSchema = {
   summary: 'Log in with the form of the login page',
   consumes: ['application/x-www-form-urlencoded'],
-  // Without bounds: what is too long is told in words, by whoever knows the reason; a body has 8 KiB at most.
+  // Without length limits: the handler explains what is too long. A body has at most 8 KiB.
   body: Type.Object(
     {
       email: Type.Optional(Type.String()),
@@ -99,7 +99,7 @@ export const loginFormSchema = {
   },
 }
 
-/** Whatever else a link carries leads to the page all the same. */
+/** Other parameters of a link are ignored. */
 const wayBack = Type.Object({
   return: Type.Optional(
     Type.Unknown({ description: 'The page of an app to come back to, signed or as text' }),

@@ -1,17 +1,17 @@
 import type { FastifyRequest } from 'fastify'
 import { type ReturnRules, type ReturnTokens, safeReturnAddress } from './return-address.ts'
 
-/** A text that a query or a body holds; empty for none. */
+/** A text member of a query or a body. Empty: none. */
 export const textIn = (record: unknown, name: string): string => {
   const value: unknown =
     typeof record === 'object' && record !== null ? Reflect.get(record, name) : undefined
   return typeof value === 'string' ? value : ''
 }
 
-/** A name or an address with an optional port. Only shown: whoever sends another `Host` sees what they sent. */
+/** A name or an address with an optional port. It is only displayed: a client that sends another `Host` sees it itself. */
 const plainHost = /^(?:[\w.-]{1,253}|\[[\da-f:.]{2,45}\])(?::\d{1,5})?$/i
 
-/** The host that an address leads to, to be shown: the one that it names, else the one that the browser shows. */
+/** The host that an address leads to, for display: its own, otherwise the one that the browser shows. */
 export const shownHostOf = (request: FastifyRequest, address = '/'): string | undefined => {
   const host = address.startsWith('/') ? request.host : new URL(address).host
   return plainHost.test(host) ? host : undefined
@@ -22,7 +22,7 @@ export type WayBackDeps = {
   readonly returnRules: ReturnRules
 }
 
-/** The page with the link that was followed, if browsers say it and the login page could lead there. */
+/** The page with the followed link, if the browser sends it and the login page may redirect there. */
 const referringPage = ({ headers, host }: FastifyRequest, rules: ReturnRules) => {
   const { referer } = headers
   if (referer === undefined || !URL.canParse(referer)) return undefined
@@ -33,8 +33,8 @@ const referringPage = ({ headers, host }: FastifyRequest, rules: ReturnRules) =>
 }
 
 /**
- * The page of an app to which a link may lead back: that of the query, signed as for the login page or as plain text, else the page that
- * the person comes from. Text needs no signature, since everybody can have one made (`returnTokens`): it is held to the same rules.
+ * The page of an app that a link may lead back to: that of the query, signed or as plain text, otherwise the referring page. Plain text
+ * needs no signature, because anyone can get one (`returnTokens`). It is checked by the same rules.
  */
 export const wayBackOf = (
   { returns, returnRules }: WayBackDeps,
@@ -48,7 +48,7 @@ export const wayBackOf = (
   )
 }
 
-/** For a link: `/login`, with the way back if there is one. */
+/** For a link: `/login`, with the return address if there is one. */
 export const withWayBack = (
   path: string,
   { returns }: WayBackDeps,

@@ -1,23 +1,23 @@
-/** Resolves when the store answers, rejects when it does not in time. */
+/** Resolves when the store responds. Rejects when it does not respond in time. */
 type Probe = () => Promise<void>
 
 export type HealthDeps = {
   readonly postgres: Probe
-  /** Whether the probe failed because Postgres takes no writes. */
+  /** Whether the probe failed because Postgres accepts no writes. */
   readonly isNotPrimary: (error: unknown) => boolean
-  /** Undefined: this process does without. */
+  /** Undefined: no Redis is configured. */
   readonly redis:
     | { readonly assertTakesWrites: Probe; readonly refusesWrites: (error: unknown) => boolean }
     | undefined
-  /** Whether this process has read what is revoked. */
+  /** Whether this process has loaded the revocations. */
   readonly knowsRevocations: () => boolean
-  /** Whether Postgres has lost commits, and what was issued before still counts. */
+  /** Whether Postgres has lost commits and earlier credentials are still valid. */
   readonly hasLostData: () => boolean
-  /** Whether the log is behind and lines of it are lost. */
+  /** Whether log lines are being dropped. */
   readonly dropsLogLines: () => boolean
-  /** How this machine's wall clock compares with Postgres's. */
+  /** How this machine's wall clock compares with that of Postgres. */
   readonly clock: () => Clock
-  /** Whether the process was asked to stop; it still serves what comes. */
+  /** Whether the process received a stop signal. It still serves requests. */
   readonly isStopping: () => boolean
 }
 
@@ -31,7 +31,7 @@ type Parts = {
   readonly process: 'serving' | 'stopping'
 }
 
-/** `useless`: what a store is called that replies, and cannot be used. */
+/** `useless`: the state of a store that responds but cannot be used. */
 const stateOf = async <State extends string>(
   probe: Probe,
   isUseless: (error: unknown) => boolean,
@@ -43,8 +43,8 @@ const stateOf = async <State extends string>(
   )
 
 /**
- * Without Redis or a log everything still works, so only Postgres, and what has to be read from it first, decide whether requests should come. A
- * machine whose clock is far off is likely to have other faults: the process works, and others should serve.
+ * Without Redis or a log everything still works, so only Postgres, and what must be read from it first, decide whether the process is
+ * ready. A machine whose clock is far off may have other faults: the process works, but other replicas should serve.
  */
 export const statusOf = (
   stores: { readonly postgres: string; readonly redis: string },

@@ -5,12 +5,12 @@ import { type HealthDeps, partsBy, statusOf, storesBy } from './readiness.ts'
 import { liveSchema, readySchema } from './schemas.ts'
 
 /**
- * How old an answer to "is it ready" may be: anybody may ask, and as often as they like. By the clock of the machine, also in tests that set
+ * How long a readiness result is cached, because anyone may request it at any rate. Uses the clock of the machine, even in tests that set
  * the time of the service.
  */
 const probeKeptMs = 1_000
 
-/** Health is told whatever the clocks say. */
+/** Health checks do not wait for the clock. */
 export const healthRoutes = (given: HealthDeps): Route[] => {
   const kept = { clock: systemClock, keepMs: probeKeptMs }
   const { postgres, redis, ...rest } = given

@@ -1,21 +1,21 @@
 import Negotiator from 'negotiator'
 
-/** A weight above 1 is malformed (RFC 9110 section 12.4.2). The package takes it, so a header with one is not read. */
+/** A weight above 1 is malformed (RFC 9110 section 12.4.2). The package accepts it, so a header with such a weight is ignored here. */
 const weightAboveOne = /;[ \t]*q[ \t]*=[ \t]*(?:[2-9]|1\d|1\.0*[1-9])/i
 
-/** The media types and ranges that `Accept` names, in lower case, the preferred ones first. Of equal weights the first one comes first. */
+/** The media types and ranges in `Accept`, in lower case, the preferred ones first. Equal weights keep their order. */
 const namedTypes = (accept: string): string[] =>
   weightAboveOne.test(accept)
     ? []
     : new Negotiator({ headers: { accept } }).mediaTypes().map((type) => type.toLowerCase())
 
-/** Whether `Accept` names this type itself, and not only a wildcard that it is in. */
+/** Whether `Accept` names this type itself, not only a wildcard that includes it. */
 export const acceptsByName = (accept: string | undefined, mediaType: string): boolean =>
   accept !== undefined && namedTypes(accept).includes(mediaType)
 
 /**
- * Whether a page is wanted, as browsers say when somebody goes to an address: `text/html` by name, and before JSON. The wildcard that
- * programs and a page's own requests send asks for no page.
+ * Whether the client prefers an HTML page. Browsers that navigate send `text/html` by name and before JSON. The wildcard that programs and
+ * `fetch` send does not ask for a page.
  */
 export const prefersHtml = (accept = ''): boolean => {
   const types = namedTypes(accept)

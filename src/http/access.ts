@@ -8,13 +8,13 @@ type Access = 'public' | 'session' | 'cookie' | 'operator' | 'service'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Every route names it, or the app does not start. */
+    /** Every route must set it, or the app does not start. */
     access?: Access
-    /** A document for anyone, in any browser page: JWKS, metadata. */
+    /** A document that any web page may read: JWKS, metadata. */
     publicDocument?: boolean
   }
   interface FastifyRequest {
-    /** Set by the check of callers; read it with `callerOf`. */
+    /** Set by the access check. Read it with `callerOf`. */
     caller: Caller | undefined
   }
 }
@@ -23,37 +23,40 @@ declare module 'fastify' {
 export type Caller = {
   readonly accountId: string
   readonly sessionId: string
-  /** Undefined: by session cookie, without any token. */
+  /** Undefined for a caller with a session cookie, who has no token. */
   readonly tokenId: string | undefined
   readonly roles: readonly string[]
   readonly scopes: readonly string[]
   readonly audience: readonly string[]
 }
 
-/** What the access token of a caller must hold. */
+/** What the access token of a caller must contain. */
 export type Right = {
-  /** For the challenge. */
+  /** The scope for the `WWW-Authenticate` challenge. */
   readonly scope: string
-  /** What a token lacks, each in words such as "the scope admin"; nothing: the caller has this right. */
+  /** What the token lacks, in words such as "the scope admin". Empty: the caller has this right. */
   readonly lackedBy: (caller: Caller) => readonly string[]
 }
 
 export type AccessOptions = {
-  /** Verifies an access token; throws an `AppError` of status 401 for a bad one, 503 when it cannot know. */
+  /** Verifies an access token. Throws an `AppError` with status 401 for a bad token, or 503 when it cannot decide. */
   readonly authenticate: (token: string) => Promise<Caller>
   /**
-   * The caller by the session cookie of a request, nothing when it carries none; throws an `AppError` of status 401 for a dead one,
-   * 503 when it cannot know.
+   * The caller of the session cookie, or nothing when the request has none. Throws an `AppError` with status 401 for a session that has
+   * ended, or 503 when it cannot decide.
    */
   readonly authenticateCookie: (request: FastifyRequest) => Promise<Caller | undefined>
-  /** To use operator routes. */
+  /** Required on operator routes. */
   readonly operatorRight: Right
-  /** To see and end what is the caller's own. A session cookie always has it. */
+  /** Required to list and end the caller's own sessions. A session cookie always has it. */
   readonly ownerRight: Right
   readonly authenticateService: AuthenticateService
 }
 
-/** Who calls, on a route whose access is `session`, `cookie` or `operator`. Anywhere else asking is a mistake, and throws. */
+/**
+ * The caller, on a route whose access is `session`, `cookie` or `operator`. Throws on other routes, because the call is a programming
+ * mistake there.
+ */
 export const callerOf = (request: FastifyRequest): Caller => {
   const { caller } = request
   if (caller === undefined) throw new TypeError('this route does not authenticate its callers')
@@ -65,21 +68,21 @@ const maxTokenLength = 4096
 /** RFC 6750 section 2.1; the scheme's case does not matter (RFC 9110 section 11.1). */
 const bearer = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
 
-/** The token of an `Authorization` header; nothing when it holds no well-formed bearer token, or too long a one. */
+/** The token of an `Authorization` header. Undefined when the header has no well-formed bearer token, or one that is too long. */
 export const bearerTokenIn = (header: string): string | undefined => {
   const token = bearer.exec(header)?.[1]
   return token === undefined || token.length > maxTokenLength ? undefined : token
 }
 
-/** RFC 6750 section 3: no error code when the request carried no token at all. */
+/** RFC 6750 section 3: the challenge has no error code when the request carried no token. */
 const challenge = (reply: FastifyReply, error?: 'invalid_token'): void => {
   const suffix = error === undefined ? '' : `, error="${error}"`
   reply.header('www-authenticate', `Bearer realm="cardea"${suffix}`)
 }
 
 /**
- * Refuses a caller whose token is good and lacks a right. RFC 6750 section 3.1 has one error for it: the challenge names the scope, and
- * the detail also a role or an audience.
+ * Rejects a caller whose valid token lacks a right. RFC 6750 section 3.1 has one error for this: the challenge names the scope, and the
+ * detail also names a role or an audience.
  */
 export const assertRight = (reply: FastifyReply, right: Right, caller: Caller): void => {
   const lacked = right.lackedBy(caller)
@@ -90,7 +93,7 @@ export const assertRight = (reply: FastifyReply, right: Right, caller: Caller): 
   throw httpErrors.error('insufficient_scope', { detail })
 }
 
-/** Only the `Authorization` header counts: a token in a query ends in logs, one in a form can be planted by a page. */
+/** Only the `Authorization` header is read. A token in a query would end up in logs, and another web page could put one into a form. */
 const bearerToken = (request: FastifyRequest, reply: FastifyReply): string => {
   const header = request.headers.authorization
   if (header === undefined || !/^Bearer(?: |$)/i.test(header)) {
@@ -106,8 +109,8 @@ const bearerToken = (request: FastifyRequest, reply: FastifyReply): string => {
 }
 
 /**
- * The caller by cookie, where a cookie may open the route. A token that came with it is judged alone: whoever sends one means it. An
- * answer about a cookie carries no Bearer challenge (RFC 6750 section 3 is for those who tried a token).
+ * The caller of the session cookie, on routes that accept one. A request with an `Authorization` header is judged by its token only.
+ * Responses about a cookie carry no Bearer challenge, because RFC 6750 section 3 is about requests with a token.
  */
 const assertCookie = async (
   request: FastifyRequest,
@@ -127,15 +130,15 @@ const requireAccess = (access: Access | undefined, route: string): void => {
   if (access === undefined) throw new TypeError(`${route} does not say who may call it`)
 }
 
-/** Service clients may put their secret into a form (`client_secret_post`), so such a route is guarded once the form is read. */
+/** Service clients may send their secret in a form (`client_secret_post`), so these routes are guarded after the form is read. */
 const isGuardedByForm = ({ access, protocol }: FastifyContextConfig): boolean =>
   access === 'service' && protocol === 'oauth'
 
 /**
- * Adds the check of callers, before the body is read where it cannot hold the credentials. Unknown addresses carry no access and are
- * answered 404 by whoever handles them.
+ * Adds the access check. It runs before the body is read, except on routes whose body can hold the credentials. Unknown addresses have no
+ * access and get a 404.
  *
- * @throws {TypeError} later, from the registration of a route without `config.access`
+ * @throws {TypeError} later, when a route without `config.access` is registered
  */
 export const guardAccess = (app: FastifyInstance, options: AccessOptions): void => {
   const rightFor = { session: options.ownerRight, operator: options.operatorRight } as const
@@ -149,7 +152,7 @@ export const guardAccess = (app: FastifyInstance, options: AccessOptions): void 
       }
       return
     }
-    // Runs after the hooks of the server, so that a request that is refused by its outside asks nobody.
+    // Runs after the hooks of the server. A request that they refuse must not cost a lookup.
     route.onRequest = function assertAccess(request, reply, done) {
       demand(request, reply).then(() => done(), done)
     }
@@ -159,7 +162,7 @@ export const guardAccess = (app: FastifyInstance, options: AccessOptions): void 
     try {
       return await options.authenticate(token)
     } catch (error) {
-      // "Cannot know" stays 503: a client that gets a 401 signs its user out.
+      // "Cannot decide" stays 503: a client that gets a 401 logs its user out.
       if (error instanceof AppError && error.status === 401) challenge(reply, 'invalid_token')
       throw error
     }
@@ -174,15 +177,15 @@ export const guardAccess = (app: FastifyInstance, options: AccessOptions): void 
       return
     }
     const caller = await authenticate(bearerToken(request, reply), reply)
-    // Also for the log of refusals. No handler runs for a request that is refused.
+    // The log of refusals needs it as well. No handler runs for a refused request.
     request.caller = caller
     assertRight(reply, rightFor[access === 'operator' ? access : 'session'], caller)
   }
 }
 
 /**
- * For a route that accepts a token among other credentials: who calls, or nothing when there is no token or it is not good (any
- * more). Being unable to know is still thrown.
+ * The caller, for a route that accepts a token among other credentials. Undefined when there is no token or it is not valid. Still throws
+ * when it cannot decide.
  */
 export const tryCaller = async (
   request: FastifyRequest,

@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import type { KnownPaths } from './not-found.ts'
 
 /**
- * What stands before the paths of this service in the addresses that clients use: the path of the issuer, such as `/auth`, or nothing.
- * Links, form actions and redirects begin with it.
+ * The path of the issuer, such as `/auth`, or an empty string. In the addresses that clients use it precedes every path of this service, so
+ * links, form actions and redirects begin with it.
  */
 export const basePathOf = (issuer: string): string => {
   const { pathname } = new URL(issuer)
@@ -12,7 +12,7 @@ export const basePathOf = (issuer: string): string => {
 
 const isParameter = (segment: string): boolean => segment.startsWith(':')
 
-/** Whether some address fits both. */
+/** Whether an address exists that matches both patterns. */
 const canBeSame = (one: string, other: string): boolean => {
   const segments = one.split('/')
   const others = other.split('/')
@@ -26,8 +26,9 @@ const canBeSame = (one: string, other: string): boolean => {
 }
 
 /**
- * A route that hides another one below this base path; nothing for a good base path. With `/sessions`, the address `/sessions/login` is
- * the login page below the base path and the session `login` without it. `/oauth` is good, since no two routes meet there.
+ * The route that would hide another one below this base path, or nothing for a usable base path. Example: with `/sessions`, the address
+ * `/sessions/login` is both the login page below the base path and the session `login` without it. `/oauth` is usable, because no two
+ * routes collide there.
  */
 export const routeHiding = (basePath: string, paths: KnownPaths): string | undefined => {
   if (basePath === '') return undefined
@@ -43,11 +44,11 @@ const authorityOf = /^[A-Za-z]+:\/\/[^/?#]*/
 const beginsSegment = /^(?:[/?]|$)/
 
 /**
- * For `rewriteUrl` of Fastify: takes the base path off the address of a request. So routes and hooks see the same paths behind a proxy
- * that passes addresses on as they are, behind one that strips the base path, and for probes that come without a proxy.
+ * For Fastify's `rewriteUrl`: removes the base path from the address of a request. So routes and hooks see the same paths behind a proxy
+ * that forwards the full address, behind one that strips the base path, and for probes that bypass the proxy.
  *
- * An address that is a route as it stands is left alone. With the base path `/oauth`, a stripping proxy makes `/oauth/token` of
- * `/oauth/oauth/token`, and nothing may be taken off again.
+ * An address that already matches a route is kept. With the base path `/oauth`, a stripping proxy turns `/oauth/oauth/token` into
+ * `/oauth/token`, and the path must not be stripped a second time.
  */
 export const stripBasePath = (
   basePath: string,

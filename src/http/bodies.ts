@@ -6,7 +6,7 @@ import { safeMethods } from './browser-requests.ts'
 import { httpErrors } from './errors.ts'
 import type { OnEveryRequest } from './request-checks.ts'
 
-/** With `charset` or without; an empty parameter counts as none (RFC 9110 section 5.6.6), `utf8` is a name of UTF-8 (WHATWG Encoding). */
+/** With or without `charset`. An empty parameter is ignored (RFC 9110 section 5.6.6), and `utf8` is a label of UTF-8 (WHATWG Encoding). */
 const jsonInUtf8 = /^application\/json[ \t]*(?:;[ \t]*(?:charset=(?:utf-?8|"utf-?8")[ \t]*;?)?)?$/i
 
 const formInUtf8 =
@@ -14,7 +14,7 @@ const formInUtf8 =
 
 const formMediaType = 'application/x-www-form-urlencoded'
 
-/** An address that the router could not read leads to no route, and so to no config. */
+/** An address that the router cannot parse has no route, and so no config. */
 const takesForms = (request: FastifyRequest): boolean =>
   request.routeOptions.config?.protocol !== undefined
 
@@ -22,8 +22,8 @@ const hasBody = ({ headers }: FastifyRequest): boolean =>
   headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 
 /**
- * A form sends GET and POST only, and browsers add no bearer token by themselves (they do add `Basic`). So a page that sends one of
- * these must ask first, whatever the content type.
+ * Whether another web page can send this request without a preflight. A form sends GET and POST only, and browsers never add a bearer token
+ * by themselves (they do add `Basic`).
  */
 const canBeForged = ({ method, headers }: FastifyRequest): boolean =>
   method === 'POST' && !/^Bearer /i.test(headers.authorization ?? '')
@@ -33,14 +33,14 @@ const refuseType = (detail?: string): never => {
 }
 
 const refuseCompressed = ({ headers }: FastifyRequest): void => {
-  // A small compressed body can unfold to any size; nothing here needs one.
+  // A small compressed body can expand to any size, and no client needs one.
   if (headers['content-encoding'] !== undefined) refuseType('The body must not be compressed.')
 }
 
 /**
- * Everything that changes state must say that it is JSON: a page can send the form types and no type at all to any origin without
- * asking first, but never this one. Where no page could have sent the request without asking, and there is no body, the type says
- * nothing: axios sends none, or that of a form.
+ * Requests that change state must declare JSON. A web page can send the form types, or no type, to any origin without a preflight, but
+ * never JSON. Exception: the type is ignored when there is no body and no page could have sent the request without a preflight, because
+ * axios sends no type or the form type there.
  */
 const requireJson: OnEveryRequest = (request) => {
   const { headers } = request
@@ -50,9 +50,9 @@ const requireJson: OnEveryRequest = (request) => {
 }
 
 /**
- * Any page can send a form to any origin without asking first, so nothing that a cookie opens may take one: only OAuth routes do, where
- * the request itself carries the credentials and the origin check still stands before them, and the forms of our pages, which besides
- * are bound to the browser they were made for.
+ * Any web page can send a form to any origin without a preflight, so no route that a cookie authorizes accepts one. Forms are accepted on
+ * OAuth routes, whose requests carry their own credentials after the origin check, and on the HTML pages of this service, whose forms are
+ * bound to the browser they were made for.
  */
 const requireForm: OnEveryRequest = (request) => {
   const contentType = request.headers['content-type']
@@ -62,20 +62,20 @@ const requireForm: OnEveryRequest = (request) => {
   refuseCompressed(request)
 }
 
-/** Refuses what a body says of itself, before it is read and before any handler. */
+/** Checks the content type and encoding before the body is read. */
 export const requireContentType: OnEveryRequest = (request, reply) => {
   if (safeMethods.has(request.method)) return
   if (takesForms(request)) requireForm(request, reply)
   else if (!request.is404) requireJson(request, reply)
 }
 
-/** No body is read as an empty object. With PUT it is almost always a client bug, so it is refused instead of clearing the data. */
+/** A missing body is read as an empty object. With PUT it is almost always a client bug, so it is refused instead of clearing the data. */
 const noBody = ({ method, is404 }: FastifyRequest): unknown => {
   if (method !== 'PUT' || is404) return {}
   throw httpErrors.error('invalid_request', { detail: 'The body is empty.' })
 }
 
-/** `null` is no body: HTTP clients write it when they are given none. */
+/** `null` is treated as a missing body: HTTP clients send it when they get no body to send. */
 const readBody = (request: FastifyRequest, bytes: Buffer): unknown => {
   if (bytes.length === 0) return noBody(request)
   try {
@@ -92,7 +92,7 @@ const isEmpty = (body: unknown): boolean =>
   !Array.isArray(body) &&
   Object.keys(body).length === 0
 
-/** Leaves one body parser, for JSON, and refuses everything else before any handler; `readFormBodies` adds the one exception. */
+/** Keeps one body parser, for JSON, and refuses all other types before any handler. `readFormBodies` adds the one exception. */
 export const readJsonBodies = (app: FastifyInstance): void => {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser<Buffer>(
@@ -101,11 +101,11 @@ export const readJsonBodies = (app: FastifyInstance): void => {
     (request, bytes, done) => done(null, readBody(request, bytes)),
   )
   app.addHook('preValidation', (request, _reply, done) => {
-    // Without a content type no parser ran.
+    // Without a content type Fastify runs no parser.
     if (request.body === undefined && !safeMethods.has(request.method)) {
       request.body = noBody(request)
     }
-    // Where a route describes no body the schema check does not run, so members would be dropped in silence.
+    // Without a body schema Fastify runs no check, so unknown members would be ignored silently.
     const isTaken = request.routeOptions.schema?.body !== undefined || request.is404
     if (!isTaken && request.body !== undefined && !isEmpty(request.body)) {
       throw httpErrors.error('invalid_request', { detail: 'This endpoint takes no members.' })
@@ -114,10 +114,13 @@ export const readJsonBodies = (app: FastifyInstance): void => {
   })
 }
 
-/** Everything outside of it is percent-encoded (URL Standard, application/x-www-form-urlencoded). */
+/** All other characters are percent-encoded (URL Standard, application/x-www-form-urlencoded). */
 const printableAscii = /^[\x20-\x7e]*$/
 
-/** The parser keeps a broken escape as it stands and makes U+FFFD of bytes that are not UTF-8: two readings of one body. */
+/**
+ * `URLSearchParams` keeps a broken escape unchanged and replaces invalid UTF-8 by U+FFFD, so another parser could read the same body
+ * differently.
+ */
 const hasBrokenEscape = (text: string): boolean => {
   try {
     decodeURIComponent(text)
@@ -131,18 +134,17 @@ const refuseForm = (detail: string): never => {
   throw httpErrors.error('invalid_request', { detail })
 }
 
-/** Parameters by name. RFC 6749 section 3.2: one without a value counts as left out, and none may come twice. */
+/** The parameters by name. RFC 6749 section 3.2: a parameter without a value is treated as omitted, and none may be repeated. */
 const readForm = (bytes: Buffer): Record<string, string> => {
   const text = bytes.toString('latin1')
   if (!printableAscii.test(text) || hasBrokenEscape(text)) refuseForm('The body is not a form.')
   const parameters = [...new URLSearchParams(text)]
   const names = new Set(parameters.map(([name]) => name))
   if (names.size < parameters.length) refuseForm('The body names a parameter twice.')
-  // Own properties all, also one that is called `__proto__`.
+  // `fromEntries` makes own properties only, even for a parameter named `__proto__`.
   return Object.fromEntries(parameters.filter(([, value]) => value !== ''))
 }
 
-/** Adds the parser for forms. */
 export const readFormBodies = (app: FastifyInstance): void => {
   app.addContentTypeParser<Buffer>(
     formMediaType,
@@ -155,7 +157,7 @@ type Compilers = Required<
   NonNullable<NonNullable<FastifyServerOptions['schemaController']>['compilersFactory']>
 >
 
-/** What Ajv and fast-json-stringify make of a schema, as far as Fastify uses it. */
+/** The compiled function of Ajv or fast-json-stringify, as far as Fastify uses it. */
 type Compiled = ((data: unknown) => unknown) & { errors?: unknown }
 
 type BuildCompiler = (schemas: unknown, options: unknown) => (route: unknown) => Compiled
@@ -177,7 +179,7 @@ const onDemand =
   }
 
 /**
- * Fastify's own compilers, but each schema is compiled when a request first needs it. Compiling those of all routes would take half of the
+ * Fastify's own compilers, but each schema is compiled on its first use. Compiling the schemas of all routes would take half of the
  * processor time of a start, and most processes use few of them.
  */
 export const schemaCompilersOnDemand = (): Compilers => ({

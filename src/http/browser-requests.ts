@@ -14,24 +14,24 @@ import type { OnEveryRequest } from './request-checks.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The domain of cookies that all hosts of a site share; undefined: every cookie belongs to one host. */
+    /** The domain for cookies that all hosts of a site share. Undefined: every cookie belongs to one host. */
     cookieDomain: string | undefined
   }
   interface FastifyRequest {
-    /** Set by `cookiesOf`, which is how to read it. */
+    /** Set by `cookiesOf`. Read it through that function. */
     cookiesRead: Cookies | undefined
   }
 }
 
-/** Browsers drop larger cookies without a word (RFC 6265bis section 5.6). */
+/** Browsers silently drop larger cookies (RFC 6265bis section 5.6). */
 const maxNameAndValueBytes = 4096
 
 type CredentialCookieOptions = {
-  /** Seconds the browser keeps it; zero deletes it. Undefined: until it is closed. */
+  /** How long the browser keeps it, in seconds; zero deletes it. Undefined: until the browser closes. */
   readonly maxAgeSeconds: number | undefined
-  /** `lax` only where a link from another site must arrive logged in. */
+  /** Use `lax` only where a link from another site must arrive logged in. */
   readonly sameSite: 'strict' | 'lax'
-  /** With a `__Secure-` name only: the browser sends the cookie to this domain and every host below it. */
+  /** Only with a `__Secure-` name. The browser sends the cookie to this domain and to every host below it. */
   readonly domain?: string | undefined
 }
 
@@ -45,24 +45,23 @@ export type CredentialCookie = {
 type CookieRequest = Pick<FastifyRequest, 'cookiesRead' | 'headers' | 'isFromOtherSite'>
 
 /**
- * Responses set their cookies with `@fastify/cookie`. It reads none: its parser keeps the first of several cookies of a name, and a route
- * that used `request.cookies` would not see that a second one was planted. So it has no hook that reads, no request pays for one, and
- * `singleCookie` is how to read a cookie.
+ * Registers `@fastify/cookie` for setting cookies only. Its parser keeps the first of several cookies with one name, so `request.cookies`
+ * would hide a planted second one. Its reading hook is off, and routes read cookies with `singleCookie`.
  */
 export const registerCookies = async (app: FastifyInstance): Promise<void> => {
   await app.register(fastifyCookie, { hook: false })
 }
 
 /**
- * Whether the cookies of a request count, and its response may set some. A route that listed pages of other sites may call asks this
- * before it reads one.
+ * Whether this request may use cookies and its response may set them. A route that pages of other sites may call checks this before it
+ * reads a cookie.
  */
 export const mayUseCookies = ({
   isFromOtherSite,
 }: Pick<FastifyRequest, 'isFromOtherSite'>): boolean => !isFromOtherSite
 
 /**
- * The cookies of a request. The header is read once, when the first caller asks.
+ * The cookies of a request. The header is parsed once, on the first call.
  *
  * @throws cross_site_origin
  */
@@ -73,7 +72,7 @@ export const cookiesOf = (request: CookieRequest): Cookies => {
 }
 
 /**
- * The value of the one cookie of exactly this name; `undefined` when there is none.
+ * The value of the one cookie with exactly this name, or `undefined`.
  *
  * @throws duplicate_cookie, cross_site_origin
  */
@@ -86,11 +85,11 @@ export const singleCookie = (request: CookieRequest, name: string): string | und
 }
 
 /**
- * A cookie with `Secure; HttpOnly; Path=/` and no `Domain`. The `__Host-` name makes the browser insist on that,
- * so that no sibling domain can set or overwrite it (RFC 6265bis section 4.1.3.2). A cookie with a domain has a `__Secure-` name instead,
- * which keeps pages without TLS from setting it, and no more.
+ * A cookie with `Secure; HttpOnly; Path=/` and no `Domain`. The `__Host-` name makes the browser enforce this, so no sibling domain can set
+ * or overwrite the cookie (RFC 6265bis section 4.1.3.2). A cookie with a domain has a `__Secure-` name instead, which only prevents pages
+ * without TLS from setting it.
  *
- * @throws {TypeError} for a name without the prefix, a value outside base64url, or too many bytes
+ * @throws {TypeError} for a name without the prefix, a value outside base64url, or a cookie that is too large
  */
 export const credentialCookie = (
   name: string,
@@ -117,13 +116,13 @@ export const credentialCookie = (
   }
 }
 
-/** Deletes the cookie. The attributes are those it was set with, or the browser would keep it. */
+/** Deletes the cookie. The attributes must be those it was set with, or the browser keeps it. */
 export const expiredCookie = (
   name: string,
   options: Pick<CredentialCookieOptions, 'sameSite' | 'domain'>,
 ): CredentialCookie => credentialCookie(name, '', { ...options, maxAgeSeconds: 0 })
 
-/** Sets cookies with the response, also with that of an error which is thrown later. */
+/** Sets cookies on the response, even if it becomes an error response later. */
 export const setCookies = (reply: FastifyReply, cookies: readonly CredentialCookie[]): void => {
   for (const { name, value, options } of cookies) reply.setCookie(name, value, options)
 }
@@ -133,22 +132,22 @@ export { safeMethods }
 declare module 'fastify' {
   interface FastifyContextConfig {
     /**
-     * A public route that some requests use without any cookie, such as a login with `"delivery": "body"`. Pages of other sites that are
-     * listed may call it. Left out: they may not.
+     * A public route that works without a cookie for some requests, such as a login with `"delivery": "body"`. Listed pages of other sites
+     * may call it. Left out: they may not.
      */
     worksWithoutCookies?: boolean
   }
   interface FastifyRequest {
-    /** A request of a script on a listed page of another site. Reading a cookie refuses it. */
+    /** The request comes from a script on a listed page of another site. Reading a cookie then throws. */
     isFromOtherSite: boolean
   }
 }
 
 /**
- * The origins whose pages may send unsafe requests and read responses: the issuer's own and those configured. They are compared as
+ * The origins whose pages may send unsafe requests and read responses: that of the issuer and the configured ones. They are compared as
  * whole strings.
  *
- * @throws {TypeError} for an entry that is not an origin (`https://app.example.com`): so never `null`, never `*`
+ * @throws {TypeError} for an entry that is not an origin such as `https://app.example.com`, for example `null` or `*`
  */
 export const originList = (
   issuer: string,
@@ -161,8 +160,8 @@ export const originList = (
 }
 
 /**
- * Whether a request can be served without a cookie, so that it does not matter who made a browser send it: what it needs, it carries
- * itself, in a header or in a body that a page of another site must know.
+ * Whether the route works without a cookie. Then it does not matter which page made the browser send the request: the credentials are in a
+ * header or in the body, where the page itself must have put them.
  */
 const canDoWithoutCookies = ({ is404, headers, routeOptions }: FastifyRequest): boolean => {
   const { access, protocol, worksWithoutCookies } = routeOptions.config
@@ -171,7 +170,7 @@ const canDoWithoutCookies = ({ is404, headers, routeOptions }: FastifyRequest): 
   return access === 'operator' || access === 'service'
 }
 
-/** The refusal of a listed page that would need a cookie, which browsers do not send from another site. */
+/** The error for a listed page that would need a cookie. Browsers do not send cookies from another site. */
 const otherSiteRefusal = ({
   headers: { origin = '', host },
 }: Pick<FastifyRequest, 'headers'>): AppError => {
@@ -179,7 +178,7 @@ const otherSiteRefusal = ({
   return httpErrors.error('cross_site_origin', { ...(hint !== undefined && { detail: hint }) })
 }
 
-/** Which entry of the list was probably meant: the same port of this machine under its other name. */
+/** The listed origin that was probably meant: the same port of this machine under its other name (`localhost` and `127.0.0.1`). */
 const twinOf = (origin: string, origins: ReadonlySet<string>): string | undefined =>
   [...origins].find((listed) => {
     if (!/^https?:/.test(listed)) return false
@@ -200,21 +199,21 @@ const whyUnlisted = (
   return `${origin} is not in ALLOWED_ORIGINS.${hint}`
 }
 
-/** The refusal of a page whose origin is not on the list. */
+/** The error for a page whose origin is not on the list. */
 const unlistedRefusal = (origin: string | undefined, origins: ReadonlySet<string>): AppError => {
   const detail = whyUnlisted(origin, origins)
   return httpErrors.error('forbidden_origin', { ...(detail !== undefined && { detail }) })
 }
 
 /**
- * Refuses unsafe requests of foreign pages before their body is read. A listed page of another site is let through where no cookie is
- * needed, and with every safe request; from then on reading one throws (`cookiesOf`), so that no route acts on a cookie by mistake.
+ * Refuses unsafe requests of foreign pages before their body is read. A listed page of another site may send safe requests, and requests
+ * that need no cookie. For these, reading a cookie throws (`cookiesOf`), so no route uses one by mistake.
  */
 export const refuseForeignPages = (origins: ReadonlySet<string>): OnEveryRequest =>
   function refuseForeignPages(request) {
     const { origin, 'sec-fetch-site': secFetchSite } = request.headers
     const isSafe = safeMethods.has(request.method)
-    // A link or a form of another site sends no Origin with a safe request; a script that could read the response does.
+    // With a safe request, a link or a form of another site sends no Origin. A script that could read the response does.
     if (isSafe && origin === undefined) return
     const page = judgePage({ origin, secFetchSite }, origins)
     if (isSafe) request.isFromOtherSite = page === 'other-site'
@@ -224,18 +223,18 @@ export const refuseForeignPages = (origins: ReadonlySet<string>): OnEveryRequest
     request.isFromOtherSite = true
   }
 
-/** Seconds a browser may cache a preflight's response. */
+/** How long a browser may cache a preflight response, in seconds. */
 const preflightMaxAgeSeconds = 600
 
 const isPreflight = (request: FastifyRequest): boolean =>
   request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined
 
-/** Names of headers between commas (RFC 9110 section 5.6.2), and no `*`. */
+/** Header names separated by commas (RFC 9110 section 5.6.2), without `*`. */
 const headerNames = /^[\w!#$%&'+.^`|~, \t-]+$/
 
 /**
- * Every header that is asked for is allowed: instrumented apps add their own (`traceparent`, `sentry-trace`, `x-request-id`, …), and no
- * header is a permission here. Those that are can be set by a trusted proxy only.
+ * Allows every requested header. Instrumented apps add their own (`traceparent`, `sentry-trace`, `x-request-id`, …), and no header that a
+ * page can set grants a permission: those that do are accepted from trusted proxies only.
  */
 const respondToPreflight = (
   request: FastifyRequest,
@@ -255,12 +254,12 @@ const respondToPreflight = (
 }
 
 /**
- * Which pages may read responses: those of the listed origins, with credentials; any page for public documents, without.
- * Everyone else gets no `Access-Control-*` header at all. By hand, because @fastify/cors 11.4.3 with a list still sends
+ * CORS headers. Pages of listed origins may read responses with credentials. Any page may read public documents without credentials. All
+ * others get no `Access-Control-*` header at all. This is written by hand because @fastify/cors 11.4.3 with a list still sends
  * `Access-Control-Allow-Credentials` and the preflight headers to origins that are not on it.
  */
 export const shareAcrossOrigins = (app: FastifyInstance, origins: ReadonlySet<string>): void => {
-  /** A preflight names another method than its route, so the router does not lead from it to the document. */
+  /** A preflight has the method OPTIONS, so the router does not find the route of the document. */
   const publicDocuments = new Set<string>()
   app.addHook('onRoute', (route) => {
     if (route.config?.publicDocument) publicDocuments.add(route.url)
@@ -268,17 +267,17 @@ export const shareAcrossOrigins = (app: FastifyInstance, origins: ReadonlySet<st
 
   app.addHook('onRequest', (request, reply, done) => {
     if (publicDocuments.has(request.routeOptions.url ?? request.url)) {
-      // Never with credentials, so an answer made for one user cannot leak through it.
+      // Never with credentials, so a response made for one user cannot leak through it.
       reply.header('access-control-allow-origin', '*')
       if (isPreflight(request)) respondToPreflight(request, reply, 'GET, HEAD')
       else done()
       return
     }
-    // Also when there is no Origin: a cache must not give that answer to a page.
+    // Also without an Origin: a cache must not give that response to a page.
     reply.header('vary', 'Origin')
     const origin = request.headers.origin
     if (origin === undefined || !origins.has(origin)) {
-      // The browser shows the page nothing but a network error; whoever looks into it finds the reason here.
+      // The browser only shows the page a network error. Developers find the reason in this response.
       if (origin !== undefined && isPreflight(request)) throw unlistedRefusal(origin, origins)
       done()
       return

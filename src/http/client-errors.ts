@@ -13,7 +13,7 @@ import {
 } from './request-checks.ts'
 import { type Exchange, type InFlightRequests, isOwed } from './server-lifecycle.ts'
 
-/** What the parser found wrong, as an answer; anything else is a malformed request. */
+/** Maps an error of the HTTP parser to an error response. Unknown errors are a malformed request. */
 const parserError = (code: string | undefined): AppError => {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
@@ -52,10 +52,10 @@ const rawResponse = (error: AppError, requestId: string, accept?: string): strin
 }
 
 /**
- * Whether our next bytes would be taken for the answer to what was wrong. Not while the answer to an earlier request is
- * owed, and not when the request that failed has had its answer: the client would take ours for another's.
+ * Whether the client would match our next bytes with the failed request. Not while an earlier request has no response yet, and not when the
+ * failed request already has one: the client would take this response for that of another request.
  */
-const mayAnswer = (exchanges: readonly Exchange[]): boolean => {
+const mayRespond = (exchanges: readonly Exchange[]): boolean => {
   const last = exchanges.at(-1)
   if (last === undefined) return true
   if (last.reply.request.raw.complete) return !exchanges.some(isOwed)
@@ -63,27 +63,29 @@ const mayAnswer = (exchanges: readonly Exchange[]): boolean => {
 }
 
 export type ClientErrors = {
-  /** For what the HTTP parser refuses, and for requests that do not arrive in time: one answer, then the end. */
+  /**
+   * Handles requests that the HTTP parser refuses and requests that do not arrive in time: sends one response, then closes the connection.
+   */
   readonly onClientError: (
     error: Error & { code?: string; rawPacket?: unknown },
     socket: Socket,
   ) => void
-  /** Answers the expectations that Node would refuse without our headers. */
+  /** Handles `Expect` headers, which Node would refuse without our headers. */
   readonly attach: (server: Server) => void
 }
 
-/** Answers requests that never reach the framework, in the same form as all others. */
+/** Sends error responses for requests that never reach Fastify, in the same form as all others. */
 export const clientErrorResponses = (random: Random, inFlight: InFlightRequests): ClientErrors => {
   return {
     onClientError: (error, socket) => {
       const unreachable = error.code === 'ECONNRESET' || !socket.writable
-      if (unreachable || !mayAnswer(inFlight.on(socket))) {
+      if (unreachable || !mayRespond(inFlight.on(socket))) {
         socket.destroy()
         return
       }
       const refusal = parserError(error.code)
       socket.write(rawResponse(refusal, newRequestId(random), acceptIn(error.rawPacket)))
-      // The rest of what the client sends could be a smuggled request: it is never read.
+      // The rest of what the client sends could be a smuggled request, so it is never read.
       socket.destroySoon()
     },
     attach: (server) => {

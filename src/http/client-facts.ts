@@ -6,30 +6,27 @@ import type { CallerPresence } from '../lib/caller-presence.ts'
 import { systemClock } from '../lib/machine.ts'
 import type { Log } from './log.ts'
 
-/** Who is calling, as far as HTTP tells: for limits, for the audit trail and for the list of sessions. */
+/** What HTTP reveals about the client, for limits, the audit trail and the list of sessions. */
 export type ClientFacts = Required<CallerPresence> & {
-  /** The address the last trusted proxy saw, else the peer's; IPv4 is never written as IPv6. */
+  /** The address that the last trusted proxy saw, or that of the peer. IPv4 is never written as IPv6. */
   readonly address: string
-  /** At most 256 characters, control characters escaped. The client's own words: shown, never decided on. */
+  /** At most 256 characters, with control characters escaped. The client chooses it, so it is displayed but never used in a decision. */
   readonly userAgent: string | undefined
   readonly requestId: string
 }
 
 const maxUserAgentLength = 256
 
-/** Control characters could forge lines in a log or steer the terminal of whoever reads it. */
+/** Control characters could forge log lines or control the terminal of a reader. */
 const escapeControls = (text: string): string =>
   text.replace(
     /\p{Cc}/gu,
     (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
   )
 
-/**
- * A proxy that passes `X-Forwarded-For` on unchecked can hand us any text; limits and the audit trail then take the
- * proxy's own address.
- */
+/** A proxy that forwards `X-Forwarded-For` unchecked can pass any text. Limits and the audit trail then use the address of the proxy. */
 const addressOf = (request: FastifyRequest): string => {
-  // Read once: each reading parses the whole of `X-Forwarded-For`.
+  // Read once: each access to `ip` parses the whole of `X-Forwarded-For`.
   const { ip } = request
   const peer = request.socket.remoteAddress ?? ''
   const named = plainAddress(ip)
@@ -38,18 +35,18 @@ const addressOf = (request: FastifyRequest): string => {
   return ipaddr.isValid(address) ? ipaddr.process(address).toString() : address
 }
 
-/** Closes that are in the kernel already are read within a turn or two of the event loop; this is many. */
+/** Node reads closes that are already in the kernel within one or two turns of the event loop. This allows many. */
 const closeArrivesWithinMs = 20
 
 /**
- * Whether nobody can get the response any more, as far as this process has heard. A client that closed only its sending side counts as
- * gone: Node then ends the other side, too (`httpAllowHalfOpen` is off), so no response reaches it. The sockets of `app.inject` know
- * neither state and are never gone.
+ * Whether the client can no longer receive the response, as far as this process knows. A client that closed only its sending side has left
+ * as well: Node then closes the other side (`httpAllowHalfOpen` is off), so no response reaches it. The sockets of `app.inject` have
+ * neither property and always count as connected.
  */
 const isCallerGone = ({ raw: { socket } }: Pick<FastifyRequest, 'raw'>): boolean =>
   socket.destroyed === true || socket.writable === false
 
-/** The same after a moment, in which a close that happened while the process stood still arrives. */
+/** Whether the client is still connected. Waits a moment first, so that a close that happened while the process was stalled can arrive. */
 export const isCallerConnected = async (request: Pick<FastifyRequest, 'raw'>): Promise<boolean> => {
   if (isCallerGone(request)) return false
   await pause(closeArrivesWithinMs)
@@ -57,7 +54,7 @@ export const isCallerConnected = async (request: Pick<FastifyRequest, 'raw'>): P
   return !isCallerGone(request)
 }
 
-/** Worked out when they are read: most refreshes never ask, and parsing an address costs as much as the rest of the reading. */
+/** Computed on access: most refreshes never read it, and parsing an address costs as much as reading the rest. */
 class RequestClient implements ClientFacts {
   readonly #request: FastifyRequest
 
@@ -95,30 +92,30 @@ class RequestClient implements ClientFacts {
 }
 
 /**
- * A class for the getters' sake: in an object literal they are new functions each time, for which V8 makes a new hidden class that
- * keeps the whole request until the next collection of all memory.
+ * A class because of the getters. In an object literal they are new functions each time, and V8 then makes a new hidden class that keeps
+ * the whole request alive until the next major garbage collection.
  */
 export const clientFacts = (request: FastifyRequest): ClientFacts => new RequestClient(request)
 
-/** As much of a request as tells who sent it. */
+/** The part of a request that shows who sent it. */
 type Connected = { readonly socket: { readonly remoteAddress?: string | undefined } }
 
-/** An IPv6 address with a zone, `fe80::1%eth0`. Node takes a zone of any length, and the address is stored with each session. */
+/** An IPv6 address may have a zone, `fe80::1%eth0`. Node accepts a zone of any length, and the address is stored with each session. */
 const maxAddressLength = 64
 
 const ipv4WithPort = /^([0-9.]{7,15}):[0-9]{1,5}$/
 const ipv6InBrackets = /^\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?$/
 
 /**
- * The address in one part of `X-Forwarded-For`. Some proxies write the port of the client behind it (`203.0.113.9:51234`), and an IPv6
- * address in brackets (`[2001:db8::1]:443`). Undefined: there is none.
+ * The address in one part of `X-Forwarded-For`, or undefined. Some proxies append the client's port (`203.0.113.9:51234`) or write an IPv6
+ * address in brackets (`[2001:db8::1]:443`).
  */
 const plainAddress = (text: string): string | undefined => {
   const address = ipv4WithPort.exec(text)?.[1] ?? ipv6InBrackets.exec(text)?.[1] ?? text
   return isIP(address) === 0 || address.length > maxAddressLength ? undefined : address
 }
 
-/** @param ranges CIDRs, as the configuration has checked them */
+/** @param ranges CIDRs, already checked by the configuration */
 const addressesIn = (ranges: readonly string[]) => {
   const list = new BlockList()
   for (const range of ranges) {
@@ -128,15 +125,15 @@ const addressesIn = (ranges: readonly string[]) => {
   return function includesAddress(text = ''): boolean {
     const named = plainAddress(text)
     if (named === undefined) return false
-    // IPv4 on an IPv6 socket is still IPv4.
+    // IPv4 on an IPv6 socket is treated as IPv4.
     const address = ipaddr.process(named)
     return list.check(address.toString(), address.kind())
   }
 }
 
 /**
- * Whether a request comes directly from one of these proxies, so that what it says about the original request is the proxy's word and
- * not the client's. None: nobody is believed.
+ * Whether a request comes directly from one of these proxies, so its forwarding headers were set by the proxy and not by the client. With
+ * an empty list, no peer is trusted.
  */
 export const trustedPeers = (ranges: readonly string[]): ((request: Connected) => boolean) => {
   const isTrusted = addressesIn(ranges)
@@ -147,12 +144,12 @@ export const trustedPeers = (ranges: readonly string[]): ((request: Connected) =
 
 export type TrustedPeers = ReturnType<typeof trustedPeers>
 
-/** More proxies than anybody has in a row. The client writes the rest of the header: 15 KB of `::1,` took 14 ms each time it was read. */
+/** More proxies than a real chain has. The client controls the rest of the header: 15 KB of `::1,` took 14 ms for each access. */
 const maxProxies = 16
 
 /**
- * For `trustProxy` of Fastify, which asks about the peer (hop 0) and then about `X-Forwarded-For` from its end, until one address is
- * not trusted: that one is the client's.
+ * For Fastify's `trustProxy`. It is asked about the peer (hop 0), then about `X-Forwarded-For` from its end, until an address is not
+ * trusted. That one is the client's.
  */
 export const trustedHops = (
   ranges: readonly string[],
@@ -163,7 +160,7 @@ export const trustedHops = (
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Called where the address of the client turned out to be that of the peer, or `named` is no address. */
+    /** Called when the address of the client is that of the peer, or when `named` is not an address. */
     warnOfProxy?: (request: FastifyRequest, named: string) => void
   }
 }
@@ -178,14 +175,14 @@ const faults = {
   missing: `a trusted proxy sends X-Forwarded-Proto and no X-Forwarded-For; ${consequence}`,
 } as const
 
-/** Not a client from the internet, who may write what it likes. */
+/** Whether the peer is in a private network. A client on the internet could send any header. */
 const isNear = (peer = ''): boolean =>
   ipaddr.isValid(peer) &&
   ['loopback', 'private', 'uniqueLocal', 'linkLocal'].includes(ipaddr.process(peer).range())
 
 /**
- * A proxy that does not say who the client is looks like one busy client: everybody behind it shares one limit, and the audit trail names
- * the proxy. Each kind of fault is told once, because such a proxy does it at every request.
+ * Warns about proxies that do not send the client's address. Without it, everyone behind the proxy shares one limit, and the audit trail
+ * names the proxy. Each kind of fault is logged once, because such a proxy repeats it with every request.
  */
 export const warnOfProxies = (
   app: FastifyInstance,
@@ -201,7 +198,7 @@ export const warnOfProxies = (
       return protocol !== undefined && isNear(peer) ? 'untrusted' : undefined
     }
     if (named !== peer) return 'unreadable'
-    // A request that the proxy makes itself, such as a health check, carries neither.
+    // Requests of the proxy itself, such as a health check, carry neither header.
     return client === undefined && protocol !== undefined ? 'missing' : undefined
   }
 

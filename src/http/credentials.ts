@@ -2,15 +2,18 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AppError } from '../lib/app-error.ts'
 import { httpErrors } from './errors.ts'
 
-/** What a service client says of itself; nothing about it has been checked but its form. */
+/** The credentials that a service client presented. Only their form has been checked. */
 export type BasicCredentials = { readonly clientId: string; readonly secret: string }
 
-/** RFC 7617 section 2; the scheme's case does not matter (RFC 9110 section 11.1). Our own need under 100 characters. */
+/**
+ * RFC 7617 section 2; the scheme's case does not matter (RFC 9110 section 11.1). The credentials that Cardea issues need less than 100
+ * characters.
+ */
 const basic = /^Basic +([A-Za-z0-9+/]{1,1024}={0,2})$/i
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** One spelling per value: decoders skip what does not belong there, and two layers could then read two things. */
+/** Accepts one spelling per value. Decoders skip foreign characters, so two layers could decode one text differently. */
 const decodeBase64 = (text: string): string | undefined => {
   const bytes = Buffer.from(text, 'base64')
   if (bytes.toString('base64') !== text) return undefined
@@ -21,7 +24,7 @@ const decodeBase64 = (text: string): string | undefined => {
   }
 }
 
-/** RFC 6749 section 2.3.1: OAuth clients encode both parts as in a form before they are put together. */
+/** RFC 6749 section 2.3.1: OAuth clients form-encode both parts before they join them. */
 const decodeFormValue = (text: string): string | undefined => {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '))
@@ -30,10 +33,10 @@ const decodeFormValue = (text: string): string | undefined => {
   }
 }
 
-/** Whether an `Authorization` header is meant as HTTP Basic, well formed or not. */
+/** Whether an `Authorization` header uses the Basic scheme, well-formed or not. */
 const isBasic = (header: string): boolean => /^Basic(?: |$)/i.test(header)
 
-/** The credentials of an `Authorization` header, or nothing when it is not a well-formed one. */
+/** The credentials of an `Authorization` header, or nothing when it is not well-formed. */
 const basicCredentials = (header: string): BasicCredentials | undefined => {
   const encoded = basic.exec(header)?.[1]
   const pair = encoded === undefined ? undefined : decodeBase64(encoded)
@@ -44,13 +47,13 @@ const basicCredentials = (header: string): BasicCredentials | undefined => {
   return clientId === undefined || secret === undefined ? undefined : { clientId, secret }
 }
 
-/** Whether these are the credentials of a service client that may call; throws an `AppError` of status 503 when it cannot know. */
+/** Whether these are the credentials of an enabled service client. Throws an `AppError` with status 503 when it cannot decide. */
 export type AuthenticateService = (credentials: BasicCredentials) => Promise<boolean>
 
-/** What a client says of itself, unchecked: its id, and its secret unless it is a public client. */
+/** The unchecked id of an OAuth client, with its secret unless it is a public client. */
 export type PresentedClient = { readonly clientId: string; readonly secret: string | undefined }
 
-/** RFC 7617 section 2.1: how to encode what is not ASCII; ours is. */
+/** RFC 7617 section 2.1: the charset for non-ASCII characters. Our credentials are ASCII. */
 const basicChallenge = 'Basic realm="cardea", charset="UTF-8"'
 
 const refusal = (reply: FastifyReply, code: 'missing_credentials' | 'invalid_client'): AppError => {
@@ -58,7 +61,10 @@ const refusal = (reply: FastifyReply, code: 'missing_credentials' | 'invalid_cli
   return httpErrors.error(code)
 }
 
-/** One answer for every defect: whether a client exists, is disabled, or has another secret is no business of who cannot prove it. */
+/**
+ * One response for every defect. A client that cannot authenticate must not learn whether a client id exists, is disabled or has another
+ * secret.
+ */
 export const refusedClient = (reply: FastifyReply): AppError => refusal(reply, 'invalid_client')
 
 export const missingClient = (reply: FastifyReply): AppError =>
@@ -67,8 +73,9 @@ export const missingClient = (reply: FastifyReply): AppError =>
 const malformed = (detail: string): AppError => httpErrors.error('invalid_request', { detail })
 
 /**
- * `client_secret_basic` (RFC 6749 section 2.3.1). Libraries that know no other way send the id of a public client with an empty secret.
- * @throws invalid_client for a header that is anything else than well-formed Basic (section 5.2)
+ * `client_secret_basic` (RFC 6749 section 2.3.1). Libraries that support only this method send the id of a public client with an empty
+ * secret.
+ * @throws invalid_client for a header that is not well-formed Basic (section 5.2)
  */
 const clientInHeader = (
   { headers: { authorization } }: FastifyRequest,
@@ -87,7 +94,7 @@ const textIn = (body: unknown, name: string): string | undefined => {
   return typeof value === 'string' ? value : undefined
 }
 
-/** `client_secret_post`, or the bare `client_id` of a public client. */
+/** `client_secret_post`, or only the `client_id` of a public client. */
 const clientInBody = ({ body }: FastifyRequest): PresentedClient | undefined => {
   const [clientId, secret] = [textIn(body, 'client_id'), textIn(body, 'client_secret')]
   if (clientId !== undefined) return { clientId, secret }
@@ -96,8 +103,8 @@ const clientInBody = ({ body }: FastifyRequest): PresentedClient | undefined => 
 }
 
 /**
- * What the client of an OAuth request says of itself, in the header or in the form; nothing when it says nothing.
- * @throws invalid_request for two ways at once (RFC 6749 section 2.3) and for an assertion, invalid_client for two names
+ * The client id and secret of an OAuth request, from the header or the form; nothing when neither has them.
+ * @throws invalid_request for two methods at once (RFC 6749 section 2.3) and for an assertion, invalid_client for two different ids
  */
 export const presentedClient = (
   request: FastifyRequest,
@@ -117,7 +124,7 @@ export const presentedClient = (
 }
 
 /**
- * The same, with its secret checked: the id of a service client that has proven itself, or what calls itself a public client.
+ * The same, with the secret checked: the id of an authenticated service client, or the claimed id of a public client.
  * @throws invalid_client
  */
 export const provenClient = async (
@@ -133,7 +140,7 @@ export const provenClient = async (
 }
 
 /**
- * Only a service client that proves itself passes: by the header, or by the form once that is read.
+ * Requires an authenticated service client, by the header or, once it is read, by the form.
  * @throws missing_credentials, invalid_client, invalid_request
  */
 export const assertService = async (

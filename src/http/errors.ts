@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { type AppError, defineErrors } from '../lib/app-error.ts'
 
-/** What can be wrong with a request before any feature sees it. */
+/** Errors of a request that are found before a feature sees it. */
 export const httpErrors = defineErrors({
   invalid_request: {
     status: 400,
@@ -45,7 +45,7 @@ export const httpErrors = defineErrors({
 
 export const problemMediaType = 'application/problem+json'
 
-/** RFC 9457. `code` is what programs decide on; `reason` says why a session ended; `request_id` leads to the log. */
+/** RFC 9457. Programs branch on `code`; `reason` says why a session ended; `request_id` finds the log lines. */
 export const problemSchema = Type.Object(
   {
     type: Type.String({ description: '`urn:cardea:problem:` and the code' }),
@@ -61,7 +61,7 @@ export const problemSchema = Type.Object(
 
 type Problem = Static<typeof problemSchema>
 
-/** The public part of an error: never its cause. */
+/** The public part of an error, without its cause. */
 export const problemOf = (error: AppError, requestId: string): Problem => ({
   type: `urn:cardea:problem:${error.code}`,
   title: error.title,
@@ -79,7 +79,7 @@ type ProblemResponse = {
   }
 }
 
-/** The refusals of a route, for its `schema.response`: every status it can answer is in the API description. */
+/** The error responses of a route, for its `schema.response`, so that the API description lists every status. */
 export const problemResponses = <Status extends number>(
   ...statuses: readonly Status[]
 ): Record<Status, ProblemResponse> => {
@@ -94,8 +94,8 @@ export const problemResponses = <Status extends number>(
 }
 
 /**
- * The phrase of an HTTP status (RFC 9110 section 15); none for a status that has none. Not by an import: that would load whatever
- * `node:http` can give, `WebSocket` and with it a whole HTTP client among them, 4 MB in every process.
+ * The phrase of an HTTP status (RFC 9110 section 15), or nothing for an unknown one. An import of `node:http` would also load its lazy
+ * exports, including `WebSocket` and a whole HTTP client: 4 MB in every process.
  */
 export const statusText = (status: number): string | undefined =>
   process.getBuiltinModule('node:http').STATUS_CODES[status]

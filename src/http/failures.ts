@@ -11,8 +11,8 @@ import { exactCause, isRefusalOfAuthority } from './refusal-log.ts'
 import { headersTooLargePage } from './request-checks.ts'
 
 /**
- * Sends a person who used a page of ours a page again, whatever refused the request, also before the handler. False: it is not for
- * a person, and nothing was sent. The status and `Retry-After` are set already. Must not throw.
+ * Sends an HTML page instead of the problem response to a person who used a page of this service, also for errors before the handler.
+ * Returns false, and sends nothing, for a request that is not from a page. The status and `Retry-After` are set already. Must not throw.
  */
 type RefusalPage = (refusal: AppError, request: FastifyRequest, reply: FastifyReply) => boolean
 
@@ -22,7 +22,7 @@ declare module 'fastify' {
   }
 }
 
-/** What a failed schema check says, as far as it is used here. */
+/** The used part of a schema violation. */
 type Violation = {
   readonly keyword: string
   readonly instancePath: string
@@ -30,13 +30,13 @@ type Violation = {
   readonly params: { readonly [name: string]: unknown }
 }
 
-/** Longer or stranger names are not repeated: a client may have put a secret where the name belongs. */
+/** Longer or unusual names are not repeated: a client may have put a secret where the name belongs. */
 const plainName = /^[A-Za-z0-9_.-]{1,64}$/
 
 const named = (name: unknown): string =>
   typeof name === 'string' && plainName.test(name) ? ` "${name}"` : ''
 
-/** Names the member and the rule, never the value: values here are passwords and tokens. */
+/** Names the member and the rule, never the value, because values here are passwords and tokens. */
 const describe = (violation: Violation, permitted: readonly string[], part: string): string => {
   const place = `${part}${violation.instancePath.replaceAll('/', '.')}`
   const { missingProperty, additionalProperty } = violation.params
@@ -49,7 +49,7 @@ const describe = (violation: Violation, permitted: readonly string[], part: stri
   return `${place} ${violation.message ?? 'is not valid'}.`
 }
 
-/** A member that may have one of several values breaks one rule for each; what they are is the schema's word and not the client's. */
+/** A member with several permitted values breaks one rule for each of them. The values come from the schema, not from the client. */
 const permittedAt = (
   { instancePath: place }: Violation,
   violations: readonly Violation[],
@@ -75,7 +75,7 @@ const violationOf = (error: unknown): AppError | undefined => {
   })
 }
 
-/** The framework's own refusals, in our words: its codes and texts are no part of the API. */
+/** Maps Fastify's own errors to errors of this API. Fastify's codes and texts are not part of it. */
 const fromFramework: Readonly<Record<string, () => AppError>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: () => httpErrors.error('payload_too_large'),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () => httpErrors.error('unsupported_media_type'),
@@ -84,7 +84,7 @@ const fromFramework: Readonly<Record<string, () => AppError>> = {
   FST_ERR_MAX_PARAM_LENGTH: () => httpErrors.error('uri_too_long'),
 }
 
-/** Whatever was thrown, as an error that may be shown. What nobody foresaw is `internal_error`. */
+/** Maps anything thrown to an error that may be shown. Unexpected errors become `internal_error`. */
 const asAppError = (error: unknown): AppError => {
   if (error instanceof AppError) return error
   const violation = violationOf(error)
@@ -92,14 +92,14 @@ const asAppError = (error: unknown): AppError => {
   const code = String(property(error, 'code'))
   const known = Object.hasOwn(fromFramework, code) ? fromFramework[code] : undefined
   if (known !== undefined) return known()
-  // The client went away in the middle of its body; only the body reader sets the status.
+  // The client disconnected in the middle of its body. Only the body reader sets this status.
   if (code === 'ECONNRESET' && property(error, 'statusCode') === 400) {
     return httpErrors.error('invalid_request')
   }
   return httpErrors.error('internal_error', { cause: error })
 }
 
-/** The route by its pattern: addresses may hold what a client put there by mistake. */
+/** Logs the pattern of the route, because a client may have put a secret into the address by mistake. */
 const recordRefusal = (log: Log, request: FastifyRequest, error: AppError): void => {
   const fields = {
     request_id: request.id,
@@ -110,7 +110,7 @@ const recordRefusal = (log: Log, request: FastifyRequest, error: AppError): void
   log.refusal({ kind: error.code, address: clientFacts(request).address, fields })
 }
 
-/** The exact cause goes to the log, once; a 5xx is the service's fault and wakes someone. */
+/** Logs the exact cause once. A 5xx is a fault of the service and may page somebody. */
 const record = (log: Log, request: FastifyRequest, error: AppError): void => {
   const { code, status } = error
   const fields = { request_id: request.id, code, status, err: error.cause ?? error }
@@ -119,7 +119,7 @@ const record = (log: Log, request: FastifyRequest, error: AppError): void => {
   if (isRefusalOfAuthority(error)) recordRefusal(log, request, error)
 }
 
-/** Sends the error as RFC 9457 problem details, or as OAuth's own form on the routes that speak it, and logs it. */
+/** Sends the error as RFC 9457 problem details, or in OAuth's own form on OAuth routes, and logs it. */
 export const sendProblem = (reply: FastifyReply, log: Log, thrown: unknown): FastifyReply => {
   const error = asAppError(thrown)
   record(log, reply.request, error)
@@ -134,14 +134,14 @@ export const sendProblem = (reply: FastifyReply, log: Log, thrown: unknown): Fas
   return (
     reply
       .header('content-type', isOauth ? 'application/json; charset=utf-8' : problemMediaType)
-      // A public document's own header may be set already, and would keep the failure in caches.
+      // Overrides the header of a public document, which would keep the failure in caches.
       .header('cache-control', 'no-store')
       .serializer(JSON.stringify)
       .send(isOauth ? oauthErrorOf(error) : problemOf(error, reply.request.id))
   )
 }
 
-/** Denies the request whatever went wrong, and keeps the process alive. */
-export const answerFailures = (app: FastifyInstance, log: Log): void => {
+/** Installs the error handlers. Whatever goes wrong, the request is denied and the process stays alive. */
+export const handleFailures = (app: FastifyInstance, log: Log): void => {
   app.setErrorHandler((error, _request, reply) => sendProblem(reply, log, error))
 }

@@ -4,33 +4,33 @@ import { type Clock, systemClock } from '../lib/machine.ts'
 import { type Refusal, refusalLog } from './refusal-log.ts'
 
 export type OutageTimes = {
-  /** While the outage lasts. */
+  /** Interval of the reminders while the outage lasts. */
   readonly remindEveryMs: number
   /**
-   * So long without a failure, and the outage is over. The service reads the log of revocations all the time, every two seconds at
-   * least while that fails, so a store that is away is noticed also when nobody asks anything.
+   * The outage is over after this time without a failure. While reads of the revocation log fail, they are repeated at least every two
+   * seconds, so an outage is noticed even without requests.
    */
   readonly quietMs: number
 }
 
 const defaultOutageTimes: OutageTimes = { remindEveryMs: 60_000, quietMs: 10_000 }
 
-/** A chain of causes longer than this is a loop or a mistake. */
+/** A longer chain of causes is a loop or a mistake. */
 const maxCausesOfOutage = 5
 
-/** Whether Postgres is behind an error. Redis tells of its outages itself, once each. */
+/** Whether Postgres is behind an error. Redis reports its own outages, once each. */
 const isStoreAway = (error: unknown, causesLeft = maxCausesOfOutage): boolean =>
   (error instanceof AppError && error.code === 'store_unavailable') ||
   (error instanceof Error && causesLeft > 0 && isStoreAway(error.cause, causesLeft - 1))
 
 export type OutageLog = {
-  /** Whether the failure belongs to an outage. Its line is then written, or counted, here. */
+  /** Returns whether the failure belongs to an outage. If so, its line was written or counted here. */
   readonly note: (level: 'warn' | 'error', fields: object, message: string) => boolean
 }
 
 /**
- * Of an outage of Postgres the first failure is written, then one line a minute while it lasts, and one at its end. Every request and
- * every background job fails meanwhile, and their lines, with their stack traces, would fill a disk. They are at `debug`.
+ * Limits the log lines during an outage of Postgres: the first failure, then one line a minute, and one line at the end. Otherwise every
+ * request and background job would log a stack trace and fill the disk. The suppressed lines are logged at `debug`.
  */
 const outageLog = (
   lines: Pick<Logger, 'debug' | 'warn' | 'error'>,
@@ -81,17 +81,17 @@ const outageLog = (
 
 type LogLine = (fieldsOrMessage: object | string, message?: string) => void
 
-/** One JSON object a line; what belongs to a request names it in `request_id`. */
+/** Writes one JSON object per line. Lines about a request carry its `request_id`. */
 export type Log = {
   readonly debug: LogLine
   readonly info: LogLine
-  /** Of the failures of a store that is away the first is written, the others are counted. */
+  /** During an outage of a store, the first failure is written and the others are counted. */
   readonly warn: LogLine
-  /** As `warn`. */
+  /** Like `warn`. */
   readonly error: LogLine
-  /** Somebody may not do what they asked for: one line at `info` for each kind and source, and then a count a minute. */
+  /** Logs a refused request: one line at `info` for each kind and source, then a count every minute. */
   readonly refusal: (refusal: Refusal) => void
-  /** Whether lines were dropped that nobody could be told of yet. */
+  /** Whether lines were dropped and their number could not be logged yet. */
   readonly isDropping: () => boolean
 }
 
@@ -104,7 +104,7 @@ type LoggedError = {
   readonly cause?: LoggedError
 }
 
-/** A chain of causes longer than this is a loop or a mistake. */
+/** A longer chain of causes is a loop or a mistake. */
 const maxCauses = 5
 
 const describeError = (error: unknown, causesLeft: number): LoggedError => {
@@ -121,16 +121,16 @@ const describeError = (error: unknown, causesLeft: number): LoggedError => {
 }
 
 /**
- * Picks what is known to be harmless. The usual serializer copies every property, and drivers hang statements, their
- * parameters and rows on their errors.
+ * Copies only properties that are known to be harmless. The usual serializer copies all, and database drivers attach statements, parameters
+ * and rows to their errors.
  */
 const serializeError = (error: unknown): LoggedError => describeError(error, maxCauses)
 
-/** Where lines go. It never blocks. */
+/** The destination of log lines. It never blocks. */
 export type LogStream = {
   readonly write: (line: string) => void
-  /** For a stream that drops lines instead of waiting: `tell` is given their number when it works again. */
-  readonly onDropped?: (tell: (count: number) => void) => void
+  /** For a stream that drops lines instead of blocking. Once it accepts lines again, it passes the number of dropped lines to `report`. */
+  readonly onDropped?: (report: (count: number) => void) => void
   readonly isDropping?: () => boolean
 }
 
@@ -139,7 +139,7 @@ export type LogOptions = {
   readonly logStream: LogStream
   readonly clock?: Pick<Clock, 'monotonicMs'>
   readonly outageTimes?: OutageTimes
-  /** How often further refusals of authority are counted. */
+  /** Interval of the counts of further refusals. */
   readonly refusalWindowMs?: number
 }
 

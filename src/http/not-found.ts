@@ -8,17 +8,17 @@ type KnownPath = { readonly segments: readonly string[]; readonly methods: Set<s
 
 const segmentsOf = (path: string): string[] => path.split('/')
 
-/** Our paths have fixed segments and `:name` ones, which the router lets any one segment match. */
+/** Paths have fixed segments and `:name` segments, which match any one segment. */
 const matches = (pattern: readonly string[], path: readonly string[]): boolean =>
   pattern.length === path.length &&
   pattern.every((segment, place) => segment.startsWith(':') || segment === path[place])
 
-/** The paths that have routes. The router finds routes by method first, so it cannot tell what else a path takes. */
+/** The paths that have routes. The router looks up by method first, so it cannot list the other methods of a path. */
 export type KnownPaths = {
   readonly add: (pattern: string, methods: readonly string[]) => void
-  /** Every method that the path has a route for; none: it is no path of this service. */
+  /** Every method that has a route at this path. Empty: the service has no such path. */
   readonly methodsOf: (path: string) => readonly string[]
-  /** Every path, with `:name` for a segment that may be anything. */
+  /** Every path, with `:name` for a segment that can have any value. */
   readonly patterns: () => readonly string[]
 }
 
@@ -53,15 +53,17 @@ const notFoundPage: Page = {
 <p class="other"><a href="/">Go to the start page</a></p>`,
 }
 
-/** The page for a person at a path that has no route; nothing for programs, and for every other error. */
+/** The page for a person at a path without a route. Nothing for programs and for other errors. */
 export const unknownPathPage = (
   { code }: AppError,
   { is404, headers }: FastifyRequest,
 ): Page | undefined =>
   is404 && code === 'not_found' && prefersHtml(headers.accept) ? notFoundPage : undefined
 
-/** Answers what no route takes: 405 with `Allow` when the path has routes for other methods (RFC 9110 section 15.5.6), else 404. */
-export const answerUnroutedRequests = (app: FastifyInstance, paths: KnownPaths): void => {
+/**
+ * Handles requests without a route: 405 with `Allow` when the path has routes for other methods (RFC 9110 section 15.5.6), otherwise 404.
+ */
+export const handleUnroutedRequests = (app: FastifyInstance, paths: KnownPaths): void => {
   app.addHook('onRoute', (route) => paths.add(route.url, [route.method].flat()))
 
   app.setNotFoundHandler(async (request, reply) => {

@@ -2,13 +2,13 @@ import swagger from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 
 export type OpenApiOptions = {
-  /** Where clients reach the service. */
+  /** The address at which clients reach the service. */
   readonly issuer: string
   readonly version: string
   readonly cookieDomain?: string | undefined
 }
 
-/** How the routes of each access are called, in OpenAPI's words. */
+/** The OpenAPI security scheme for each access. */
 const securityOf = {
   public: undefined,
   session: [{ accessToken: [] }, { sessionCookie: [] }],
@@ -18,8 +18,8 @@ const securityOf = {
 } as const
 
 /**
- * Describes every route that is registered after it at `GET /openapi.json`, from the schemas that check requests, so
- * that the description cannot differ from the service.
+ * Serves the API description at `GET /openapi.json`. It covers every route that is registered afterwards and is generated from the schemas
+ * that check requests, so it cannot differ from the service.
  */
 export const describeApi = async (app: FastifyInstance, options: OpenApiOptions): Promise<void> => {
   await app.register(swagger, {
@@ -43,7 +43,7 @@ export const describeApi = async (app: FastifyInstance, options: OpenApiOptions)
         },
       },
     },
-    // Components are named by their `$id`; the default numbers them in order of use.
+    // Components are named after their `$id`. The default numbers them in order of use.
     refResolver: {
       buildLocalReference: ({ $id }, _base, _fragment, place) =>
         typeof $id === 'string' ? $id : `schema-${place}`,
@@ -61,7 +61,7 @@ export const describeApi = async (app: FastifyInstance, options: OpenApiOptions)
       schema: { hide: true },
     },
     async (_request, reply) => {
-      // Written once: it is large, and anybody may ask for it.
+      // Serialized once: it is large, and anyone may request it.
       text ??= JSON.stringify(app.swagger())
       return reply.type('application/json; charset=utf-8').send(text)
     },

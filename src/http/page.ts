@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
 
-/** Text that is HTML already: only what `html` made. */
+/** Escaped HTML. Only `html` makes it. */
 export class Html {
   readonly #markup: string
 
@@ -31,15 +31,15 @@ const markupOf = (value: string | Html | undefined): string => {
 }
 
 /**
- * A template whose values are text unless they are `Html` themselves; `undefined` leaves nothing. Safe in the content of elements and
- * in attribute values in double quotes, and nowhere else: never put a value into a script, a style, or an attribute without quotes.
+ * A template that escapes its values, except `Html` values; `undefined` inserts nothing. Safe for element content and for attribute values
+ * in double quotes only. Never put a value into a script, a style, or an attribute without quotes.
  */
 export const html = (
   parts: TemplateStringsArray,
   ...values: readonly (string | Html | undefined)[]
 ): Html => new Html(parts.map((part, place) => `${part}${markupOf(values[place])}`).join(''))
 
-/** How the pages of this service say whose they are. */
+/** The name and logo of the operator of this service. */
 export type Brand = {
   readonly name: string | undefined
   /** A `data:` URL. */
@@ -53,13 +53,13 @@ declare module 'fastify' {
 }
 
 export type Page = {
-  /** Text. */
+  /** Plain text; it is escaped. */
   readonly title: string
   readonly content: Html
   readonly brand?: Brand
-  /** A constant of the source: nothing that a request or a store says may get into it. */
+  /** A constant of the source code. It must never contain data of a request or a store. */
   readonly script?: string
-  /** Where a form of the page may lead besides this origin, as sources of a content policy. */
+  /** Where a form of the page may redirect besides this origin, as sources of a content policy. */
   readonly formTargets?: readonly string[]
 }
 
@@ -104,10 +104,10 @@ const digestOf = (text: string): string => `'sha256-${hash('sha256', text, 'base
 const styleDigest = digestOf(style)
 
 /**
- * The style sheet and the script of the page may be used, its logo shown, and its form sent to us; everything else stays as forbidden as
- * for every other response. Both are named by their digests: a script that got into the page by some mistake could then still not run.
+ * Allows the style sheet and the script of the page, its logo, and forms to this origin. Everything else stays forbidden, as for every
+ * other response. The style and the script are allowed by digest, so an injected script does not run.
  *
- * Chromium holds every redirect after a form against `form-action`, so the hosts that a login returns to are among its sources.
+ * Chromium checks every redirect after a form against `form-action`, so its sources include the hosts that a login returns to.
  */
 const contentPolicy = ({ brand, script, formTargets = [] }: Page): string =>
   [
@@ -120,13 +120,13 @@ const contentPolicy = ({ brand, script, formTargets = [] }: Page): string =>
     "base-uri 'none'",
   ].join('; ')
 
-/** Nothing is escaped inside of a style or script element, and the digest covers every character. */
+/** Text in a style or script element is not escaped, and the digest covers every character. */
 const styleMarkup = new Html(style)
 
 const scriptMarkup = (script: string): Html => html`
 <script>${new Html(script)}</script>`
 
-/** The name is the alternative text of nothing: it stands beside the logo, or the title says what the page is. */
+/** The logo has an empty alternative text, because the name is beside it or the title says what the page is. */
 const brandMarkup = ({ name, logo }: Brand): Html | undefined => {
   if (name === undefined && logo === undefined) return undefined
   return html`<header>${logo === undefined ? undefined : html`<img src="${logo}" alt="">`}${
@@ -151,7 +151,7 @@ ${brand && brandMarkup(brand)}${content}
 </html>
 `
 
-/** A page in our one style, and the headers that it needs besides those of every response. */
+/** Renders a page in the common style, with the headers it needs in addition to those of every response. */
 export const renderPage = (page: Page) => ({
   body: markup(page).toString(),
   headers: {
@@ -161,12 +161,12 @@ export const renderPage = (page: Page) => ({
   },
 })
 
-/** What was wrong; fields that it is about name it in `aria-describedby`. */
+/** What went wrong. Input fields refer to it with `aria-describedby`. */
 export const alertMarkup = (problem: string): Html =>
   html`<div role="alert" id="problem"><p>${problem}</p></div>
 `
 
-/** Sends a page, with the status that was set. */
+/** Sends a page with the status that was set. */
 export const sendPage = (reply: FastifyReply, page: Page): FastifyReply => {
   const { body, headers } = renderPage(page)
   return reply.headers(headers).send(body)

@@ -3,19 +3,19 @@ import type { Logger } from 'pino'
 import type { AppError } from '../lib/app-error.ts'
 import type { Clock } from '../lib/machine.ts'
 
-/** A caller may not do what it asked for. */
+/** A request that was refused because the caller lacks the authority. */
 export type Refusal = {
-  /** The code of the error. */
+  /** The error code. */
   readonly kind: string
   /** The address of the client. */
   readonly address: string
-  /** What else is known of the first one: never a secret. */
+  /** Other facts about the first refusal. Never a secret. */
   readonly fields: object
 }
 
 /**
- * Codes of everyday life, as the error or as its cause: nothing was presented, or what was presented is too old. What they mean is in the audit
- * trail where it matters (a wrong password, a stolen session).
+ * Everyday codes, of the error or of its cause: no credentials were presented, or they have expired. The audit trail records them where
+ * they matter (a wrong password, a stolen session).
  */
 const everyday: ReadonlySet<unknown> = new Set([
   'missing_token',
@@ -28,7 +28,7 @@ const everyday: ReadonlySet<unknown> = new Set([
   'sign_in_too_old',
 ])
 
-/** The codes of OAuth that are 400 (RFC 6749 section 5.2) and mean that the client may not. */
+/** OAuth codes with status 400 (RFC 6749 section 5.2) that mean that the client has no permission. */
 const oauthRefusals: ReadonlySet<string> = new Set([
   'invalid_grant',
   'invalid_scope',
@@ -37,7 +37,7 @@ const oauthRefusals: ReadonlySet<string> = new Set([
   'unsupported_token_type',
 ])
 
-/** A chain of causes longer than this is a loop or a mistake. */
+/** A longer chain of causes is a loop or a mistake. */
 const maxCauses = 5
 
 const isEveryday = (error: unknown, causesLeft = maxCauses): boolean =>
@@ -45,24 +45,24 @@ const isEveryday = (error: unknown, causesLeft = maxCauses): boolean =>
   (('code' in error && everyday.has(error.code)) ||
     (causesLeft > 0 && isEveryday(error.cause, causesLeft - 1)))
 
-/** Whether somebody presented what does not allow what they asked for, or what is not ours. */
+/** Whether the credentials do not permit the request, or were not issued by this service. */
 export const isRefusalOfAuthority = (error: AppError): boolean => {
   const { code, status, reason, cause } = error
   if (status !== 401 && status !== 403 && !oauthRefusals.has(code)) return false
-  // To a proxy: nobody is logged in. It has a cause when somebody tried to be.
+  // A response to a proxy: the user is not logged in. It has a cause when credentials were presented.
   if (code === 'sign_in_required' && cause === undefined) return false
-  // With a reason the session was ours and has ended.
+  // With a reason, the session was issued by this service and has ended.
   return !(code === 'invalid_session' && reason !== undefined) && !isEveryday(error)
 }
 
-/** What the caller was not told: the innermost cause. */
+/** The innermost cause, which the caller does not see. */
 export const exactCause = (error: Error, causesLeft = maxCauses): string | undefined => {
   const { cause } = error
   if (!(cause instanceof Error)) return undefined
   return (causesLeft > 0 ? exactCause(cause, causesLeft - 1) : undefined) ?? cause.message
 }
 
-/** One IPv4 address or one IPv6 /64: what a single customer of a provider holds. */
+/** One IPv4 address or one IPv6 /64, which is what a provider gives to a single customer. */
 const sourceOf = (address: string): string => {
   const [plain = ''] = address.split('%', 1)
   if (!ipaddr.isValid(plain)) return 'unknown'
@@ -71,14 +71,14 @@ const sourceOf = (address: string): string => {
   return `${ipaddr.IPv6.networkAddressFromCIDR(`${parsed.toNormalizedString()}/64`)}/64`
 }
 
-/** Whoever has many addresses gets no more lines than this at a time, and no more memory; the others are counted together, by kind. */
-const mostSources = 200
+/** Limits log lines and memory when a client has many addresses. Sources beyond it are counted together, by kind. */
+const maxSources = 200
 
 type Entry = { readonly kind: string; readonly source: string; sinceMs: number; more: number }
 
 const event = 'authority_refused'
 
-/** Writes the first refusal of each kind to each source, and a count of the others once a window for as long as they go on. */
+/** Logs the first refusal for each kind and source, then a count of further ones after each window. */
 export const refusalLog = (
   lines: Pick<Logger, 'info'>,
   clock: Pick<Clock, 'monotonicMs'>,
@@ -108,7 +108,7 @@ export const refusalLog = (
 
   return ({ kind, address, fields }) => {
     const own = sourceOf(address)
-    const isOne = entries.has(`${kind} ${own}`) || entries.size < mostSources
+    const isOne = entries.has(`${kind} ${own}`) || entries.size < maxSources
     const source = isOne ? own : 'others'
     const key = `${kind} ${source}`
     const entry = entries.get(key)

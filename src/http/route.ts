@@ -10,18 +10,18 @@ import type {
   RouteHandlerMethod,
 } from 'fastify'
 
-/** Who may call, and what else the edge must know before a handler runs: see the declarations of `FastifyContextConfig`. */
+/** Who may call, and what the server must know before a handler runs: see the declarations of `FastifyContextConfig`. */
 type RouteConfig = FastifyContextConfig & Required<Pick<FastifyContextConfig, 'access'>>
 
 type RouteFacts = RouteConfig & {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  /** As Fastify writes it, parameters with a colon. */
+  /** In Fastify's syntax, with a colon before parameters. */
   readonly path: string
-  /** Bytes; the limit of the server unless given. */
+  /** In bytes. Default: the limit of the server. */
   readonly bodyLimit?: number
 }
 
-/** One row of the table of routes (`src/routes.ts`). */
+/** One row of the route table (`src/routes.ts`). */
 export type Route = RouteFacts & {
   readonly schema: FastifySchema
   readonly handler: RouteHandlerMethod
@@ -37,15 +37,15 @@ type TypedHandler<Schema extends FastifySchema> = RouteHandlerMethod<
   TypeBoxTypeProvider
 >
 
-/** A route whose handler sees the types of its schema: of body, query, parameters and responses. */
+/** Defines a route whose handler gets its types from the schema: body, query, parameters and responses. */
 export function defineRoute<const Schema extends FastifySchema>(
   route: RouteFacts & { readonly schema: Schema; readonly handler: TypedHandler<Schema> },
 ): Route {
-  // The types of the schema are for the handler alone; Fastify checks requests against the schema itself.
+  // The types are for the handler only. Fastify checks requests against the schema itself.
   return route as unknown as Route
 }
 
-/** @throws {TypeError} for a route that does not say who may call it */
+/** @throws {TypeError} for a route without `access` */
 export function mountRoutes(app: FastifyInstance, routes: readonly Route[]): void {
   for (const { method, path, bodyLimit, schema, handler, ...config } of routes) {
     app.route({

@@ -7,65 +7,65 @@ import { httpErrors } from './errors.ts'
 import type { Log } from './log.ts'
 import type { OnEveryRequest } from './request-checks.ts'
 
-/** Milliseconds after which a client that does not go on is dropped. All finite: the default is to wait for ever. */
+/** Time limits for slow clients, in milliseconds. All are finite: the defaults of Node wait forever. */
 export type HttpTimeouts = {
-  /** From the first byte (or the opening) to the end of the headers. */
+  /** From the first byte (or the connection) to the end of the headers. */
   readonly headersMs: number
   /** From the first byte to the end of the body. */
   readonly requestMs: number
-  /** From the end of the headers to the answer; longer than `requestMs`, so that a slow body is the client's fault. */
-  readonly answerMs: number
-  /** Without a byte in either direction. */
+  /** From the end of the headers to the response. Longer than `requestMs`, so that a slow body gets a 4xx. */
+  readonly responseMs: number
+  /** Without any byte in either direction. */
   readonly idleMs: number
-  /** Between two requests of a connection; longer than the minute after which most proxies close theirs. */
+  /** Between two requests on a connection. Longer than the minute after which most proxies close theirs. */
   readonly keepAliveMs: number
-  /** From the order to close to the end of the last connection. */
+  /** From the start of closing to the end of the last connection. */
   readonly closeMs: number
-  /** How often connections are held against these limits. */
+  /** How often connections are checked against these limits. */
   readonly checkEveryMs: number
 }
 
 export const defaultTimeouts: HttpTimeouts = {
   headersMs: 5_000,
   requestMs: 10_000,
-  answerMs: 15_000,
+  responseMs: 15_000,
   idleMs: 30_000,
   keepAliveMs: 65_000,
   closeMs: 15_000,
   checkEveryMs: 1_000,
 }
 
-/** A request and what is, or will be, its answer. */
+/** A request and its response. */
 export type Exchange = {
   readonly reply: FastifyReply
-  /** How often it was looked at and found unanswered. */
+  /** How often the check found it without a response. */
   checks: number
 }
 
-/** Which answers are owed on which connection. */
+/** The requests on each connection that have no response yet. */
 export type InFlightRequests = {
   readonly begin: (reply: FastifyReply) => void
-  /** Of one connection: those that are not answered yet, and the last one in any case; oldest first. */
+  /** The requests of one connection without a response, oldest first, and always the last one. */
   readonly on: (socket: Socket) => readonly Exchange[]
-  /** Those on all open connections that are not answered yet. */
+  /** The requests of all open connections without a response. */
   readonly owed: () => Exchange[]
 }
 
 export const isOwed = ({ reply }: Exchange): boolean =>
   !reply.raw.writableFinished && !reply.raw.destroyed
 
-/** Clients that pipeline at all, such as libraries for tests, send a few; browsers and proxies send none. */
+/** The few clients that pipeline, such as test libraries, send a few requests. Browsers and proxies do not pipeline. */
 const maxPipelined = 16
 
-/** The response to a request is owed from here on. */
 export const beginExchange = (inFlight: InFlightRequests): OnEveryRequest =>
   function beginExchange(_request, reply) {
     inFlight.begin(reply)
   }
 
 /**
- * Closes a connection that has sent more requests than it has responses to. Node parses all that has arrived before it can stop reading, so
- * one client with some 60 KB of short requests would otherwise have thousands of responses computed and kept in memory at once.
+ * Closes a connection that has sent too many requests before it read the responses. Node parses everything that has arrived before it can
+ * stop reading. One client with some 60 KB of short requests could otherwise make the server compute thousands of responses and keep them
+ * in memory.
  */
 export const dropPipelines = (app: FastifyInstance, inFlight: InFlightRequests): void => {
   app.addHook('onRequest', (request, reply, done) => {
@@ -80,8 +80,8 @@ export const dropPipelines = (app: FastifyInstance, inFlight: InFlightRequests):
 }
 
 /**
- * Keeps no listener and no timer for a request: what has been answered is forgotten when the next request of its connection comes, or
- * when the connection closes. A listener and a timer each would cost a refresh about a twentieth of its time.
+ * Uses no listener and no timer per request: finished requests are removed when the next request of the connection comes, or when it
+ * closes. A listener and a timer for each would cost a refresh about a twentieth of its time.
  */
 export const trackInFlightRequests = (): InFlightRequests => {
   const connections = new Map<Socket, Exchange[]>()
@@ -101,27 +101,27 @@ export const trackInFlightRequests = (): InFlightRequests => {
   }
 }
 
-/** How long a connection whose last answer is out may stay open while the server closes. */
+/** How long a connection may stay open after its last response while the server closes. */
 const sweepEveryMs = 20
 
 /** Half a second: a client that has just connected is about to send its request. */
 const firstRequestWithinSweeps = 25
 
-/** More connections than wait at a port, unless they come faster than they are taken. */
-const mostTurns = 10_000
+/** More than the backlog of a port can hold, unless connections arrive faster than they are accepted. */
+const maxTurns = 10_000
 
 /**
- * While the service drains, and once closing has begun, each response ends its connection: proxies keep none that would be closed under a
- * request. Requests that still arrive on open connections are served like those under way. To refuse them would lose requests, because a
- * proxy sends a POST once only.
+ * While the service drains or closes, each response ends its connection, so that a proxy keeps no connection that would close under a
+ * request. Requests that still arrive on open connections are served normally: refusing them would lose them, because a proxy sends a POST
+ * only once.
  *
- * Connections that are kept alive would keep the server alive with them, so idle ones are looked for until none is left:
- * asking only while closing costs the requests before nothing. One that never sent a byte, as browsers open them in advance, is not idle
- * for Node, which waits for its first request: it is closed as well.
+ * Kept-alive connections would keep the server alive, so idle ones are closed repeatedly until none is left. This costs nothing before the
+ * close. Browsers open connections in advance, and Node does not count one without a byte as idle, because it waits for its first request.
+ * These are closed as well.
  *
- * @param draining aborted when the process was asked to stop, and still takes new connections
- * @param graceMs after this long whatever is still open is cut off: Node stops looking at its own time limits when it
- *   closes, so one client that trickles bytes could keep the process from ending
+ * @param draining aborted when the process received a stop signal but still accepts connections
+ * @param graceMs after this time all open connections are destroyed. Node stops checking its own time limits when it closes, so a client
+ * that sends single bytes could keep the process from exiting
  */
 export const closeGracefully = (
   app: FastifyInstance,
@@ -146,13 +146,13 @@ export const closeGracefully = (
     for (const socket of open) if (socket.bytesRead === 0) socket.destroy()
   }
   /**
-   * Connections that the kernel has made and this process has not taken are reset when the port closes, with the requests in them. The
-   * event loop takes one in a turn, so the port is closed after a whole turn that found none.
+   * Closing the port resets connections that the kernel has accepted but this process has not, together with their requests. The event loop
+   * accepts one per turn, so the port is closed after a turn that accepted none.
    */
   const takeWaiting = async (): Promise<void> => {
-    // To the end of the present turn, in which nothing may be taken any more.
+    // To the end of the current turn, which must accept none.
     await nextTurn()
-    for (let turns = 0; turns < mostTurns; turns += 1) {
+    for (let turns = 0; turns < maxTurns; turns += 1) {
       const before = taken
       await nextTurn()
       if (taken === before) return
@@ -177,33 +177,33 @@ export const closeGracefully = (
 declare module 'fastify' {
   interface FastifyContextConfig {
     /**
-     * The act is finished even if its caller has gone: it only takes something away that the caller asked to be rid of. A logout that
-     * was sent by a page on its way out counts.
+     * The operation runs even if its caller has disconnected, because it only removes access that the caller wanted removed. A logout that
+     * a page sends while it is closed must not be lost.
      */
     outlivesCaller?: boolean
   }
 
   interface FastifyRequest {
-    /** When the process read the request, less how long it had stood still just before. Monotonic milliseconds of the machine. */
+    /** When the process read the request, minus the time it was stalled just before. Monotonic milliseconds of the machine. */
     receivedMs: number
   }
 }
 
 const tickMs = 250
 
-/** The event loop was this much late: whoever asked before may have given up meanwhile. */
+/** A delay of the event loop from which on clients may have given up. */
 const stallMs = 1_000
 
-/** Requests that came during a stall are read within this time of its end. */
+/** Requests that arrived during a stall are read within this time after it. */
 const aftermathMs = 2_000
 
 /**
- * After the event loop stood still (a frozen process, a paused machine, a long collection of memory) a request is only begun when its
- * connection is still open. The kernel kept what clients sent who have left long ago, and their old handles would look like theft.
- * Costs one reading of the clock a request otherwise.
+ * After a stall of the event loop (a frozen process, a paused machine, a long garbage collection) a request is only started when its
+ * connection is still open. The kernel keeps requests of clients that disconnected long ago, and their old handles would look like theft.
+ * Otherwise this costs one clock read per request.
  */
 export const dropGoneAfterStall = (app: FastifyInstance, log: Log): void => {
-  // The clock of the machine, also in tests that set the time of the service.
+  // The clock of the machine, even in tests that set the time of the service.
   let tickedAtMs = systemClock.monotonicMs()
   let aftermathEndsAtMs = Number.NEGATIVE_INFINITY
   let stalledMs = 0
@@ -219,13 +219,13 @@ export const dropGoneAfterStall = (app: FastifyInstance, log: Log): void => {
     log.info(fields, 'the process stood still: requests of clients that left meanwhile are dropped')
   }
   const isAfterStall = (): boolean => {
-    // After a stall the requests may be read before the timer runs.
+    // After a stall, requests may be read before the timer runs.
     if (systemClock.monotonicMs() - tickedAtMs >= tickMs + stallMs) tick()
     return systemClock.monotonicMs() < aftermathEndsAtMs
   }
 
   let timer: NodeJS.Timeout | undefined
-  // A start keeps the event loop busy, and nobody has asked anything yet.
+  // The start keeps the event loop busy, and no request has arrived yet.
   app.addHook('onListen', async () => {
     tickedAtMs = systemClock.monotonicMs()
     timer = setInterval(tick, tickMs)
@@ -252,22 +252,22 @@ export const dropGoneAfterStall = (app: FastifyInstance, log: Log): void => {
 }
 
 /**
- * Answers 503 for a request that nothing has answered within `answerMs` milliseconds of its headers, so that a stuck
- * dependency holds no connection for ever. The work itself goes on; what it returns later is dropped. Requests are looked at
- * every `checkEveryMs`, so the answer may come that much later.
+ * Sends 503 for a request that has no response within `responseMs` milliseconds of its headers, so that a stuck dependency cannot hold
+ * connections forever. The work itself continues, and its result is dropped. Requests are checked every `checkEveryMs`, so the response may
+ * come that much later.
  *
- * Not the framework's `handlerTimeout`: in fastify 5.12.8 that stops counting once a request body has been read.
+ * Fastify's `handlerTimeout` is not used: in fastify 5.12.8 it stops counting once a request body has been read.
  */
-export const limitAnswerTime = (
+export const limitResponseTime = (
   app: FastifyInstance,
   inFlight: InFlightRequests,
-  { answerMs, checkEveryMs }: Pick<HttpTimeouts, 'answerMs' | 'checkEveryMs'>,
+  { responseMs, checkEveryMs }: Pick<HttpTimeouts, 'responseMs' | 'checkEveryMs'>,
 ): void => {
   const check = (): void => {
     for (const exchange of inFlight.owed()) {
       exchange.checks += 1
-      if (exchange.checks * checkEveryMs <= answerMs || exchange.reply.sent) continue
-      const cause = new Error(`no answer within ${answerMs} ms`)
+      if (exchange.checks * checkEveryMs <= responseMs || exchange.reply.sent) continue
+      const cause = new Error(`no answer within ${responseMs} ms`)
       exchange.reply.send(httpErrors.error('service_unavailable', { retryAfterSeconds: 1, cause }))
     }
   }

@@ -27,9 +27,9 @@ import {
 import { type ClientErrors, clientErrorResponses } from './client-errors.ts'
 import { trustedHops, warnOfProxies } from './client-facts.ts'
 import { problemSchema } from './errors.ts'
-import { answerFailures, sendProblem } from './failures.ts'
+import { handleFailures, sendProblem } from './failures.ts'
 import type { Log } from './log.ts'
-import { answerUnroutedRequests, knownPaths } from './not-found.ts'
+import { handleUnroutedRequests, knownPaths } from './not-found.ts'
 import { oauthErrorSchema } from './oauth-errors.ts'
 import { describeApi, type OpenApiOptions } from './openapi.ts'
 import type { Brand } from './page.ts'
@@ -56,7 +56,7 @@ import {
   dropPipelines,
   type HttpTimeouts,
   type InFlightRequests,
-  limitAnswerTime,
+  limitResponseTime,
   trackInFlightRequests,
 } from './server-lifecycle.ts'
 
@@ -64,58 +64,58 @@ const maxBodyBytes = 8 * 1024
 
 export type ServerOptions = {
   readonly log: Log
-  /** CIDRs of the proxies whose `X-Forwarded-*` headers are believed; none: nobody's are. */
+  /** CIDRs of the proxies whose `X-Forwarded-*` headers are trusted. Empty: none. */
   readonly trustedProxies: readonly string[]
-  /** Of the request line and all headers. */
+  /** Limit for the request line and all headers together. */
   readonly maxHeaderBytes: number
   readonly random: Random
 }
 
-/** Everything the framework leaves open by default is closed here. */
+/** Closes what Fastify leaves open by default. */
 const serverOptions = (
   options: ServerOptions,
   timeouts: HttpTimeouts,
   clientErrors: ClientErrors,
   inFlight: InFlightRequests,
 ): FastifyHttpOptions<Server> => ({
-  // Its request lines would hold addresses with whatever secrets clients put in their queries, and a logger of its own for each
-  // request costs as much as a line of ours.
+  // Its request lines would contain addresses with secrets from queries, and a child logger for each request costs as much as writing a
+  // line.
   logger: false,
   genReqId: requestIds(options.random),
   requestIdHeader: false,
-  // Only addresses on a list: `true` would believe any client's X-Forwarded-For.
+  // Only addresses on a list: `true` would trust the X-Forwarded-For of any client.
   trustProxy: options.trustedProxies.length > 0 ? trustedHops(options.trustedProxies) : false,
   bodyLimit: maxBodyBytes,
   requestTimeout: timeouts.requestMs,
   connectionTimeout: timeouts.idleMs,
   keepAliveTimeout: timeouts.keepAliveMs,
   forceCloseConnections: 'idle',
-  // closing.ts refuses them in our own form.
+  // `closeGracefully` handles requests while the server closes.
   return503OnClosing: false,
   http: {
     maxHeaderSize: parserLimit(options.maxHeaderBytes),
     headersTimeout: timeouts.headersMs,
     connectionsCheckingInterval: timeouts.checkEveryMs,
     insecureHTTPParser: false,
-    // request-line.ts refuses a missing Host in our own form.
+    // `refuseAmbiguousRequests` refuses a missing Host with a problem response.
     requireHostHeader: false,
   },
-  // The length of the whole address is limited; a longer parameter is for its schema to refuse.
+  // The whole address has a length limit, and schemas refuse longer parameters.
   routerOptions: { maxParamLength: 2048 },
   ajv: {
     customOptions: {
-      // The defaults turn null into "", 12345 into "12345" and drop unknown members in silence.
+      // The defaults turn null into "", turn 12345 into "12345" and silently drop unknown members.
       coerceTypes: false,
       removeAdditional: false,
       allErrors: false,
-      // A test validates every schema of the table; doing it at each start costs a tenth of its processor time.
+      // A test validates every schema of the route table. Validating them at each start costs a tenth of its processor time.
       meta: false,
       validateSchema: false,
     },
   },
   schemaController: { compilersFactory: schemaCompilersOnDemand() },
   clientErrorHandler: clientErrors.onClientError,
-  // Addresses the router cannot read; no hook has run for them.
+  // Addresses that the router cannot parse. No hook has run for them.
   frameworkErrors: (error, request, reply) => {
     inFlight.begin(reply)
     reply.headers(securityHeaders).header(requestIdHeader, request.id)
@@ -123,7 +123,7 @@ const serverOptions = (
   },
 })
 
-/** The app that features mount their routes on; request and answer types come from the routes' schemas. */
+/** The app on which features mount their routes. Request and response types come from the schemas of the routes. */
 export type HttpServer = FastifyInstance<
   RawServerDefault,
   RawRequestDefaultExpression,
@@ -136,22 +136,22 @@ export type HttpServerOptions = ServerOptions &
   AccessOptions &
   TimeOptions &
   OpenApiOptions & {
-    /** Refuses what did not come over TLS. */
+    /** Refuses requests that did not come over TLS. */
     readonly production: boolean
-    /** For pages that no route sends. Left out: none. */
+    /** For the HTML error pages of the server itself. Left out: no brand. */
     readonly brand?: Brand
-    /** Web origins besides the issuer's whose pages may call the service. */
+    /** Web origins whose pages may call the service, besides that of the issuer. */
     readonly allowedOrigins: readonly string[]
     readonly timeouts?: Partial<HttpTimeouts>
-    /** Aborted when the process was asked to stop, and still takes new connections. */
+    /** Aborted when the process received a stop signal but still accepts connections. */
     readonly draining?: AbortSignal
   }
 
 /**
- * The edge without routes. Hooks run in the order they are added: what every answer carries, then what refuses a
- * request by its outside, then who calls; the body is read after all of them.
+ * The HTTP server without routes. The order of the hooks matters: first the headers of every response, then the checks of the request's
+ * outer form, then the access check. The body is read after all of them.
  *
- * @throws {TypeError} for an origin, issuer or proxy address that is none
+ * @throws {TypeError} for an invalid origin, issuer or proxy address
  */
 export const createHttpServer = async (options: HttpServerOptions): Promise<HttpServer> => {
   const inFlight = trackInFlightRequests()
@@ -165,16 +165,17 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
   })
   const origins = originList(options.issuer, options.allowedOrigins)
   clientErrors.attach(app.server)
-  // Node drops headers past a number without a word, and a check on the rest would prove nothing; the bytes are limited.
+  // Above a number, Node silently drops headers, and checks of the remaining ones would prove nothing. The size in bytes is limited
+  // instead.
   app.server.maxHeadersCount = 0
 
   app.addSchema(problemSchema)
   app.addSchema(oauthErrorSchema)
-  answerFailures(app, options.log)
-  limitAnswerTime(app, inFlight, timeouts)
+  handleFailures(app, options.log)
+  limitResponseTime(app, inFlight, timeouts)
   readJsonBodies(app)
   readFormBodies(app)
-  // Declared now, or each request would get a new hidden class when `cookiesOf` sets it.
+  // Declared now, because `cookiesOf` would otherwise give each request a new hidden class.
   app.decorateRequest('cookiesRead')
   app.decorateRequest('isFromOtherSite', false)
   app.decorate('cookieDomain', options.cookieDomain)
@@ -195,7 +196,7 @@ export const createHttpServer = async (options: HttpServerOptions): Promise<Http
   dropGoneAfterStall(app, options.log)
   shareAcrossOrigins(app, origins)
   onEveryRequest(app, [refuseForeignPages(origins), requireContentType])
-  answerUnroutedRequests(app, paths)
+  handleUnroutedRequests(app, paths)
   awaitRightTime(app, options)
   guardAccess(app, options)
   await registerCookies(app)

@@ -38,51 +38,53 @@ export type SigningKeysDeps = {
   readonly store: SigningKeyStore
   readonly inTransaction: InKeyTransaction
   readonly secrets: SecretRing
-  /** For the first keys, and what a rotation changes to; keys that exist keep theirs. */
+  /** For new keys. Existing keys keep theirs. */
   readonly algorithm: SigningAlgorithm
   /** The age at which the active key is replaced. */
   readonly rotationMs: number
-  /** Whether this process has learned otherwise, and sooner, that a key was revoked. */
+  /** Whether this process knows of the key's revocation, which it may learn sooner than by rereading. */
   readonly isRevoked: (kid: string) => boolean
   readonly clock: Clock
   readonly random: Random
 }
 
 /**
- * Owns every key: the purposes that CARDEA_SECRET is split into, the signing keys in Postgres and their public half at
- * `/.well-known/jwks.json`. Never hands a private key to anything but what signs, and knows nothing of tokens.
+ * Owns every key: the purposes that CARDEA_SECRET is split into, and the signing keys in Postgres with their public halves at
+ * `/.well-known/jwks.json`. It passes private keys only to the code that signs, and knows nothing about tokens.
  */
 export type SigningKeys = {
   /**
-   * Makes the first keys when there never were any, then loads all. Throws `WrongKeyEncryptionKey`, `SigningKeysDamaged` or
-   * `store_unavailable`; the process must not start then.
+   * Makes the first keys if there never were any, then loads all. Throws `WrongKeyEncryptionKey`, `SigningKeysDamaged` or
+   * `store_unavailable`, after which the process must not start.
    */
   readonly open: () => Promise<void>
-  /** For the log at start, once they are open. */
+  /** For the log at the start, after `open`. */
   readonly warnings: () => readonly string[]
   /**
-   * To be awaited before anything is consumed that a signature is the answer to; costs nothing while the keys are fresh.
+   * Wait for it before consuming anything that requires a signed response. Free while the keys are fresh.
    * @throws signing_keys_unavailable, store_unavailable
    */
   readonly readyToSign: () => Promise<void>
   /**
-   * What signs now. Ask for each token: it changes with rotation.
+   * The current signer. Call it for each token, because rotation changes it.
    * @throws signing_keys_unavailable when the keys could not be read for too long
    */
   readonly signer: () => Signer
-  /** The published key of that kid; `undefined` for a kid that is unknown, or gone. A look-up in memory, nothing else. */
+  /** The published key with this kid; `undefined` for an unknown or erased one. Reads memory only. */
   readonly verificationKey: (kid: string) => VerificationKey | undefined
-  /** Those of the published keys, each once: what tokens may be signed with. */
+  /** The distinct algorithms of the published keys, with which tokens may be signed. */
   readonly algorithms: () => readonly SigningAlgorithm[]
   readonly routes: readonly Route[]
-  /** Takes over at once what the rows now say; does nothing when they are not open. Throws what `open` throws. */
+  /** Rereads the rows and uses them at once. Does nothing before `open`. Throws what `open` throws. */
   readonly reread: () => Promise<void>
-  /** Rereads, then does what is due: a rotation, a missing next key, the end of a retired one. For every instance, every `rereadEveryMs`. */
+  /**
+   * Rereads, then does what is due: a rotation, a missing next key, the end of a retired one. Every process calls it every `rereadEveryMs`.
+   */
   readonly keep: () => Promise<Kept>
   readonly rotate: (actor: KeyActor) => Promise<KeyRotation>
-  /** Every key there ever was, oldest first. Opens none. */
+  /** Every key that ever existed, oldest first. Decrypts none. */
   readonly list: () => Promise<SigningKeyRecord[]>
-  /** The first half of revoking a key; the second is done in the transaction that records it. */
+  /** The first half of revoking a key. The second half runs in the transaction that records it. */
   readonly withdraw: (kid: string) => Promise<Withdrawal>
 }
 
@@ -136,7 +138,7 @@ export const signingKeys = (deps: SigningKeysDeps): SigningKeys => {
 export type KeysInUse = { readonly algorithm: SigningAlgorithm; readonly count: number }
 
 /**
- * Reads and unseals all keys and changes nothing, for checks from outside. Undefined when there never was one. Throws
+ * Reads and decrypts all keys without changing anything, for checks by commands. Undefined when there never was one. Throws
  * `WrongKeyEncryptionKey`, `SigningKeysDamaged` or `store_unavailable`.
  */
 export const inspectKeys = async ({

@@ -5,15 +5,15 @@ import { problemResponses } from '../http/errors.ts'
 import { defineRoute, type Route } from '../http/route.ts'
 import type { PublicJwk } from './signing-key.ts'
 
-/** The published key set, serialised once: it is asked for far more often than it changes. */
+/** The published key set, serialized once because it is requested far more often than it changes. */
 export type JwksDocument = {
-  /** Text, which goes out with the headers in one piece; bytes would be a second one. */
+  /** A string, which Node sends together with the headers in one piece; a buffer would be a second one. */
   readonly body: string
-  /** Strong (RFC 9110 section 8.8.3): equal on all instances that publish the same bytes. */
+  /** Strong (RFC 9110 section 8.8.3): equal on all processes that publish the same bytes. */
   readonly etag: string
 }
 
-/** The order of `keys` is kept. */
+/** Keeps the order of `keys`. */
 export const jwksDocument = (keys: readonly PublicJwk[]): JwksDocument => {
   const body = JSON.stringify({ keys })
   return { body, etag: `"${createHash('sha256').update(body).digest('base64url')}"` }
@@ -22,8 +22,8 @@ export const jwksDocument = (keys: readonly PublicJwk[]): JwksDocument => {
 const entityTag = /(?:W\/)?("[^"]*")/g
 
 /**
- * Whether an If-None-Match header names this document (RFC 9110 section 13.1.2). The comparison is weak: a proxy that
- * compresses the answer makes the tag `W/"…"`, and the client still has the same keys.
+ * Whether an If-None-Match header contains this document's tag (RFC 9110 section 13.1.2). The comparison is weak: a compressing proxy turns
+ * the tag into `W/"…"`, and the client still has the same keys.
  */
 export const isNotModified = (ifNoneMatch: string | undefined, etag: string): boolean => {
   if (ifNoneMatch === undefined) return false
@@ -59,12 +59,12 @@ const jwksSchema = {
 }
 
 /**
- * Verifiers ask again after five minutes. While Cardea is away they may go on for an hour with the keys they have; not longer,
- * or a key that was withdrawn in an emergency would live on wherever Cardea cannot be reached.
+ * Verifiers refetch after five minutes. While Cardea is unreachable they may use the keys for an hour. A longer time would keep a key alive
+ * that was withdrawn in an emergency, wherever Cardea cannot be reached.
  */
 const cacheControl = 'public, max-age=300, stale-while-revalidate=60, stale-if-error=3600'
 
-/** Else the framework adds a charset, which JSON does not have (RFC 8259 section 11). */
+/** Otherwise Fastify adds a charset, which JSON does not have (RFC 8259 section 11). */
 const asItIs = (body: string): string => body
 
 const answer = (
@@ -77,7 +77,7 @@ const answer = (
   return reply.type('application/jwk-set+json').serializer(asItIs).send(body)
 }
 
-/** `currentJwks` gives a promise only when the keys must be read first: a promise for each answer would cost more than the answer. */
+/** `currentJwks` returns a promise only when the keys must be read first: a promise for each response would cost more than the response. */
 export const keyRoutes = (currentJwks: () => JwksDocument | Promise<JwksDocument>): Route[] => [
   defineRoute({
     method: 'GET',

@@ -14,12 +14,14 @@ export type KeepKeysDeps = {
 
 export type Kept =
   | { readonly kind: 'nothing_due' }
-  /** What was due when it was asked for is not any more: another instance did it meanwhile. */
+  /** The step is no longer due, because another process has done it meanwhile. */
   | { readonly kind: 'done_by_another' }
   | { readonly kind: 'done'; readonly step: KeyStep; readonly newKid: string | undefined }
 
 export type KeepInput = {
-  /** Every key that is not gone, as just read and opened: whoever has the wrong secret must not get as far as sealing a new key with it. */
+  /**
+   * Reads and decrypts every key that is not erased. A process with the wrong secret must fail here, before it encrypts a new key with it.
+   */
   readonly keys: readonly SigningKeyRecord[]
   readonly isAsked: boolean
   readonly actor: KeyActor
@@ -52,7 +54,7 @@ const apply = async ({ signingKeys }: KeyStores, turn: Turn): Promise<void> => {
     case 'add':
       break
     case 'replace':
-      // It has never signed, so nobody misses it.
+      // It has never signed, so nothing depends on it.
       await signingKeys.erase(step.kid)
       break
     case 'rotateEarly':
@@ -76,8 +78,8 @@ const isSame = (one: KeyStep, other: KeyStep | undefined): boolean =>
   JSON.stringify(one) === JSON.stringify(other)
 
 /**
- * Does the one thing that is due, if any. Whatever was decided before the lock is decided again behind it, in the transaction of the
- * act and its audit entry: of several instances at once exactly one does it.
+ * Does the one step that is due, if any. The decision is repeated after taking the lock, in the transaction of the step and its audit
+ * entry, so exactly one of several processes does it.
  * @throws store_unavailable; then nothing was changed
  */
 export const keepKeys = (deps: KeepKeysDeps) => {
@@ -89,7 +91,7 @@ export const keepKeys = (deps: KeepKeysDeps) => {
     const newKey = algorithm && (await makeKey(algorithm, deps))
     return inTransaction(async (stores) => {
       const databaseMs = await stores.signingKeys.lockForRotation()
-      // No key is retired or erased because one process believes that it is later than Postgres does.
+      // A process whose clock is ahead of Postgres must not retire or erase a key too early.
       const nowMs = Math.min(clock.nowMs(), databaseMs)
       const current = await stores.signingKeys.listUsable()
       if (!isSame(step, nextStep({ ...schedule, keys: current, nowMs, isAsked }))) {

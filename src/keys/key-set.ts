@@ -18,7 +18,7 @@ import {
 } from './signing-key.ts'
 import type { SigningKeyStore } from './signing-key-store.ts'
 
-/** Everything in memory that follows from the rows; made as a whole, so that its parts never contradict each other. */
+/** The in-memory state derived from the rows. It is made as a whole, so that its parts never contradict each other. */
 export type KeySet = {
   readonly signer: Signer
   readonly verificationKeys: ReadonlyMap<string, VerificationKey>
@@ -27,7 +27,7 @@ export type KeySet = {
   readonly rows: readonly StoredSigningKey[]
 }
 
-/** Rows that the service cannot have written. Start-up stops, for people to look. */
+/** Rows that the service cannot have written. The start fails, so that an operator looks at them. */
 export class SigningKeysDamaged extends Error {
   constructor(problem: string) {
     super(`the signing keys in the database are damaged: ${problem}`)
@@ -42,8 +42,8 @@ type OpenKey = {
 }
 
 /**
- * Nothing of ours makes a weaker RSA key, and whoever has the secret and puts one here means no good: with a small exponent others could sign
- * (FIPS 186-5 appendix A.1.1: odd, and more than 2^16).
+ * Cardea makes no weaker RSA keys, so one in the table was inserted by an attacker who has the secret: with a small exponent, others could
+ * sign (FIPS 186-5 appendix A.1.1: odd, and more than 2^16).
  */
 const assertStrong = ({ asymmetricKeyDetails }: KeyObject, kid: string): void => {
   const { modulusLength = rsaModulusBits, publicExponent = 65_537n } = asymmetricKeyDetails ?? {}
@@ -56,7 +56,7 @@ const openKey = async (row: StoredSigningKey, sealingKeys: DerivedKeys): Promise
   const { kid, algorithm } = row
   const privateKey = unsealPrivateKey(kid, row.sealedPrivate, sealingKeys)
   assertStrong(privateKey, kid)
-  // Derived, not read: whoever can write to the table but has no secret cannot have a key of theirs trusted.
+  // Derived, not read: somebody who can write to the table but lacks the secret must not get their own key trusted.
   const publicJwk = await publicJwkOf(privateKey, algorithm)
   if (publicJwk.kid !== kid) throw new SigningKeysDamaged(`${kid} is not the key that it names`)
   const key = await importJWK(publicJwk, algorithm).catch(() => undefined)
@@ -80,7 +80,7 @@ const keySetOf = (
   const keys = [...opened.values()]
   return {
     signer,
-    // A Map and not an object: a kid from a token is looked up here, and `__proto__` must find nothing.
+    // A Map and not an object: the kid comes from a token, and `__proto__` must find nothing.
     verificationKeys: new Map(keys.map((key) => [key.verificationKey.kid, key.verificationKey])),
     jwks: jwksDocument(keys.map((key) => key.publicJwk)),
     rows,
@@ -88,8 +88,8 @@ const keySetOf = (
 }
 
 /**
- * Reads and unseals all keys. Throws `WrongKeyEncryptionKey` when one does not open, `SigningKeysDamaged` when one is not
- * what its row says or none is active: a service that cannot sign, or trusts a key it did not make, must not start.
+ * Reads and decrypts all keys. Throws `WrongKeyEncryptionKey` when one cannot be decrypted, `SigningKeysDamaged` when one does not match
+ * its row or none is active. A service that cannot sign, or trusts a key it did not make, must not start.
  */
 export const keySetLoader = (
   store: Pick<SigningKeyStore, 'listUsable'>,
@@ -102,7 +102,7 @@ export const keySetLoader = (
     const before = known.get(kid)
     const isSame =
       before?.sealedPrivate.equals(sealedPrivate) && before.signer.algorithm === algorithm
-    // The same sealed bytes are the same key: reading again twice a minute costs one statement and no cryptography.
+    // Equal ciphertext means the same key, so rereading twice a minute costs one statement and no cryptography.
     return before && isSame ? before : { ...(await openKey(row, sealingKeys)), sealedPrivate }
   }
 
@@ -119,33 +119,33 @@ export const keySetLoader = (
 export type CurrentKeySetOptions = {
   readonly load: () => Promise<KeySet>
   readonly clock: Clock
-  /** Whether this process has learned by another way, faster than by reading the rows, that the key was revoked. */
+  /** Whether this process knows of the key's revocation from the log, which is faster than rereading the rows. */
   readonly isRevoked: (kid: string) => boolean
 }
 
-/** The key set of one instance: read as a whole, swapped as a whole, and only used for as long as it can be relied on. */
+/** The key set of one process: read as a whole, replaced as a whole, and used only while it is recent enough. */
 export type CurrentKeySet = {
   /**
-   * Reads the rows and takes over what they say. Calls at once share a reading that begins after them. When it fails, the old
-   * set stays in use. Throws `WrongKeyEncryptionKey`, `SigningKeysDamaged`, `store_unavailable`.
+   * Rereads the rows and uses them. Parallel calls share a read that begins after them. If it fails, the old set stays in use. Throws
+   * `WrongKeyEncryptionKey`, `SigningKeysDamaged`, `store_unavailable`.
    */
   readonly read: () => Promise<KeySet>
-  /** The set as it was last read, however long ago. */
+  /** The last read set, whatever its age. */
   readonly known: () => KeySet | undefined
   /**
-   * What signs now.
+   * The current signer.
    * @throws signing_keys_unavailable when the keys could not be read for too long
    */
   readonly signer: () => Signer
   /**
-   * Resolves when there will be a key to sign with for as long as a request takes; reads again when that is in doubt. To be
-   * awaited before anything is consumed that a signature is the answer to.
+   * Resolves when a signing key will be usable for the duration of a request; rereads when that is in doubt. Wait for it before consuming
+   * anything that requires a signed response.
    * @throws signing_keys_unavailable, store_unavailable
    */
   readonly readyToSign: () => Promise<void>
   /**
-   * The set to publish; a promise of it when it must be read again, because it is old or holds a key that was revoked elsewhere.
-   * The promise rejects with signing_keys_unavailable or store_unavailable.
+   * The set to publish. A promise when it must be reread first, because it is old or contains a key that was revoked elsewhere. The promise
+   * rejects with signing_keys_unavailable or store_unavailable.
    */
   readonly toServe: () => KeySet | Promise<KeySet>
 }
@@ -161,18 +161,18 @@ export const currentKeySet = ({ load, clock, isRevoked }: CurrentKeySetOptions):
   let held: { readonly keySet: KeySet; readonly readAtMs: number } | undefined
 
   const read = shareNextRead(async () => {
-    // Before the statement: what is in the answer may be this old.
+    // Taken before the statement: the result may be this old.
     const readAtMs = clock.monotonicMs()
     const keySet = await load()
     held = { keySet, readAtMs }
     return keySet
   })
 
-  /** The set, if it was read no longer than that ago. A process that was stopped for hours finds out here, too. */
+  /** The set, if it was read no longer than this ago. This also catches a process that was stopped for hours. */
   const within = (limitMs: number): KeySet | undefined =>
     held && clock.monotonicMs() - held.readAtMs <= limitMs ? held.keySet : undefined
 
-  /** A key of the set was revoked elsewhere: our copy is old, however fresh it is. */
+  /** A key of the set was revoked elsewhere, so the set is outdated however recent it is. */
   const holdsRevoked = ({ rows }: KeySet): boolean => rows.some(({ kid }) => isRevoked(kid))
 
   const readAgain = (): Promise<KeySet> =>
@@ -192,7 +192,7 @@ export const currentKeySet = ({ load, clock, isRevoked }: CurrentKeySetOptions):
       const keySet = within(maxKeySetAgeForSigningMs)
       if (keySet && !holdsRevoked(keySet)) return
       const { signer } = await readAgain()
-      // After a fail-over that lost the revocation, until the key is withdrawn again (`src/data-loss.ts`).
+      // This happens after a fail-over that lost the revocation, until the key is withdrawn again (`src/data-loss.ts`).
       if (isRevoked(signer.kid)) throw unavailable(new Error(`${signer.kid} is revoked and active`))
     },
     toServe: () => {
@@ -203,8 +203,8 @@ export const currentKeySet = ({ load, clock, isRevoked }: CurrentKeySetOptions):
 }
 
 /**
- * Whether there is a key to sign with comes first, and throws `signing_keys_unavailable`: a refusal after a refresh token was consumed
- * would end in a retry that looks like theft.
+ * Checks that a signing key is available before it calls the function. Otherwise throws `signing_keys_unavailable`: a failure after a
+ * refresh token was consumed would cause a retry that looks like theft.
  */
 export const onceReadyToSign = <Input extends readonly unknown[], Output>(
   { readyToSign }: Pick<CurrentKeySet, 'readyToSign'>,

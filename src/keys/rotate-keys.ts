@@ -16,8 +16,8 @@ type Dependencies = {
 }
 
 /**
- * Makes the first two signing keys of a new deployment: one that signs, one that will sign next. Any row at all, also of a key that is
- * gone, means that this is not one: then nothing is made, whatever state the rows are in.
+ * Makes the first two signing keys of a new deployment: one that signs now and one that signs next. If there is any row, even of an erased
+ * key, the deployment is not new and nothing is made.
  */
 export const ensureSigningKeys = (deps: Dependencies) => async (): Promise<'made' | 'exists'> => {
   const { store, inTransaction, algorithm, clock } = deps
@@ -25,10 +25,10 @@ export const ensureSigningKeys = (deps: Dependencies) => async (): Promise<'made
   const [first, second] = await Promise.all([makeKey(algorithm, deps), makeKey(algorithm, deps)])
   return inTransaction(async ({ signingKeys, audit }) => {
     await signingKeys.lockForRotation()
-    // Several instances start at once on an empty database; all but one find the winner's keys here and drop their own.
+    // When several processes start on an empty database, all except one find the keys here and drop their own.
     if ((await signingKeys.listAll()).length > 0) return 'exists'
     const nowMs = clock.nowMs()
-    // The very first key signs at once: no verifier can have cached a key set without it.
+    // The first key signs at once: no verifier can have cached a key set without it.
     await signingKeys.insert(asActive(first, nowMs))
     await signingKeys.insert(asNext(second, nowMs, undefined))
     await audit.record({
@@ -48,19 +48,19 @@ export type RotateKeysDeps = {
 
 export type KeyRotation =
   | { readonly kind: 'rotated'; readonly active: string; readonly next: string | undefined }
-  /** `next` has not been published for long enough; the service rotates by itself from `atMs` on. */
+  /** `next` has not been published for long enough. The service rotates by itself after `atMs`. */
   | {
       readonly kind: 'planned'
       readonly next: string
       readonly algorithm: SigningAlgorithm
       readonly atMs: number
     }
-  /** Another instance or operator changed the keys at the same moment; nothing was done here. */
+  /** Another process or operator changed the keys at the same moment. Nothing was done here. */
   | { readonly kind: 'done_by_another' }
 
 /**
- * What an operator asks for: a rotation now if the next key may sign, else as soon as it may. Asking again changes nothing. When
- * the setting names another algorithm, the next key is replaced by one of it, and so the change begins.
+ * Rotates on request of an operator: now if the next key may sign, otherwise as soon as it may. A repeated call changes nothing. If the
+ * setting has another algorithm, the next key is replaced by one with it, which starts the change.
  * @throws WrongKeyEncryptionKey, SigningKeysDamaged (also when there are no keys), store_unavailable
  */
 export const rotateKeys =

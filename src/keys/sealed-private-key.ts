@@ -4,8 +4,8 @@ import type { MacKey } from '../lib/signed-bytes.ts'
 import type { DerivedKeys } from './secret-ring.ts'
 
 /**
- * A private key at rest: key id 1 B | nonce 12 B | AES-256-GCM ciphertext of the PKCS #8 DER | tag 16 B.
- * The kid is authenticated with it, so that no row can be given the private key of another.
+ * The stored form of a private key: key id 1 B | nonce 12 B | AES-256-GCM ciphertext of the PKCS #8 DER | tag 16 B. The kid is
+ * authenticated with it, so that no row can get the private key of another.
  */
 const algorithm = 'aes-256-gcm'
 const nonceStart = 1
@@ -14,8 +14,8 @@ const ciphertextStart = nonceStart + nonceBytes
 const tagBytes = 16
 
 /**
- * No configured secret opens the signing keys. Start-up stops: making new keys over them would log everybody out and
- * leave tokens behind that nobody can revoke by key.
+ * No configured secret decrypts the signing keys. The start fails: new keys would log everybody out and leave tokens behind that cannot be
+ * revoked by key.
  */
 export class WrongKeyEncryptionKey extends Error {
   constructor(kid: string) {
@@ -24,7 +24,7 @@ export class WrongKeyEncryptionKey extends Error {
   }
 }
 
-/** Seals with the first key. A random nonce is safe here: a deployment makes some dozens of keys a year, not 2^32. */
+/** Encrypts with the first key. A random nonce is safe here, because a deployment makes some dozens of keys a year, not 2^32. */
 export const sealPrivateKey = (
   kid: string,
   privateKey: KeyObject,
@@ -53,12 +53,12 @@ const openWith = ({ key }: MacKey, kid: string, sealed: Buffer): Buffer | undefi
   try {
     return Buffer.concat([start, decipher.final()])
   } catch {
-    // The tag does not match: another secret, another kid, or altered bytes. Nothing of `start` may be used.
+    // The tag does not match: another secret, another kid, or altered bytes. `start` must not be used.
     return undefined
   }
 }
 
-/** Throws `WrongKeyEncryptionKey` when no secret of the ring opens it, also for bytes that were cut or altered. */
+/** Throws `WrongKeyEncryptionKey` when no secret of the ring decrypts it, also for truncated or altered bytes. */
 export const unsealPrivateKey = (
   kid: string,
   sealed: Buffer,

@@ -1,35 +1,35 @@
 import { deriveBytes, type MacKey } from '../lib/signed-bytes.ts'
 
 /**
- * Every purpose a key is derived from CARDEA_SECRET for. One purpose, one label, one key: what leaks or is forged
- * in one place is worth nothing in another. A label never changes: it is part of what was made with it.
+ * Every purpose for which a key is derived from CARDEA_SECRET. Each purpose has its own label and key, so that a leaked key is useless for
+ * the others. A label never changes, because it is part of what was made with it.
  */
 export const keyLabels = {
   /** MAC of refresh tokens. */
   refreshHandle: 'cardea handle refresh',
-  /** MAC of session cookies: a refresh token can never be passed off as one. */
+  /** MAC of session cookies. It differs from that of refresh tokens, so neither is accepted as the other. */
   sessionHandle: 'cardea handle session',
-  /** MAC of the copies of sessions in Redis. */
+  /** MAC of the cached sessions in Redis. */
   sessionCopy: 'cardea session copy',
   /** Encrypts the private signing keys at rest. */
   keySeal: 'cardea key seal',
-  /** MAC of the token that says "this device logged in here before". */
+  /** MAC of the device token, which says "this device logged in here before". */
   device: 'cardea device',
-  /** Turns ids into references for the audit trail that cannot be looked up without the secret. */
+  /** Turns ids into references in the audit trail that cannot be reversed without the secret. */
   auditReference: 'cardea audit reference',
-  /** Turns addresses and e-mails into keys of rate limits. */
+  /** Turns IP addresses and e-mail addresses into keys of rate limits. */
   limitIdentifier: 'cardea limit identifier',
-  /** MAC of the address that the login page returns to. */
+  /** MAC of the return address of the login page. */
   returnAddress: 'cardea return address',
-  /** MAC that ties the login form to the browser it was made for. */
+  /** MAC that binds the login form to its browser. */
   loginForm: 'cardea login form',
-  /** The same for the logout form: a form of one kind is no form of the other. */
+  /** The same for the logout form. Neither form is accepted as the other. */
   logoutForm: 'cardea logout form',
 } as const
 
 type SealedLabel = `cardea sealed ${string}`
 
-/** Encrypts the access token in the cookie of a sealed session: one key for each audience, which is shared with that web app. */
+/** Encrypts the access token in the cookie of a sealed session. One key for each audience, shared with that web app. */
 export const sealedLabel = (audience: string): SealedLabel => `cardea sealed ${audience}`
 
 export type KeyLabel = (typeof keyLabels)[keyof typeof keyLabels] | SealedLabel
@@ -45,18 +45,18 @@ export type SecretRing = {
 const minimumSecretBytes = 32
 const keyBytes = 32
 
-/** Not in the list of labels: nothing is ever protected with it. */
+/** Not in the list of labels, because it protects nothing. */
 const idLabel = 'cardea secret id'
 
 const deriveKey = (secret: string, label: KeyLabel): MacKey => ({
-  // From the secret alone, so that re-ordering or removing other secrets changes no id.
+  // Derived from the secret alone, so that reordering or removing other secrets changes no id.
   id: deriveBytes(secret, idLabel, 1).readUInt8(0),
   key: deriveBytes(secret, label, keyBytes),
 })
 
 /**
- * The values of CARDEA_SECRET. Two secrets share an id once in 256 times: whoever reads an id tries every key that has it.
- * Throws a TypeError, which never quotes a value, when there is none or one is shorter than 32 bytes of UTF-8.
+ * The values of CARDEA_SECRET. Two secrets have the same id with a probability of 1/256, so readers try every key with the id. Throws a
+ * TypeError, which never quotes a value, when there is none or one is shorter than 32 bytes of UTF-8.
  */
 export const secretRing = (secrets: readonly string[]): SecretRing => {
   const [first, ...others] = new Set(secrets)

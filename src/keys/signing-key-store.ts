@@ -9,37 +9,37 @@ import type {
 } from './signing-key.ts'
 
 export type SigningKeyStore = {
-  /** Every key that is not gone, oldest first; empty when there are none, which does not mean that there never were. */
+  /** Every key that is not erased, oldest first. An empty list does not mean that there never were any. */
   readonly listUsable: () => Promise<StoredSigningKey[]>
-  /** Every key there ever was, oldest first. */
+  /** Every key that ever existed, oldest first. */
   readonly listAll: () => Promise<SigningKeyRecord[]>
 }
 
-/** What is only done with the others kept out, in the transaction of the act. */
+/** Changes of keys, in one transaction that holds the lock. */
 export type SigningKeyTransaction = SigningKeyStore & {
   /**
-   * Waits until no other instance is changing keys, and keeps them out until the transaction ends. What was read before
-   * may have changed: check again. Do nothing slow while holding it.
+   * Waits until no other process is changing keys, and locks them until the transaction ends. What was read before may have changed, so
+   * check it again. Do nothing slow while holding the lock.
    * @returns Postgres's time when the lock was taken, milliseconds since the Unix epoch
    */
   readonly lockForRotation: () => Promise<number>
   readonly insert: (key: NewSigningKey) => Promise<void>
-  /** The active key stops signing and goes on verifying. */
+  /** The active key stops signing and continues to verify. */
   readonly retire: (kid: string, atMs: number) => Promise<void>
-  /** The next key begins to sign. There must be no active one any more. */
+  /** The next key begins to sign. There must be no active one. */
   readonly activate: (kid: string, atMs: number) => Promise<void>
-  /** The next key is to sign as soon as it may. */
+  /** The next key signs as soon as possible. */
   readonly rotateEarly: (kid: string, atMs: number) => Promise<void>
-  /** The key is gone: its private part is erased for good. */
+  /** The private part of the key is permanently erased. */
   readonly erase: (kid: string) => Promise<void>
-  /** The same before its time; the first time is kept when it is revoked again. */
+  /** The same for a revoked key. A repeated revocation keeps the first time. */
   readonly markRevoked: (kid: string, atMs: number) => Promise<void>
 }
 
-/** Who may act on keys here; an operator who revokes one comes through the admin feature. */
+/** Who may change keys in this feature. Operators revoke keys through the admin feature. */
 export type KeyActor = { readonly kind: 'system' } | { readonly kind: 'command-line' }
 
-/** What is recorded of an act on the keys. Kids are public. */
+/** The audit entry of a change of the keys. Kids are public. */
 export type KeyEvent = {
   readonly event:
     | 'signing_key_added'
@@ -51,19 +51,22 @@ export type KeyEvent = {
   readonly details: Readonly<Record<string, string>>
 }
 
-/** What an act on the keys reads and writes together. The trail is a later feature, so only the part that is needed is named. */
+/**
+ * The stores that a change of the keys uses in one transaction. The audit trail is a later feature, so only the needed part of it is
+ * declared.
+ */
 export type KeyStores = {
   readonly signingKeys: SigningKeyTransaction
   readonly audit: { readonly record: (event: KeyEvent) => Promise<void> }
 }
 
-/** One unit of work, one transaction: all of it is committed when the call resolves, none of it when it throws. */
+/** Runs `work` in one transaction: everything is committed when the call resolves, nothing when it throws. */
 export type InKeyTransaction = <T>(work: (stores: KeyStores) => Promise<T>) => Promise<T>
 
 const columns =
   'kid, algorithm, state, created_at, activated_at, retired_at, hastened_at, revoked_at'
 
-/** The order is that of the published key set: the same on every instance, and a key never changes its place. */
+/** The order of the published key set: the same in every process, and a key never changes its place. */
 const listUsable = {
   name: 'signing_keys_usable',
   text: `SELECT ${columns}, sealed_private FROM signing_keys
@@ -76,8 +79,8 @@ const listAll = {
 }
 
 /**
- * Freed at the end of the transaction, also when the connection is lost. The number only has to differ from that of other
- * advisory locks in the database; it is the ASCII of "keys".
+ * Released at the end of the transaction, even when the connection is lost. The number must only differ from other advisory locks in the
+ * database; it is the ASCII of "keys".
  */
 const lockForRotation = {
   name: 'signing_keys_lock',
@@ -92,7 +95,7 @@ const insert = {
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 }
 
-/** Each names the state that it leaves: an act on a key that is in another one changes nothing and is found by `RETURNING`. */
+/** Each statement requires the expected state. A key in another state is unchanged, which `RETURNING` reveals. */
 const retire = {
   name: 'signing_keys_retire',
   text: `UPDATE signing_keys SET state = 'retiring', retired_at = $2
@@ -124,7 +127,7 @@ const markRevoked = {
          WHERE kid = $1 RETURNING kid`,
 }
 
-/** The table's checks admit no other algorithm and no other state. */
+/** The checks of the table allow no other algorithm and no other state. */
 type Row = {
   kid: string
   algorithm: SigningAlgorithm
@@ -136,7 +139,7 @@ type Row = {
   revoked_at: Date | null
 }
 
-/** The table's checks let a key that is not gone have no empty private part. */
+/** The checks of the table guarantee a private part for a key that is not erased. */
 type UsableRow = Row & { sealed_private: Buffer }
 
 const toRecord = (row: Row): SigningKeyRecord => ({
@@ -170,7 +173,7 @@ const insertKey = async (sql: Sql, key: NewSigningKey): Promise<void> => {
   ])
 }
 
-/** Somebody changed the keys without the lock. The transaction is undone. */
+/** Something changed the keys without the lock. The transaction is rolled back. */
 class KeyNotInThatState extends Error {
   override readonly name = 'KeyNotInThatState'
 }
@@ -180,7 +183,7 @@ export const postgresSigningKeyStore = (sql: Sql): SigningKeyStore => ({
   listAll: async () => (await sql.query<Row>(listAll)).map(toRecord),
 })
 
-/** `sql` is that of a transaction: the lock lasts until its end. */
+/** `sql` must be that of a transaction, because the lock lasts until its end. */
 export const postgresSigningKeyTransaction = (sql: Sql): SigningKeyTransaction => {
   const change = async (
     statement: typeof retire,

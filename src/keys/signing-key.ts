@@ -15,32 +15,32 @@ import type { DerivedKeys } from './secret-ring.ts'
 export type SigningAlgorithm = 'ES256' | 'RS256' | 'Ed25519'
 
 /**
- * next: published, does not sign yet; at most one. active: signs; at most one. retiring: verifies until its last token has expired.
- * gone: neither published nor trusted; the row stays, so that its kid is never taken for a new one.
+ * next: published, does not sign yet; at most one. active: signs; at most one. retiring: verifies until its last token has expired. gone:
+ * neither published nor trusted; the row is kept, so that its kid is never reused.
  */
 export type SigningKeyState = 'next' | 'active' | 'retiring' | 'gone'
 
-/** A row, without the key itself. Times are milliseconds since the Unix epoch; undefined: it has not happened. */
+/** A row without the key itself. Times are milliseconds since the Unix epoch; undefined: it has not happened. */
 export type SigningKeyRecord = {
   /** RFC 7638 thumbprint of the public key, 43 characters of base64url. */
   readonly kid: string
   readonly algorithm: SigningAlgorithm
   readonly state: SigningKeyState
-  /** When it was made and, in the same moment, published. */
+  /** When it was made and published. */
   readonly createdAtMs: number
   /** When it began to sign. */
   readonly activatedAtMs: number | undefined
   /** When it stopped signing. */
   readonly retiredAtMs: number | undefined
-  /** Of the next key: when it was decided that it is to sign as soon as it may, without waiting for the schedule. */
+  /** For the next key: when it was decided that it signs as soon as possible, without waiting for the schedule. */
   readonly hastenedAtMs: number | undefined
   readonly revokedAtMs: number | undefined
 }
 
-/** A row of a key that is not gone. The private part is sealed: useless to whoever holds the database alone. */
+/** The row of a key that is not erased. The private part is encrypted, so the database alone reveals no key. */
 export type StoredSigningKey = SigningKeyRecord & { readonly sealedPrivate: Buffer }
 
-/** A new key, before it has a place among the others. */
+/** A new key without a state. */
 export type KeyMaterial = Pick<StoredSigningKey, 'kid' | 'algorithm' | 'sealedPrivate'> & {
   readonly publicJwk: PublicJwk
 }
@@ -57,26 +57,26 @@ export type PublicJwk = JsonWebKey & {
   readonly alg: SigningAlgorithm
 }
 
-/** What signs now. */
+/** The key that signs now. */
 export type Signer = {
   readonly kid: string
   readonly algorithm: SigningAlgorithm
   readonly privateKey: KeyObject
 }
 
-/** What verifies tokens that name `kid`, with `algorithm` and no other (RFC 8725bis section 3.1). */
+/** The key for tokens with this `kid`, used with `algorithm` only (RFC 8725bis section 3.1). */
 export type VerificationKey = {
   readonly kid: string
   readonly algorithm: SigningAlgorithm
   readonly key: webcrypto.CryptoKey
 }
 
-/** The form of a kid of ours. */
+/** The form of a kid. */
 export const kidPattern = '^[A-Za-z0-9_-]{43}$'
 
 const generate = promisify(generateKeyPair)
 
-/** NIST SP 800-57 part 1 puts 3072 bits at the strength of P-256; 2048 is too little for keys made from now on. */
+/** NIST SP 800-57 part 1 rates 3072 bits like P-256. 2048 bits are too weak for new keys. */
 export const rsaModulusBits = 3072
 
 type KeyPair = { readonly publicKey: KeyObject; readonly privateKey: KeyObject }
@@ -87,13 +87,13 @@ const makers: Readonly<Record<SigningAlgorithm, () => Promise<KeyPair>>> = {
   Ed25519: () => generate('ed25519'),
 }
 
-/** From OpenSSL's CSPRNG, off the main thread; RSA takes up to some seconds. */
+/** Made by OpenSSL's CSPRNG, off the main thread. RSA takes up to some seconds. */
 export const generateSigningKeyPair = (algorithm: SigningAlgorithm): Promise<KeyPair> =>
   makers[algorithm]()
 
 /**
- * What is published of a key. Only the public half is ever exported here, so no private member can slip in. The kid is the
- * RFC 7638 thumbprint: it follows from the key, so two keys cannot share one and nobody has to hand them out.
+ * The published form of a key. Only the public half is ever exported, so no private member can be included. The kid is the RFC 7638
+ * thumbprint: it is derived from the key, so two keys cannot share one.
  */
 export const publicJwkOf = async (
   privateKey: KeyObject,
@@ -105,8 +105,8 @@ export const publicJwkOf = async (
 }
 
 /**
- * A new key that has no place yet. To be called before the lock is taken: RSA keys take so long that others would run into
- * their statement timeout.
+ * A new key without a state. Call it before taking the lock: RSA keys take so long that other transactions would reach their statement
+ * timeout.
  */
 export const makeKey = async (
   algorithm: SigningAlgorithm,
@@ -123,7 +123,7 @@ export const makeKey = async (
   }
 }
 
-/** Published from now on, and the one that will sign next; `hastenedAtMs` as in `SigningKeyRecord`. */
+/** The key is published from now on and signs next. `hastenedAtMs` as in `SigningKeyRecord`. */
 export const asNext = (
   key: KeyMaterial,
   nowMs: number,
@@ -136,7 +136,7 @@ export const asNext = (
   hastenedAtMs,
 })
 
-/** Published and signing from now on: for a deployment that has no key that anybody could know. */
+/** The key is published and signs from now on, for a deployment whose keys nobody can have cached. */
 export const asActive = (key: KeyMaterial, nowMs: number): NewSigningKey => ({
   ...asNext(key, nowMs, undefined),
   state: 'active',

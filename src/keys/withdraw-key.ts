@@ -14,7 +14,7 @@ import {
 import type { SigningKeyTransaction } from './signing-key-store.ts'
 
 export type WithdrawKeyDeps = {
-  /** Reads and opens the keys: whoever has the wrong secret must not seal a new one with it. */
+  /** Reads and decrypts the keys: a process with the wrong secret must not encrypt a new one with it. */
   readonly read: () => Promise<KeySet>
   readonly sealingKeys: DerivedKeys
   readonly clock: Clock
@@ -22,34 +22,34 @@ export type WithdrawKeyDeps = {
 }
 
 export type Withdrawn = {
-  /** What the key was: `gone` for one that was revoked or is long over. */
+  /** The state of the key before: `gone` for one that was revoked or erased. */
   readonly was: SigningKeyState
-  /** What signs now, when the withdrawn key did. */
+  /** The kid that signs now, if the withdrawn key was the active one. */
   readonly active?: string
 }
 
-/** Does the withdrawal in a transaction of the caller, which records it. */
+/** Withdraws the key in a transaction of the caller, which records it. */
 export type Withdrawal = (signingKeys: SigningKeyTransaction) => Promise<Withdrawn>
 
-/** The key that fills the gap. Without one the withdrawal still stands: instances add the next key within half a minute. */
+/** Makes the key that fills the gap. Without one the withdrawal is still valid: a process adds the next key within half a minute. */
 const makeSpare = async (deps: WithdrawKeyDeps, kid: string): Promise<KeyMaterial | undefined> => {
   try {
     const { rows } = await deps.read()
     const next = rows.find(({ state }) => state === 'next')
     const named = rows.find((row) => row.kid === kid && row.state !== 'retiring')
-    // Of the kind that will sign then, or the next rotation would change the algorithm back.
+    // It has the algorithm that will be in use then, or the next rotation would change the algorithm back.
     return named && (await makeKey((next ?? named).algorithm, deps))
   } catch (error) {
-    // A secret that does not open the keys is no reason to leave a stolen one in use.
+    // A secret that cannot decrypt the keys is no reason to keep a stolen one in use.
     if (error instanceof AppError) throw error
     return undefined
   }
 }
 
 /**
- * The successor signs from now on. It was published beside the old key, so verifiers know it; only a second revocation within minutes
- * reaches one that they may not know yet. Then they ask again for it, which is better than going on with a stolen key.
- * @returns what signs now
+ * The successor signs from now on. It was published beside the old key, so verifiers know it. Only a second revocation within minutes may
+ * choose a key that they do not know yet. They then refetch, which is better than accepting a stolen key.
+ * @returns the kid that signs now
  */
 const promote = async (
   signingKeys: SigningKeyTransaction,
@@ -73,9 +73,9 @@ const promote = async (
 }
 
 /**
- * Prepares taking a key out of use at once: it signs no more, is not published any more, and its private part is erased. Preparing makes
- * the key that will fill the gap, outside of any transaction; the withdrawal itself is some statements. A key that is gone may be named,
- * too: verifiers may still hold a copy of it.
+ * Prepares the immediate withdrawal of a key: it stops signing, is no longer published, and its private part is erased. The preparation
+ * makes the key that fills the gap, outside of any transaction; the withdrawal itself is a few statements. An erased key may be withdrawn
+ * too, because verifiers may still cache it.
  * @throws store_unavailable; the withdrawal also signing_key_not_found, signing_keys_unavailable
  */
 export const withdrawKey =

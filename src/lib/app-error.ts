@@ -1,23 +1,23 @@
-/** What callers may learn of an expected failure: stable, and safe to show to anyone. */
+/** The public part of an expected failure: stable, and safe to show to anyone. */
 export type ErrorDefinition = {
-  /** The HTTP status of the answer. */
+  /** The HTTP status of the response. */
   readonly status: number
   /** One sentence, always the same for this code (RFC 9457 section 3.1.4). */
   readonly title: string
 }
 
 export type ErrorOptions = {
-  /** More about this one occurrence. Goes to the caller: never a secret, never text from below. */
+  /** More about this occurrence. The caller sees it: never a secret, never the text of a lower layer. */
   readonly detail?: string
   /** Why a session ended: the same code in the error, the audit entry and the event. */
   readonly reason?: string
-  /** Whole seconds after which trying again makes sense; becomes `Retry-After`. */
+  /** Whole seconds after which a retry makes sense. Sent as `Retry-After`. */
   readonly retryAfterSeconds?: number
   /** The exact cause, for the log only. */
   readonly cause?: unknown
 }
 
-/** The one type of expected failure. `src/http/errors.ts` turns it into an answer; anything else thrown is a 500. */
+/** The only type of expected failure. `src/http/failures.ts` turns it into a response; anything else that is thrown is a 500. */
 export class AppError extends Error {
   readonly code: string
   readonly status: number
@@ -42,7 +42,7 @@ export class AppError extends Error {
 export const hasCode = (error: unknown, code: string): boolean =>
   error instanceof AppError && error.code === code
 
-/** What was promised, or nothing when it was refused with a 401. Being unable to know (503) is still thrown. */
+/** The result of the promise, or nothing when it was refused with a 401. A 503 is still thrown. */
 export const unlessUnauthorized = <T>(promised: Promise<T>): Promise<T | undefined> =>
   promised.catch((error: unknown) => {
     if (error instanceof AppError && error.status === 401) return undefined
@@ -51,11 +51,11 @@ export const unlessUnauthorized = <T>(promised: Promise<T>): Promise<T | undefin
 
 export type ErrorCatalogue<Code extends string> = {
   readonly definitions: Readonly<Record<Code, ErrorDefinition>>
-  /** Makes the error; the caller throws it, so that the compiler sees the end of the path. */
+  /** Makes the error and returns it. The caller throws it, so that the compiler sees that the path ends. */
   readonly error: (code: Code, options?: ErrorOptions) => AppError
 }
 
-/** A feature's errors, each named once. `docs/reference/errors.md` is tested against all of them. */
+/** The errors of a feature, each defined once. A test checks `docs/reference/errors.md` against all of them. */
 export const defineErrors = <Code extends string>(
   definitions: Readonly<Record<Code, ErrorDefinition>>,
 ): ErrorCatalogue<Code> => ({
@@ -63,8 +63,8 @@ export const defineErrors = <Code extends string>(
   error: (code, options) => new AppError(code, definitions[code], options),
 })
 
-/** Thrown where a token is checked, and at the edge for what is none. */
+/** For checks of tokens, and for requests whose token is malformed. */
 export const tokenErrors = defineErrors({
-  // One answer for every defect: which check refused it helps only those who forge. The log has the cause.
+  // One response for every defect, because the exact reason would help only an attacker. The log has the cause.
   invalid_token: { status: 401, title: 'The access token is not valid.' },
 })

@@ -2,35 +2,35 @@ import { constants, openSync, write, writeSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { isatty } from 'node:tty'
 
-/** Text that waits for its reader or for room on the disk, characters. More is dropped: memory must not grow with an outage of the log. */
+/** The maximum of waiting text, in characters. Beyond it text is dropped, because memory must not grow while the log cannot be written. */
 const maxWaiting = 1024 * 1024
 
-/** Written when this much has gathered, characters, because each write costs the event loop as much as a tenth of a refresh, */
+/** Write when this many characters have gathered, because each write costs the event loop as much as a tenth of a refresh, */
 const gatheredEnough = 32 * 1024
 
-/** or after this long, milliseconds, whichever comes first. */
+/** or after this many milliseconds, whichever comes first. */
 const flushEveryMs = 200
 
-/** One call writes no more, bytes: as much as an empty pipe of Linux takes. */
+/** The maximum bytes of one write: as much as an empty pipe on Linux takes. */
 const chunkBytes = 64 * 1024
 
-/** How soon a full pipe is tried again; doubles up to the longest. A reader that is only slow loses nothing. */
+/** How soon a write to a full pipe is retried; doubles up to the maximum. A slow reader loses nothing. */
 const firstRetryMs = 5
 const longestRetryMs = 100
 
-/** How soon a full disk, or a pipe that nobody holds open any more, is tried again. */
+/** How soon a write is retried to a full disk or to a pipe without a reader. */
 const brokenRetryMs = 1_000
 
 const isFull = ({ code }: NodeJS.ErrnoException): boolean => code === 'EAGAIN' || code === 'EBUSY'
 
 /**
- * A write to a pipe, a socket or a terminal must fail with EAGAIN while its reader stands still. For a pipe and a socket libuv sets
- * that mode when `process.stdout` or `process.stderr` is first looked at. A terminal shares its mode with the shell, so it is opened
- * anew. Files have no such mode: a write to a slow disk waits in a thread of the pool.
+ * A write to a pipe, a socket or a terminal must fail with EAGAIN while its reader is blocked. For a pipe and a socket libuv sets that mode
+ * when `process.stdout` or `process.stderr` is first accessed. A terminal shares its mode with the shell, so it is opened separately. Files
+ * have no such mode: a write to a slow disk waits in a thread of the pool.
  */
 const nonBlocking = (fd: 1 | 2): number => {
   const stream = fd === 1 ? process.stdout : process.stderr
-  // Nothing of ours is written by it; what a library writes there must not end the process.
+  // Cardea does not write to it, but an error from a library's write must not end the process.
   stream.on('error', () => undefined)
   if (!isatty(fd)) return fd
   try {
@@ -40,26 +40,26 @@ const nonBlocking = (fd: 1 | 2): number => {
   }
 }
 
-/** Standard output (1) or standard error (2), so that neither a full disk nor a reader that stands still stops or ends the process. */
+/** Standard output (1) or standard error (2). Neither a full disk nor a blocked reader can block or end the process. */
 export class BoundedOutput {
   readonly #fd: number
   #gathered = ''
-  /** Taken from what has gathered and not written yet. */
+  /** The part of the gathered text that is being written. */
   #chunk: Buffer = Buffer.alloc(0)
   #isUnderWay = false
   #retryMs = 0
   #timer: NodeJS.Timeout | undefined
   #dropped = 0
-  #tellDropped: ((count: number) => void) | undefined
+  #onDropped: ((count: number) => void) | undefined
   #isClosed = false
-  /** While closing: told when nothing is left to do. */
+  /** Set while closing; called when nothing is left to write. */
   #onIdle: (() => void) | undefined
 
   constructor(standard: 1 | 2) {
     this.#fd = nonBlocking(standard)
   }
 
-  /** Takes the text, or drops it when too much waits already. Never blocks, never throws, never waits for the reader. */
+  /** Queues the text, or drops it when too much is waiting. Never blocks, never throws, never waits for the reader. */
   write(text: string): void {
     if (this.#isClosed) return
     if (this.#gathered.length + this.#chunk.length + text.length > maxWaiting) {
@@ -67,30 +67,30 @@ export class BoundedOutput {
       return
     }
     this.#gathered += text
-    // What is under way, or waits to be tried again, goes first.
+    // A running or failed write must finish first.
     if (this.#chunk.length > 0) return
     if (this.#gathered.length >= gatheredEnough) this.#step()
     else if (!this.#timer) this.#plan(flushEveryMs)
   }
 
-  /** Writes what has gathered now, and not when there is more. */
+  /** Writes the gathered text now. */
   flush(): void {
     if (this.#chunk.length === 0) this.#step()
   }
 
-  /** Whether texts were dropped and nobody could be told yet. */
+  /** Whether texts were dropped and their number could not be reported yet. */
   isDropping(): boolean {
     return this.#dropped > 0
   }
 
-  /** `tell` is given how many texts were dropped, as soon as there is room again. */
-  onDropped(tell: (count: number) => void): void {
-    this.#tellDropped = tell
+  /** `report` is called with the number of dropped texts as soon as there is room again. */
+  onDropped(report: (count: number) => void): void {
+    this.#onDropped = report
   }
 
   /**
-   * Writes what waits, for `withinMs` at most, and takes nothing more. False: the kernel still holds a write, for example to a disk
-   * that hangs. Node then waits for that write when it exits, for ever if need be.
+   * Writes the waiting text, for at most `withinMs`, and accepts no more. Returns false when the kernel still holds a write, for example to
+   * a hanging disk. Node then waits for that write when it exits, possibly forever.
    */
   async close(withinMs: number): Promise<boolean> {
     const waiting = new AbortController()
@@ -106,21 +106,21 @@ export class BoundedOutput {
     return !this.#isUnderWay
   }
 
-  /** For a process that exits without `close`: one try to write what waits. */
+  /** For a process that exits without `close`: tries once to write the waiting text. */
   writeRest(): void {
     if (this.#isUnderWay || this.#isClosed) return
     try {
       let rest = Buffer.concat([this.#chunk, Buffer.from(this.#gathered)])
       while (rest.length > 0) rest = rest.subarray(writeSync(this.#fd, rest))
     } catch {
-      // The process is ending, and there is nobody left to tell.
+      // The process is ending and has no other output.
     }
   }
 
   #plan(ms: number): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#step(), ms)
-    // Until it is closed it keeps no process alive.
+    // Until it is closed it does not keep the process alive.
     if (!this.#onIdle) this.#timer.unref()
   }
 
@@ -159,18 +159,18 @@ export class BoundedOutput {
       this.#retryMs = Math.min(longestRetryMs, Math.max(firstRetryMs, this.#retryMs * 2))
       this.#plan(this.#retryMs)
     } else if (this.#onIdle) {
-      // At the end a disk that is full is not waited for.
+      // When closing, it does not wait for a full disk.
       this.#onIdle()
     } else {
       this.#plan(brokenRetryMs)
     }
   }
 
-  /** With half of the room free again, so that an output that is only too slow is not reported with every chunk. */
+  /** Waits until half of the room is free, so that an output that is only slow is not reported with every chunk. */
   #reportDropped(): void {
-    if (this.#dropped === 0 || !this.#tellDropped || this.#gathered.length > maxWaiting / 2) return
+    if (this.#dropped === 0 || !this.#onDropped || this.#gathered.length > maxWaiting / 2) return
     const count = this.#dropped
     this.#dropped = 0
-    this.#tellDropped(count)
+    this.#onDropped(count)
   }
 }

@@ -3,20 +3,20 @@ import { callerGone } from './caller-presence.ts'
 export type BoundedQueueOptions = {
   /** Jobs that run at once, 1 or more. */
   readonly concurrency: number
-  /** Jobs that may wait behind those, 0 or more. */
+  /** Jobs that may wait, 0 or more. */
   readonly queue: number
-  /** The longest that a job waits for its turn, milliseconds. */
+  /** The maximum time that a job waits for its turn, milliseconds. */
   readonly maxWaitMs: number
-  /** The error of a job that finds no room or waited too long. */
+  /** The error for a job that finds no room or waited too long. */
   readonly refusal: () => Error
 }
 
 export type BoundedQueue = {
-  /** Throws the refusal when a job would be refused now. A look, which keeps no place. */
+  /** Throws the refusal when a job would be refused now. It reserves nothing. */
   readonly assertQueueCapacity: () => void
   /**
-   * Runs the job in its turn. Rejects with the refusal, or with `caller_gone` when `isGone` says so at the job's turn, and then the job
-   * does not run.
+   * Runs the job in its turn. Rejects with the refusal, or with `caller_gone` if `isGone` returns true at the job's turn. Then the job does
+   * not run.
    */
   readonly run: <Result>(job: () => Promise<Result>, isGone?: () => boolean) => Promise<Result>
 }
@@ -30,10 +30,10 @@ type Waiting = {
 const isNeverGone = (): boolean => false
 
 /**
- * A queue, first come first served, that is bounded in every direction: jobs that run, jobs that wait, and how long they wait. Jobs of
- * callers who have gone cost nothing, neither a run nor a place of somebody who stays.
+ * A first-in, first-out queue with three limits: running jobs, waiting jobs and waiting time. Jobs of disconnected callers are dropped
+ * without running and take no place.
  *
- * Not `p-limit`: a job that waits there can be neither counted out nor dropped, so in a storm the places fill with callers who left.
+ * Not `p-limit`: it can neither count nor drop waiting jobs, so under load its queue fills with callers who left.
  *
  * @throws {TypeError} for options out of range
  */

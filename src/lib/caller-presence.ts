@@ -1,23 +1,23 @@
 import { type AppError, defineErrors } from './app-error.ts'
 
-/** Whether somebody still waits for the response. Absent where no connection stands behind an act: a command, a simulation. */
+/** Whether the caller still waits for the response. Absent without a connection: a command, a simulation. */
 export type CallerPresence = {
-  /** As far as is known at this moment. A close arrives as an event, so a process that stood still learns of it late. */
+  /** As far as is known at this moment. A close arrives as an event, so a process that was stalled learns of it late. */
   readonly isCallerGone?: () => boolean
-  /** The same after a moment in which a close that has happened already can arrive. */
+  /** The same after a short wait, in which a close that has already happened can arrive. */
   readonly isCallerConnected?: () => Promise<boolean>
-  /** How long the request has waited in this process, with how long that stood still before it read the request. Milliseconds. */
+  /** How long the request has waited in this process, plus how long the process was stalled before it read the request. Milliseconds. */
   readonly waitedMs?: () => number
 }
 
-/** Whether the caller is known to have gone, after a moment in which that can be heard of. */
+/** Whether the caller has disconnected, checked after a short wait in which the close can arrive. */
 export const hasCallerLeft = async ({ isCallerConnected }: CallerPresence): Promise<boolean> =>
   isCallerConnected !== undefined && !(await isCallerConnected())
 
 export const presenceErrors = defineErrors({
-  // The number that proxies log for it. Below 500: nothing is wrong here, and nobody is to be woken.
+  // The status that proxies log for this case. Below 500, because it is no fault of the service and must not alert anybody.
   caller_gone: { status: 499, title: 'The caller left before the request was served.' },
 })
 
-/** Ends the work for a caller who has gone. The response goes nowhere, so no client ever sees this. */
+/** Ends the work for a caller that has disconnected. No client ever sees this response. */
 export const callerGone = (): AppError => presenceErrors.error('caller_gone')

@@ -1,2 +1,2 @@
-/** One unit of work, one transaction: all of it is committed when the call resolves, none of it when it throws. */
+/** Runs `work` in one transaction: everything is committed when the call resolves, nothing when it throws. */
 export type InTransaction<Stores> = <T>(work: (stores: Stores) => Promise<T>) => Promise<T>

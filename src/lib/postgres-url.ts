@@ -1,6 +1,6 @@
-/** Why an address cannot be used. Neither text shows a part of it. */
+/** Why a URL cannot be used. Neither text contains a part of it. */
 export class PostgresUrlProblem extends TypeError {
-  /** What is wrong, as it stands behind the name of a setting: "must be a postgres:// URL". */
+  /** The problem, written to follow the name of a setting: "must be a postgres:// URL". */
   readonly problem: string
 
   constructor(problem: string) {
@@ -14,7 +14,7 @@ const shape = /^(postgres(?:ql)?:\/\/)(?=\S)([^/?#\s]*)((?:[/?#]\S*)?)$/
 
 const notUrl = 'must be a postgres:// or postgresql:// URL'
 
-/** libpq and `pg` take "user:password@/database?host=/folder" for a Unix socket; `URL` demands a host after the @. */
+/** libpq and `pg` accept "user:password@/database?host=/folder" for a Unix socket; `URL` requires a host after the @. */
 const withSomeHost = (url: string): string => url.replace('@/', '@socket/')
 
 const parse = (url: string): URL => {
@@ -22,10 +22,10 @@ const parse = (url: string): URL => {
   return new URL(withSomeHost(url))
 }
 
-/** The words of libpq for "any host that takes writes", and the one that asks for nothing. Only a primary is used, whatever stands here. */
+/** libpq's values for "any host that accepts writes" and for no requirement. Cardea always requires a primary. */
 const wantsPrimary = new Set(['read-write', 'primary', 'any'])
 
-/** What other drivers call the schema. `pg` ignores it, so the tables would be looked for elsewhere. */
+/** The names of the schema parameter in other drivers. `pg` ignores them, so the tables would be looked up elsewhere. */
 const schemaParameters = ['search_path', 'schema', 'currentSchema']
 
 const assertQuery = ({ searchParams }: URL): void => {
@@ -41,7 +41,7 @@ const assertQuery = ({ searchParams }: URL): void => {
   }
 }
 
-/** "a:1,b" before the path becomes "a:1" and "b". */
+/** Splits "a:1,b" before the path into "a:1" and "b". */
 const ofAuthority = (url: string): string[] => {
   const [, scheme, authority = '', rest] = shape.exec(url) ?? []
   if (scheme === undefined) throw new PostgresUrlProblem(notUrl)
@@ -51,7 +51,7 @@ const ofAuthority = (url: string): string[] => {
   return hosts.map((host) => `${scheme}${authority.slice(0, at)}${host}${rest}`)
 }
 
-/** "?host=a,b&port=1,2" as libpq reads it: one port for each host, or one for all. */
+/** Reads "?host=a,b&port=1,2" like libpq: one port for each host, or one for all. */
 const ofQuery = (url: string): string[] => {
   const { searchParams } = parse(url)
   const hosts = searchParams.get('host')?.split(',') ?? []
@@ -71,8 +71,8 @@ const ofQuery = (url: string): string[] => {
 }
 
 /**
- * A URL for each host that this one names, in its order: `pg` connects to one host, and would look up "a,b" as one name. A URL with one
- * host is returned as it is.
+ * A URL for each host in this one, in order. `pg` connects to a single host and would look up "a,b" as one name. A URL with one host is
+ * returned unchanged.
  * @throws PostgresUrlProblem
  */
 export const postgresHosts = (url: string): readonly [string, ...string[]] => {
@@ -82,6 +82,6 @@ export const postgresHosts = (url: string): readonly [string, ...string[]] => {
   return [first, ...others]
 }
 
-/** The modes of TLS that the URL asks for, as `sslmode`; `pg` takes the last one. */
+/** The values of `sslmode` in the URL. `pg` uses the last one. */
 export const postgresSslModes = (url: string): readonly string[] =>
   parse(postgresHosts(url)[0]).searchParams.getAll('sslmode')

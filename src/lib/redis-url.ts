@@ -16,14 +16,14 @@ export type RedisAddress =
     })
   | (Access & { readonly kind: 'cluster'; readonly nodes: readonly RedisNode[] })
 
-// Not `URL`: it refuses several hosts, and it would quote the whole address, password and all, in its error.
+// Not `URL`: it refuses several hosts, and its error would quote the whole address with the password.
 const shape = /^(rediss?)(?:\+(sentinel|cluster))?:\/\/(?:([^\s@/?#]*)@)?([^@/?#]+)(?:\/([^?#]*))?$/
 
 const hostShape = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?$/
 
-/** Why an address cannot be read. Neither text shows a part of it. */
+/** Why a URL cannot be read. Neither text contains a part of it. */
 export class RedisUrlProblem extends TypeError {
-  /** What is wrong, as it stands behind the name of a setting: "has an empty password". */
+  /** The problem, written to follow the name of a setting: "has an empty password". */
   readonly problem: string
 
   constructor(problem: string) {
@@ -39,7 +39,7 @@ const decode = (text: string): string => {
   try {
     return decodeURIComponent(text)
   } catch {
-    // The error of decodeURIComponent is dropped on purpose: nothing of the password may travel with ours.
+    // The error of decodeURIComponent is dropped on purpose, because it could contain a part of the password.
     throw refuse('has a user name or password with a broken percent sign (write % as %25)')
   }
 }
@@ -78,8 +78,8 @@ const readSentinel = (path: string): { masterName: string; database: number } =>
 }
 
 /**
- * Reads `redis://`, `rediss://` (TLS), `redis+sentinel://h:p,h:p/master-name[/db]`, `redis+cluster://h:p,h:p` and the TLS
- * forms of both. User and password belong to the Redis nodes; sentinels are asked without.
+ * Parses `redis://`, `rediss://` (TLS), `redis+sentinel://h:p,h:p/master-name[/db]`, `redis+cluster://h:p,h:p` and the TLS forms of both.
+ * User and password are those of the Redis nodes, not of the Sentinels.
  * @throws RedisUrlProblem
  */
 export const parseRedisUrl = (url: string): RedisAddress => {
@@ -98,7 +98,7 @@ export const parseRedisUrl = (url: string): RedisAddress => {
     return { kind: 'sentinel', ...access, nodes: [first, ...others], ...readSentinel(path) }
   }
   if (mode === 'cluster') {
-    // A cluster has one database only.
+    // A cluster has a single database.
     if (readDatabase(path) !== 0) throw refuse('names a database, which a cluster does not have')
     return { kind: 'cluster', ...access, nodes: [first, ...others] }
   }

@@ -1,20 +1,22 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Clock } from './machine.ts'
 
-/** Background work: one run at a time, stopped cleanly, never in the way of the process ending. */
+/** Background work: one run at a time, stopped cleanly, and never keeping the process alive. */
 export type Repeating = { readonly stop: () => Promise<void> }
 
 export type RepeatOptions = {
-  /** Pause before a run, milliseconds, asked for when one has ended; varied so that instances do not march in step. */
+  /**
+   * The pause before a run in milliseconds, computed when the previous run has ended. It is varied, so that processes do not run in step.
+   */
   readonly pauseMs: () => number
   readonly work: () => Promise<void>
-  /** Told of a failed run; the next one comes as planned. */
+  /** Called for a failed run. The next one comes as planned. */
   readonly onError: (error: unknown) => void
-  /** A number from 0 up to 1. */
+  /** A number in [0, 1). */
   readonly fraction: () => number
 }
 
-/** How much a pause may be shorter or longer than asked for. */
+/** The maximum deviation of a pause. */
 const jitter = 0.2
 
 /** The first run comes after the first pause. */
@@ -46,18 +48,18 @@ export const repeat = ({ pauseMs, work, onError, fraction }: RepeatOptions): Rep
 }
 
 export type Patience = {
-  /** From the first attempt on. An attempt under way is not cut short. */
+  /** Counted from the first attempt. A running attempt is not interrupted. */
   readonly patienceMs: number
   readonly clock: Pick<Clock, 'monotonicMs'>
-  /** Whether this failure may pass by waiting. */
+  /** Whether this failure may end by waiting. */
   readonly isPassing: (error: unknown) => boolean
-  /** Called once, after the first failure that may pass. */
+  /** Called once, after the first failure that may end by waiting. */
   readonly onWait?: (error: unknown) => void
 }
 
 const pauseMs = 100
 
-/** Repeats `act` until it succeeds, fails for good, or the patience is over; then throws the last failure. */
+/** Repeats `act` until it succeeds, fails permanently, or the time is over; then throws the last failure. */
 export const patiently = async <T>(act: () => Promise<T>, patience: Patience): Promise<T> => {
   const { patienceMs, clock, isPassing, onWait } = patience
   const giveUpMs = clock.monotonicMs() + patienceMs

@@ -1,8 +1,8 @@
 import type { Clock } from './machine.ts'
 
 /**
- * How callers share reads, and how something is remembered for a time. All of `src/` uses these functions, but for the feed of revocations,
- * which also gathers questions. What is remembered until others push it out, however old it is, is an `LruMap` of `toad-cache`.
+ * Functions that share reads between callers and cache values for a time. All of `src/` uses them, except the revocation feed, which also
+ * passes arguments. Caches limited by size only use `LruMap` of `toad-cache`.
  */
 export type Read<Value> = () => Promise<Value>
 
@@ -12,9 +12,8 @@ export type Keep = {
 }
 
 /**
- * A call that comes while a read is under way gets its result, so there is never more than one. The result may have been read before the
- * call. With `keep`, calls that come less than `keepMs` after the last read began get its result as well, a failure too: then there is at
- * most one read in `keepMs`.
+ * A call during a read gets the result of that read, so at most one runs. The result may be from before the call. With `keep`, calls within
+ * `keepMs` after the start of the last read get its result as well, even a failure: then there is at most one read in `keepMs`.
  */
 export const shareCurrentRead = <Value>(read: Read<Value>, keep?: Keep): Read<Value> => {
   let current: { readonly result: Promise<Value>; readonly beganAtMs: number } | undefined
@@ -36,8 +35,8 @@ export const shareCurrentRead = <Value>(read: Read<Value>, keep?: Keep): Read<Va
 }
 
 /**
- * A call that comes while a read is under way waits for the next read, together with all others that come meanwhile. So nobody gets what
- * was read before they asked, no older result comes after a newer one, and any number of calls at once costs two reads at most.
+ * A call during a read waits for the next read, together with all others that come meanwhile. So the result is never from before the call,
+ * an older result never comes after a newer one, and any number of parallel calls costs at most two reads.
  */
 export const shareNextRead = <Value>(read: Read<Value>): Read<Value> => {
   let underWay: Promise<Value> | undefined
@@ -56,7 +55,7 @@ export const shareNextRead = <Value>(read: Read<Value>): Read<Value> => {
     return run()
   }
   return function readNext() {
-    // First: between two runs there is a moment in which none is under way and the next one has been promised.
+    // Checked first: between two runs there is a moment in which none is running and the next one has been promised.
     if (following !== undefined) return following
     if (underWay === undefined) return run()
     following = runAfter(underWay)
@@ -65,8 +64,8 @@ export const shareNextRead = <Value>(read: Read<Value>): Read<Value> => {
 }
 
 /**
- * Calls with the same key share reads in the way that `share` says: `shareCurrentRead` or `shareNextRead`. The reads of one key must be
- * equal, because that of the first caller may serve the others. A key is forgotten when nobody waits for it.
+ * Calls with the same key share reads through `share`: `shareCurrentRead` or `shareNextRead`. The reads of one key must be equal, because
+ * that of the first caller may serve the others. A key is dropped when no call waits for it.
  */
 export const shareByKey = <Value>(share: (read: Read<Value>) => Read<Value>) => {
   const byKey = new Map<string, { readonly read: Read<Value>; waiting: number }>()
@@ -86,18 +85,18 @@ export const shareByKey = <Value>(share: (read: Read<Value>) => Read<Value>) => 
 export type TtlSet = {
   /** Whether `key` was added less than `keepMs` ago. */
   readonly has: (key: string) => boolean
-  /** Remembers `key` as something that was true at `sinceMs`, a reading of the clock's `monotonicMs`. */
+  /** Records that `key` was true at `sinceMs`, a reading of the clock's `monotonicMs`. */
   readonly add: (key: string, sinceMs: number) => void
 }
 
 export type TtlSetOptions = Keep & {
-  /** At most so many keys. The one that was added longest ago makes room. */
+  /** The maximum number of keys. The oldest one is dropped. */
   readonly maxKeys: number
 }
 
 /**
- * Remembers that something was true, for a short and certain time. A key that is asked for does not live longer for it. The sets of
- * `toad-cache` count from the moment of the addition, by the wall clock; this one counts from before the read.
+ * Caches positive results for a fixed time. A lookup does not extend the time of a key. The sets of `toad-cache` count from the addition,
+ * by the wall clock; this one counts from before the read.
  */
 export const ttlSet = ({ clock, keepMs, maxKeys }: TtlSetOptions): TtlSet => {
   const sinceByKey = new Map<string, number>()
@@ -110,7 +109,7 @@ export const ttlSet = ({ clock, keepMs, maxKeys }: TtlSetOptions): TtlSet => {
       return false
     },
     add: (key, sinceMs) => {
-      // Deleted first, so that the order of the map stays that of the additions.
+      // Deleted first, so that the map keeps the order of the additions.
       sinceByKey.delete(key)
       sinceByKey.set(key, sinceMs)
       if (sinceByKey.size <= maxKeys) return

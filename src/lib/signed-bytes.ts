@@ -2,14 +2,14 @@ import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual 
 import { idFromBytes, idToBytes } from './machine.ts'
 
 /**
- * The one place that derives keys, computes HMACs, cuts them, compares in constant time and reads base64url strictly
- * (docs/decisions/0054-one-codec-for-signed-bytes.md). A feature states its purpose, by the label of its keys, and its fields.
+ * The one place that derives keys, computes and truncates HMACs, compares in constant time and reads base64url strictly
+ * (docs/decisions/0054-one-codec-for-signed-bytes.md). A feature declares its purpose, by the label of its keys, and its fields.
  */
 
-/** One key of one purpose. `id` names the secret it came from, in one byte. Two secrets share an id once in 256 times. */
+/** One key for one purpose. `id` identifies its secret in one byte. Two secrets have the same id with a probability of 1/256. */
 export type MacKey = { readonly id: number; readonly key: Buffer }
 
-/** HKDF-SHA-256 (RFC 5869) without salt: the secret is already as strong as a key. One label, one key. */
+/** HKDF-SHA-256 (RFC 5869) without salt, because the secret is already as strong as a key. Each label has one key. */
 export const deriveBytes = (secret: string, label: string, byteCount: number): Buffer =>
   Buffer.from(hkdfSync('sha256', Buffer.from(secret, 'utf8'), '', label, byteCount))
 
@@ -18,20 +18,20 @@ const tagBytes = 16
 
 type OpenKey = { readonly id: number; readonly key: KeyObject }
 
-/** Once for each key, because an HMAC with the bytes of a key takes four times as long (18 µs) as one with a `KeyObject` (4). */
+/** Once for each key: an HMAC with the raw bytes of a key takes four times as long (18 µs) as one with a `KeyObject` (4 µs). */
 const openKey = ({ id, key }: MacKey): OpenKey => {
   if (key.length !== macBytes) throw new TypeError(`a key has ${macBytes} bytes`)
   return { id, key: createSecretKey(key) }
 }
 
-/** All keys, the one that makes new values first. */
+/** All keys, the one for new values first. */
 const openKeys = (keys: readonly MacKey[]): readonly [OpenKey, ...OpenKey[]] => {
   const [first, ...others] = keys.map(openKey)
   if (first === undefined) throw new TypeError('at least one key is needed')
   return [first, ...others]
 }
 
-/** Of the prefix, the data and what follows it, one after the other. */
+/** Over the prefix, the data and `more`, in this order. */
 const hmac = (key: KeyObject, prefix: string, data: string | Buffer, more?: Buffer): Buffer => {
   const mac = createHmac('sha256', key)
   if (prefix !== '') mac.update(prefix)
@@ -44,15 +44,15 @@ const hmac = (key: KeyObject, prefix: string, data: string | Buffer, more?: Buff
 export const isSameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && timingSafeEqual(a, b)
 
-/** The bytes of the canonical spelling only, so that one value is one text. */
+/** Accepts the canonical spelling only, so that each value has one text. */
 const decodeStrictly = (text: string): Buffer | undefined => {
   const bytes = Buffer.from(text, 'base64url')
   return bytes.toString('base64url') === text ? bytes : undefined
 }
 
 /**
- * A keyed hash that stands for a text where the text itself must not be found. Without the key it says nothing.
- * @param byteCount 16 are enough to tell two texts apart
+ * A keyed hash that replaces a text which must not be stored. Without the key it reveals nothing.
+ * @param byteCount 16 is enough to distinguish texts
  */
 export const keyedHash = (key: Buffer, byteCount: 16 | 32): ((text: string) => string) => {
   const { key: opened } = openKey({ id: 0, key })
@@ -61,7 +61,7 @@ export const keyedHash = (key: Buffer, byteCount: 16 | 32): ((text: string) => s
   }
 }
 
-/** Signatures that stand beside a text. */
+/** Signatures that are stored beside a text. */
 export type TextSigner = {
   /** 43 characters of base64url. */
   readonly sign: (text: string) => string
@@ -70,7 +70,7 @@ export type TextSigner = {
 
 /**
  * The first key signs, all verify.
- * @param prefix of every text that is signed, where the same keys sign several forms
+ * @param prefix added to every signed text, where the same keys sign several forms
  */
 export const textSigner = (keys: readonly MacKey[], prefix = ''): TextSigner => {
   const opened = openKeys(keys)
@@ -84,14 +84,14 @@ export const textSigner = (keys: readonly MacKey[], prefix = ''): TextSigner => 
   }
 }
 
-/** A field of signed bytes. What is written and what is read differ where only a tag of the value is kept. */
+/** A field of signed bytes. The written and the read type differ where only a tag of the value is stored. */
 export type Field<Written, Read = Written> = {
   readonly byteCount: number
   readonly write: (bytes: Buffer, at: number, value: Written, key: KeyObject) => void
   readonly read: (bytes: Buffer, at: number, key: KeyObject) => Read
 }
 
-/** An id of ours, 16 bytes. */
+/** An id, 16 bytes. */
 export const idField: Field<string> = {
   byteCount: 16,
   write: (bytes, at, id) => void idToBytes(id).copy(bytes, at),
@@ -101,7 +101,7 @@ export const idField: Field<string> = {
 export const bytesField = (byteCount: number): Field<Buffer> => ({
   byteCount,
   write: (bytes, at, value) => void value.copy(bytes, at, 0, byteCount),
-  // A buffer of its own, so that it does not keep the whole value in memory.
+  // A separate buffer, so that it does not keep the whole value in memory.
   read: (bytes, at) => Buffer.from(bytes.subarray(at, at + byteCount)),
 })
 
@@ -126,8 +126,8 @@ export const uint64Field: Field<number> = {
 }
 
 /**
- * A keyed tag of a text, 16 bytes. It is made with the key that signs, and read as the question whether a text is that one.
- * @param prefix keeps the uses of one key apart: a tag can never stand in for a MAC, nor one tag for another
+ * A keyed tag of a text, 16 bytes. It is made with the signing key, and read as a function that checks a text.
+ * @param prefix separates the uses of one key: a tag is never valid as a MAC or as another tag
  */
 export const tagField = (prefix: string): Field<string, (text: string) => boolean> => {
   const tagOf = (text: string, key: KeyObject): Buffer =>
@@ -154,21 +154,21 @@ type ReadOf<F extends Fields> = {
   readonly [Name in keyof F]: F[Name] extends Field<never, infer Read> ? Read : never
 }
 
-/** `version 1 byte | key id 1 | fields | MAC 32 | text`, all in base64url. The MAC is of everything else. */
+/** `version 1 byte | key id 1 | fields | MAC 32 | text`, all in base64url. The MAC covers everything else. */
 export type Layout<F extends Fields> = {
   readonly version: number
-  /** In front of what the MAC is computed of; left out where the keys make nothing but this MAC. */
+  /** Prepended to the input of the MAC. Left out where the keys make only this MAC. */
   readonly prefix?: string
-  /** In the order in which they stand. */
+  /** In the order of the layout. */
   readonly fields: F
-  /** Whether a text follows the MAC, of at least one byte. */
+  /** Whether a text of at least one byte follows the MAC. */
   readonly endsInText?: boolean
 }
 
 export type SignedBytes<F extends Fields> = {
-  /** @param text only for a layout that ends in one */
+  /** @param text only for a layout with `endsInText` */
   readonly write: (values: WrittenOf<F>, text?: string) => string
-  /** Undefined: none of our keys made it, or it is spelled in another way. Never throws. */
+  /** Undefined: none of the keys made it, or the spelling is not canonical. Never throws. */
   readonly read: (signed: string) => (ReadOf<F> & { readonly text: string }) | undefined
 }
 
@@ -180,7 +180,7 @@ type PlacedField = {
   readonly field: Field<never, unknown>
 }
 
-/** Where each field stands, and where the MAC begins. */
+/** The position of each field and of the MAC. */
 const place = (fields: Fields): { readonly placed: readonly PlacedField[]; macAt: number } => {
   let macAt = headBytes
   const placed = Object.entries(fields).map(([name, field]) => {
@@ -192,7 +192,7 @@ const place = (fields: Fields): { readonly placed: readonly PlacedField[]; macAt
 }
 
 /**
- * Values that carry their own proof. The first key makes them, every key of the id that a value names may verify it.
+ * Authenticated values. The first key makes them; every key with the id in a value may verify it.
  * @throws TypeError when there is no key, or a key is not 32 bytes
  */
 export const signedBytes = <F extends Fields>(

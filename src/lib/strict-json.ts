@@ -1,7 +1,7 @@
-/** Deeper nesting than this serves no request we know, and costs whoever walks the value. */
+/** No known request needs deeper nesting, and walking the value costs time. */
 const maxDepth = 16
 
-/** Why a text was refused. Names the rule, never the content: the message may go to the caller. */
+/** Why a text was refused. It names the rule and never the content, because the caller may see the message. */
 export class StrictJsonError extends Error {
   constructor(message: string) {
     super(message)
@@ -9,7 +9,7 @@ export class StrictJsonError extends Error {
   }
 }
 
-/** `ignoreBOM` keeps a byte order mark in the text, where `JSON.parse` refuses it (RFC 8259 section 8.1). */
+/** `ignoreBOM` keeps a byte order mark in the text, and `JSON.parse` then refuses it (RFC 8259 section 8.1). */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 const decode = (bytes: Uint8Array): string => {
@@ -24,14 +24,14 @@ const parse = (text: string): unknown => {
   try {
     return JSON.parse(text)
   } catch {
-    // The parser's own message quotes the text, which may be a password.
+    // The parser's own message quotes the text, which may contain a password.
     throw new StrictJsonError('is not valid JSON')
   }
 }
 
 /**
- * One string literal of a text that is known to be valid JSON, and the colon that makes it a member name. There the closing quote is
- * never missing. It is optional all the same: a match that cannot fail takes linear time on any text.
+ * One string literal of valid JSON, with the colon that makes it a member name. The closing quote is always there, but it is optional in
+ * the expression: a match that cannot fail takes linear time on any text.
  */
 const literal = /"[^"\\]*(?:\\.[^"\\]*)*"?(\s*:)?/g
 
@@ -41,19 +41,19 @@ const memberNamesWritten = (text: string): number => {
   return count
 }
 
-/** In a `u` expression a well-formed pair is one code point of another kind, so only lone halves match. */
+/** In a `u` expression a valid pair is one code point of another category, so only lone surrogates match. */
 const loneSurrogate = /\p{Surrogate}/u
 
 /**
- * Strings that different layers read differently are refused: UTF-8 turns every lone surrogate into U+FFFD, so that
- * different texts would be hashed and stored alike (RFC 8259 section 8.2), and Postgres takes no U+0000.
+ * Refuses strings that layers read differently: UTF-8 replaces every lone surrogate by U+FFFD, so different texts would be hashed and
+ * stored alike (RFC 8259 section 8.2), and Postgres does not accept U+0000.
  */
 const checkText = (text: string): void => {
   if (loneSurrogate.test(text)) throw new StrictJsonError('holds a lone surrogate')
   if (text.includes('\u0000')) throw new StrictJsonError('holds U+0000')
 }
 
-/** Names through which a careless copy of the value would reach `Object.prototype`. */
+/** Refuses names with which a careless copy of the value would reach `Object.prototype`. */
 const checkName = (name: string, value: unknown): void => {
   checkText(name)
   const reachesPrototype =
@@ -65,7 +65,7 @@ const checkName = (name: string, value: unknown): void => {
   if (reachesPrototype) throw new StrictJsonError('has a member name that is not allowed')
 }
 
-/** Checks every string, name and number below `value`; the answer is how many members its objects have in all. */
+/** Checks every string, name and number below `value`. Returns the total number of members of its objects. */
 const countMembers = (value: unknown, depth: number): number => {
   if (typeof value === 'string') checkText(value)
   // 1e309 is valid JSON and parses to Infinity.
@@ -86,9 +86,9 @@ const countMembers = (value: unknown, depth: number): number => {
 }
 
 /**
- * Parses UTF-8 JSON that every reader understands alike. `JSON.parse` does the parsing; refused on top of what it
- * refuses: invalid UTF-8, a member named twice (the last would win here and the first elsewhere), names that reach
- * prototypes, lone surrogates, U+0000, numbers that are not finite, more than 16 levels.
+ * Parses UTF-8 JSON that every parser understands in the same way. `JSON.parse` does the parsing. Also refused: invalid UTF-8, a repeated
+ * member (parsers differ in which one they keep), names that reach prototypes, lone surrogates, U+0000, numbers that are not finite, more
+ * than 16 levels.
  *
  * @throws {StrictJsonError} its message completes "the text …"
  */
@@ -96,7 +96,7 @@ export const parseStrictJson = (bytes: Uint8Array): unknown => {
   const text = decode(bytes)
   const value = parse(text)
   const membersKept = countMembers(value, 0)
-  // Parsing keeps one member of each name, so a name written twice shows as a difference.
+  // The parser keeps one member of each name, so a repeated name shows as a difference.
   if (memberNamesWritten(text) !== membersKept) {
     throw new StrictJsonError('names a member twice')
   }

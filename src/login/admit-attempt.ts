@@ -16,15 +16,15 @@ import {
   type WindowState,
 } from './login-limits.ts'
 
-/** An attempt is over long before: it waits 10 s for a hash and some seconds for Postgres. */
+/** Longer than any attempt: it waits 10 s for a hash and some seconds for Postgres. */
 const slotSeconds = 60
 
-/** Counts attempts that were admitted and have no outcome yet. */
+/** Counts admitted attempts that have no outcome yet. */
 export type UnderWay = Pick<AttemptCounter, 'take'>
 
 /**
- * For limits that many people share. The window begins with the first attempt in it, and at its end those that are still under way are
- * not counted any more: for a moment there may be twice as many. A place that a killed process never gave back is free after 60 s.
+ * For limits that many users share. The window starts with its first attempt. When it ends, running attempts are no longer counted, so for
+ * a moment there may be twice as many. The slot of a killed process is free after 60 s.
  */
 const roughlyUnderWay = (
   counters: AttemptCounters,
@@ -33,9 +33,9 @@ const roughlyUnderWay = (
 ): UnderWay => counters(`${name}-under-way`, { ...window, seconds: slotSeconds })
 
 /**
- * For one account, where attempts at once must get its budget of guesses and no more. Each minute has a count of its own, which is kept for
- * two, and the one before is looked at in the same round trip: so every attempt is seen for a minute at least. A place that a killed
- * process never gave back is free after two minutes at the latest.
+ * For one account, where parallel attempts must not exceed its budget of guesses. Each minute has a separate count, kept for two minutes,
+ * and the previous one is read in the same round trip. So every attempt is counted for at least a minute. The slot of a killed process is
+ * free after at most two minutes.
  */
 const exactlyUnderWay = (
   counters: AttemptCounters,
@@ -58,19 +58,19 @@ const exactlyUnderWay = (
 
 export type LoginLimitDependencies = {
   readonly counters: AttemptCounters
-  /** Turns e-mail addresses into keys, so that the counting store holds none. The same on every instance. */
+  /** Turns e-mail addresses into keys, so that the counting store holds no addresses. All replicas use the same key. */
   readonly identifierKey: Buffer
   readonly rules: LoginLimitRules
   readonly clock: Pick<Clock, 'nowMs'>
-  /** Told of what could not be counted or given back. What is behind a 503 travels as the cause of that error. */
+  /** Reports counts that could not be written or undone. The reason for a 503 is the cause of that error. */
   readonly onError: (error: unknown) => void
 }
 
-/** What is counted for one limit. */
+/** The counters of one limit. */
 type Counters = {
   readonly failures: AttemptCounter
   readonly underWay: UnderWay
-  /** Tells the first refusal of a window from the others. */
+  /** Distinguishes the first refusal of a window from the others. */
   readonly refusals: AttemptCounter
 }
 
@@ -78,16 +78,16 @@ type Check = Counters & { readonly limit: LimitName; readonly key: string }
 
 type Passed = { readonly check: Check; readonly place: TakenPoint }
 
-/** An attempt takes a fraction of a second: whoever waits this long finds room. */
+/** An attempt takes a fraction of a second, so a client that waits this long finds room. */
 const retryWhenCrowdedSeconds = 1
 
-/** Whole seconds, upwards: one millisecond too few and the client is refused again. */
+/** Whole seconds, rounded up: one millisecond too early and the client is refused again. */
 const toRetrySeconds = (waitMs: number): number => Math.max(1, Math.ceil(waitMs / 1000))
 
 /**
- * The limits for one attempt, in the order they are taken. The widest come first: once they are spent, made-up addresses and
- * identifiers open no further windows, so a flood cannot fill the memory that holds them. Of an account's windows the
- * shortest comes first, so that what it refuses never counts in the longer ones.
+ * The limits for one attempt, in the order they are taken. The widest come first: once they are used up, random addresses and identifiers
+ * open no further windows, so a flood cannot fill the memory. Of an account's windows the shortest comes first, so that attempts it refuses
+ * never count in the longer ones.
  */
 const planner = ({ counters, identifierKey, rules, clock }: LoginLimitDependencies) => {
   const countersOf = (name: string, window: AttemptWindow, underWay: UnderWay): Counters => ({
@@ -115,9 +115,8 @@ const planner = ({ counters, identifierKey, rules, clock }: LoginLimitDependenci
     const origin = originOf(address)
     const accountChecks = (windows: readonly Counters[], key: string) =>
       windows.map((window): Check => ({ ...window, limit: 'account', key }))
-    // A device that logged in before is let past all that others can fill up (the account's windows, the whole service, the network and
-    // the address, which it may share with them), so nobody can lock its owner out. It has windows of its own: a stolen token is no free
-    // pass to guess.
+    // A device that logged in before bypasses every limit that others can use up: the account's windows, the whole service, the network and
+    // the address. So nobody can lock its owner out. It has separate windows, so a stolen token does not allow unlimited guesses.
     if (deviceId !== undefined) {
       return accountChecks(knownDevice, keyFor('device', identifier, deviceId))
     }
@@ -130,13 +129,13 @@ const planner = ({ counters, identifierKey, rules, clock }: LoginLimitDependenci
   }
 }
 
-/** Milliseconds until a window that has no room for another failure ends; 0 when it has room. */
+/** Milliseconds until a full window ends; 0 when it has room for another failure. */
 const waitIn = (state: WindowState | undefined): number =>
   state !== undefined && state.count >= state.budget ? state.endsInMs : 0
 
 /**
- * How many attempts may be under way. On one account never more than may still fail, so that parallel guesses get exactly its budget. What
- * many people share has a bound of its own, as large as its budget: right passwords beside each other have nothing to do with failures.
+ * How many attempts may run at once. For one account never more than may still fail, so that parallel guesses get exactly its budget.
+ * Shared limits allow as many as their budget, because correct passwords in parallel are unrelated to failures.
  */
 const roomIn = (limit: LimitName, failed: number, budget: number): number =>
   limit === 'account' ? budget - failed : budget
@@ -147,7 +146,7 @@ const refusedBySpent = async (
   later: readonly Check[],
 ): Promise<TooManyAttempts> => {
   const { count } = await refusals.take(key)
-  // The limits behind this one may be spent as well, and for longer: the wait that is told must hold for all.
+  // The following limits may be used up as well, and for longer. The reported wait must be enough for all.
   const states = await Promise.all(later.map((check) => check.failures.look(check.key)))
   return new TooManyAttempts({
     limit,
@@ -157,8 +156,8 @@ const refusedBySpent = async (
 }
 
 /**
- * Takes a place under way at every check in turn, then looks at its failures: in this order, so that of attempts at once each is seen by
- * those after it, as under way or as failed.
+ * Takes a slot at every check in turn, then reads its failures. In this order each of several parallel attempts is visible to the later
+ * ones, as running or as failed.
  */
 const takeAll = async (
   checks: readonly Check[],
@@ -181,24 +180,24 @@ const takeAll = async (
   return undefined
 }
 
-/** The limits on login attempts over any kind of counter. Wire it once: the counters are made here, not per attempt. */
+/** The limits on login attempts, on any kind of counter. Call it once: the counters are made here, not per attempt. */
 export const loginLimits = (deps: LoginLimitDependencies): LoginLimits => {
   const plan = planner(deps)
 
-  // A place that stays taken makes a limit stricter for a minute or two, which is no reason to fail a request.
+  // A slot that stays taken makes a limit stricter for a minute or two. That is no reason to fail a request.
   const settle = async (passed: readonly Passed[], undo: (entry: Passed) => Promise<void>) => {
     const outcomes = await Promise.allSettled(passed.map(undo))
     const failure = outcomes.find((outcome) => outcome.status === 'rejected')
     if (failure !== undefined) deps.onError(failure.reason)
   }
   const leave = ({ place }: Passed) => place.giveBack()
-  /** A success ends the run of failures of an account; what others did counts on where they share a limit. */
+  /** A success ends the run of failures of an account. Shared limits keep the failures of others. */
   const forgive = async (entry: Passed) => {
     const { limit, failures, key } = entry.check
     if (limit === 'account') await failures.clear(key)
     await leave(entry)
   }
-  // Counted before the place is free: in between nobody could see it.
+  // The failure is counted before the slot is released: in between, other attempts would not see it.
   const count = async (entry: Passed) => {
     await entry.check.failures.take(entry.check.key)
     await leave(entry)
@@ -210,7 +209,7 @@ export const loginLimits = (deps: LoginLimitDependencies): LoginLimits => {
     try {
       refusal = await takeAll(plan(attempt), passed)
     } catch (error) {
-      // Whatever went wrong, an attempt that could not be counted is not admitted.
+      // An attempt that could not be counted is not admitted, whatever the cause.
       await settle(passed, leave)
       throw loginErrors.error('limits_unavailable', { retryAfterSeconds: 1, cause: error })
     }

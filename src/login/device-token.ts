@@ -10,26 +10,26 @@ import {
 
 /**
  * The version of an account's credentials: the epochs. One of them rises with every change of the password and with every revocation of the
- * account or of everyone. No pair comes again after a restore, because that raises the global one.
+ * account or of everyone. No pair is repeated after a restore, because that raises the global epoch.
  */
 export type CredentialVersion = { readonly globalEpoch: number; readonly accountEpoch: number }
 
-/** What a device token says: this device logged in to the account when its credentials had that version. */
+/** The content of a device token: this device logged in to the account when its credentials had this version. */
 export type PresentedDevice = CredentialVersion & {
   readonly deviceId: string
-  /** Whether it was that account. Its address may belong to another one by now. */
+  /** Whether it was this account. The e-mail address may belong to another one by now. */
   readonly isOfAccount: (accountId: string) => boolean
 }
 
-/** Of the account that was logged in to. */
+/** The account of the login. */
 export type DeviceOwner = CredentialVersion & { readonly accountId: string }
 
 export type DeviceTokens = {
-  /** After a login that succeeded. A device that had an id keeps it; any other gets a new one. */
+  /** Called after a successful login. A device keeps its id; a new one gets an id. */
   readonly issue: (identifier: string, owner: DeviceOwner, deviceId?: string) => string
   /**
-   * What the token says when it was made here for this identifier within a year, else undefined. Never throws. Whether it still counts
-   * depends on the account: see `isKnownDevice`.
+   * The content of a token that was made here for this identifier within a year, otherwise undefined. Never throws. The account decides
+   * whether it is still valid: see `isKnownDevice`.
    */
   readonly read: (token: string, identifier: string) => PresentedDevice | undefined
 }
@@ -47,13 +47,13 @@ const layout = {
   },
 }
 
-/** A device that stays away longer than this counts as a stranger again. */
+/** A device that stays away longer is treated as unknown. */
 export const deviceTokenSeconds = 365 * 24 * 3600
 
 /**
- * "This device has logged in to this account before" (OWASP "device cookies"), told without a look-up, so that it can be
- * known before any limit is applied. Bound to the canonical e-mail address and to the account by keyed tags: the token itself holds no
- * personal data. It opens nothing: it only chooses which limits apply. The first key makes tokens, all of them verify.
+ * The statement "this device has logged in to this account before" (OWASP "device cookies"). Reading it needs no lookup, so it is known
+ * before any limit is applied. Keyed tags bind it to the canonical e-mail address and to the account, so the token contains no personal
+ * data. It grants no access; it only selects which limits apply. The first key makes tokens, all keys verify them.
  */
 export const deviceTokens = (
   keys: readonly MacKey[],

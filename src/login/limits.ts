@@ -6,17 +6,17 @@ import { actBudget, type LoginLimits, loginLimitRules, type SpendAct } from './l
 import { memoryCounters, type RedisCounterOptions, redisCounters } from './redis-counters.ts'
 
 /**
- * The shares of the pool that callers who have proven nothing can hold, one for each thing that they can make Postgres do: at most five
- * eighths of eight connections together, so that refreshes and sessions always find one. Each has a queue of its own: a flood of one kind
- * keeps nobody from the other. Tokens and handles are not here, because a signature or a MAC stops those that are made up, and
- * `/health/ready` is not, because it asks once for everybody.
+ * The shares of the pool that unauthenticated callers can use, one for each kind of work that they can cause in Postgres. Together they get
+ * at most five eighths of eight connections, so that refreshes and sessions always find one. Each kind has its own queue, so that a flood
+ * of one does not block the others. Tokens and handles need no share, because a signature or a MAC stops forged ones. `/health/ready` needs
+ * none, because one query serves all its requests.
  */
 type UnprovenShares = {
-  /** Of accounts by e-mail address, before the password is judged. */
+  /** Accounts by e-mail address, before the password is checked. */
   readonly accountLookUps: BoundedQueue
-  /** Of refused logins. */
+  /** Records of refused logins. */
   readonly refusalRecords: BoundedQueue
-  /** Of service clients by credentials that were never seen to be right. */
+  /** Service clients by credentials that have not been verified yet. */
   readonly clientLookUps: BoundedQueue
 }
 
@@ -26,10 +26,10 @@ type ShareSettings = {
   readonly hashQueue: number
 }
 
-/** As many as there may be in the queue for a hash by default. */
+/** The default size of the hash queue. */
 const mostWaiting = 64
 
-/** A refusal that was hashed must be recorded, so these wait longer. */
+/** A refusal that cost a hash must be recorded, so these may wait longer. */
 const mostRecordsWaiting = 1_000
 const recordWaitMs = 10_000
 
@@ -45,7 +45,7 @@ const unprovenShares = ({
       maxWaitMs,
       refusal: () => accountErrors.error('server_busy', { retryAfterSeconds: 1 }),
     })
-  // As long as anybody waits for a connection of the pool.
+  // As long as requests wait for a connection of the pool.
   const lookUpWaitMs = databaseConnectTimeoutMs
   return {
     accountLookUps: share(1 / 4, Math.max(mostWaiting, hashQueue), lookUpWaitMs),
@@ -54,7 +54,10 @@ const unprovenShares = ({
   }
 }
 
-/** What people, service clients and strangers may do: how often, counted together by all processes on one Redis, and how much at once. */
+/**
+ * What users, service clients and unauthenticated callers may do: how often, counted by all processes on one Redis together, and how much
+ * at once.
+ */
 export type Limits = {
   readonly logins: LoginLimits
   readonly spendAct: SpendAct

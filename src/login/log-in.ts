@@ -19,8 +19,7 @@ import {
 } from './prove-password.ts'
 
 /**
- * Clears the failures that were counted and keeps a renewed hash, under the account's lock. Most of those who log in leave neither to be
- * written, and then nothing is.
+ * Clears the counted failures and stores a renewed hash, under the account's lock. Most logins have neither, and then nothing is written.
  */
 export const recordSuccess = async (
   accounts: Pick<AccountStore, 'recordLogin'>,
@@ -39,12 +38,12 @@ export type LogInDeps = ProveDeps &
     readonly endReplaced: EndReplacedSessions
   }
 
-/** The `client_id` of people who log in here directly and not through an OAuth client. */
+/** The `client_id` of users who log in directly and not through an OAuth client. */
 export const firstParty = 'first-party'
 
 /**
- * Session, count and entry in one transaction, and the end of the sessions that the browser had. Nothing when the account has changed
- * since its password was judged.
+ * Opens the session, clears the count, records the login and ends the browser's earlier sessions, in one transaction. Returns nothing when
+ * the account has changed since its password was checked.
  */
 const openFor = (
   deps: LogInDeps,
@@ -60,7 +59,7 @@ const openFor = (
     if (locked?.password.phc !== account.password.phc || locked.status !== 'active') {
       return undefined
     }
-    // First, so that what ends anyway takes no place among the sessions that an account may have.
+    // First, so that sessions that end anyway do not count toward the account's limit.
     const replaced = await deps.endReplaced(stores, presented, { kind, accountId }, client)
     const audience = namedAudiences[0] ?? defaultAudience(deps)
     const opened = await deps.open(stores, {
@@ -93,8 +92,8 @@ const openFor = (
   })
 
 /**
- * Logs a person in with e-mail address and password.
- * @throws invalid_email, unknown_audience, and all that `provePassword` throws
+ * Logs a user in with e-mail address and password.
+ * @throws invalid_email, unknown_audience, and what `provePassword` throws
  */
 export const logIn = (deps: LogInDeps) => {
   const prove = provePassword(deps)

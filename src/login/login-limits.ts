@@ -3,7 +3,7 @@ import ipaddr from 'ipaddr.js'
 import { AppError, defineErrors } from '../lib/app-error.ts'
 
 export const loginErrors = defineErrors({
-  // One code and one text for unknown, wrong and disabled: the answer must not tell which accounts exist.
+  // One code and one text for unknown, wrong and disabled: the response must not reveal which accounts exist.
   invalid_credentials: {
     status: 401,
     title: 'The e-mail address or the password is wrong.',
@@ -32,10 +32,10 @@ type LimitRefusal = {
   readonly retryAfterSeconds: number
 }
 
-/** `too_many_attempts`, with what the audit needs to know. The caller of the API is not told which limit it was. */
+/** `too_many_attempts`, with the limit for the audit trail. The API caller does not learn which limit it was. */
 export class TooManyAttempts extends AppError {
   readonly limit: LimitName
-  /** A flood is refused thousands of times; only the first refusal of a window is worth an audit entry. */
+  /** A flood is refused thousands of times. Only the first refusal of a window gets an audit entry. */
   readonly firstInWindow: boolean
 
   constructor({ limit, firstInWindow, retryAfterSeconds }: LimitRefusal) {
@@ -45,47 +45,47 @@ export class TooManyAttempts extends AppError {
   }
 }
 
-/** One attempt to log in, as it is known before anything is looked up or hashed. */
+/** One login attempt, before anything is looked up or hashed. */
 export type LoginAttempt = {
-  /** The canonical e-mail address, whether or not an account has it: both are counted alike. */
+  /** The canonical e-mail address. It is counted whether or not an account has it. */
   readonly identifier: string
-  /** The client's address, as the trusted proxies report it. */
+  /** The client's address, as reported by the trusted proxies. */
   readonly address: string
-  /** From a valid device token for this identifier; undefined for a device that never logged in to it. */
+  /** From a valid device token for this identifier. Undefined for a device that never logged in to it. */
   readonly deviceId: string | undefined
 }
 
 /**
- * An attempt that is under way. Exactly one of these is called when it has an outcome; none of them throws. One that is never called, by a
- * crash, keeps a place under way for up to two minutes and counts as no failure.
+ * A running attempt. Exactly one of these is called when it has an outcome; none of them throws. If a crash prevents the call, the attempt
+ * keeps its slot for up to two minutes and counts as no failure.
  */
 export type AdmittedAttempt = {
-  /** Ends the run of failures of this account. */
+  /** Ends the account's run of failures. */
   readonly succeeded: () => Promise<void>
   /** Counts a failure at every limit. */
   readonly failed: () => Promise<void>
-  /** Counts nothing, for a password that was never judged, or a right one whose owner could not be served. */
+  /** Counts nothing: the password was never checked, or it was correct but the request could not be served. */
   readonly withdrawn: () => Promise<void>
 }
 
 export type LoginLimits = {
   /**
-   * Takes a place among the attempts under way, before any hashing. Throws `TooManyAttempts` (429) with a true `retryAfterSeconds`: an
-   * attempt after that time is admitted, if nobody else used the room up. That is the end of a window when failures have spent a limit, and
-   * a second when only too many attempts are under way. Throws `limits_unavailable` (503) when it cannot count.
+   * Takes a slot among the running attempts, before any hashing. Throws `TooManyAttempts` (429) with a reliable `retryAfterSeconds`: an
+   * attempt after that time is admitted if nobody else used the room. That is the end of a window when failures have used up a limit, or
+   * one second when only too many attempts run at once. Throws `limits_unavailable` (503) when it cannot count.
    */
   readonly admit: (attempt: LoginAttempt) => Promise<AdmittedAttempt>
 }
 
 export type LimitName = 'account' | 'source' | 'network' | 'global'
 
-/** So many failures in a window that begins with the first of them; as many attempts may be under way. */
+/** The number of failures in a window, which starts with the first of them. As many attempts may run at once. */
 export type AttemptWindow = { readonly attempts: number; readonly seconds: number }
 
 export type LoginLimitRules = {
-  /** Shortest first: once a short window is spent a longer one takes over, so the delays grow. */
+  /** Shortest first. Once a short window is used up a longer one takes over, so the delays grow. */
   readonly account: readonly AttemptWindow[]
-  /** One IPv4 address or one IPv6 /64: what a single customer of a provider holds. */
+  /** One IPv4 address or one IPv6 /64, which is what a provider gives to a single customer. */
   readonly source: AttemptWindow
   /** One IPv4 /24 or one IPv6 /48. */
   readonly network: AttemptWindow
@@ -93,8 +93,8 @@ export type LoginLimitRules = {
 }
 
 /**
- * Four failures are free, the fifth waits up to a minute, the eighth up to ten, the eleventh up to an hour: ten guesses an
- * hour at most (NIST SP 800-63B-4 section 3.2.2 asks for a limit that grows).
+ * Four failures are free, the fifth waits up to a minute, the eighth up to ten, the eleventh up to an hour. That is at most ten guesses an
+ * hour (NIST SP 800-63B-4 section 3.2.2 requires a limit that grows).
  */
 const accountWindows: readonly AttemptWindow[] = [
   { attempts: 4, seconds: 60 },
@@ -104,7 +104,7 @@ const accountWindows: readonly AttemptWindow[] = [
 
 const sharedWindowSeconds = 600
 
-/** Numbers of failures in ten minutes. A household or an office shares a source; a campus or a small provider a network. */
+/** Failures in ten minutes. A household or an office shares a source; a campus or a small provider shares a network. */
 export const loginLimitRules = ({
   perSource = 50,
   perNetwork = 500,
@@ -121,21 +121,20 @@ export const loginLimitRules = ({
 })
 
 /**
- * What one client can hold, and the neighbourhood it can spread over. An IPv6 client owns a whole /64, so counting single
- * addresses would count nothing; an IPv4 address written as `::ffff:192.0.2.1` is the IPv4 address.
- * Throws a RangeError when the text is no address.
+ * The addresses that one client can hold, and the network around them. An IPv6 client owns a whole /64, so single addresses are not worth
+ * counting. An IPv4 address written as `::ffff:192.0.2.1` is the IPv4 address. Throws a RangeError when the text is no address.
  */
 export const originOf = (
   address: string,
 ): { readonly source: string; readonly network: string } => {
-  // ipaddr.js alone would also read `127.1` and `0x7f000001`, which no proxy should ever report.
+  // ipaddr.js alone would also accept `127.1` and `0x7f000001`, which no proxy should report.
   if (isIP(address) === 0) throw new RangeError('the address of an attempt is no IP address')
   const parsed = ipaddr.process(address)
   if (parsed.kind() === 'ipv4') {
     const source = parsed.toString()
     return { source, network: `${ipaddr.IPv4.networkAddressFromCIDR(`${source}/24`)}/24` }
   }
-  // A zone (`fe80::1%eth0`) names an interface of this machine and is no part of the address.
+  // A zone (`fe80::1%eth0`) names an interface of this machine and is not part of the address.
   const [plain] = parsed.toNormalizedString().split('%', 1)
   return {
     source: `${ipaddr.IPv6.networkAddressFromCIDR(`${plain}/64`)}/64`,
@@ -143,22 +142,22 @@ export const originOf = (
   }
 }
 
-/** How full the present window of a key is. */
+/** The current window of a key. */
 export type WindowState = {
-  /** What was counted, beyond the budget too. */
+  /** The count, which may exceed the budget. */
   readonly count: number
-  /** What the window admits: lower than asked for while a local budget stands in for the shared one. */
+  /** What the window admits. Lower than configured while a local budget replaces the shared one. */
   readonly budget: number
-  /** Milliseconds until the window ends and the count starts again at zero. */
+  /** Milliseconds until the window ends and the count restarts at zero. */
   readonly endsInMs: number
 }
 
 export type TakenPoint = WindowState & {
-  /** Takes the point out of the count again, in the store that counted it, while that window lasts. */
+  /** Removes the point from the store that counted it, while that window lasts. */
   readonly giveBack: () => Promise<void>
 }
 
-/** Counts by key in windows that begin with the first point and are not made longer by later ones. */
+/** Counts by key in windows that start with the first point. Later points do not extend them. */
 export type AttemptCounter = {
   /** Counts one point and reads the state in one atomic step, so that parallel attempts cannot all see room. */
   readonly take: (key: string) => Promise<TakenPoint>
@@ -167,32 +166,32 @@ export type AttemptCounter = {
   readonly clear: (key: string) => Promise<void>
 }
 
-/** One counter for each limit. The name tells their keys apart. */
+/** One counter for each limit. The name separates their keys. */
 export type AttemptCounters = (name: string, window: AttemptWindow) => AttemptCounter
 
 export type ActBudgetDeps = {
   readonly counters: AttemptCounters
-  /** Acts in ten minutes of one account or service client; a session may take a quarter of them. */
+  /** Operations of one account or service client in ten minutes. A single session may use a quarter of them. */
   readonly loggedActsPerAccount: number
 }
 
-/** Who acts. */
+/** The account or service client that acts. */
 export type Spender = {
-  /** The account, or the service client. */
+  /** The id of the account or the service client. */
   readonly subjectId: string
-  /** Undefined: not out of a session, as at a login, or by a service client. */
+  /** Undefined without a session, as at a login or for a service client. */
   readonly sessionId: string | undefined
 }
 
 /**
- * To be called before an act that writes to the audit trail or the revocation log, by whoever has proven who they are.
+ * Call it before an operation of an authenticated caller that writes to the audit trail or the revocation log.
  * @throws too_many_acts, limits_unavailable
  */
 export type SpendAct = (spender: Spender) => Promise<void>
 
 const windowSeconds = 600
 
-/** A session that was stolen must not use up what its owner needs to log in. */
+/** A stolen session must not use up what its owner needs to log in. */
 const sessionShare = 4
 
 const spend = async (counter: AttemptCounter, key: string): Promise<void> => {
@@ -205,8 +204,8 @@ const spend = async (counter: AttemptCounter, key: string): Promise<void> => {
 }
 
 /**
- * One account must not fill the logs that all share: every login, step-up and revoked token leaves rows in them. What ends a session costs
- * nothing here. There are only as many sessions as logins, and nobody may be kept from logging out.
+ * One account must not fill the logs that all accounts share: every login, step-up and revoked token adds rows to them. Ending a session is
+ * free, because there are only as many sessions as logins, and logging out must always work.
  */
 export const actBudget = ({
   counters,
@@ -218,7 +217,7 @@ export const actBudget = ({
     seconds: windowSeconds,
   })
   return async function spendAct({ subjectId, sessionId }) {
-    // First, so that what a session may not do costs its account nothing.
+    // First, so that what the session may not do costs its account nothing.
     if (sessionId !== undefined) await spend(bySession, sessionId)
     await spend(bySubject, subjectId)
   }

@@ -37,28 +37,31 @@ export type LogInInput = {
   readonly password: string
   readonly kind: SessionKind
   readonly delivery: Delivery
-  /** Those that were named, the one for the first token first. */
+  /** The requested audiences, that of the first token first. */
   readonly audiences: readonly string[]
   /** False: the session ends with the browser. */
   readonly persists: boolean
   readonly deviceToken: string | undefined
-  /** Of the browser that is logged in with. */
+  /** The cookies of the browser that logs in. */
   readonly presented: PresentedCookies
   readonly client: RequestFacts
 }
 
-/** One attempt. */
+/** One attempt to prove a password. */
 export type Attempt = {
   readonly identity: EmailAddress
   readonly password: string
   readonly client: RequestFacts
-  /** The session that proves again who it belongs to; undefined at a login. */
+  /** The session that is reauthenticated. Undefined at a login. */
   readonly sessionId: string | undefined
-  /** From a device token that was made for this address; once the account was looked up, only of a device that it knows. */
+  /** From a device token for this address. After the account was looked up, only of a device that it knows. */
   readonly device: PresentedDevice | undefined
 }
 
-/** What is known before anything is looked up. @throws invalid_email */
+/**
+ * What is known before any lookup.
+ * @throws invalid_email
+ */
 export const attemptOf = (
   devices: Pick<DeviceTokens, 'read'>,
   input: Pick<LogInInput, 'email' | 'password' | 'client' | 'deviceToken'>,
@@ -71,8 +74,8 @@ export const attemptOf = (
 }
 
 /**
- * Whether the limits for a known device apply. Not after a change of the password or a revocation: whoever kept a token from before is a
- * stranger. Nor to another account that has got the address since. Nor to a device that has failed too often in a row itself.
+ * Whether the limits for a known device apply. They do not after a change of the password or a revocation, because a token from before may
+ * be in other hands. Nor for another account that has the address now. Nor for a device that has failed too often in a row itself.
  */
 const isKnownDevice = (
   { accountEpoch, globalEpoch, isOfAccount }: PresentedDevice,
@@ -84,19 +87,19 @@ const isKnownDevice = (
   account.globalEpoch === globalEpoch &&
   account.deviceFailures < failedLoginLimit(true)
 
-/** Why an attempt was refused: for the trail only, the caller always gets `invalid_credentials`. */
+/** Why an attempt was refused. Only the audit trail has this; the caller always gets `invalid_credentials`. */
 export type Refusal = 'unknown_account' | 'wrong_password' | 'account_disabled' | 'password_locked'
 
 export type JudgeDeps = {
   readonly hasher: BoundedPasswordHasher
   readonly accounts: Pick<AccountStore, 'findByEmail'>
-  /** Anybody can cause a look-up: all together get no more than this of the pool. */
+  /** Anyone can cause a lookup, so all lookups together get only this share of the pool. */
   readonly lookUps: Pick<BoundedQueue, 'run'>
 }
 
 export type RightPassword = {
   readonly account: AccountForLogin
-  /** A hash under the present policy, when the stored one is older. */
+  /** A hash under the current policy, when the stored one is older. */
   readonly rehashed: StoredPassword | undefined
 }
 
@@ -110,8 +113,8 @@ const lookUpAccount = (
   lookUps.run(() => accounts.findByEmail(identity.canonical, device?.deviceId), client.isCallerGone)
 
 /**
- * Whether this password opens this account, which may be none. One hash is paid whatever the account is like, and before anything is
- * decided, so that the time taken tells nothing of it.
+ * Checks the password of this account, or of none. It always computes one hash, before anything is decided, so that the time reveals
+ * nothing about the account.
  * @throws invalid_password, server_busy, caller_gone
  */
 const judgePassword = async (
@@ -127,7 +130,7 @@ const judgePassword = async (
   }
   if (!matches) return { refusal: 'wrong_password' }
   if (account.status !== 'active') return { refusal: 'account_disabled' }
-  // A new hash can wait for the next login: when the queue is full, it must not turn a right password away.
+  // A new hash can wait for the next login: a full queue must not reject a correct password.
   const rehashed = needsRehash ? await hasher.hash(password).catch(() => undefined) : undefined
   return { account, rehashed }
 }
@@ -136,7 +139,7 @@ type Unit = InTransaction<Pick<AccountStores, 'accounts' | 'audit'>>
 
 const nobody = { outcome: 'failure', actor: { kind: 'anonymous' } } as const
 
-/** Whether this failure was the last one that is borne, of strangers or of the known device. */
+/** Whether this failure reached the limit, of unknown devices or of the known device. */
 const countFailure = async (
   accounts: Pick<AccountStore, 'countFailedLogin' | 'countDeviceFailure'>,
   { identity: { canonical: canonicalEmail }, device }: Attempt,
@@ -150,8 +153,7 @@ const countFailure = async (
 }
 
 /**
- * Counts and records an attempt that was refused. The same statements run whether or not there is such an account. Once the count has
- * reached its limit it stays there.
+ * Counts and records a refused attempt. The same statements run whether or not there is such an account. A count at its limit stays there.
  */
 const recordRefusal =
   (inTransaction: Unit, clock: Clock) =>
@@ -168,9 +170,9 @@ const recordRefusal =
   }
 
 /**
- * Records that the password was right, and yet nobody was logged in. It counts as no failure, but must not go unseen: somebody knows that
- * password. Inside a transaction of the caller's.
- * @param reason the code of the error that the caller of the API gets
+ * Records that the password was correct but nobody was logged in. It is no failure, but must be visible: somebody knows that password. Runs
+ * inside the caller's transaction.
+ * @param reason the error code that the API caller gets
  */
 export const recordLoginNotCompleted = (
   { audit }: Pick<AccountStores, 'audit'>,
@@ -188,7 +190,7 @@ export const recordLoginNotCompleted = (
     client,
   })
 
-/** A flood is refused thousands of times; one entry a window tells of it without filling the disk. */
+/** A flood is refused thousands of times. One entry per window records it without filling the disk. */
 const recordLimit =
   (inTransaction: Unit) =>
   async (error: TooManyAttempts, { identity, client }: Attempt): Promise<void> => {
@@ -210,11 +212,13 @@ export type ProveDeps = JudgeDeps & {
   readonly limits: LoginLimits
   readonly spendAct: SpendAct
   readonly inTransaction: InTransaction<AccountStores>
-  /** What is written of attempts that were refused: all together get no more than this of the pool. */
+  /** The records of refused attempts. All together get only this share of the pool. */
   readonly records: Pick<BoundedQueue, 'run'>
 }
 
-/** Transactions on behalf of nobody who has proven anything. Also for a caller who has gone: guesses are counted either way. */
+/**
+ * Transactions for callers that have not authenticated. They also run after the caller has disconnected, because guesses must be counted.
+ */
 const recording =
   ({ records, inTransaction }: ProveDeps): InTransaction<AccountStores> =>
   (work) =>
@@ -232,12 +236,12 @@ const admit = async (deps: ProveDeps, attempt: Attempt): Promise<AdmittedAttempt
   }
 }
 
-/** The account may change after its password was judged: a login beside this one renews the hash, or somebody sets another password. */
+/** The account may change after its password was checked: a parallel login renews the hash, or the password is changed. */
 const mostJudgements = 2
 
 /**
- * A store that is away or a full queue is no wrong password, or an outage would lock the people out who try again in it. Nor is a caller
- * who left before anything was hashed. What else goes wrong counts.
+ * An unreachable store or a full queue is not a wrong password. Otherwise an outage would lock out users who retry. The same holds for a
+ * caller who left before anything was hashed. All other errors count.
  */
 const settleUnjudged = async (admitted: AdmittedAttempt, error: unknown): Promise<never> => {
   const isUnjudged =
@@ -247,8 +251,8 @@ const settleUnjudged = async (admitted: AdmittedAttempt, error: unknown): Promis
 }
 
 /**
- * Takes a place at the limits, and looks the account up. A device whose token does not count any more takes its place among strangers
- * instead, before anything is hashed.
+ * Takes a slot at the limits, and looks the account up. A device whose token is no longer valid takes a slot among unknown devices instead,
+ * before anything is hashed.
  */
 const enter = async (deps: ProveDeps, presented: Attempt) => {
   const admitted = await admit(deps, presented)
@@ -262,20 +266,20 @@ const enter = async (deps: ProveDeps, presented: Attempt) => {
   return { attempt, admitted: await admit(deps, attempt), account }
 }
 
-/** Before anything is done for whoever has the right password: their budget, and whether they are still there to get a session. */
+/** Runs before anything is done for a correct password: checks the budget, and that the caller is still connected to receive a session. */
 const assertServable = async (
   { spendAct }: ProveDeps,
   { account: { accountId } }: RightPassword,
   { client, sessionId }: Attempt,
 ): Promise<void> => {
-  // What the browser holds would end, and the answer with what takes its place go nowhere.
+  // The login would end the browser's old sessions, but the response with the new one would reach nobody.
   if (client.isCallerGone?.()) throw callerGone()
   await spendAct({ subjectId: accountId, sessionId })
 }
 
 /**
- * Nor is a right one whose owner cannot be given what was asked for: their roles may not fit into that kind of session. What was begun
- * for them is undone by now, its entry too; so there is one of its own, unless the store is away.
+ * Nor is a correct password whose request cannot be fulfilled, for example because the roles do not fit into that kind of session. The
+ * transaction was rolled back with its entry, so a separate entry is written, unless the store is unavailable.
  */
 const withdrawUnserved =
   ({ inTransaction }: ProveDeps, admitted: AdmittedAttempt) =>
@@ -295,9 +299,9 @@ const withdrawUnserved =
   }
 
 /**
- * Takes an attempt through limits, hashing and one answer for every refusal, and acts for whoever has the right password; `act` gives
- * nothing when the account has changed since the password was judged. A look for room to hash comes first, then the limits, then the hash,
- * transactions last; unknown, wrong, disabled and locked pay the same hash, run the same statements and get the same answer.
+ * Takes an attempt through limits, hashing and the same response for every refusal, and calls `act` for a correct password. `act` returns
+ * nothing when the account has changed since the password was checked. The order: room in the hash queue, then the limits, then the hash,
+ * then transactions. Unknown, wrong, disabled and locked cost the same hash, run the same statements and get the same response.
  * @throws invalid_password, too_many_attempts, too_many_acts, invalid_credentials, server_busy, store_unavailable, caller_gone, and what
  * `act` throws
  */
@@ -307,9 +311,10 @@ export const provePassword = (deps: ProveDeps) => {
     presented: Attempt,
     act: (right: RightPassword, attempt: Attempt) => Promise<Outcome | undefined>,
   ): Promise<Outcome> {
-    // Whom the queue will refuse costs no store anything, so that a flood overloads neither of them. It has room or not whoever asks.
+    // Requests that the full queue would refuse are rejected before Redis or Postgres is asked, so that a flood overloads neither. The
+    // queue does not depend on the caller.
     deps.hasher.assertQueueCapacity()
-    // The address of a connection that was reset is not known any more, and nothing can be counted for it.
+    // A reset connection no longer has an address, so nothing can be counted for it.
     if (presented.client.isCallerGone?.()) throw callerGone()
     const { attempt, admitted, account } = await enter(deps, presented)
     const unserved = withdrawUnserved(deps, admitted)

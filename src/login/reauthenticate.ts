@@ -23,13 +23,13 @@ export type ReauthenticateDeps = Omit<ProveDeps, 'inTransaction'> & {
   readonly inTransaction: InTransaction<RenewalStores>
   readonly issueRenewed: (renewed: CookieSession, handle: string) => IssuedCookie
   readonly idleSeconds: number
-  /** How long a step-up that is tried again by the same handle gets the same new handle. */
+  /** How long a repeated step-up with the same handle gets the same new handle. */
   readonly graceMs: number
 }
 
 export type ReauthenticateInput = {
   readonly session: CookieSession
-  /** The handle that opened it. */
+  /** The presented handle. */
   readonly handle: string
   readonly password: string
   readonly deviceToken: string | undefined
@@ -37,8 +37,8 @@ export type ReauthenticateInput = {
 }
 
 /**
- * Renewal, count and entry in one transaction. Nothing when the account has changed since its password was judged; nothing in `renewed`
- * when the session has.
+ * Renews the session, clears the count and records it, in one transaction. Returns nothing when the account has changed since its password
+ * was checked; `renewed` is empty when the session has.
  */
 const renewFor = (
   { clock, inTransaction, idleSeconds, graceMs }: ReauthenticateDeps,
@@ -80,11 +80,10 @@ const renewFor = (
   })
 
 /**
- * Step-up: the person behind a session cookie proves again who they are. The session goes on under a new handle, because whoever may
- * hold a copy of the old one must not rise with its owner. The old one opens the session as it was until the new one is presented, so
- * a response that does not arrive costs nothing (`confirmRenewedCookie`). Limits, hashing, responses and audit are those of a login; a
- * refusal leaves the session as it was.
- * @throws invalid_session when another request has renewed or ended it meanwhile, and all that `provePassword` throws
+ * Step-up: the user of a session cookie proves the password again. The session continues under a new handle, because a copy of the old one
+ * must not gain the higher authentication. The old handle stays valid until the new one is presented, so a lost response does no harm
+ * (`confirmRenewedCookie`). Limits, hashing, responses and audit are those of a login. A refusal leaves the session unchanged.
+ * @throws invalid_session when another request has renewed or ended it meanwhile, and what `provePassword` throws
  */
 export const reauthenticate = (deps: ReauthenticateDeps) => {
   const prove = provePassword(deps)

@@ -11,11 +11,11 @@ import type { AttemptCounter, AttemptCounters, AttemptWindow } from './login-lim
 export type RedisCounterOptions = {
   readonly client: RedisClient
   readonly clock: Clock
-  /** Told once when the counting falls back to this process, not for each attempt. */
+  /** Called once when counting falls back to this process, not for each attempt. */
   readonly onError: (error: unknown) => void
 }
 
-/** Every key is used alone in its command, so that a cluster can hold each on any node. */
+/** Each command uses a single key, so a cluster can hold each key on any node. */
 const keyPrefix = (name: string): string => `cardea:limit:${name}`
 
 const limiterOptions = (name: string, { attempts, seconds }: AttemptWindow) => ({
@@ -24,14 +24,14 @@ const limiterOptions = (name: string, { attempts, seconds }: AttemptWindow) => (
   duration: seconds,
 })
 
-/** Each instance alone, and starting from nothing: half of what all share, so that losing Redis never loosens a limit. */
+/** The limit of a single process, starting from zero. It is half of the shared limit, so that losing Redis does not loosen a limit. */
 const localWindow = ({ attempts, seconds }: AttemptWindow): AttemptWindow => ({
   attempts: Math.max(1, Math.floor(attempts / 2)),
   seconds,
 })
 
 const counterOver = (limiter: RateLimiterAbstract, clock: Clock): AttemptCounter => {
-  // The library rejects with the result when the points are spent, and with an Error when the store failed.
+  // The library rejects with the result when the points are used up, and with an Error when the store failed.
   const consume = (key: string) =>
     limiter.consume(key).catch((failure: unknown) => {
       if (failure instanceof RateLimiterRes) return failure
@@ -43,7 +43,7 @@ const counterOver = (limiter: RateLimiterAbstract, clock: Clock): AttemptCounter
       const { consumedPoints, msBeforeNext } = await consume(key)
       const endsAtMs = clock.monotonicMs() + msBeforeNext
       const giveBack = async () => {
-        // After the window has ended, a point given back would be one more than the next window allows.
+        // After the window has ended, returning a point would allow one more in the next window.
         if (clock.monotonicMs() < endsAtMs) await limiter.reward(key)
       }
       return { count: consumedPoints, budget: limiter.points, endsInMs: msBeforeNext, giveBack }
@@ -63,17 +63,17 @@ const counterOver = (limiter: RateLimiterAbstract, clock: Clock): AttemptCounter
   }
 }
 
-/** Counters of this process alone, for running without a Redis. Lost at a restart. */
+/** Counters in the memory of this process, for running without Redis. A restart loses them. */
 export const memoryCounters =
   (clock: Clock): AttemptCounters =>
   (name, window) =>
     counterOver(new RateLimiterMemory(limiterOptions(name, window)), clock)
 
 /**
- * The shared counter, and the local one whenever the shared one fails. The library can do this itself (`insuranceLimiter`)
- * but does not tell which of the two counted, so a point could be given back to the one that never took it.
- * `report` hears of every point whether it was counted together (undefined) or, because of a failure, here alone; `isLocal` is what was
- * heard last. A Redis may refuse to count and still let itself be read: what is looked at is where points are taken.
+ * The shared counter, with the local one whenever the shared one fails. The library can do this itself (`insuranceLimiter`) but does not
+ * say which of the two counted, so a point could be returned to the wrong one. `report` is called for every point: with undefined when it
+ * was counted in Redis, or with the failure when it was counted here. `isLocal` is the latest of these states. A Redis may refuse writes
+ * but allow reads, so `look` reads where points are taken.
  */
 const withLocalFallback = (
   shared: AttemptCounter,
@@ -94,17 +94,17 @@ const withLocalFallback = (
   look: async (key) => {
     if (isLocal()) return local.look(key)
     const state = await shared.look(key).catch(() => undefined)
-    // A point that was taken meanwhile may have found out.
+    // A point taken in the meantime may have switched to the local counter.
     return isLocal() ? local.look(key) : state
   },
   clear: async (key) => {
     await local.clear(key)
-    // A Redis that is away keeps the run of failures until its window ends: stricter, and no reason to fail a login.
+    // An unreachable Redis keeps the run of failures until its window ends. That is stricter, but no reason to fail a login.
     await shared.clear(key).catch(() => undefined)
   },
 })
 
-/** Counters shared by all instances on one Redis. While it is away each instance counts for itself, with half the budget. */
+/** Counters that all processes share on one Redis. While it is unreachable each process counts alone, with half the budget. */
 export const redisCounters = ({ client, clock, onError }: RedisCounterOptions): AttemptCounters => {
   const local = memoryCounters(clock)
   let isLocal = false
@@ -116,7 +116,7 @@ export const redisCounters = ({ client, clock, onError }: RedisCounterOptions): 
     const shared = new RateLimiterRedis({
       ...limiterOptions(name, window),
       storeClient: client,
-      // Known to be away: fall back at once instead of waiting for a timeout.
+      // When Redis is known to be unreachable, fall back at once instead of waiting for a timeout.
       rejectIfRedisNotReady: true,
     })
     return withLocalFallback(

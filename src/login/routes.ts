@@ -30,11 +30,11 @@ import { deviceTokenSeconds } from './device-token.ts'
 import type { LogIn } from './log-in.ts'
 import type { Reauthenticate } from './reauthenticate.ts'
 
-// Only bounds: what an address and a password may be is decided by the accounts feature, with the exact reason.
+// Only upper bounds. The accounts feature decides what a valid address and password is, and gives the exact reason.
 const maxEmailLength = 320
 const maxPasswordLength = 1024
 
-/** They are kept with the session. Whoever needs more names none, which is for all. */
+/** They are stored with the session. A login that needs more names none, which allows all. */
 const maxAudiences = 10
 
 const audience = Type.String({ minLength: 1, maxLength: 512 })
@@ -105,14 +105,14 @@ export type LoginRouteDeps = {
   readonly issueCookie: (opened: OpenedSession) => IssuedCookie
 }
 
-/** Says that this device logged in before. It opens nothing: it only spares its owner the limits that strangers fill up. */
+/** Shows that this device logged in before. It grants no access; it only exempts its owner from the limits that others can use up. */
 const deviceCookieName = '__Host-cardea-device'
 
 /** @throws duplicate_cookie */
 export const presentedDeviceToken = (request: FastifyRequest): string | undefined =>
   singleCookie(request, deviceCookieName)
 
-/** With a session that ends with the browser the device is forgotten, too: other people may use it. */
+/** With a session that ends with the browser, the device cookie ends too, because other people may use the device. */
 export const deviceCookie = (token: string, persists: boolean): CredentialCookie =>
   credentialCookie(deviceCookieName, token, {
     maxAgeSeconds: persists ? deviceTokenSeconds : undefined,

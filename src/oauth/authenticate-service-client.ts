@@ -7,42 +7,42 @@ import type { ServiceClientStore } from './service-client-store.ts'
 
 export type ServiceCredentials = { readonly clientId: string; readonly secret: string }
 
-/** A read of one client, and which secrets it says are good at this moment. */
+/** Reads one client, and the digests of its valid secrets. */
 export type ClientRead<Found> = {
   readonly read: (clientId: string) => Promise<Found>
   readonly digestsOf: (found: Found) => readonly Buffer[]
 }
 
-/** What was read, when these are credentials of a client that may call; otherwise nothing. */
+/** Returns what was read when the credentials belong to an enabled client; otherwise nothing. */
 export type ProveClient<Found> = (credentials: ServiceCredentials) => Promise<Found | undefined>
 
 export type ClientProofsDeps = {
   readonly clock: Pick<Clock, 'monotonicMs'>
-  /** For credentials that were never seen to be right: all together get no more than this of the pool. */
+  /** Credentials that have not been verified yet. All together get only this share of the pool. */
   readonly strangers: Pick<BoundedQueue, 'run'>
 }
 
 export type ClientProofs = <Found>(read: ClientRead<Found>) => ProveClient<Found>
 
-/** Opens nothing: it only says who waits behind strangers. So it may be long. */
+/** It grants no access; it only decides who waits in the shared queue. So it may be long. */
 const knownForMs = 24 * 3600 * 1000
 
-/** Far more services than one deployment has; some 100 bytes each. */
+/** Far more services than one deployment has; about 100 bytes each. */
 const maxKnown = 1_000
 
-/** The digest, so that no secret stays in memory longer than its request. */
+/** Uses the digest, so that no secret stays in memory longer than its request. */
 const credentialsKey = ({ clientId, secret }: ServiceCredentials): string =>
   `${clientId}.${secretDigest(secret).toString('base64url')}`
 
 /**
- * Reads service clients by credentials that anybody can make up. Whoever asks about one client shares the reads of it, and strangers
- * share a part of the pool, so that neither a known id nor any number of invented ones keeps requests from Postgres. Credentials that
- * were right once do not wait behind strangers: a flood must not make the verifiers stale that follow the feed.
+ * Reads service clients by credentials that anyone can make up. Requests about one client share its reads, and unverified credentials share
+ * a part of the pool. So neither a known id nor any number of invented ones can block Postgres for other requests. Credentials that were
+ * verified once do not wait in that queue: a flood must not make the verifiers stale that follow the feed.
  */
 export const clientProofs = ({ clock, strangers }: ClientProofsDeps): ClientProofs => {
   const known = ttlSet({ clock, keepMs: knownForMs, maxKeys: maxKnown })
   return <Found>({ read, digestsOf }: ClientRead<Found>) => {
-    // Never an older read: a secret that was revoked before the call must not pass.
+    // Never an older read: a secret that was revoked before the call must be refused.
     const shareKnown = shareByKey<Found>(shareNextRead)
     const shareStrange = shareByKey<Found>(shareNextRead)
     const readFor = (clientId: string, isKnown: boolean): Promise<Found> =>
@@ -55,7 +55,7 @@ export const clientProofs = ({ clock, strangers }: ClientProofsDeps): ClientProo
       const digest = secretDigest(secret)
       const key = credentialsKey(credentials)
       const found = await readFor(clientId, known.has(key))
-      // All of them, each in constant time. What they are compared with is a hash, too, which nobody can steer byte by byte.
+      // Compares all, each in constant time. They are hashes, which an attacker cannot choose byte by byte.
       const matches = digestsOf(found).filter((valid) => isSameBytes(valid, digest))
       if (matches.length === 0) return undefined
       known.add(key, clock.monotonicMs())
@@ -70,20 +70,20 @@ export type AuthenticateServiceClientDeps = {
   readonly proofs: ClientProofs
 }
 
-/** How long an instance goes on letting in a client that has been disabled; `docs/reference/cli.md` says so. */
+/** How long a process may still accept a client that has been disabled. `docs/reference/cli.md` states this time. */
 const rememberedMs = 5_000
 
-/** Far more services than one deployment has; some 100 bytes each. */
+/** Far more services than one deployment has; about 100 bytes each. */
 const maxRemembered = 1_000
 
 /**
- * Whether these are the credentials of a client that may call. One statement; a yes is remembered for `rememberedMs`, counted from
- * before the statement, so that replicas which poll every second cost one statement in five. A no is never remembered: a client that
- * has just been created must not have to wait, and strangers must not push out what is remembered of others.
+ * Whether these are the credentials of an enabled client. One statement. A positive result is cached for `rememberedMs`, counted from
+ * before the statement, so that replicas that poll every second cost one statement in five. A negative result is never cached: a client
+ * that was just created must not have to wait, and invented credentials must not displace the cached ones.
  *
- * No limit on attempts: a secret has 256 random bits.
+ * There is no limit on attempts, because a secret has 256 random bits.
  *
- * @throws store_unavailable or server_busy when it cannot be known; never a yes or a no then
+ * @throws store_unavailable or server_busy when it cannot decide
  */
 export const authenticateServiceClient = ({
   clock,
@@ -93,7 +93,7 @@ export const authenticateServiceClient = ({
   const remembered = ttlSet({ clock, keepMs: rememberedMs, maxKeys: maxRemembered })
   const prove = proofs({ read: clients.validDigests, digestsOf: (digests) => digests })
 
-  /** Many replicas of one client come at once: they share one look. */
+  /** Many replicas of one client arrive at once and share one read. */
   const share = shareByKey<boolean>(shareCurrentRead)
 
   const look = async (credentials: ServiceCredentials, key: string): Promise<boolean> => {

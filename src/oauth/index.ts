@@ -1,7 +1,6 @@
 /**
- * Owns service clients, the other programs that call Cardea as themselves, and what it offers in OAuth's words: how the service
- * describes itself, tokens for services, the next token of a native app, taking a token back, and whether one is good at this moment.
- * It never signs people in, and keeps no secret of a client: what it prints once is stored as a digest.
+ * Owns service clients, the programs that call Cardea as themselves, and the OAuth endpoints: metadata, tokens for service clients, refresh
+ * for native apps, token revocation and introspection. It never logs users in, and stores secrets of clients only as digests.
  */
 export { authenticateServiceClient, clientProofs } from './authenticate-service-client.ts'
 export { type IntrospectRouteDeps, introspectRoutes, introspectToken } from './introspect-token.ts'

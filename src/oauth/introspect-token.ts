@@ -7,8 +7,8 @@ import { type ActiveToken, introspectSchema } from './schemas.ts'
 export type IntrospectTokenDeps = {
   readonly clock: Pick<Clock, 'nowMs'>
   /**
-   * The service's own check: signature, claims, and that nothing it depends on was revoked. It accepts every audience that this
-   * issuer mints tokens for. Throws an `AppError` of status 401 for a token that is not good, 503 when that cannot be known.
+   * The service's own check: signature, claims and revocations. It accepts every audience for which this issuer issues tokens. Throws an
+   * `AppError` with status 401 for an invalid token, 503 when it cannot decide.
    */
   readonly check: (token: string) => Promise<AccessTokenClaims>
 }
@@ -20,22 +20,22 @@ export type Introspection =
 const inactive: Introspection = { active: false }
 
 /**
- * Whether an access token is good at this moment, and what it says. Any service client may ask about a token for any audience.
- * Not good comes without a reason: it would tell whoever tries out tokens how close they are (RFC 7662 section 2.2).
- * @throws store_unavailable and whatever else `check` throws when it cannot know: never "not active" then
+ * Whether an access token is active, and its claims. Any service client may ask about a token for any audience. An inactive token gets no
+ * reason, which would help an attacker who tries tokens (RFC 7662 section 2.2).
+ * @throws store_unavailable and other errors of `check` when it cannot decide, instead of returning "not active"
  */
 export const introspectToken =
   ({ clock, check }: IntrospectTokenDeps) =>
   async (token: string): Promise<Introspection> => {
     const claims = await unlessUnauthorized(check(token))
-    // The check bears with clocks that are off by some seconds; here the answer is of this moment, and an `exp` in the past would
+    // The check allows for clock differences of some seconds. This response is about the current moment, and an `exp` in the past would
     // contradict it.
     return claims && claims.exp * 1000 > clock.nowMs() ? { active: true, claims } : inactive
   }
 
 export type IntrospectRouteDeps = { readonly introspect: ReturnType<typeof introspectToken> }
 
-/** Named one by one, so that a claim added to tokens later does not get out by itself. */
+/** Listed one by one, so that a claim that is added to tokens later is not exposed automatically. */
 const describe = (claims: AccessTokenClaims): ActiveToken => ({
   active: true,
   token_type: 'Bearer',
@@ -55,7 +55,7 @@ const describe = (claims: AccessTokenClaims): ActiveToken => ({
   aep: [...claims.aep],
 })
 
-/** RFC 7662: a service client asks whether a token is good at this moment. */
+/** RFC 7662: a service client asks whether a token is active. */
 export const introspectRoutes = ({ introspect }: IntrospectRouteDeps): Route[] => [
   defineRoute({
     method: 'POST',

@@ -17,17 +17,17 @@ export type CreateServiceClientDeps = {
   readonly clock: Clock
   readonly random: Random
   readonly inTransaction: InTransaction<ServiceClientStores>
-  /** For whom this deployment issues tokens, the default first; at least one. */
+  /** The audiences of this deployment, the default first; at least one. */
   readonly audiences: readonly string[]
 }
 
 export type NewServiceClientInput = {
   readonly name: string
-  /** None unless given. */
+  /** Default: none. */
   readonly scopes?: readonly string[]
-  /** The first of the deployment unless given. */
+  /** Default: the first of the deployment. */
   readonly audiences?: readonly string[]
-  /** The account it belongs to and ends with: nobody's unless given. */
+  /** The owning account, with which the client ends. Default: none. */
   readonly ownerId?: string
   readonly actor: Actor
   readonly client?: RequestFacts
@@ -35,7 +35,7 @@ export type NewServiceClientInput = {
 
 export type CreatedServiceClient = {
   readonly clientId: string
-  /** Known now and never again: only its digest is kept. */
+  /** Only returned now. The store keeps only its digest. */
   readonly clientSecret: string
   readonly name: string
   readonly scopes: readonly string[]
@@ -60,7 +60,7 @@ const checkInput = (
   return { scopes: unique(scopes ?? []), audiences: unique(wanted) }
 }
 
-/** Locks it too: who revokes the account at this moment comes before the client or ends it. */
+/** Locks the account too, so that a parallel revocation of it comes before the client or ends it. */
 const assertActive = async (
   accounts: ServiceClientStores['accounts'],
   ownerId: string,
@@ -70,7 +70,7 @@ const assertActive = async (
 }
 
 /**
- * Adds a service client that can call at once.
+ * Adds an enabled service client.
  * @throws invalid_client_name, invalid_client_scope, unknown_client_audience, invalid_client_owner, client_name_taken, store_unavailable
  */
 export const createServiceClient =
@@ -115,9 +115,8 @@ export type DisableServiceClientDeps = {
 }
 
 /**
- * Shuts a service client out for good, and takes back the tokens it has out. An instance that has just let it in may do so for as long
- * as it remembers that, see `authenticate-service-client.ts`; none gives it a token any more. Asking again changes nothing and is not
- * recorded again.
+ * Permanently disables a service client and revokes its tokens. A process that has just accepted it may do so until its cache expires, see
+ * `authenticate-service-client.ts`; none issues a token for it. A repeated call changes and records nothing.
  * @throws client_not_found, store_unavailable
  */
 export const disableServiceClient =
@@ -163,17 +162,17 @@ export type ClientActInput = {
 export type AddedSecret = {
   readonly clientId: string
   readonly secretId: string
-  /** Known now and never again: only its digest is kept. */
+  /** Only returned now. The store keeps only its digest. */
   readonly clientSecret: string
   readonly createdAtMs: number
 }
 
-/** Rolling takes two; whoever needs more has forgotten to revoke some. */
+/** Rolling a secret needs two. A client with more has secrets that should be revoked. */
 const mostLiveSecrets = 5
 
 const isLive = ({ revokedAtMs }: ClientSecret): boolean => revokedAtMs === undefined
 
-/** The row stays locked to the end, so that two at once cannot add a sixth secret, or revoke the last two. */
+/** The row stays locked to the end, so that parallel calls cannot add a sixth secret or revoke the last two. */
 const lockClient = async (
   { clients }: ServiceClientStores,
   clientId: string,
@@ -200,7 +199,7 @@ const record = (
   })
 
 /**
- * Adds a secret to a client, which lets it in beside those it has.
+ * Adds a secret to a client. The others stay valid.
  * @throws client_not_found, client_disabled, too_many_client_secrets, store_unavailable
  */
 export const addClientSecret =
@@ -226,8 +225,8 @@ export const addClientSecret =
 export type AddClientSecret = ReturnType<typeof addClientSecret>
 
 /**
- * Revokes one secret. Tokens that the client got with it go on to their end, since rolling a secret must not stop a service;
- * `revoke` with the client as `sub` takes them back. Asking again changes nothing and is not recorded again.
+ * Revokes one secret. Tokens that the client got with it stay valid until they expire, because rolling a secret must not stop a service;
+ * `revoke` with the client as `sub` revokes them. A repeated call changes and records nothing.
  * @throws client_not_found, client_secret_not_found, last_client_secret, store_unavailable
  */
 export const revokeClientSecret =
@@ -240,7 +239,7 @@ export const revokeClientSecret =
       const secret = secrets.find(({ digest }) => secretIdOf(digest) === secretId)
       if (!secret) throw oauthErrors.error('client_secret_not_found')
       if (!isLive(secret)) return secret
-      // A client without a secret looks alive and is not; disabling says what is meant, and takes its tokens back as well.
+      // A client without a secret looks enabled but is unusable. Disabling it is explicit, and revokes its tokens as well.
       if (locked.disabledAtMs === undefined && secrets.filter(isLive).length === 1) {
         throw oauthErrors.error('last_client_secret')
       }

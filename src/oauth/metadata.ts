@@ -9,19 +9,19 @@ const wellKnown = '/.well-known/oauth-authorization-server'
 /** How service clients authenticate. */
 const secretMethods = ['client_secret_basic', 'client_secret_post']
 
-/** Native apps have nothing but their token. */
+/** Native apps have no credentials except their token. */
 const anyMethod = [...secretMethods, 'none']
 
 export type MetadataDeps = {
   readonly issuer: string
-  /** What tokens may be signed with at this moment. */
+  /** The algorithms of the current signing keys. */
   readonly algorithms: () => readonly string[]
 }
 
 /**
- * What the service says of itself (RFC 8414). Made from the settings and the keys alone: whatever a request claims in its Host header,
- * the answer is the same. No response types, because people log in at `POST /login`, which is no OAuth grant. No scopes either: those
- * of services are chosen by whoever makes the clients.
+ * The metadata of the service (RFC 8414). It depends on the settings and the keys only, never on the Host header of a request. There are no
+ * response types, because users log in at `POST /login`, which is no OAuth grant. There are no scopes either: those of service clients are
+ * chosen when a client is created.
  */
 export const metadataRoutes = ({ issuer, algorithms }: MetadataDeps): Route[] => {
   const fixed: Omit<Metadata, 'id_token_signing_alg_values_supported'> = {
@@ -45,11 +45,11 @@ export const metadataRoutes = ({ issuer, algorithms }: MetadataDeps): Route[] =>
       schema: { ...metadataSchema, hide },
       handler: async (_request, reply) => {
         reply.header('cache-control', cacheControl)
-        // No member is registered for access tokens; libraries that verify them read this one.
+        // No member is registered for access tokens. Libraries that verify them read this one.
         return { ...fixed, id_token_signing_alg_values_supported: [...algorithms()] }
       },
     })
-  // RFC 8414 section 3.1 puts the path of the issuer behind this address. OpenID Connect puts it before, as for every other route.
+  // RFC 8414 section 3.1 appends the path of the issuer to this address. OpenID Connect puts it before, like every other route.
   const basePath = basePathOf(issuer)
   return [
     describe(wellKnown, false),

@@ -21,10 +21,10 @@ export type RevokeTokenDeps = {
   readonly clock: Clock
   /** Reads refresh tokens. */
   readonly codec: Pick<HandleCodec, 'read'>
-  /** Reads session cookies, which are no token of OAuth. */
+  /** Reads session cookies, which are not OAuth tokens. */
   readonly cookieCodec: Pick<HandleCodec, 'read'>
   readonly sessions: Pick<SessionStore, 'find'>
-  /** The check of access tokens of every kind and audience: throws an `AppError` of status 401 for one that is no good. */
+  /** The check for access tokens of every kind and audience. Throws an `AppError` with status 401 for an invalid one. */
   readonly check: (token: string) => Promise<AccessTokenClaims>
   readonly inTransaction: InTransaction<SessionStores>
   readonly spendAct: SpendAct
@@ -32,7 +32,7 @@ export type RevokeTokenDeps = {
 
 export type RevokeTokenInput = {
   readonly token: string
-  /** Who presents it: the id of a client that has authenticated, or of the public one. */
+  /** The id of the authenticated client, or of the public client. */
   readonly clientId: string
   readonly client: RequestFacts
 }
@@ -43,7 +43,7 @@ const assertOwner = (owner: string, presenter: string): void => {
   if (owner !== presenter) throw oauthErrors.error('invalid_grant')
 }
 
-/** The session of a refresh token ends, whatever generation it is of. */
+/** Ends the session of a refresh token of any generation. */
 const revokeRefreshToken = async (
   { clock, sessions, inTransaction }: RevokeTokenDeps,
   { sessionId, secret }: NonNullable<ReturnType<HandleCodec['read']>>,
@@ -52,7 +52,7 @@ const revokeRefreshToken = async (
   const state = await sessions.find(sessionId, sessionSecretDigest(secret))
   if (!state || state.ended) return
   assertOwner(state.clientId, clientId)
-  // A browser's refresh token is the business of its cookie: whoever has it here got it past `HttpOnly`.
+  // The refresh token of a browser is only valid in its cookie. One that arrives here has bypassed `HttpOnly`.
   if (state.delivery !== 'body') throw oauthErrors.error('unsupported_token_type')
   const actor = { kind: 'account', accountId: state.accountId } as const
   const nowMs = clock.nowMs()
@@ -71,7 +71,7 @@ const revokeAccessToken = async (
   const actor: Actor = isService
     ? { kind: 'client', clientId }
     : { kind: 'account', accountId: sub }
-  // Every refresh and every grant gives another token to revoke, so without a bound one caller could fill both logs.
+  // Every refresh and every grant gives another token to revoke, so without a limit one caller could fill both logs.
   await spendAct({ subjectId: sub, sessionId: isService ? undefined : sid })
   await inTransaction(async ({ revocations, audit }) => {
     const seq = await revocations.appendTokenOnce({ tokenId, actor: actorText(actor), reason })
@@ -88,11 +88,11 @@ const revokeAccessToken = async (
 }
 
 /**
- * RFC 7009: takes back a token that its client has no more use for. A refresh token ends its session and revokes the access tokens of
- * it; an access token dies alone. Unknown, malformed and dead tokens are no error (section 2.2): what was wanted is so.
+ * RFC 7009: revokes a token. A refresh token ends its session and revokes the session's access tokens; an access token is revoked alone.
+ * Unknown, malformed and revoked tokens are no error (section 2.2), because they are already unusable.
  *
  * @returns after the commit
- * @throws invalid_grant for a live token of another client, unsupported_token_type, too_many_acts, store_unavailable
+ * @throws invalid_grant for an active token of another client, unsupported_token_type, too_many_acts, store_unavailable
  */
 export const revokeToken =
   (deps: RevokeTokenDeps) =>
@@ -113,7 +113,7 @@ export type RevokeRouteDeps = {
   readonly publicClientId: string
 }
 
-/** RFC 7009. The hint is not needed: what a token is can be seen from it. */
+/** RFC 7009. The hint is ignored, because the token itself shows its type. */
 export const revokeRoutes = ({
   revoke,
   authenticateService,
@@ -129,7 +129,7 @@ export const revokeRoutes = ({
     handler: async (request, reply) => {
       const presented = await provenClient(request, reply, authenticateService)
       const { clientId, secret } = presented ?? { clientId: publicClientId, secret: undefined }
-      // A name alone proves nothing.
+      // Without a secret only the public client is accepted.
       if (secret === undefined && clientId !== publicClientId) throw refusedClient(reply)
       await revoke({ token: request.body.token, clientId, client: clientFacts(request) })
       return {}

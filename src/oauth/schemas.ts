@@ -24,10 +24,10 @@ export const metadataSchema = {
   response: { 200: metadata },
 }
 
-/** RFC 6749 appendix A: what any of these may consist of. The body's limit bounds its length. */
+/** RFC 6749 appendix A: the allowed characters. The body limit bounds the length. */
 const visibleText = Type.String({ pattern: '^[\\x20-\\x7e]+$' })
 
-/** What a client may say of itself in the form, instead of in the header. An assertion is refused. */
+/** Client credentials in the form instead of the header. An assertion is refused. */
 const bodyCredentials = {
   client_id: Type.Optional(visibleText),
   client_secret: Type.Optional(
@@ -39,8 +39,8 @@ const bodyCredentials = {
 const form = { consumes: ['application/x-www-form-urlencoded'] }
 
 /**
- * Parameters that are not known are ignored, unlike members of JSON everywhere else: RFC 6749 section 3.2 demands it, and clients in
- * use send some, such as `client_id`.
+ * Unlike unknown JSON members elsewhere, unknown parameters are ignored: RFC 6749 section 3.2 requires it, and existing clients send some,
+ * such as `client_id`.
  */
 const introspectBody = Type.Object({
   token: Type.String({ ...visibleText, description: 'The access token in question' }),
@@ -53,7 +53,7 @@ const introspectBody = Type.Object({
 const seconds = Type.Integer({ description: 'Seconds since the Unix epoch' })
 const texts = Type.Array(Type.String())
 
-/** RFC 7662 section 2.2, and our `sid` and `aep`. */
+/** RFC 7662 section 2.2, and Cardea's `sid` and `aep`. */
 const activeToken = Type.Object({
   active: Type.Literal(true),
   token_type: Type.Literal('Bearer'),
@@ -85,7 +85,7 @@ export const introspectSchema = {
   },
 }
 
-/** Routes that public clients call without credentials, too. */
+/** Routes that public clients may also call without credentials. */
 const security = [{ serviceClient: [] }, {}]
 
 const tokenAnswer = Type.Object({

@@ -15,40 +15,43 @@ export type NewServiceClient = {
   readonly nowMs: number
 }
 
-/** What a token for a client is made from, all as of one moment. */
+/** The facts for a client's token, all from the same moment. */
 export type ClientRights = {
   readonly scopes: readonly string[]
   readonly audiences: readonly string[]
   readonly globalEpoch: number
   readonly clientEpoch: number
-  /** Of the secrets that let it in. */
+  /** The digests of its valid secrets. */
   readonly digests: readonly Buffer[]
 }
 
 export type ServiceClientStore = OwnedClients & {
-  /** False when a client that is not disabled has this name; then nothing is written. */
+  /** False when an enabled client has this name. Then nothing is written. */
   readonly add: (client: NewServiceClient) => Promise<boolean>
-  /** All of them, oldest first; there are as many as there are services. */
+  /** All of them, oldest first. There are only as many as services. */
   readonly list: () => Promise<ServiceClient[]>
   readonly find: (clientId: string) => Promise<ServiceClient | undefined>
-  /** Reads a client and keeps everybody else from changing it until the transaction ends. None: there is no such client. */
+  /** Reads a client and locks it until the transaction ends. Returns nothing when there is no such client. */
   readonly lock: (clientId: string) => Promise<ServiceClient | undefined>
-  /** From the commit on the client may not call. One that is disabled already keeps the time it was. */
+  /** After the commit the client is refused. A client that is already disabled keeps its earlier time. */
   readonly disable: (clientId: string, nowMs: number) => Promise<void>
-  /** Raises the epoch of a client that the caller has locked: every token issued to it before is dead. Returns the new epoch. */
+  /** Raises the epoch of a client that the caller has locked, which revokes every token issued to it before. Returns the new epoch. */
   readonly raiseEpoch: (clientId: string) => Promise<number>
-  /** Digests of the secrets that let this client in: none when it or its owner is disabled or unknown, several while one replaces another. */
+  /**
+   * Digests of the valid secrets of this client. Empty when the client or its owner is disabled or unknown; several while one secret
+   * replaces another.
+   */
   readonly validDigests: (clientId: string) => Promise<Buffer[]>
-  /** One statement. None: it is unknown, it or its owner is disabled, or it has no secret. */
+  /** One statement. Returns nothing when it is unknown, it or its owner is disabled, or it has no secret. */
   readonly rights: (clientId: string) => Promise<ClientRights | undefined>
-  /** All secrets that a client ever had, oldest first. */
+  /** All secrets that the client ever had, oldest first. */
   readonly secrets: (clientId: string) => Promise<ClientSecret[]>
   readonly addSecret: (clientId: string, digest: Buffer, nowMs: number) => Promise<void>
-  /** One that is revoked already keeps the time it was. */
+  /** A secret that is already revoked keeps its earlier time. */
   readonly revokeSecret: (clientId: string, digest: Buffer, nowMs: number) => Promise<void>
 }
 
-/** What an act on service clients reads and writes together, in one transaction. */
+/** The stores that an operation on service clients uses in one transaction. */
 export type ServiceClientStores = {
   readonly clients: ServiceClientStore
   readonly accounts: Pick<AccountStore, 'lock'>
@@ -58,7 +61,7 @@ export type ServiceClientStores = {
 
 const columns = 'id, name, scopes, audiences, owner_id, created_at, disabled_at'
 
-/** Of `c`. Somebody may have disabled the owner in the database, where that ends no client. */
+/** For `c`. The owner may have been disabled directly in the database, which does not disable the client. */
 const mayCall = `c.disabled_at IS NULL AND (c.owner_id IS NULL
       OR EXISTS (SELECT FROM accounts a WHERE a.id = c.owner_id AND a.status = 'active'))`
 
@@ -92,7 +95,7 @@ const disableStatement = {
   text: 'UPDATE service_clients SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL',
 }
 
-/** Of one account. Their epochs rise in the same statement. */
+/** All of one account. Their epochs rise in the same statement. */
 const disableOwnedStatement = {
   name: 'service_client_disable_owned',
   text: `UPDATE service_clients SET disabled_at = $2, epoch = epoch + 1
@@ -110,7 +113,7 @@ const validDigestsStatement = {
     WHERE c.id = $1 AND ${mayCall} AND s.revoked_at IS NULL`,
 }
 
-/** Epochs and the right to call from one snapshot: a token made from it is revoked by whatever commits later. */
+/** Epochs and the state of the client come from one snapshot, so that later commits revoke a token made from it. */
 const rightsStatement = {
   name: 'service_client_rights',
   text: `SELECT c.scopes, c.audiences, c.epoch, i.global_epoch, array_agg(s.digest) AS digests
@@ -157,7 +160,7 @@ type EndedRow = { id: Buffer; name: string; epoch: number }
 
 type SecretRow = { digest: Buffer; created_at: Date; revoked_at: Date | null }
 
-/** An update of a client that its caller holds the lock of found no row. */
+/** An update found no row, although its caller holds the lock of the client. */
 class ClientVanished extends Error {
   override readonly name = 'ClientVanished'
 }
@@ -172,7 +175,6 @@ const clientOf = (row: Row): ServiceClient => ({
   ...(row.disabled_at && { disabledAtMs: row.disabled_at.getTime() }),
 })
 
-/** The clients themselves. */
 const clientMethods = (
   sql: Sql,
 ): Pick<
@@ -221,7 +223,7 @@ const clientMethods = (
   },
 })
 
-/** What they prove who they are with, and what follows from it. */
+/** Methods for secrets and rights. */
 const credentialMethods = (
   sql: Sql,
 ): Omit<ServiceClientStore, keyof ReturnType<typeof clientMethods>> => ({

@@ -3,37 +3,37 @@ import { defineErrors } from '../lib/app-error.ts'
 import type { Random } from '../lib/machine.ts'
 import { accountScope, adminScope, isScopeToken, sessionErrors } from '../sessions/index.ts'
 
-/** Another program that calls the service as itself: a replica that follows revocations, a service that asks for tokens of its own. */
+/** A program that calls the service as itself: a replica that follows revocations, or a service that requests its own tokens. */
 export type ServiceClient = {
   readonly clientId: string
   readonly name: string
-  /** What its tokens may say it may do; without repetition, in the order they were given. */
+  /** The scopes of its tokens, distinct and in the given order. */
   readonly scopes: readonly string[]
-  /** For whom it may ask for tokens, the default first; none: it gets no token. */
+  /** The audiences for which it may request tokens, the default first. Empty: it gets no token. */
   readonly audiences: readonly string[]
-  /** The account it belongs to and ends with; absent: it is nobody's. */
+  /** The owning account, with which it ends. Absent: none. */
   readonly ownerId?: string
   readonly createdAtMs: number
-  /** When it was disabled, for good; absent while it may call. */
+  /** When it was permanently disabled. Absent while it is enabled. */
   readonly disabledAtMs?: number
 }
 
-/** One of its secrets, of which only the digest is kept. */
+/** One of its secrets. Only the digest is stored. */
 export type ClientSecret = {
   readonly digest: Buffer
   readonly createdAtMs: number
-  /** Absent while it lets the client in. */
+  /** Absent while it is valid. */
   readonly revokedAtMs?: number
 }
 
 const name = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
-/** Letters, digits, dots, underscores and hyphens: the name is shown in terminals and stands in the audit trail. */
+/** Letters, digits, dots, underscores and hyphens, because the name appears in terminals and in the audit trail. */
 export const isServiceClientName = (text: string): boolean => name.test(text)
 
 const secretBytes = 32
 
-/** 32 bytes in base64url, in the one canonical spelling: the last character carries 4 bits, so only sixteen can end it. */
+/** 32 bytes in base64url, in the one canonical spelling: the last character carries 4 bits, so only sixteen characters can be last. */
 const secret = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
 
 export const isServiceClientSecret = (text: string): boolean => secret.test(text)
@@ -42,8 +42,8 @@ export const newServiceClientSecret = (random: Random): string =>
   random(secretBytes).toString('base64url')
 
 /**
- * What is kept of a secret. A fast hash is enough: 256 random bits cannot be tried out (OWASP ASVS 5.0, 11.5.1), and nothing in the
- * database is a credential then.
+ * The stored digest of a secret. A fast hash is enough: 256 random bits cannot be guessed (OWASP ASVS 5.0, 11.5.1). So the database
+ * contains no credentials.
  *
  * @param text a secret in its canonical form, as `isServiceClientSecret` accepts it
  */
@@ -52,7 +52,7 @@ export const secretDigest = (text: string): Buffer =>
 
 const secretIdLength = 8
 
-/** What a secret is called where it is listed and revoked. 48 bits of its digest: enough to tell a handful apart, and no use in guessing it. */
+/** The id of a secret in lists and for revocation: 48 bits of its digest, enough to distinguish a few secrets and useless for guessing. */
 export const secretIdOf = (digest: Buffer): string =>
   digest.toString('base64url').slice(0, secretIdLength)
 
@@ -60,15 +60,15 @@ export const secretIdPattern = `^[A-Za-z0-9_-]{${secretIdLength}}$`
 
 const mostScopes = 32
 
-/** What opens this service's own routes to people. A service that had one would be taken for somebody logged in. */
+/** The scopes of this service's own routes for users. A service client with one would be treated as a logged-in user. */
 const reserved: readonly string[] = [accountScope, adminScope]
 
-/** Whether a service client may be given these. */
+/** Whether a service client may have these scopes. */
 export const areClientScopes = (scopes: readonly string[]): boolean =>
   scopes.length <= mostScopes &&
   scopes.every((scope) => isScopeToken(scope) && !reserved.includes(scope))
 
-/** Why something asked of a service client, or by one, was refused. */
+/** Errors about a service client, or for one. */
 export const oauthErrors = defineErrors({
   invalid_client_name: { status: 400, title: 'The name of the service client cannot be used.' },
   invalid_client_scope: {
@@ -92,7 +92,7 @@ export const oauthErrors = defineErrors({
     status: 409,
     title: 'This is the last live secret of the service client. Disable the client instead.',
   },
-  // From here on the codes are those of RFC 6749 section 5.2, RFC 8707 section 2 and RFC 7009 section 2.2.1, and answered as they are.
+  // The following codes are those of RFC 6749 section 5.2, RFC 8707 section 2 and RFC 7009 section 2.2.1, and are sent unchanged.
   unsupported_grant_type: { status: 400, title: 'This grant type is not offered here.' },
   invalid_grant: {
     status: 400,
@@ -106,7 +106,7 @@ export const oauthErrors = defineErrors({
 
 const time = (ms: number): string => new Date(ms).toISOString()
 
-/** A service client as operators see it, over HTTP and on the command line; of its secrets there is nothing to show. */
+/** A service client as operators see it, over HTTP and on the command line, without its secrets. */
 export const describeClient = (client: ServiceClient) => ({
   client_id: client.clientId,
   name: client.name,
@@ -119,7 +119,7 @@ export const describeClient = (client: ServiceClient) => ({
 
 export type DescribeClient = ReturnType<typeof describeClient>
 
-/** One of its secrets: when, and by which id it is revoked. */
+/** One of its secrets: its dates, and the id to revoke it. */
 export const describeClientSecret = ({ digest, createdAtMs, revokedAtMs }: ClientSecret) => ({
   secret_id: secretIdOf(digest),
   created_at: time(createdAtMs),

@@ -25,23 +25,23 @@ export type GrantClientCredentialsDeps = {
   readonly clients: Pick<ServiceClientStore, 'rights'>
   readonly proofs: ClientProofs
   readonly mint: MintAccessToken
-  /** For whom this issuer mints tokens; a client's own list may be older than the settings. */
+  /** The audiences of this issuer. A client's own list may be older than the settings. */
   readonly audiences: readonly string[]
 }
 
 export type ClientCredentialsInput = {
   readonly credentials: ServiceCredentials
-  /** As it was sent; all that the client has if it was not. */
+  /** As sent. Undefined: all scopes of the client. */
   readonly scope: string | undefined
-  /** The client's default if there is none. */
+  /** Undefined: the client's default. */
   readonly audience: string | undefined
 }
 
 export type ClientToken = MintedToken & { readonly clientId: string; readonly scope: string }
 
 /**
- * What `auth_time`, `amr` and `acr` say of a service, which the claims of a token must have: nobody ever proved to be a person. Whoever
- * demands a recent login or a level of one (`0` is below all, OpenID Connect Core section 2) refuses it by that alone.
+ * `auth_time`, `amr` and `acr` of a service client's token, which are required claims although no user authenticated. A verifier that
+ * requires a recent login or a level (`0` is the lowest, OpenID Connect Core section 2) refuses such a token.
  */
 const noPerson = { authenticatedAtMs: 0, amr: [], acr: '0', roles: [] } as const
 
@@ -66,11 +66,11 @@ const grantedAudience = (
 }
 
 /**
- * An access token for a service itself (RFC 6749 section 4.4). One statement authenticates the client and reads what it may ask for and
- * the epochs, shared by those who ask at the same time, and nothing here is remembered: a secret that was revoked and a client that was disabled get no token from the commit on,
- * and a token that was being made at that moment is revoked by the epoch it carries.
+ * An access token for a service client (RFC 6749 section 4.4). One statement, which parallel requests share, authenticates the client and
+ * reads its rights and epochs. Nothing is cached: a revoked secret and a disabled client get no token after the commit, and a token that
+ * was being issued at that moment is revoked by its epoch.
  *
- * @returns nothing when these are not the credentials of a client that may call
+ * @returns nothing when these are not the credentials of an enabled client
  * @throws invalid_scope, invalid_target, unauthorized_client, store_unavailable
  */
 export const grantClientCredentials = ({
@@ -106,16 +106,15 @@ export type GrantRefreshTokenDeps = { readonly refresh: RefreshSession }
 
 export type RefreshTokenInput = {
   readonly refreshToken: string
-  /** As they were sent. */
+  /** As sent. */
   readonly scope: string | undefined
   readonly audience: string | undefined
   readonly client: RequestFacts
 }
 
 /**
- * The refresh token of a native client for its successor, exactly as `POST /refresh` does it: one session, one rotation, whichever of
- * the two is asked. The access token may be for less than the login was given, never for more (RFC 6749 section 6, RFC 8707 section 2.2);
- * the next one is again for what its own request says.
+ * Exchanges the refresh token of a native client, exactly like `POST /refresh`: both endpoints rotate the same session. The access token
+ * may have less than the login was granted, never more (RFC 6749 section 6, RFC 8707 section 2.2). This does not limit later requests.
  * @throws invalid_scope, invalid_target before anything is consumed; invalid_grant; store_unavailable, session_contended
  */
 export const grantRefreshToken =
@@ -133,14 +132,14 @@ export type TokenRouteDeps = {
   readonly authenticateService: AuthenticateService
   /** The `client_id` of native apps, which have no secret. */
   readonly publicClientId: string
-  /** Tokens are logged and not audited: nothing but one statement stands behind each. */
+  /** Issued tokens are logged and not audited, because each is a single statement. */
   readonly reference: AuditPseudonym
   readonly log: Pick<Log, 'info'>
 }
 
 type TokenRequest = FastifyRequest<{ Body: TokenBody }>
 
-/** @throws invalid_target when two are named that differ */
+/** @throws invalid_target when both are given and differ */
 const audienceOf = ({ resource, audience }: TokenBody): string | undefined => {
   if (resource !== undefined && audience !== undefined && resource !== audience) {
     throw oauthErrors.error('invalid_target')
@@ -148,7 +147,7 @@ const audienceOf = ({ resource, audience }: TokenBody): string | undefined => {
   return resource ?? audience
 }
 
-/** Of the standard's members an empty `scope` is none: the grammar has no word for it (RFC 6749 section 3.3). */
+/** An empty `scope` is left out, because the grammar does not allow it (RFC 6749 section 3.3). */
 const answerOf = (
   accessToken: string,
   expiresInSeconds: number,
@@ -181,8 +180,8 @@ const toClient = async (
 }
 
 /**
- * A refresh token belongs to the public client it was issued to. Under any other it is no good (R48), and is not looked at: a service
- * that could use one would be a person for as long as it likes.
+ * A refresh token belongs to the public client it was issued to. With any other client it is refused unread: a service that could use one
+ * would act as the user without a time limit.
  */
 const toHolder = async (
   deps: TokenRouteDeps,
@@ -212,7 +211,7 @@ const toHolder = async (
   }
 }
 
-/** RFC 6749: a service's own token, or a native app's next one. No cookie is read or set here. */
+/** RFC 6749: a token for a service client, or the next token of a native app. These routes neither read nor set cookies. */
 export const tokenRoutes = (deps: TokenRouteDeps): Route[] => [
   defineRoute({
     method: 'POST',
@@ -222,7 +221,7 @@ export const tokenRoutes = (deps: TokenRouteDeps): Route[] => [
     schema: tokenSchema,
     handler: async (request, reply) => {
       const { grant_type: grant } = request.body
-      // First: `password` among them, whose parameters are never looked at (RFC 9700 section 2.4).
+      // Checked first. This includes `password`, whose parameters are never read (RFC 9700 section 2.4).
       if (grant !== 'client_credentials' && grant !== 'refresh_token') {
         throw oauthErrors.error('unsupported_grant_type')
       }

@@ -6,7 +6,7 @@ import {
   whyDead,
 } from '../sessions/index.ts'
 
-/** What a client wants the next token to be; undefined: as the session was opened. The audience is one of the settings. */
+/** What the client requests for the next token. Undefined: the same as at login. The audience must be one of the settings. */
 export type RequestedGrant = {
   readonly audience?: string | undefined
   readonly scopes?: readonly string[] | undefined
@@ -22,40 +22,43 @@ export type PresentedHandle = {
 /** The codes of RFC 8707 section 2 and of RFC 6749 section 5.2. */
 export type GrantRefusal = 'invalid_target' | 'invalid_scope'
 
-/** What a client that presents the last presented handle after the grace has done: lost a response, or a thief is at work. */
+/**
+ * What it means when the last presented handle is presented again after the grace period. `resume`: a response was lost. `end`: a thief may
+ * be at work.
+ */
 export type LostResponseRule = 'resume' | 'end'
 
 export type RefreshRules = {
-  /** How long the last presented handle gets the same successor, counted from the last response; zero turns that off. */
+  /** How long the last presented handle gets the same successor, counted from the last response. Zero disables this. */
   readonly graceMs: number
   readonly lostResponse: LostResponseRule
 }
 
 export type RefreshDecision =
-  /** The handle is the current one: whatever was in the way is gone, so rotate again. */
+  /** The handle is the current one. The obstacle of the first attempt is gone, so rotate again. */
   | { readonly kind: 'rotate' }
-  /** The last presented handle in the first half of the grace: the same successor again. */
+  /** The last presented handle, in the first half of the grace period: issue the same successor again. */
   | { readonly kind: 'repeat'; readonly facts: SessionFacts }
   /**
-   * The same in the second half, and the grace begins anew: else another tab that comes a moment later would be issued a further
-   * successor, in the place of the one that was just received.
+   * The same in the second half. The grace period starts again: otherwise another tab that comes a moment later would get a further
+   * successor, which replaces the one just received.
    */
   | { readonly kind: 'prolong'; readonly issuedGeneration: number }
-  /** The last presented handle after the grace: the response was lost, so a further successor is issued. */
+  /** The last presented handle after the grace period. The response was lost, so a further successor is issued. */
   | { readonly kind: 'resume'; readonly issuedGeneration: number; readonly accountId: string }
-  /** A later generation than the row's, which only we can have made: commits were lost in a fail-over. */
+  /** A generation later than that of the row. Only this service can have made it, so commits were lost in a fail-over. */
   | { readonly kind: 'recover' }
   /** The session must end now, for this reason. */
   | { readonly kind: 'end'; readonly reason: EndReason; readonly clearsCookie: boolean }
   | { readonly kind: 'refuse'; readonly reason: EndReason; readonly clearsCookie: boolean }
-  /** A good handle, for a token that the session was not opened for. Nothing is consumed. */
+  /** A valid handle, but the session was not opened for the requested token. Nothing is consumed. */
   | { readonly kind: 'not_granted'; readonly code: GrantRefusal }
-  /** A handle that was delivered the other way: as good as made up, and no sign of theft. */
+  /** The handle came by the wrong delivery. It is treated as unknown, and is no sign of theft. */
   | { readonly kind: 'unknown' }
 
 /**
- * Why a token may not be had of a session: it was not opened for that audience, or the login was not given that scope. The statements of
- * a refresh ask the same, so that what is refused consumes nothing (`guarded` in rotation-store.ts).
+ * Why the session may not get the requested token: it was not opened for that audience, or the login was not granted that scope. The
+ * statements of a refresh check the same, so that a refused request consumes nothing (`guarded` in rotation-store.ts).
  */
 const whyNotGranted = (
   { audience, namedAudiences, scope }: SessionFacts,
@@ -71,7 +74,7 @@ const whyNotGranted = (
   return scopes.every((one) => granted.includes(one)) ? undefined : 'invalid_scope'
 }
 
-/** What a handle of a live session means, by its age and the time that has passed. */
+/** Decides about a handle of a live session by its generation and the time that has passed. */
 const decideByAge = (
   state: SessionState,
   presented: PresentedHandle,
@@ -95,11 +98,11 @@ const decideByAge = (
 /**
  * Decides about a handle that did not rotate its session (docs/decisions/0029-lost-responses.md has the table).
  *
- * Handles between the last presented one and the newest were issued in responses that were believed lost. If one of them is presented
- * after all, two parties hold handles of this session, and so do they if an even older handle is presented: the session ends.
+ * Handles between the last presented one and the newest were issued in responses that were assumed lost. If one of them is presented after
+ * all, or an even older one, two parties hold handles of this session, so the session ends.
  *
- * A response to a handle that is not the newest never clears the cookie, because the browser may hold the newest by now. Reuse is
- * the exception: it ends the session, and with it every handle there is.
+ * A response to a handle that is not the newest never clears the cookie, because the browser may hold the newest by now. Reuse is the
+ * exception: it ends the session, and every handle with it.
  */
 export const decideRefresh = (
   state: SessionState | undefined,
@@ -107,7 +110,7 @@ export const decideRefresh = (
   nowMs: number,
   rules: RefreshRules,
 ): RefreshDecision => {
-  // No refresh token was ever made for a cookie session: its own handle has another MAC.
+  // A cookie session has no refresh tokens: its handle has another MAC.
   if (!state || state.kind === 'cookie' || state.delivery !== presented.delivery) {
     return { kind: 'unknown' }
   }
@@ -116,7 +119,7 @@ export const decideRefresh = (
   if (dead) return { kind: 'refuse', reason: dead, clearsCookie }
   if (!state.accountIsActive) return { kind: 'end', reason: 'account_disabled', clearsCookie }
   const decision = decideByAge(state, presented, nowMs, rules)
-  // Theft comes first: a request for something else must not hide it.
+  // Theft is decided first, so that a request for another token cannot hide it.
   if (decision.kind === 'end') return decision
   const code = whyNotGranted(state, presented.requested)
   return code === undefined ? decision : { kind: 'not_granted', code }

@@ -1,6 +1,6 @@
 /**
- * Owns the refresh: how a handle moves its session on, what a lost response means, and how theft is told from it. It never tells a client
- * apart from a thief by anything but the handle.
+ * Owns the refresh: how a handle moves its session to the next generation, what a lost response means, and how theft is detected. Only the
+ * handle decides between a client and a thief.
  */
 
 export {

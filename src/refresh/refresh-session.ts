@@ -29,7 +29,7 @@ import {
 } from './decide-refresh.ts'
 import type { RotationAttempt, RotationStore } from './rotation-store.ts'
 
-/** What a refresh that is not the usual one reads and writes together. */
+/** The stores of a refresh that did not rotate at once, used in one transaction. */
 export type RefreshStores = SessionStores & { readonly rotations: RotationStore }
 
 export type ExplainRotationDeps = {
@@ -44,7 +44,7 @@ export type ExplainRotationDeps = {
   }) => Promise<boolean>
 }
 
-/** Why a refresh gives no tokens, and whether the client's cookie is to be cleared. */
+/** Why a refresh issues no tokens, and whether to clear the client's cookie. */
 export type Refused = {
   readonly kind: 'refused'
   readonly error: Error
@@ -52,13 +52,13 @@ export type Refused = {
 }
 
 export type Finding =
-  /** Tokens for the session as it stands. */
+  /** Tokens for the session in this state. */
   | { readonly kind: 'granted'; readonly facts: SessionFacts }
   | Refused
-  /** The session changed in between: present the handle again. */
+  /** The session changed in between. Try the handle again. */
   | { readonly kind: 'changed' }
 
-/** A handle that nobody was given here, or not for this use. */
+/** This service did not issue the handle, or not for this use. */
 const unknownHandle = (): Refused => ({
   kind: 'refused',
   error: sessionErrors.error('invalid_refresh_token'),
@@ -73,7 +73,7 @@ const refusal = (reason: EndReason, clearsCookie: boolean): Refused => ({
 
 const actor = { kind: 'system' } as const
 
-/** Moves a session on in a way that is not the usual one, and records that it did. */
+/** Moves a session to another generation by one of the unusual paths, and records it. */
 const moveOn = async (
   { inTransaction }: ExplainRotationDeps,
   event: 'generation_recovered' | 'refresh_response_lost',
@@ -91,8 +91,8 @@ const moveOn = async (
 }
 
 /**
- * The first lost response of a presented handle is recorded, as long as the account has a budget for it: a client that loses one after the
- * other, or pretends to, must neither be kept out nor fill the audit trail.
+ * Records the first lost response of each presented handle while the account has a budget for it. A client that loses many responses, or
+ * pretends to, must neither be rejected nor fill the audit trail.
  */
 const resume = async (
   deps: ExplainRotationDeps,
@@ -100,7 +100,7 @@ const resume = async (
   { issuedGeneration, accountId }: Extract<RefreshDecision, { kind: 'resume' }>,
   client: RequestFacts,
 ): Promise<Finding> => {
-  // Nobody is issued a handle in the place of one that its holder has received.
+  // A further handle would replace one that its holder may have received.
   if (await hasCallerLeft(client)) throw callerGone()
   const graceBeganByMs = rotation.nowMs - deps.rules.graceMs
   const isFirst = issuedGeneration - rotation.generation === 1
@@ -114,7 +114,7 @@ const resume = async (
   return facts ? { kind: 'granted', facts } : { kind: 'changed' }
 }
 
-/** Ends the session of a handle that was presented, and records it. */
+/** Ends the session of the presented handle, and records it. */
 const endRefused = async (
   { inTransaction }: Pick<ExplainRotationDeps, 'inTransaction'>,
   {
@@ -124,16 +124,16 @@ const endRefused = async (
   { sessionId, nowMs }: Pick<RotationAttempt, 'sessionId' | 'nowMs'>,
   client: RequestFacts,
 ): Promise<Refused> => {
-  // A process that stood still runs requests whose callers left long ago, and an old handle is no sign of theft then. A thief waits for
-  // the response. So nothing is ended or written on the word of somebody who has gone.
+  // A stalled process handles requests whose callers left long ago, and then an old handle is no sign of theft. A thief waits for the
+  // response. So a request whose caller has disconnected ends nothing and writes nothing.
   if (await hasCallerLeft(client)) throw callerGone()
   await inTransaction((stores) => endSession(stores, { sessionId, reason, nowMs, actor, client }))
   return refusal(reason, clearsCookie)
 }
 
 /**
- * Finds out why a handle did not rotate its session, and does what follows from it.
- * @param assertInTime throws when the request has waited for too long to decide about its session
+ * Finds out why a handle did not rotate its session, and acts on it.
+ * @param assertInTime throws when the request has waited too long to decide about its session
  * @throws invalid_target, invalid_scope, store_unavailable, and what `assertInTime` throws
  */
 const explainFailedRotation =
@@ -177,13 +177,13 @@ export type RefreshDeps = IssueTokens &
     readonly settings: SessionSettings
     readonly rotations: Pick<RotationStore, 'rotate' | 'prolong' | 'resume'>
     readonly idleSeconds: number
-    /** What this process knows of what was revoked: a fail-over may have lost the commit of a logout that others were told of. */
+    /** The revocations this process knows. A fail-over may have lost the commit of a logout that was already published. */
     readonly isRevoked: (facts: SessionFacts) => boolean
   }
 
 const never = Number.MAX_SAFE_INTEGER
 
-/** Whether the session of these facts is dead, by what this process knows. Roles that changed end no session. */
+/** Whether this process knows that the session was revoked. Changed roles end no session. */
 export const isRevokedBy = ({
   revokedBy,
 }: Pick<Revocations['replica'], 'revokedBy'>): RefreshDeps['isRevoked'] =>
@@ -195,17 +195,20 @@ export const isRevokedBy = ({
   }
 
 export type RefreshInput = {
-  /** The handle as it was presented. */
+  /** The handle as presented. */
   readonly presented: string
   readonly delivery: Delivery
-  /** Undefined: a token as the session was opened for. */
+  /** Undefined: a token as at login. */
   readonly requested?: RequestedGrant
   readonly client: RequestFacts
 }
 
 export type RefreshResult = { readonly kind: 'issued'; readonly issued: Issued } | Refused
 
-/** @throws invalid_target, invalid_scope for what no session is given, so that nothing is asked of the store */
+/**
+ * Refuses what no session may get, before any store is asked.
+ * @throws invalid_target, invalid_scope
+ */
 const assertPossible = (
   { audience, scopes = [] }: RequestedGrant,
   settings: SessionSettings,
@@ -217,13 +220,13 @@ const assertPossible = (
   if (!scopes.every(isKnown)) throw sessionErrors.error('invalid_scope')
 }
 
-/** How often a handle is presented again whose session changed in between: a race can do that once. */
+/** How often a handle is tried whose session changed in between. A race can do that once. */
 const attempts = 3
 
 /**
- * How much of the grace a refresh may take, from its request to its response. A handle is only handed out in the first half of its grace,
- * and a request that waited for longer than the second half neither issues a further one nor ends a session. So a request that comes too
- * late for the grace was received after the response of the others, and two tabs never leave with different successors.
+ * The part of the grace period that a refresh may take from its request to its response. A handle is only issued in the first half of its
+ * grace period. A request that waited longer than the second half neither issues a further handle nor ends a session. So a request that is
+ * too late for the grace period arrived after the response to the others, and two tabs never end with different successors.
  */
 const shareOfGrace = 1 / 2
 
@@ -232,7 +235,10 @@ type Presented = Pick<RefreshInput, 'client'> & {
   readonly secret: Buffer
 }
 
-/** Credentials for a session that its row lets go on, unless it is over by what this process knows or by the settings of today. */
+/**
+ * Issues credentials for a session that its row allows to continue, unless this process knows that it was revoked, or the current settings
+ * end it.
+ */
 const answerWith = (deps: RefreshDeps) =>
   async function answer(
     facts: SessionFacts,
@@ -254,10 +260,10 @@ const answerWith = (deps: RefreshDeps) =>
   }
 
 /**
- * Turns a refresh token into its successor and a new access token. On the happy path that is one statement and one round trip;
- * only when it changes nothing does a second read find out why.
- * @throws invalid_target, invalid_scope, session_contended, and then nothing is consumed; refresh_delayed and store_unavailable, and then
- * it may be: a retry gets a successor
+ * Exchanges a refresh token for its successor and a new access token. The usual case is one statement in one round trip. Only when it
+ * changes nothing, a second read finds out why.
+ * @throws invalid_target, invalid_scope, session_contended: nothing is consumed; refresh_delayed, store_unavailable: the handle may be
+ * consumed, and a retry gets a successor
  */
 export const refreshSession = (deps: RefreshDeps) => {
   const { clock, codec, rotations, idleSeconds, rules, settings } = deps

@@ -3,40 +3,44 @@ import { idToBytes } from '../lib/machine.ts'
 import { type FactsRow, type SessionFacts, sessionFacts } from '../sessions/index.ts'
 import type { PresentedHandle } from './decide-refresh.ts'
 
-/** The session moves on only from exactly the generation that was presented, and only if it may have what is requested. */
+/** Moves the session on only from exactly the presented generation, and only if it may get what is requested. */
 export type RotationAttempt = PresentedHandle & {
   readonly sessionId: string
   readonly secretDigest: Buffer
   readonly nowMs: number
-  /** Idle expiry if nothing else ends the session before; the store never lets it pass the absolute one. */
+  /** The new idle expiry. The store limits it to the absolute expiry. */
   readonly idleExpiresAtMs: number
 }
 
 export type RotationStore = {
   /**
-   * The happy path of a refresh: one guarded statement that moves the session on by one generation. None when any guard fails;
+   * The usual case of a refresh: one guarded statement that moves the session on by one generation. Returns nothing when a guard fails;
    * `find` then tells which.
    */
   readonly rotate: (rotation: RotationAttempt) => Promise<SessionFacts | undefined>
-  /** Sets a session that fell behind its handle to one past that handle. None when another request has done it. */
+  /**
+   * Moves a session whose row is behind its handle to one generation after that handle. Returns nothing when another request has done it.
+   */
   readonly recover: (rotation: RotationAttempt) => Promise<SessionFacts | undefined>
   /**
-   * Issues a further generation to the holder of the last presented one, whose response was lost. None when another request has moved
-   * the session on from `issuedGeneration`, or has given that out after `graceBeganByMs`.
+   * Issues a further generation to the holder of the last presented handle, whose response was lost. Returns nothing when another request
+   * has moved the session on from `issuedGeneration`, or issued it after `graceBeganByMs`.
    */
   readonly resume: (
     rotation: RotationAttempt,
     issuedGeneration: number,
     graceBeganByMs: number,
   ) => Promise<SessionFacts | undefined>
-  /** Begins the grace of `issuedGeneration` anew. None when another request has moved the session on. */
+  /** Starts the grace period of `issuedGeneration` again. Returns nothing when another request has moved the session on. */
   readonly prolong: (
     rotation: RotationAttempt,
     issuedGeneration: number,
   ) => Promise<SessionFacts | undefined>
 }
 
-/** $7 and $8 are asked as in `whyNotGranted` in decide-refresh.ts: a token that the session was not opened for consumes nothing. */
+/**
+ * $7 and $8 are checked as in `whyNotGranted` in decide-refresh.ts: a request for a token that the session may not get consumes nothing.
+ */
 const guarded = `FROM accounts a, instance i
   WHERE s.id = $1 AND s.secret_digest = $2 AND s.delivery = $4 AND s.kind <> 'cookie'
     AND s.ended_at IS NULL AND s.idle_expires_at > $5 AND s.absolute_expires_at > $5
@@ -47,7 +51,7 @@ const guarded = `FROM accounts a, instance i
 
 const touched = 'last_used_at = $5, idle_expires_at = least($6::timestamptz, s.absolute_expires_at)'
 
-/** The hot path: one statement, one round trip, no index written (a test counts all three). */
+/** The hot path: one statement, one round trip, no index written. A test counts all three. */
 export const rotateStatement = {
   name: 'session_rotate',
   text: `UPDATE sessions s SET generation = s.generation + 1, ${touched} ${guarded}
@@ -60,14 +64,14 @@ const recoverStatement = {
     AND s.generation < $3 RETURNING ${sessionFacts}`,
 }
 
-/** Leaves `presented_generation` where it is: the handles between it and the new one were issued in responses that were lost. */
+/** Leaves `presented_generation` unchanged: the handles between it and the new one were issued in lost responses. */
 const resumeStatement = {
   name: 'session_resume',
   text: `UPDATE sessions s SET generation = s.generation + 1, presented_generation = $3, reissued_generation = s.generation + 1,
     ${touched} ${guarded} AND s.generation = $9 AND s.last_used_at <= $10 RETURNING ${sessionFacts}`,
 }
 
-/** `$3` is the generation that was presented, for which the guards are the same. */
+/** `$3` is the presented generation, which has the same guards. */
 const prolongStatement = {
   name: 'session_prolong',
   text: `UPDATE sessions s SET ${touched} ${guarded} AND s.generation = $9 AND $3::integer < $9 RETURNING ${sessionFacts}`,

@@ -41,8 +41,8 @@ const refreshBody = Type.Object(
 )
 
 /**
- * One object and no union, which would cost the refresh of a token session. All members may be left out, since those that may not are
- * written first, and people look for the token there.
+ * One object instead of a union, which would slow down the refresh of a token session. All members are optional. The required ones come
+ * first, because people look for the token there.
  */
 const refreshAnswerSchema = Type.Partial(tokenAnswerSchema)
 
@@ -56,8 +56,8 @@ const refreshSchema = {
 }
 
 /**
- * What a request for a token says of it, as it was sent.
- * @throws invalid_scope when that is not written as the standard says
+ * The requested audience and scope, as sent.
+ * @throws invalid_scope for a malformed scope
  */
 export const requestedGrant = ({
   audience,
@@ -73,7 +73,7 @@ export const requestedGrant = ({
 
 export type RefreshRouteDeps = {
   readonly refresh: RefreshSession
-  /** A refresh is logged and not audited: it is one statement, and the log names the session only by this. */
+  /** A refresh is logged and not audited, because it is a single statement. The log names the session only by this pseudonym. */
   readonly reference: AuditPseudonym
   readonly log: Pick<Log, 'info'>
   readonly answerSealed: SealedAnswer

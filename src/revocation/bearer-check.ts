@@ -9,30 +9,32 @@ import { tokenErrors } from '../lib/app-error.ts'
 import type { Clock } from '../lib/machine.ts'
 import { isServiceToken } from '../tokens/index.ts'
 
-/** What decides whether a token is still active: its verified claims, and the key that signed it. */
+/** What decides whether a token is active: its verified claims and the key that signed it. */
 export type TokenStanding = {
   readonly claims: AccessTokenClaims
   readonly kid: string
   readonly nowMs: number
 }
 
-/** Whether a token with these verified claims is still active, by the tables. */
+/** Whether a token with these verified claims is active, according to the tables. */
 export type IsTokenActive = (standing: TokenStanding) => Promise<boolean>
 
 export type CheckBearerDeps = {
   readonly issuer: string
-  /** A token for any one of these is accepted; at least one. */
+  /** A token for any of these is accepted. At least one. */
   readonly audiences: readonly string[]
   readonly verificationKey: (kid: string) => VerificationKey | undefined
   readonly clock: Pick<Clock, 'nowMs'>
   readonly replica: Pick<Replica, 'state' | 'revokedBy'>
-  /** Asks the truth itself; throws `store_unavailable` when it cannot. */
+  /** Queries Postgres. Throws `store_unavailable` when it cannot. */
   readonly isTokenActive: IsTokenActive
 }
 
 export type CheckBearer = (token: string) => Promise<AccessTokenClaims>
 
-/** A defect of the token; anything else is a fault of ours and must not look like one: it would sign the caller out. */
+/**
+ * Maps a defect of the token to a 401. Other errors are faults of the service and must not become a 401, which would log the caller out.
+ */
 const refusal = (error: unknown): unknown =>
   error instanceof VerifierError && error.status === 401
     ? tokenErrors.error('invalid_token', { cause: error })
@@ -41,10 +43,10 @@ const refusal = (error: unknown): unknown =>
 const revoked = (how: string) => tokenErrors.error('invalid_token', { cause: new Error(how) })
 
 /**
- * The service's own check of an access token: signature, claims and what is revoked, all in memory. While the replica cannot prove
- * that it is complete, one statement asks Postgres instead. What this instance revokes it knows at the commit; what another one
- * revokes within the bound of every verifier.
- * @throws invalid_token, or store_unavailable when it cannot be known
+ * The service's own check of access tokens: signature, claims and revocations, all in memory. While the replica cannot prove that it is
+ * complete, one statement asks Postgres instead. This process knows its own revocations at the commit, and those of other processes within
+ * the bound of every verifier.
+ * @throws invalid_token, or store_unavailable when it cannot decide
  */
 export const bearerCheck = ({
   replica,
@@ -61,7 +63,7 @@ export const bearerCheck = ({
     })
     const { sub, sid, jti, aep } = claims
     const kind = replica.revokedBy({ sub, sid, jti, kid, aep })
-    // Also of a stale replica: what was revoked stays revoked.
+    // Also checked in a stale replica: a revocation stays valid.
     if (kind !== undefined) throw revoked(`revoked by ${kind}`)
     if (replica.state() === 'FRESH') return claims
     if (!(await isTokenActive({ claims, kid, nowMs: clock.nowMs() })))
@@ -70,7 +72,7 @@ export const bearerCheck = ({
   }
 }
 
-/** For routes of people: nobody is logged in by a service's token, so whoever shows one there is nobody. */
+/** For routes of users. A token of a service client logs nobody in, so it is refused there. */
 export const personBearerCheck = (check: CheckBearer): CheckBearer =>
   async function checkPerson(token) {
     const claims = await check(token)
@@ -78,7 +80,7 @@ export const personBearerCheck = (check: CheckBearer): CheckBearer =>
     throw tokenErrors.error('invalid_token', { cause: new Error('of a service, not of a person') })
   }
 
-/** Who calls, by the verified claims of a token. */
+/** The caller, from the verified claims of a token. */
 export const callerFrom = (claims: AccessTokenClaims) => ({
   accountId: claims.sub,
   sessionId: claims.sid,

@@ -1,22 +1,22 @@
 import { ImpossibleRevocation } from './revocation.ts'
 
 /**
- * How far a reader of the log has come: a snapshot of Postgres (`pg_current_snapshot`). The reader has every row of a transaction below
- * `next`, except those of the transactions that were still running.
+ * The position of a reader in the log: a snapshot of Postgres (`pg_current_snapshot`). The reader has the rows of every transaction below
+ * `next`, except those that were still running.
  */
 export type FeedCursor = {
   /** Transactions below `next` that had not ended, ascending. */
   readonly running: readonly bigint[]
-  /** The first transaction number that had not been given out. */
+  /** The first transaction number that had not been assigned. */
   readonly next: bigint
 }
 
-/** What the wire carries (`isLabel` in the verifier), and verifiers of any version accept. */
+/** The maximum length in the feed format (`isLabel` in the verifier), accepted by verifiers of any version. */
 const maxLength = 255
 
 const largest = 2n ** 64n - 1n
 
-/** Reads what Postgres writes: `xmin:xmax:xip,xip`. The lowest running transaction is xmin. */
+/** Parses the format of Postgres: `xmin:xmax:xip,xip`. The lowest running transaction is xmin. */
 export const cursorOfSnapshot = (snapshot: string): FeedCursor => {
   const [, next, running] = snapshot.split(':')
   if (next === undefined || running === undefined) throw new ImpossibleRevocation('no snapshot')
@@ -24,11 +24,12 @@ export const cursorOfSnapshot = (snapshot: string): FeedCursor => {
 }
 
 /**
- * `<number>` or `<number>.<gap>.<gap>`: the running transactions and `next`, ascending, each gap to the number before in base 36.
+ * `<number>` or `<number>.<gap>.<gap>`: the running transactions and `next`, ascending. Each gap is the difference to the previous number,
+ * in base 36.
  *
- * Any beginning of this list is a cursor that has seen less, never more. So a list that is too long is cut: the reader gets some rows
- * again, and the long transactions, which are the oldest ones, stay in. A single number is the cursor that earlier versions give out and
- * accept: every transaction below it has ended.
+ * Any prefix of this list is a cursor that has seen less, never more. So a list that is too long is cut: the reader gets some rows again,
+ * and the long transactions, which are the oldest, stay in. A single number is the cursor of earlier versions: every transaction below it
+ * has ended.
  */
 export const cursorText = ({ running, next }: FeedCursor): string => {
   let text = ''
@@ -42,7 +43,7 @@ export const cursorText = ({ running, next }: FeedCursor): string => {
   return text
 }
 
-/** One spelling for each cursor: no signs, no leading zeros, no gaps of nothing. */
+/** One spelling for each cursor: no signs, no leading zeros, no empty gaps. */
 const form = /^(?:0|[1-9]\d{0,19})(?:\.[1-9a-z][0-9a-z]{0,12})*$/
 
 const fromBase36 = (text: string): bigint => {
@@ -51,7 +52,7 @@ const fromBase36 = (text: string): bigint => {
   return number
 }
 
-/** None: a text that no version gives out. */
+/** Undefined for a text that no version issues. */
 export const parseCursor = (text: string): FeedCursor | undefined => {
   if (text.length > maxLength || !form.test(text)) return undefined
   const [first = '', ...gaps] = text.split('.')
@@ -64,11 +65,11 @@ export const parseCursor = (text: string): FeedCursor | undefined => {
   return next > largest ? undefined : { running: numbers.slice(0, -1), next }
 }
 
-/** Whether a reader who is at the cursor has the rows of this transaction. */
+/** Whether a reader at this cursor has the rows of this transaction. */
 export const hasSeen = ({ running, next }: FeedCursor, transaction: bigint): boolean =>
   transaction < next && !running.includes(transaction)
 
-/** The cursor that has seen what all of these have seen: a read from there has what each of them lacks. At least one. */
+/** The cursor that has seen what all of these have seen. A read from there returns everything that any of them lacks. At least one. */
 export const commonCursor = (cursors: readonly FeedCursor[]): FeedCursor => {
   const next = cursors.reduce(
     (least, cursor) => (cursor.next < least ? cursor.next : least),

@@ -12,13 +12,13 @@ export type FollowDeps = {
   readonly cache: RevocationCache
 }
 
-/** Also without a sign of loss: Redis may evict entries, or somebody deletes them, and no mark goes with them. */
+/** Rewrites even without a sign of loss: Redis may evict entries, or somebody may delete them, and the mark remains. */
 const rewriteAfterMs = 60_000
 
 const isGap = (error: unknown): boolean =>
   error instanceof AppError && error.code === 'cursor_unknown'
 
-/** What came after the page before; nothing when the log cannot be continued from there. */
+/** What came after the previous page. Nothing when the log cannot be continued from there. */
 const changesSince = async (
   feed: RevocationFeed,
   { feedId, cursor }: Pick<FeedPage, 'feedId' | 'cursor'>,
@@ -33,8 +33,8 @@ const changesSince = async (
 }
 
 /**
- * Makes one step of keeping the cache complete: after a loss everything is written again, else what has become visible since the
- * last step. Without this, an entry committed while the cache was away, or by an instance that died, would be missing for good.
+ * One step to keep the cache complete. After a loss it writes everything again, otherwise what became visible since the last step. Without
+ * it, an entry would be missing forever if it was committed while the cache was unreachable, or by a process that died.
  */
 export const followRevocations = ({ clock, feed, cache }: FollowDeps) => {
   let last: Pick<FeedPage, 'feedId' | 'cursor'> | undefined
@@ -50,15 +50,15 @@ export const followRevocations = ({ clock, feed, cache }: FollowDeps) => {
       await cache.markIntact()
       rewrittenAtMs = clock.monotonicMs()
     }
-    // Not the page itself: its entries would be kept until the next step.
+    // Not the page itself, because its entries would stay in memory until the next step.
     last = { feedId, cursor }
   }
 }
 
-/** So many entries take about a millisecond; then others get their turn. */
+/** This many entries take about a millisecond. Then other work gets its turn. */
 const sliceEntries = 4_096
 
-/** An entry that is about to end may have been dropped by a process whose clock is ahead. */
+/** A process whose clock is ahead may already have dropped an entry that is about to end. */
 const endsSoonMs = 60_000
 
 export type FindMissingDeps = {
@@ -68,8 +68,8 @@ export type FindMissingDeps = {
 }
 
 /**
- * What the replica holds and the log lacks. A replica forgets nothing when it comes to another log, so after a fail-over it knows of
- * revocations whose commits were lost.
+ * Entries that the replica has and the log lacks. A replica keeps its entries when it switches to another log, so after a fail-over it
+ * knows revocations whose commits were lost.
  */
 export const findMissing =
   ({ clock, feed, replica }: FindMissingDeps) =>

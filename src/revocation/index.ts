@@ -1,8 +1,8 @@
 /**
- * Owns the log of what was revoked: how an entry is written, how long it is kept, how it reaches everyone who must refuse what it
- * revokes (followers of the feed, this process, those who ask a cache), and when it is dropped; and the check of access tokens that
- * follows from it. It never decides what to revoke: features append to the log inside their own transactions. The log is no history: an
- * entry goes after 970 s, and who revoked what is in the audit trail.
+ * Owns the revocation log: how an entry is written, how long it is kept, how it reaches everyone who must refuse what it revokes (followers
+ * of the feed, this process, readers of the cache), and when it is deleted. Also owns the check of access tokens that depends on it. It
+ * never decides what to revoke: features append to the log inside their own transactions. The log is no history: an entry is deleted after
+ * 970 s, and the audit trail has who revoked what.
  */
 export type { RevocationEntry } from '../../packages/verifier/src/wire.ts'
 export {

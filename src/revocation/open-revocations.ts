@@ -20,13 +20,13 @@ import type { ReadLog } from './revocation-log.ts'
 import type { RevocationNotifier } from './revocation-notifier.ts'
 
 export type WatchedLog = ReadLog & {
-  /** Whether the latest read that has ended brought anything: as long as somebody follows the log, whether Postgres is there. */
+  /** Whether the last finished read succeeded. While the log is followed, this tells whether Postgres is reachable. */
   readonly isReadable: () => boolean
-  /** Which log was read last. */
+  /** The log that was read last. */
   readonly feedId: () => string | undefined
 }
 
-/** A log that remembers whether it could be read. Unreadable until it was read. */
+/** A log that records whether it could be read. Unreadable until the first read. */
 const watchedLog = (log: ReadLog): WatchedLog => {
   let isReadable = false
   let feedId: string | undefined
@@ -54,7 +54,7 @@ const watchedLog = (log: ReadLog): WatchedLog => {
 export type OwnReplicaDeps = {
   readonly feed: RevocationFeed
   readonly clock: Clock
-  /** A number from 0 up to 1. */
+  /** A number in [0, 1). */
   readonly fraction: () => number
   readonly report: (error: unknown, what: string) => void
 }
@@ -71,11 +71,11 @@ const asSource = (feed: RevocationFeed): FeedSource => ({
   },
 })
 
-/** Ends when the time is over or the signal aborts, whichever is first; keeps no process alive. */
+/** Ends after the time or when the signal aborts. Does not keep the process alive. */
 const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
   pause(ms, undefined, { ref: false, ...(signal && { signal }) }).catch(() => undefined)
 
-/** The replica that every verifier has, from the same code, for the service's own checks: it reads the log without HTTP. */
+/** The replica for the service's own checks, with the code that every verifier runs. It reads the log without HTTP. */
 export const ownReplica = ({ feed, clock, fraction, report }: OwnReplicaDeps): Replica =>
   createReplica({
     source: asSource(feed),
@@ -95,31 +95,33 @@ export type OpenRevocationsDeps = {
   readonly report: (error: unknown, what: string) => void
 }
 
-/** What one process does with revocations: follows them, passes them on, and publishes its own. */
+/** The revocations of one process: it follows them, serves them and publishes its own. */
 export type Revocations = {
   readonly feed: RevocationFeed
-  /** What is revoked, in this process. LOADING until `start`. */
+  /** What is revoked, in memory. LOADING until `start`. */
   readonly replica: Replica
-  /** Whether Postgres answered when the log was read last. False soon after it is away, while the replica is still FRESH. */
+  /**
+   * Whether Postgres responded to the last read of the log. It becomes false soon after an outage begins, while the replica is still FRESH.
+   */
   readonly isLogReadable: () => boolean
-  /** Names the log that was read last: another one after a fail-over, a crash or a restore. */
+  /** The log that was read last. It changes after a fail-over, a crash or a restore. */
   readonly feedId: () => string | undefined
-  /** What this process knows to be revoked and this log lacks, by its newest snapshot. Nothing, in the usual case. */
+  /** What this process knows to be revoked and the log lacks, according to a new snapshot. Usually nothing. */
   readonly findMissing: () => Promise<RevocationEntry[]>
-  /** For each transaction: takes what it revokes, and publishes that after its commit. */
+  /** For each transaction: collects what it revokes, and publishes it after the commit. */
   readonly collect: () => PendingRevocations
   /**
-   * Begins to follow the log, and resolves when the replica has all of it. Rejects when it has not by then; it goes on trying, and
-   * until it succeeds Postgres is asked instead.
+   * Starts to follow the log, and resolves when the replica is complete. Rejects when it is not complete in time, but continues to try.
+   * Until it succeeds, Postgres is asked instead.
    */
   readonly start: (patience: AbortSignal) => Promise<void>
-  /** Answers at once those who wait for something new, and follows no more. The feed still answers. */
+  /** Responds at once to waiting long polls, and stops following. The feed still responds. */
   readonly stop: () => Promise<void>
-  /** Lets the last word to other instances arrive. To be called before the database is closed. */
+  /** Lets the last notification to other processes finish. Call it before the database is closed. */
   readonly close: () => Promise<void>
 }
 
-/** Puts the parts together; nothing runs before `start`. */
+/** Constructs the parts. Nothing runs before `start`. */
 export const openRevocations = (deps: OpenRevocationsDeps): Revocations => {
   const { notifier, random } = deps
   const log = watchedLog(deps.log)

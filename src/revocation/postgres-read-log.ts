@@ -16,7 +16,7 @@ import { cursorOfSnapshot, cursorText, type FeedCursor } from './feed-cursor.ts'
 import { ImpossibleRevocation } from './revocation.ts'
 import type { LogChanges, LoggedEntry, ReadLog } from './revocation-log.ts'
 
-/** Entries in the form they travel in, about 20 bytes each, and objects only while somebody looks at them. */
+/** Entries in packed form, about 20 bytes each. Objects exist only while they are read. */
 export type PackedEntries = {
   readonly add: (entries: readonly RevocationEntry[]) => void
   readonly entries: RevocationEntries
@@ -41,22 +41,21 @@ export const packedEntries = (): PackedEntries => {
 }
 
 /**
- * A follower that missed more than this takes a snapshot: that is read in batches, while these are read by one statement, which must
+ * A follower that missed more than this takes a snapshot instead. Snapshots are read in batches, but changes in one statement, which must
  * end long before its timeout.
  */
-export const mostChanges = 20_000
+export const maxChanges = 20_000
 
 /** Rows of a snapshot in memory at once. */
 const batchRows = 5_000
 
-/** Postgres throws its statistics away after a crash, and only then, so the time they began tells a crash from a restart. */
+/** Postgres resets its statistics after a crash only, so their start time distinguishes a crash from a restart. */
 const lastCrash = 'coalesce(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())::bigint, 0)'
 
 /**
- * Which log this is: the cluster, its timeline, and its last recovery from a crash. The timeline is that of the position where Postgres
- * writes now: the one in the control file stays the old one for minutes after a fail-over. A crash counts because transaction
- * numbers that were given out just before, and were not on disk yet, are given out again: an entry could come to lie before a
- * cursor.
+ * Identifies the log: the cluster, its timeline and its last crash recovery. The timeline is that of the current write position, because
+ * the one in the control file stays the old one for minutes after a fail-over. A crash starts a new log because the last transaction
+ * numbers, if they were not on disk, are assigned again, and an entry could then have a number before a cursor.
  */
 const byTimeline = `concat_ws('-',
   (SELECT system_identifier FROM pg_control_system()),
@@ -64,27 +63,27 @@ const byTimeline = `concat_ws('-',
   ${lastCrash})`
 
 /**
- * Where a managed Postgres withholds these functions (Aurora has no write-ahead log of its own): when the server was started. Another
- * server has another time. So has the same one after a plain restart, which costs followers a snapshot each and no more.
+ * The start time of the server, for a managed Postgres that lacks these functions (Aurora has no write-ahead log of its own). Another
+ * server has another time. A plain restart changes it as well, which only costs each follower a snapshot.
  */
 const byStart = `concat_ws('-', 'start',
   (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, ${lastCrash})`
 
 /**
- * The log and how far it goes, as one snapshot of Postgres sees it (`pg_current_snapshot` is that of its own statement). A standby answers
- * nothing: it may be behind, and a follower would believe itself complete.
+ * The log and its end, from one snapshot of Postgres (`pg_current_snapshot` is that of its own statement). A standby returns nothing: it
+ * may be behind, and a follower would wrongly consider itself complete.
  */
 const logNamed = (feedId: string) => `SELECT seen::text AS snapshot,
     CASE WHEN pg_is_in_recovery() THEN NULL ELSE ${feedId} END AS feed_id
   FROM pg_current_snapshot() AS seen`
 
-/** What the form of an entry can carry: 53 bits of an epoch, 32 of a time. */
+/** The limits of the feed format: 53 bits for an epoch, 32 for a time. */
 const lastEpoch = '9007199254740991'
 const lastTime = "timestamptz '2106-02-07T06:28:15Z'"
 
 /**
- * In whole seconds, rounded up: an entry that is kept a moment too long refuses nothing that is still valid. What is beyond the form is
- * its last value, which covers as much.
+ * In whole seconds, rounded up: an entry that is kept a moment too long refuses nothing that is still valid. Larger values become the last
+ * one, which covers as much.
  */
 const notAfter = `extract(epoch FROM
     date_trunc('second', least(not_after, ${lastTime}) + interval '0.999999 s'))::bigint`
@@ -93,32 +92,32 @@ const minEpoch = `greatest(0, least(min_epoch, ${lastEpoch}))`
 
 const isBeyondTheForm = `(min_epoch < 0 OR min_epoch > ${lastEpoch} OR not_after > ${lastTime})`
 
-/** No key has a comma in it, so that keys can be joined by commas. One that has is malformed without it, too. */
+/** A valid key contains no comma, so keys can be joined by commas. A key with a comma is malformed, and stays malformed without it. */
 const plainKey = "translate(key, ',', ' ')"
 
-/** Written so that the index on `not_after` does not fit: nearly all rows are in it, and without statistics Postgres would take it. */
+/** Written so that the index on `not_after` is not used. Nearly all rows are in range, but without statistics Postgres would choose it. */
 const hasNotEnded = "not_after + interval '0' > least($3, now())"
 
 const found = `SELECT r.xid::text, kind, ${plainKey} AS key, CASE WHEN min_epoch IS NOT NULL THEN ${minEpoch} END AS min_epoch,
     ${notAfter} AS not_after, coalesce(${isBeyondTheForm}, false) AS is_odd`
 
 /**
- * Rows and cursor in one statement, so that both are of the same moment. A plain "seq greater than the last" would lose an entry
+ * Rows and cursor come from one statement, so both belong to the same moment. A simple "seq greater than the last" would lose an entry
  * whose transaction took its number early and committed late.
  *
- * The rows that the cursor `$1`, `$2` has not seen are those of transactions that were running then, and of those that began later. That
- * is `xid >= xmin AND NOT pg_visible_in_snapshot(xid, cursor)`, asked so that the index finds them and nothing else: a transaction
- * anywhere in the cluster that runs for an hour would have every read go through all rows of that hour. Ranges in order, also for one
- * transaction, so that the index is used whatever the planner believes of a cursor that it does not know.
+ * The rows that cursor `$1`, `$2` has not seen belong to transactions that were running then or began later. That is `xid >= xmin AND NOT
+ * pg_visible_in_snapshot(xid, cursor)`, written so that the index finds exactly these rows. Otherwise a transaction anywhere in the cluster
+ * that runs for an hour would make every read scan all rows of that hour. The ranges are ordered, even for one transaction, so that the
+ * planner uses the index for any cursor.
  */
 const changesIn = (log: string) => `SELECT log.*, found.* FROM (${log}) log LEFT JOIN (
       (SELECT late.* FROM unnest($1::xid8[]) AS was_running, LATERAL (${found} FROM revocations r
         WHERE r.xid BETWEEN was_running AND was_running AND ${hasNotEnded}
-        ORDER BY r.xid LIMIT ${mostChanges + 1}) late)
+        ORDER BY r.xid LIMIT ${maxChanges + 1}) late)
       UNION ALL
       (${found} FROM revocations r
-        WHERE r.xid >= $2::xid8 AND ${hasNotEnded} ORDER BY r.xid LIMIT ${mostChanges + 1})
-      LIMIT ${mostChanges + 1}) found ON true`
+        WHERE r.xid >= $2::xid8 AND ${hasNotEnded} ORDER BY r.xid LIMIT ${maxChanges + 1})
+      LIMIT ${maxChanges + 1}) found ON true`
 
 type Statements = { readonly changes: Statement; readonly head: Statement }
 
@@ -138,9 +137,7 @@ const holdStill = {
   text: 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY',
 }
 
-/**
- * One row with a list for each column: a row for each entry would take four times as long.
- */
+/** One row with a list for each column. A row for each entry would take four times as long. */
 const batch = {
   name: 'revocation_batch',
   text: `SELECT max(seq) AS last, string_agg(kind, ',') AS kinds, string_agg(${plainKey}, ',') AS keys,
@@ -169,10 +166,10 @@ type BatchRow = {
   odd: string | null
 }
 
-/** What aggregating nothing gives. */
+/** The result of an aggregate over no rows. */
 type NoBatch = { last: null }
 
-/** What a join without a match gives. */
+/** The result of a join without a match. */
 type NoRow = { [column in keyof EntryRow | 'xid']: null }
 
 type ChangesRow = HeadRow & ((EntryRow & { xid: string }) | NoRow)
@@ -191,8 +188,8 @@ const entryOf = ({ kind, key, min_epoch: minEpoch, not_after: notAfter }: EntryR
 })
 
 /**
- * The entry to pass on for a row. None for one whose key is no key: no token has such an id, so the row, taken at its word, covers
- * nothing. Of `everyone` it is clear who is meant, whatever its key says.
+ * The entry to publish for a row. Undefined for an invalid key: no token has such an id, so the row revokes nothing. `everyone` needs no
+ * key, so any key is accepted.
  */
 const meantBy = (entry: RevocationEntry): RevocationEntry | undefined => {
   if (entryProblem(entry) === undefined) return entry
@@ -201,7 +198,7 @@ const meantBy = (entry: RevocationEntry): RevocationEntry | undefined => {
 
 type Reading = {
   readonly now: Date
-  /** Told of rows that cannot be passed on as they are: the kind and the key of each. */
+  /** Called with rows that cannot be published unchanged: the kind and the key of each. */
   readonly onMalformed: (rows: readonly string[]) => void
 }
 
@@ -221,7 +218,7 @@ const readChanges = async (
   const [first] = found
   if (!first) throw new ImpossibleRevocation('no snapshot')
   const base = { feedId: feedIdOf(first), cursor: cursorOfSnapshot(first.snapshot) }
-  if (found.length > mostChanges) return { ...base, rows: 'too_many' }
+  if (found.length > maxChanges) return { ...base, rows: 'too_many' }
   const rows: LoggedEntry[] = []
   const malformed = new Set<string>()
   for (const row of found) {
@@ -281,7 +278,7 @@ const readSnapshot = async (
   return { feedId: feedIdOf(state), cursor: cursorText(cursorOfSnapshot(state.snapshot)), entries }
 }
 
-/** So many names are remembered, so as to report each row once. */
+/** The number of remembered rows, so that each is reported once. */
 const mostNames = 1_000
 
 const oncePerRow = (report: Reading['onMalformed']): Reading['onMalformed'] => {
@@ -296,15 +293,15 @@ const oncePerRow = (report: Reading['onMalformed']): Reading['onMalformed'] => {
 
 export type PostgresReadLog = ReadLog & {
   /**
-   * Names the log, as every read does.
-   * @throws UnfitDatabase when Postgres withholds what a read needs; store_unavailable
+   * Returns the name of the log, as every read does.
+   * @throws UnfitDatabase when Postgres lacks a function that reads need; store_unavailable
    */
   readonly identify: () => Promise<string>
 }
 
 /**
- * Reads the log as the application's role may: the functions that name it are open to everyone in PostgreSQL 15 and later. One malformed
- * row keeps nobody from the others; it is reported once.
+ * Reads the log with the application's role. The functions that identify the log are open to everyone in PostgreSQL 15 and later. A
+ * malformed row does not block the others; it is reported once.
  */
 export const postgresReadLog = (
   database: Database,
@@ -315,7 +312,7 @@ export const postgresReadLog = (
   const reading = (): Reading => ({ now: new Date(clock.nowMs()), onMalformed })
   let statements = namedByTimeline
 
-  /** The first read finds out what this Postgres withholds; a standby, or one that is away, leaves it open. */
+  /** The first read finds out which functions this Postgres lacks. A standby or an unreachable server leaves it open. */
   const read = async <Found>(act: (statements: Statements) => Promise<Found>): Promise<Found> => {
     try {
       return await act(statements)

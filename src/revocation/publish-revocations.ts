@@ -6,7 +6,7 @@ import type { RevocationNotifier } from './revocation-notifier.ts'
 
 export type PublishDeps = {
   readonly replica: Pick<Replica, 'apply'>
-  /** Wakes the followers that wait at this process. */
+  /** Wakes the long polls that wait in this process. */
   readonly wake: () => void
   readonly notifier: Pick<RevocationNotifier, 'announce'>
   readonly cache: RevocationCache | undefined
@@ -14,9 +14,8 @@ export type PublishDeps = {
 }
 
 /**
- * Publishes what a transaction revoked, after its commit, so that nobody is ever told more than the truth. When it resolves, this process
- * refuses what was revoked. Nothing else is waited for but the cache, and nothing that fails here is lost: followers look by themselves,
- * and a cache that was away is filled later.
+ * Publishes what a transaction revoked, after its commit, so that nothing is published that might roll back. When it resolves, this process
+ * refuses what was revoked. It waits only for the cache. A failure here loses nothing: followers poll, and the cache is filled later.
  */
 export const publishRevocations = ({ replica, wake, notifier, cache, report }: PublishDeps) =>
   async function publish(entries: readonly RevocationEntry[]): Promise<void> {
@@ -31,17 +30,17 @@ export const publishRevocations = ({ replica, wake, notifier, cache, report }: P
   }
 
 /**
- * How long a process may take from reckoning the end of an entry to its commit, and Postgres then waits as long again for the commit
- * itself. Of the 40 s that entries outlive tokens by (`mintSlackSeconds`) the rest is for clocks that differ.
+ * The maximum time from computing the end of an entry to its commit. Postgres then waits as long again for the commit itself. The rest of
+ * the 40 s by which entries outlive tokens (`mintSlackSeconds`) covers clock differences.
  */
 const commitWithinMs = 5_000
 
-/** What one transaction revokes, while it runs and after its commit. */
+/** The revocations of one transaction, while it runs and after its commit. */
 export type PendingRevocations = {
   readonly add: (entry: RevocationEntry, reckonedAtMs: number) => void
   /**
-   * Asked right before the commit. False when the process stood still over a revocation, or its time is in doubt: the entry would be
-   * forgotten before the tokens expire that were issued meanwhile.
+   * Checked right before the commit. False when the process stalled after a revocation, or its clock is in doubt: the entry would be
+   * deleted before the tokens expire that were issued meanwhile.
    */
   readonly mayCommit: () => boolean
   /** After the commit. */

@@ -2,24 +2,24 @@ import type { RevocationEntries, RevocationEntry } from '../../packages/verifier
 import { isErrorReply, type RedisConnection, slotOf, slotTags } from '../infra/redis/redis.ts'
 import { type Clock, newId, type Random } from '../lib/machine.ts'
 
-/** A copy of the log for services that ask a cache directly. It is never the truth: it may be lost at any moment. */
+/** A cached form of the log for services that ask Redis directly. Postgres stays authoritative, and the cache may be lost at any moment. */
 export type RevocationCache = {
-  /** Whether it can be reached at this moment. */
+  /** Whether it is reachable now. */
   readonly isReady: () => boolean
-  /** Writes entries, in any order and as often as one likes. Throws when the cache is away; nothing is lost by that. */
+  /** Writes entries, in any order and any number of times. Throws when the cache is unreachable, which loses nothing. */
   readonly write: (entries: RevocationEntries) => Promise<void>
-  /** Whether the cache still holds what was written, as far as it can tell: false after a flush or a restart. */
+  /** Whether the cache still holds what was written, as far as it can tell. False after a flush or a restart. */
   readonly isIntact: () => Promise<boolean>
-  /** Called before the log is read, when everything is to be written again. */
+  /** Called before the log is read to write everything again. */
   readonly beginRewrite: () => Promise<void>
-  /** Called once everything has been written. Changes nothing when the cache has lost what it held since `beginRewrite`. */
+  /** Called after everything has been written. Does nothing when the cache has lost entries since `beginRewrite`. */
   readonly markIntact: () => Promise<void>
 }
 
-/** Work under way at once: a bounded share of memory, and of the store that does it. */
+/** The number of parallel writes. It limits memory and the load on the store. */
 const batchSize = 500
 
-/** Does `work` for each item, a batch at once. Rejects with the first failure, and then begins no further batch. */
+/** Calls `work` for each item, one batch at a time. Rejects with the first failure, and then starts no further batch. */
 const inBatches = async <Item>(
   items: Iterable<Item>,
   work: (item: Item) => Promise<void>,
@@ -34,20 +34,20 @@ const inBatches = async <Item>(
   await Promise.all(batch)
 }
 
-/** What a service in any language asks for: `docs/guides/ask-redis.md`. */
+/** The keys that services in any language read: `docs/guides/ask-redis.md`. */
 const keyOf = ({ kind, key }: RevocationEntry): string =>
   kind === 'everyone' ? 'cardea:revoked:everyone' : `cardea:revoked:${kind}:${key}`
 
-/** Says that everything was written since Redis was last empty. Its absence means a loss. */
+/** Set when everything was written since Redis was last empty. If it is missing, entries were lost. */
 const intactKey = 'cardea:mirror:intact'
 
 /**
- * Stands while one process writes everything, and goes with a flush: what it had written by then is lost, so that nothing is complete at
- * the end. In a cluster the braces put it into the slot of its mark.
+ * Exists while one process rewrites everything. A flush deletes it together with the entries written so far, and then the rewrite is not
+ * complete. In a cluster the braces put it into the slot of its mark.
  */
 const begunKeyOf = (id: string, tag: string): string => `cardea:mirror:begun:${id}:{${tag}}`
 
-/** Seconds: longer than it takes to write all entries there can be. A process that ends meanwhile leaves it behind for so long. */
+/** In seconds. Longer than writing the maximum number of entries takes. A process that dies in between leaves it behind for this long. */
 const begunFor = 600
 
 /** Sets the mark `KEYS[2]`, unless Redis has lost `KEYS[1]`, which was set before the log was read. */
@@ -56,18 +56,18 @@ if redis.call('DEL', KEYS[1]) == 0 then return 0 end
 redis.call('SET', KEYS[2], '1')
 return 1`
 
-/** The marks of a cluster: each master can lose its share alone, and a mark in every slot goes with the entries of that slot. */
+/** The marks of a cluster. Each master can lose its data alone, and a mark in every slot is lost with the entries of that slot. */
 type SlotMarks = {
   /**
-   * Whether every master has what was written, as far as one of its marks and the layout tell. After a loss the mark of the whole is
-   * removed at once. Rejects when a master does not answer: then nothing is known.
+   * Whether every master has what was written, judged by one of its marks and the layout. After a loss it removes the mark of the whole at
+   * once. Rejects when a master does not respond, because then the state is unknown.
    */
   readonly verify: () => Promise<boolean>
-  /** Called before the log is read, when everything is to be written again. Looks at every mark. */
+  /** Called before the log is read to write everything again. Checks every mark. */
   readonly begin: () => Promise<void>
-  /** Called when Redis did not take the entry with this key: nothing in its slot is complete any more. */
+  /** Called when Redis rejected the entry with this key: its slot is no longer complete. */
   readonly withdraw: (key: string) => Promise<void>
-  /** Called once everything has been written. Sets what was missing, and tells whether nothing was lost meanwhile. */
+  /** Called after everything has been written. Sets the missing marks, and returns whether nothing was lost meanwhile. */
   readonly complete: () => Promise<boolean>
 }
 
@@ -83,13 +83,13 @@ const slotMarksOf = (
     begun: begunKeyOf(id, tag),
   }))
   type Keys = (typeof keys)[number]
-  /** Where every slot had its mark when it was last looked at. */
+  /** The layout at the last check, when every slot had its mark. */
   let known: Layout = []
   let seen: Layout = []
   let lacking: Keys[] = []
   let isLost = false
 
-  // A slot without a master has no entries, and answers nobody.
+  // A slot without a master has no entries and serves no requests.
   const layoutNow = (): Layout =>
     [...slotMasters().entries()].filter((one): one is [number, string] => one[1] !== undefined)
 
@@ -111,12 +111,12 @@ const slotMarksOf = (
     const layout = layoutNow()
     const slotAt = new Map(layout.map(([slot, master]) => [master, slot]))
     const knownMasters = new Set(known.map(([, master]) => master))
-    // A replica that took over may lack the last entries although it has the marks.
+    // A new master may lack the last entries although it has the marks.
     const isTakenOver = known.length > 0 && [...slotAt.keys()].some((one) => !knownMasters.has(one))
     const looks = await Promise.allSettled([...slotAt.values()].map((slot) => findLacking([slot])))
     const isEmptied = looks.some((one) => one.status === 'fulfilled' && one.value.length > 0)
     if (isLost || isTakenOver || isEmptied) await withdraw()
-    // Only now: a master that is away hides no loss of another.
+    // Thrown only now, so that an unreachable master does not hide a loss of another.
     for (const one of looks) if (one.status === 'rejected') throw one.reason
     const isKnown = ([slot, master]: Layout[number], place: number) =>
       known[place]?.[0] === slot && known[place]?.[1] === master
@@ -150,7 +150,7 @@ const slotMarksOf = (
   }
 }
 
-/** Entries arrive in any order, from several instances: an epoch may only rise. */
+/** Entries arrive in any order from several processes, so an epoch may only rise. */
 const raiseEpoch = `
 local known = tonumber(redis.call('GET', KEYS[1]))
 if not known or known < tonumber(ARGV[1]) then
@@ -166,7 +166,7 @@ export const redisRevocationCache = (
   const id = newId(random)
   const begunKey = begunKeyOf(id, intactKey)
   const slotMarks = redis.slotMasters && slotMarksOf(redis, redis.slotMasters, id)
-  // A restart that kept its file may still have lost the last second, so each new connection counts as a loss.
+  // A restarted Redis that kept its file may have lost the last second, so each new connection counts as a loss.
   let connections = 0
   let intactAt: number | undefined
   let checkedAt = 0
@@ -182,7 +182,7 @@ export const redisRevocationCache = (
       if (entry.minEpoch === undefined) await client.set(key, '1', 'PX', leftMs)
       else await client.eval(raiseEpoch, 1, key, entry.minEpoch, leftMs)
     } catch (error) {
-      // R71: a Redis that is full refuses the entry and goes on answering. A mark takes no room to remove.
+      // A Redis that is full rejects the entry but keeps responding. Removing a mark needs no memory.
       if (isErrorReply(error)) await (slotMarks ? slotMarks.withdraw(key) : client.del(intactKey))
       throw error
     }

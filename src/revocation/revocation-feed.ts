@@ -10,10 +10,10 @@ import { commonCursor, cursorText, type FeedCursor, hasSeen, parseCursor } from 
 import type { LogChanges, ReadLog } from './revocation-log.ts'
 
 /**
- * Lets one run of `work` answer everyone who asked before it began; one run at a time. A question that comes while a run is under
- * way is part of the next, so no answer is older than its question.
- * Unlike `shareNextRead`, it hands the questions to the run, and lets those of one turn of the event loop share the first run.
- * @param apartMs the least time from the beginning of a run to that of the next, milliseconds
+ * Lets one run of `work` serve every call that came before it began; one run at a time. A call during a run is served by the next, so no
+ * result is older than its call. Unlike `shareNextRead` it passes the arguments to the run, and calls of one turn of the event loop share
+ * the first run.
+ * @param apartMs the minimum time between the starts of two runs, milliseconds
  */
 const coalesce = <Question, Answer>(
   work: (questions: readonly Question[]) => Promise<Answer>,
@@ -29,7 +29,7 @@ const coalesce = <Question, Answer>(
     let apart: Promise<unknown> | undefined
     const run = async (): Promise<Answer> => {
       await previous
-      // Many sockets become readable in one turn of the event loop: whoever asks in this one comes along.
+      // Many sockets become readable in one turn of the event loop. Calls of this turn join the run.
       await nextTurn()
       gathering = undefined
       apart = pause(apartMs, undefined, { ref: false })
@@ -50,7 +50,7 @@ const coalesce = <Question, Answer>(
   }
 }
 
-/** So many take some milliseconds: a page of a million, encoded at once, would keep everyone else waiting for a second. */
+/** This many take some milliseconds. A page of a million, encoded at once, would block all other work for a second. */
 const sliceEntries = 5_000
 
 function* slicesOf({ entries }: FeedPage): Generator<RevocationEntry[]> {
@@ -64,7 +64,7 @@ function* slicesOf({ entries }: FeedPage): Generator<RevocationEntry[]> {
   if (slice.length > 0) yield slice
 }
 
-/** What each slice of a page looks like in the form of `encode`, between `head` bytes before and `tail` bytes behind the entries. */
+/** Encodes a page in slices with `encode`. An encoded slice has `head` bytes before and `tail` bytes after its entries. */
 const encodeSlices = async (
   page: FeedPage,
   encode: (page: FeedPage) => Uint8Array,
@@ -81,9 +81,9 @@ const encodeSlices = async (
 
 const bytesOfJson = (page: FeedPage): Uint8Array => Buffer.from(encodeFeedJson(page))
 
-/** The same bytes as `encodeFeedJson`, with pauses for others. */
+/** The same bytes as `encodeFeedJson`, with pauses for other work. */
 export const jsonOf = async (page: FeedPage): Promise<Buffer> => {
-  // A page without entries ends in "[]}": entries come before the last two characters, with commas between them.
+  // A page without entries ends in "[]}". The entries go before the last two characters, separated by commas.
   const empty = bytesOfJson({ ...page, entries: [] })
   const tail = 2
   const head = empty.length - tail
@@ -93,9 +93,9 @@ export const jsonOf = async (page: FeedPage): Promise<Buffer> => {
   return Buffer.concat([empty.subarray(0, head), ...list, empty.subarray(head)])
 }
 
-/** The same bytes as `encodeFeedBinary`, with pauses for others. */
+/** The same bytes as `encodeFeedBinary`, with pauses for other work. */
 export const binaryOf = async (page: FeedPage): Promise<Buffer> => {
-  // Their number is the last before the entries, in 4 bytes.
+  // The number of entries is in the 4 bytes before them.
   const empty = Buffer.from(encodeFeedBinary({ ...page, entries: [] }))
   const parts = await encodeSlices(page, encodeFeedBinary, { head: empty.length, tail: 0 })
   empty.writeUInt32BE(page.entries.length, empty.length - 4)
@@ -103,14 +103,14 @@ export const binaryOf = async (page: FeedPage): Promise<Buffer> => {
 }
 
 export const revocationErrors = defineErrors({
-  // 410 and not 404: the address is right, what the cursor stood for is gone. A follower starts over with a snapshot.
+  // 410 and not 404: the address is correct, but the cursor is no longer valid. A follower starts over with a snapshot.
   cursor_unknown: {
     status: 410,
     title: 'The log of revocations cannot be continued from this cursor. Take a snapshot.',
   },
 })
 
-/** An answer, and what it looks like on the wire: encoded when somebody asks, once for all who get it. */
+/** A page with its encoded forms. Each is encoded on first use and shared by all responses. */
 export type SharedPage = {
   readonly page: FeedPage
   readonly json: () => Promise<Buffer>
@@ -118,12 +118,12 @@ export type SharedPage = {
 }
 
 export type RevocationFeed = {
-  /** Everything that has not ended, and the cursor to go on from. */
+  /** Everything that has not ended, and the cursor to continue from. */
   readonly snapshot: () => Promise<SharedPage>
   /**
-   * Every visible entry that the cursor has not seen, and the cursor for the next call. An entry may come twice; none is lost, however
-   * late its transaction commits. With `waitSeconds` the answer waits that long for a first entry.
-   * @throws cursor_unknown for a cursor that is none of this log, or so old that a snapshot costs less; store_unavailable
+   * Every visible entry that the cursor has not seen, and the next cursor. An entry may come twice, but none is lost, however late its
+   * transaction commits. With `waitSeconds` it waits that long for a first entry.
+   * @throws cursor_unknown for a cursor of another log, or one so old that a snapshot costs less; store_unavailable
    */
   readonly changes: (
     cursor: string,
@@ -132,14 +132,14 @@ export type RevocationFeed = {
   ) => Promise<SharedPage>
 }
 
-/** Tells those who wait for something new that there may be. Nobody relies on it: who is not told looks again later anyway. */
+/** Wakes waiting long polls when there may be something new. A missed wake-up does no harm, because they look again anyway. */
 export type LongPollNotifier = {
   readonly wake: () => void
-  /** How often there was a wake-up so far: what to hand to `after`, noted before looking. */
+  /** The number of wake-ups so far. Read it before looking, and pass it to `after`. */
   readonly count: () => number
-  /** Resolves at the first wake-up after that count, at once when it has been; after `ms` milliseconds at the latest. Never rejects. */
+  /** Resolves at the first wake-up after that count (at once if it has happened), or after `ms` milliseconds. Never rejects. */
   readonly after: (count: number, ms: number, signal?: AbortSignal) => Promise<void>
-  /** Lets everyone go who waits, and nobody wait any more: the process is about to end. */
+  /** Releases all waiting callers and lets no more wait, because the process is about to end. */
   readonly close: () => void
 }
 
@@ -179,8 +179,8 @@ export const longPollNotifier = (): LongPollNotifier => {
 export type RevocationFeedDeps = { readonly log: ReadLog; readonly wakeUps: LongPollNotifier }
 
 /**
- * Reads begin at least this far apart, so that followers who come back at once after every answer share their reads however many
- * revocations there are. Only a revocation this soon after another waits for it.
+ * The minimum time between reads, so that followers who poll again after every response share their reads, however many revocations there
+ * are. Only a revocation this soon after another is delayed.
  */
 const readsApartMs = 20
 
@@ -206,12 +206,12 @@ const shared = (page: FeedPage): SharedPage => {
 
 type Answers = (from: FeedCursor) => SharedPage
 
-/** The answers of one read: who asked from the same cursor gets the same page. */
+/** The pages of one read. Followers with the same cursor get the same page. */
 const answersOf = ({ feedId, cursor, rows }: LogChanges): Answers => {
   if (rows === 'too_many') return refuse
   const pages = new Map<string, SharedPage>()
   return function pageFrom(from) {
-    // Given out by another log.
+    // Issued by another log.
     if (from.next > cursor.next) return refuse()
     const name = cursorText(from)
     const known = pages.get(name)
@@ -224,8 +224,8 @@ const answersOf = ({ feedId, cursor, rows }: LogChanges): Answers => {
 }
 
 /**
- * One read serves all cursors. When it finds more than an answer may hold, each half is read for itself: a follower that is too far
- * behind, or a made-up cursor, does not send the others back with it.
+ * One read serves all cursors. If it finds more than a page may hold, each half is read separately, so that a follower that is too far
+ * behind, or a forged cursor, does not force the others to start over.
  */
 const readFor = async (log: ReadLog, cursors: readonly FeedCursor[]): Promise<Answers> => {
   const changes = await log.changes(commonCursor(cursors))
@@ -241,15 +241,15 @@ const readFor = async (log: ReadLog, cursors: readonly FeedCursor[]): Promise<An
   }
 }
 
-/** Each once, those that are furthest behind first. */
+/** The distinct cursors, those furthest behind first. */
 const distinct = (cursors: readonly FeedCursor[]): FeedCursor[] =>
   [...new Map(cursors.map((cursor) => [cursorText(cursor), cursor])).values()].sort((a, b) =>
     a.next < b.next ? -1 : 1,
   )
 
 /**
- * The log for many readers at once: one read answers all who asked before it began. Whoever asks while one is under way gets the
- * next: a reader counts its lease from the moment it asked, so an older reading would make it believe itself newer than it is.
+ * The log for many readers: one read serves all who asked before it began. A request during a read gets the next one, because a reader
+ * counts its lease from its request. An older result would make it believe that it is newer than it is.
  */
 export const revocationFeed = ({ log, wakeUps }: RevocationFeedDeps): RevocationFeed => {
   const readChanges = coalesce(
@@ -266,7 +266,7 @@ export const revocationFeed = ({ log, wakeUps }: RevocationFeedDeps): Revocation
     const first = await changesNow(cursor)
     if (first.page.entries.length > 0 || waitSeconds === 0) return first
     await wakeUps.after(before, waitSeconds * 1000, signal)
-    // There was nothing before this cursor that is not there now, and all who waited ask from the same one.
+    // Nothing before this cursor has been added since, and all waiting followers continue from the same one.
     return signal?.aborted ? first : changesNow(parseCursor(first.page.cursor) ?? refuse())
   }
   return { changes, snapshot: () => readSnapshot(undefined) }

@@ -12,16 +12,16 @@ import {
 } from './revocation.ts'
 
 export type RevocationLog = {
-  /** Adds an entry in the transaction of the change it tells of. Returns its sequence number. */
+  /** Appends an entry in the transaction of the change. Returns its sequence number. */
   readonly append: (revocation: NewRevocation) => Promise<number>
   /**
-   * The same for a token, unless an entry of it stands already: who asks at the same time waits for the other's transaction.
-   * None: it was revoked before.
+   * The same for a token, unless it already has an entry. A parallel call waits for the other transaction. Returns nothing when the token
+   * was revoked before.
    */
   readonly appendTokenOnce: (revocation: NewTokenRevocation) => Promise<number | undefined>
   /**
-   * Adds entries of another log that this one lacks, each to its old end, and returns those that were added. Who does the same at the
-   * same time waits, and finds them there.
+   * Appends entries of another log that this one lacks, with their old ends, and returns those that were added. A parallel call waits, and
+   * then finds them.
    */
   readonly appendMissing: (entries: readonly RevocationEntry[]) => Promise<RevocationEntry[]>
 }
@@ -29,25 +29,27 @@ export type RevocationLog = {
 /** A row of the log, with the transaction that wrote it. */
 export type LoggedEntry = { readonly xid: bigint; readonly entry: RevocationEntry }
 
-/** The log as one statement saw it. */
+/** The log as seen by one statement. */
 export type LogChanges = {
   readonly feedId: string
-  /** What that statement could see: whoever reads on from here misses nothing, however late it commits, and gets nothing twice. */
+  /** What that statement could see. Reading on from here returns every later row exactly once, however late it commits. */
   readonly cursor: FeedCursor
-  /** Visible rows that the asked cursor has not seen and that have not ended, in no order; none when there are more than `mostChanges`. */
+  /**
+   * Visible rows that the given cursor has not seen and that have not ended, unordered. `too_many` when there are more than `maxChanges`.
+   */
   readonly rows: readonly LoggedEntry[] | 'too_many'
 }
 
-/** Read access to the log. Both throw `store_unavailable` when Postgres is away, or is a standby: it may be behind. */
+/** Read access to the log. Both throw `store_unavailable` when Postgres is unreachable, or is a standby, which may be behind. */
 export type ReadLog = {
   /** One statement, one round trip. */
   readonly changes: (from: FeedCursor) => Promise<LogChanges>
-  /** Everything that has not ended, as of one moment, and the cursor to go on from. */
+  /** Everything that has not ended, as of one moment, and the cursor to continue from. */
   readonly snapshot: () => Promise<FeedPage>
 }
 
 export type RevocationPurge = {
-  /** Drops entries that ended before then, at most `limit`, and says how many. */
+  /** Deletes at most `limit` entries that ended before this time. Returns how many. */
   readonly dropEnded: (beforeMs: number, limit: number) => Promise<number>
 }
 
@@ -57,7 +59,7 @@ const insert = {
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING seq`,
 }
 
-/** For this transaction. A statement of its own: only the one after it sees what the one it waited for has committed. */
+/** Locks for this transaction. It must be a separate statement: only the next one sees what the transaction it waited for has committed. */
 const lockToken = {
   name: 'revocation_lock_token',
   text: "SELECT pg_advisory_xact_lock(hashtextextended('revoked token ' || $1, 0))",
@@ -73,7 +75,7 @@ const lockMissing = {
   text: `SELECT ${advisoryLock("hashtextextended('revocations of another log', 0)")}`,
 }
 
-/** An entry ends at a whole second in its travelling form, and up to a second earlier in its row. */
+/** An entry ends at a whole second in the feed format, and up to a second earlier in its row. */
 const insertMissing = {
   name: 'revocation_insert_missing',
   text: `INSERT INTO revocations (kind, key, min_epoch, not_after, actor, reason, created_at)
@@ -86,10 +88,10 @@ const insertMissing = {
 }
 
 /**
- * `least` here and in every statement that forgets by time: no process does so by its own clock alone.
+ * `least` here and in every statement that deletes by time: no process may delete by its own clock alone.
  *
- * Not FOR UPDATE SKIP LOCKED: that asks for the privilege to change entries, which the application must not have. Of two instances
- * that choose the same rows one waits for the other and finds them gone.
+ * Not FOR UPDATE SKIP LOCKED: that requires the privilege to update entries, which the application must not have. When two processes choose
+ * the same rows, one waits for the other and finds them gone.
  */
 const drop = {
   name: 'revocation_drop',
@@ -99,8 +101,8 @@ const drop = {
 }
 
 /**
- * `onAppend` is told of each entry, and when its end was reckoned. `lifetimeMs` is for a simulation, whose tokens have short lives, and
- * for nobody else: it must be the same in every process.
+ * `onAppend` is called with each entry and the time at which its end was computed. `lifetimeMs` is only for a simulation with short-lived
+ * tokens. It must be the same in every process.
  */
 export const postgresRevocationLog = (
   sql: Sql,

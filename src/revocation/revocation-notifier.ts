@@ -3,34 +3,34 @@ import { type Listening, listen } from '../infra/postgres/listen.ts'
 import { channelIn } from '../infra/postgres/own-schema.ts'
 import { fractionOf, newId, type Random } from '../lib/machine.ts'
 
-/** Word from instance to instance that something was revoked. It may get lost: nobody relies on it. */
+/** Notifies other processes that something was revoked. A notification may get lost; nothing relies on it. */
 export type RevocationNotifier = {
-  /** Tells the other instances. Returns at once; what is asked for while a word is on its way is said in one more. */
+  /** Notifies the other processes. Returns at once. Calls while a notification is being sent are combined into one more. */
   readonly announce: () => void
-  /** Begins to hear them, and goes on through breaks of the connection; the callback runs for each word, each break, each new connection. */
+  /**
+   * Starts to listen, and continues after broken connections. The callback runs for each notification, each break and each new connection.
+   */
   readonly listen: (onNotice: () => void) => void
-  /** Lets the word under way arrive, then hears no more. */
+  /** Lets the current notification finish, then stops listening. */
   readonly close: () => Promise<void>
 }
 
 export type NotifierOptions = {
   readonly sql: Sql
   readonly url: string
-  /** Of the tables; installations in other schemas of the database hear nothing. */
+  /** The schema of the tables. Installations in other schemas of the database are separate. */
   readonly schema?: string | undefined
   readonly random: Random
   readonly report: (error: unknown, what: string) => void
 }
 
-/**
- * A statement of its own after the commit, not part of the transaction: committing with a notice takes a lock of the whole cluster.
- */
+/** A separate statement after the commit, not part of the transaction: a commit with a notification takes a lock on the whole cluster. */
 const notify = { name: 'revocation_notify', text: 'SELECT pg_notify($1, $2)' }
 
 export const postgresRevocationNotifier = (options: NotifierOptions): RevocationNotifier => {
   const { sql, schema, random, report } = options
   const channel = channelIn('cardea_revocations', schema)
-  // Says nothing to others, and lets this instance ignore what it said itself.
+  // Meaningless to others. This process uses it to ignore its own notifications.
   const self = newId(random)
   let isUnderWay = false
   let isOneMoreDue = false

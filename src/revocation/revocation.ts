@@ -1,6 +1,6 @@
 import { leewaySeconds, longestTokenSeconds, mintSlackSeconds } from '../lib/machine.ts'
 
-/** What can die before its time. */
+/** What can be revoked before it expires. */
 export type RevocationTarget =
   | { readonly kind: 'jti'; readonly key: string }
   | { readonly kind: 'sid'; readonly key: string }
@@ -8,7 +8,7 @@ export type RevocationTarget =
   | { readonly kind: 'sub'; readonly key: string; readonly minEpoch: number }
   /** Tokens of the account whose roles were read at a lower claims epoch. */
   | { readonly kind: 'claims'; readonly key: string; readonly minEpoch: number }
-  /** Every token that names this signing key. */
+  /** Every token signed with this key. */
   | { readonly kind: 'kid'; readonly key: string }
   /** Every token with a lower global epoch. */
   | { readonly kind: 'everyone'; readonly key: ''; readonly minEpoch: number }
@@ -21,16 +21,16 @@ export type NewRevocation = {
 
 export type NewTokenRevocation = Omit<NewRevocation, 'target'> & { readonly tokenId: string }
 
-/** S: a revocation holds on every verifier that calls itself fresh this long after its commit (design section 6). */
+/** S: a verifier that reports itself fresh applies a revocation at most this long after its commit. */
 export const boundSeconds = 5
 
-/** How long an entry must be kept: until the last token it can cover has expired by anybody's clock, whoever minted it. */
+/** How long an entry is kept: until the last token it can revoke has expired by every clock, whichever process issued it. */
 export const entryLifetimeMs = (longestTokenSeconds + leewaySeconds + mintSlackSeconds) * 1000
 
 /**
- * How long the revocation of a signing key is kept; not the key itself (`keptAfterRetirementMs`). Not as long as a token lives, as for the others: whoever stole the key goes on
- * making tokens that look new. It must outlive every copy of the key set that still holds the key: verifiers keep theirs for up to
- * 24 h while Cardea cannot be reached, some for days. Such entries are rare, so a week costs nothing.
+ * How long the revocation of a signing key is kept (not the key itself, see `keptAfterRetirementMs`). A token lifetime is not enough here:
+ * a thief can sign tokens that look new. The entry must outlive every cached key set that contains the key, and verifiers keep theirs for
+ * up to 24 h while Cardea is unreachable, some for days. Such entries are rare, so a week costs nothing.
  */
 export const keyEntryLifetimeMs = 7 * 24 * 3600 * 1000
 
@@ -41,7 +41,7 @@ export class ImpossibleRevocation extends Error {
 
 const mostNamed = 10
 
-/** Names rows that somebody wrote by hand, or a damaged back-up brought back. */
+/** Names rows that were written by hand or restored from a damaged back-up. */
 export const malformedRevocations = (rows: readonly string[]): ImpossibleRevocation => {
   const names = rows.slice(0, mostNamed).map((row) => JSON.stringify(row.slice(0, 80)))
   const more = rows.length > mostNamed ? ` and ${rows.length - mostNamed} more` : ''

@@ -44,7 +44,7 @@ const snapshotSchema = {
   response: { 200: pageResponse, ...problemResponses(401, 503) },
 }
 
-/** The longest a request may wait for something new, seconds. */
+/** The maximum time a request may wait for something new, in seconds. */
 const longestWaitSeconds = 3
 
 const changesSchema = {
@@ -69,21 +69,21 @@ const changesSchema = {
 
 const access = 'service'
 
-/** The binary form is for those who name it; whoever accepts anything gets JSON. */
+/** The binary form must be named. A client that accepts anything gets JSON. */
 const wantsBinary = ({ headers }: FastifyRequest): boolean =>
   acceptsByName(headers.accept, feedBinaryMediaType)
 
 const send = async (request: FastifyRequest, reply: FastifyReply, page: SharedPage) => {
   const isBinary = wantsBinary(request)
   const body = await (isBinary ? page.binary() : page.json())
-  // Takes the place of the `Vary: Origin` that every answer has.
+  // Replaces the `Vary: Origin` that every response has.
   reply.header('vary', 'Origin, Accept')
   return reply.type(isBinary ? feedBinaryMediaType : 'application/json; charset=utf-8').send(body)
 }
 
 export type RevocationRouteDeps = { readonly feed: RevocationFeed }
 
-/** Entries hold ids and epochs only: who revoked and why stays in the database. */
+/** Entries contain ids and epochs only. Who revoked and why stays in the database. */
 export const revocationRoutes = ({ feed }: RevocationRouteDeps): Route[] => [
   defineRoute({
     method: 'GET',
@@ -99,7 +99,7 @@ export const revocationRoutes = ({ feed }: RevocationRouteDeps): Route[] => [
     schema: changesSchema,
     handler: async (request, reply) => {
       const { cursor, wait = '0' } = request.query
-      // Whoever hangs up is not read for once more.
+      // After the client has disconnected, the log is not read again.
       const gone = new AbortController()
       reply.raw.once('close', () => gone.abort())
       return send(request, reply, await feed.changes(cursor, Number(wait), gone.signal))

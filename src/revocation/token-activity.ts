@@ -1,6 +1,6 @@
 /**
- * A read model: the one place that asks the tables of sessions, accounts and service clients whether a token is still active. It stands
- * here, before the features that own these tables, because the check of tokens needs it and they are built on that check.
+ * A read model: the one place that queries the tables of sessions, accounts and service clients to decide whether a token is active. It is
+ * here, before the features that own these tables, because they are built on the check of tokens, and that needs it.
  */
 
 import type { Sql } from '../infra/postgres/database.ts'
@@ -19,7 +19,7 @@ const notRevoked = (jti: string, kid: string, now: string): string =>
     )
     .join(' AND ')
 
-/** Epochs may be greater and need not be equal: one that was read later than the session's is better, never worse. */
+/** Epochs of the token may be higher than those of the session: a later value is as good. */
 const ofPerson = {
   name: 'token_of_person_is_active',
   text: `SELECT EXISTS (
@@ -29,7 +29,7 @@ const ofPerson = {
     AND ${notRevoked('$4', '$6', '$5')} AS "isActive"`,
 }
 
-/** Somebody may have disabled the owner in the database, where that ends no client. */
+/** The owner may have been disabled directly in the database, which ends no client. */
 const ofService = {
   name: 'token_of_service_is_active',
   text: `SELECT EXISTS (
@@ -40,7 +40,7 @@ const ofService = {
     AND ${notRevoked('$4', '$6', '$5')} AS "isActive"`,
 }
 
-/** One statement: behind the token of a person stands a session, behind that of a service its client. */
+/** One statement: it reads the session for a user's token, and the client for a service client's token. */
 export const postgresTokenActivity = (sql: Sql): IsTokenActive =>
   async function isTokenActive({ claims, kid, nowMs }) {
     const { sub, sid, jti, aep } = claims

@@ -6,20 +6,20 @@ import { type SessionSettings, scopeAtRefresh, tokenScope } from './scope.ts'
 import { type SessionFacts, type SessionKind, sessionErrors } from './session.ts'
 
 /**
- * What a handle says. Its format, in this order:
- * version 1 byte | key id 1 | session id 16 | generation 4, big endian | secret 32 | MAC 32.
+ * The content of a handle. Its format, in this order: version 1 byte | key id 1 | session id 16 | generation 4, big endian | secret 32 |
+ * MAC 32.
  */
 export type Handle = {
   readonly sessionId: string
-  /** How many times the session's handle was rotated when this one was made. */
+  /** How often the session had rotated when this handle was made. */
   readonly generation: number
-  /** 32 random bytes, made at login, the same in every generation; the store keeps only their SHA-256. */
+  /** 32 random bytes, made at login and the same in every generation. The store keeps only their SHA-256. */
   readonly secret: Buffer
 }
 
 export type HandleCodec = {
   readonly write: (handle: Handle) => string
-  /** Nothing when the text is not a handle that one of our keys made: it then never reaches the database. */
+  /** Undefined when none of the keys made this handle. Such a text never reaches the database. */
   readonly read: (text: string) => Handle | undefined
 }
 
@@ -47,23 +47,23 @@ export const handleCodec = (keys: readonly MacKey[]): HandleCodec => {
   }
 }
 
-/** Names the handle of one generation where it is revoked; as long as the id of a token, and says nothing of the session. */
+/** Identifies the handle of one generation in the revocation log. It is as long as a token id and does not reveal the session. */
 export const handleId = ({ sessionId, generation }: Omit<Handle, 'secret'>): string =>
   idFromBytes(hash('sha256', `session cookie ${sessionId}.${generation}`, 'buffer').subarray(0, 16))
 
-/** What the store keeps of a secret. A fast hash is right for 256 random bits. */
+/** The stored digest of a secret. A fast hash is enough for 256 random bits. */
 export const secretDigest = (secret: Buffer): Buffer => hash('sha256', secret, 'buffer')
 
 export const sealedCookieName = '__Host-cardea-sealed'
 
-/** A browser drops a cookie whose name and value are longer together, without a word (RFC 6265bis section 5.6). */
+/** Browsers silently drop a cookie whose name and value together are longer (RFC 6265bis section 5.6). */
 const maxNameAndValueBytes = 4096
 
-/** Whether the access token, sealed, fits into its cookie. What makes it long is the account's roles. */
+/** Whether the sealed access token fits into its cookie. The account's roles make it long. */
 export const fitsSealed = ({ accessToken }: Pick<Issued, 'accessToken'>): boolean =>
   sealedCookieName.length + sealedLength(accessToken.length) <= maxNameAndValueBytes
 
-/** It is refused and not split: two cookies can be of two logins (docs/decisions/0023-sealed-sessions.md). */
+/** The token is refused and not split: two cookies can belong to two logins (docs/decisions/0023-sealed-sessions.md). */
 export const tooLargeToSeal = () => sessionErrors.error('sealed_session_too_large')
 
 export type IssueTokens = {
@@ -73,36 +73,36 @@ export type IssueTokens = {
   readonly settings: Pick<SessionSettings, 'issuer'>
 }
 
-/** What the access token is to be; of a session that was just opened it is for the session's own audience. */
+/** What to put into the access token. For a session that was just opened this is the session's own audience. */
 export type TokenGrant = {
   readonly audience: string
-  /** Undefined: all that the session and the roles of today allow. */
+  /** Undefined: everything that the session and the current roles allow. */
   readonly scopes?: readonly string[] | undefined
-  /** When the facts were read, or before. */
+  /** When the facts were read, or earlier. */
   readonly factsReadAtMs: number
 }
 
-/** What a login or a refresh hands out. */
+/** The credentials that a login or a refresh issues. */
 export type Issued = {
   readonly kind: SessionKind
-  /** False: its cookies end with the browser. */
+  /** False: the cookies last until the browser closes. */
   readonly persists: boolean
-  /** Whom the access token is for. */
+  /** The audience of the access token. */
   readonly audience: string
   readonly sessionId: string
   readonly accountId: string
   readonly accessToken: string
-  /** Of the access token. */
+  /** The scope of the access token. */
   readonly scope: string
-  /** Seconds. */
+  /** In seconds. */
   readonly expiresInSeconds: number
   /** The newest handle of the session. */
   readonly refreshToken: string
-  /** Whole seconds until the handle dies if it is not used again. */
+  /** Whole seconds until the unused handle expires. */
   readonly refreshExpiresInSeconds: number
 }
 
-/** Makes the credentials of a session as it now stands, or stood after `factsReadAtMs`. Reads and writes nothing. */
+/** Makes the credentials of a session from facts read after `factsReadAtMs`. Reads and writes no store. */
 export const issueTokens = (
   { clock, codec, mint, settings }: IssueTokens,
   facts: SessionFacts,

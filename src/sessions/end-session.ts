@@ -23,11 +23,11 @@ export type EndedSession = {
 
 export type SessionEnd = Omit<EndedSession, 'accountId'> & {
   readonly nowMs: number
-  /** Only a session of this account is ended, if one is named. */
+  /** If set, only a session of this account is ended. */
   readonly accountId?: string
 }
 
-/** Condemns the access tokens that an ended session has out, and records its end: in the transaction that ended it, for every session. */
+/** Revokes the access tokens of an ended session and records its end. Every end of a session does this, in the transaction that ends it. */
 export const recordEnd = async (
   { revocations, audit }: Pick<SessionStores, 'revocations' | 'audit'>,
   ended: EndedSession,
@@ -46,8 +46,8 @@ export const recordEnd = async (
 }
 
 /**
- * Ends one session and revokes the access tokens it has out, and records it, inside a transaction of the caller's.
- * @returns false when there is no such session, or somebody else has ended it: then nothing is written
+ * Ends one session, revokes its access tokens and records it, inside the caller's transaction.
+ * @returns false when there is no such session or it has already ended: then nothing is written
  */
 export const endSession = async (
   stores: SessionStores,
@@ -67,14 +67,14 @@ export type OwnSessionsDeps = {
   readonly inTransaction: InTransaction<SessionStores>
 }
 
-/** The signed-in person, by a verified access token. */
+/** The user of a verified access token or session cookie. */
 export type Owner = {
   readonly accountId: string
   readonly sessionId: string
   readonly client: RequestFacts
 }
 
-/** Ends the session that asks. Asking twice changes nothing more. */
+/** Ends the session that makes the request. A second call changes nothing. */
 export const logOut =
   ({ clock, inTransaction }: OwnSessionsDeps) =>
   async ({ accountId, sessionId, client }: Owner): Promise<void> => {
@@ -93,8 +93,8 @@ export const logOut =
 export type LogOut = ReturnType<typeof logOut>
 
 /**
- * Ends one of the owner's sessions, from whichever of them they ask.
- * @throws session_not_found when it is not theirs, or has ended
+ * Ends one of the owner's sessions, on request of any of them.
+ * @throws session_not_found when it is not theirs or has ended
  */
 export const endOwnSession =
   ({ clock, inTransaction }: OwnSessionsDeps) =>
@@ -114,7 +114,7 @@ export const endOwnSession =
 
 export type EndOwnSession = ReturnType<typeof endOwnSession>
 
-/** Ends all the owner's sessions, or all but the one that asks. Returns how many ended. */
+/** Ends all the owner's sessions, or all except the one that makes the request. Returns how many ended. */
 export const endOwnSessions =
   ({ clock, inTransaction }: OwnSessionsDeps) =>
   async ({ accountId, sessionId, client }: Owner, keepsCurrent: boolean): Promise<number> =>
@@ -138,9 +138,8 @@ export type EndPresentedDeps = {
 }
 
 /**
- * Logs out by session cookie: the session of any handle we made ends, of whatever generation. One from before a step-up opens nothing any
- * more, but whoever holds it was told that they are logged out, and must not be wrong. A handle that is made up changes nothing and is no
- * error.
+ * Logs out by session cookie. A handle of any generation ends its session. A handle from before a step-up no longer opens anything, but its
+ * holder gets "logged out", which must be true. A forged handle changes nothing and is no error.
  */
 export const endCookieSession =
   ({ clock, codec, inTransaction }: EndPresentedDeps) =>
@@ -165,8 +164,8 @@ export type PresentedInput = {
 }
 
 /**
- * Logs out by refresh token: the session of any handle we made ends, of whatever generation. A handle that is made up, or whose
- * session is gone, changes nothing and is no error: the caller wanted to be logged out, and is.
+ * Logs out by refresh token. A handle of any generation ends its session. A forged handle, or one whose session is gone, changes nothing
+ * and is no error, because the caller is logged out either way.
  */
 export const endPresentedSession =
   ({ clock, codec, inTransaction }: EndPresentedDeps) =>
@@ -185,16 +184,16 @@ export const endPresentedSession =
 
 export type EndPresentedSession = ReturnType<typeof endPresentedSession>
 
-/** The handles in the cookies that a browser sends along with a login, as they came. */
+/** The handles in the cookies that a browser sends with a login, unchecked. */
 export type PresentedCookies = {
   readonly session: string | undefined
   readonly refresh: string | undefined
 }
 
-/** Of a login whose answer sets no cookie: the browser it may come from keeps what it has. */
+/** For a login whose response sets no cookie: the browser keeps its cookies. */
 export const noCookies: PresentedCookies = { session: undefined, refresh: undefined }
 
-/** Which of the presented cookies have no place beside the new session. */
+/** Which of the presented cookies the new session replaces. */
 export type ReplacedCookies = { readonly session: boolean; readonly refresh: boolean }
 
 type LoggedIn = Pick<SessionFacts, 'accountId' | 'kind'>
@@ -206,16 +205,16 @@ export type EndReplacedDeps = {
 }
 
 /**
- * A browser that somebody logs in with keeps nothing of before: whoever planted or copied a cookie holds nothing, and no page goes on
- * showing another person. One pair may stay together, a page with tokens beside pages behind a session cookie, when both are of the
- * same person; the session cookie comes second, because a login for tokens ends it.
+ * A login replaces all earlier cookies of the browser, so that a planted or copied cookie is useless and no page keeps showing another
+ * user. One pair may coexist: tokens for a page beside a session cookie, if both belong to the same user. The session cookie must come
+ * second, because a login for tokens ends it.
  */
 const isReplaced = (old: LoggedIn, next: LoggedIn): boolean =>
   old.kind !== 'token' || next.kind !== 'cookie' || old.accountId !== next.accountId
 
 /**
- * Ends the sessions of the cookies that came along with a login, inside its transaction: either both happen, or neither. A handle of
- * any generation counts, as at logout. One that is made up, or whose session is over, ends nothing and is no error.
+ * Ends the sessions of the cookies that came with a login, inside its transaction, so both happen or neither. A handle of any generation
+ * ends its session, as at logout. A forged one, or one whose session is over, ends nothing and is no error.
  */
 export const endReplacedSessions = ({ clock, sessionCodec, refreshCodec }: EndReplacedDeps) => {
   const find = async (
@@ -226,7 +225,7 @@ export const endReplacedSessions = ({ clock, sessionCodec, refreshCodec }: EndRe
     const handle = presented === undefined ? undefined : codec.read(presented)
     if (!handle) return undefined
     const state = await sessions.find(handle.sessionId, secretDigest(handle.secret))
-    // What was delivered in a body is of no use in a cookie, not even to end it.
+    // A handle delivered in a body is not valid in a cookie, not even to end its session.
     return state?.delivery === 'cookie' ? state : undefined
   }
 
@@ -242,13 +241,13 @@ export const endReplacedSessions = ({ clock, sessionCodec, refreshCodec }: EndRe
     const nowMs = clock.nowMs()
     const actor = { kind: 'account', accountId: next.accountId } as const
     for (const state of old.filter((one) => isReplaced(one, next))) {
-      // One that is over keeps the reason it has.
+      // A session that is over keeps its reason.
       if (whyDead(state, nowMs) !== undefined) continue
       const { sessionId } = state
       await endSession(stores, { sessionId, reason: 'replaced', nowMs, actor, client })
     }
     return {
-      // A session cookie opens nothing from now on, whatever it was.
+      // Any earlier session cookie is invalid from now on.
       session: presented.session !== undefined,
       refresh: byRefresh !== undefined && isReplaced(byRefresh, next),
     }

@@ -1,8 +1,8 @@
 /**
- * Owns the session: one row per login, the handles that keep it going, and every way it ends. It never checks a password.
+ * Owns the session: one row per login, the handles that keep it alive, and every way it ends. It never checks a password.
  *
- * Its statements also read `accounts` and `instance`: whether the account is active, its roles and its epochs. One statement asks all of
- * it, so that no moment lies in between.
+ * Its statements also read `accounts` and `instance`: whether the account is active, its roles and its epochs. One statement reads all of
+ * it, so the values belong to the same moment.
  */
 
 export {

@@ -14,9 +14,12 @@ import type { SessionStores } from './session-store.ts'
 export type SessionLimits = {
   readonly idleSeconds: number
   readonly absoluteSeconds: number
-  /** Likewise, of a session that ends with the browser: what reopens a browser with its tabs brings such cookies back. */
+  /**
+   * The same for a session that ends with the browser. The limit is needed because a browser that restores its tabs also restores such
+   * cookies.
+   */
   readonly browserSeconds: number
-  /** Live sessions of one account; the least recently used beyond it end. */
+  /** The maximum number of live sessions of one account. Beyond it the least recently used ones end. */
   readonly perAccount: number
 }
 
@@ -26,11 +29,11 @@ export type SessionOpening = {
   readonly delivery: Delivery
   readonly clientId: string
   readonly audience: string
-  /** With `audience` first; empty if it is a default. */
+  /** With `audience` first. Empty when the login named none. */
   readonly namedAudiences: readonly string[]
   readonly scope: string
   readonly persists: boolean
-  /** How the person proved who they are (RFC 8176). */
+  /** How the user authenticated (RFC 8176). */
   readonly amr: readonly string[]
   readonly acr: string
   readonly client: RequestFacts
@@ -55,9 +58,9 @@ const evict = async (
 }
 
 /**
- * Adds a session and ends what the account then has too many of, inside a transaction that holds the account's lock: two
- * logins at once would otherwise both find room.
- * @returns nothing when the account is not active (any more)
+ * Adds a session, and ends the oldest ones beyond the limit of the account. It runs in a transaction that holds the account's lock, because
+ * two logins at once would otherwise both find room.
+ * @returns nothing when the account is not active
  */
 export const openSession = (random: Random, limits: SessionLimits) =>
   async function openSession(
@@ -88,10 +91,10 @@ export const openSession = (random: Random, limits: SessionLimits) =>
 export type OpenSession = ReturnType<typeof openSession>
 
 /**
- * Opens sessions as `open` does, and none of kind `sealed` whose token would not fit: still inside the transaction, so that a login
- * which cannot be answered leaves no session behind.
+ * Opens sessions like `open`, but refuses a `sealed` session whose token would not fit. It throws inside the transaction, so that a login
+ * without a response leaves no session.
  *
- * @param issue what the login will be answered with; called once more for it, since it changes nothing
+ * @param issue makes the login's credentials; it has no side effects and is called once more for the response
  * @throws sealed_session_too_large
  */
 export const openOnlySealable = (

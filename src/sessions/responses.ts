@@ -19,7 +19,7 @@ const refreshCookieName = '__Host-cardea-refresh'
 
 const refreshSameSite = 'strict'
 
-/** A link from another site to the web app must arrive logged in; what changes anything is guarded by where it comes from. */
+/** A link from another site must arrive logged in at the web app. Unsafe requests are protected by the origin check. */
 const sameSite = 'lax'
 
 /** @throws duplicate_cookie */
@@ -43,15 +43,15 @@ const sealedCookie = (sealed: string, maxAgeSeconds: number | undefined): Creden
   credentialCookie(sealedCookieName, sealed, { maxAgeSeconds, sameSite })
 
 /**
- * What takes a sealed session out of the browser that asks: nothing for a browser that has none. Its token dies with its session either
- * way; without the cookie the web app sees at once that nobody is logged in. Several of the name are deleted together.
+ * Deletes the sealed cookie of this browser; empty for a browser without one. Its token is revoked with the session anyway, but without the
+ * cookie the web app sees at once that the user is logged out. Duplicates of the name are deleted together.
  */
 export const expiredSealedCookies = (request: FastifyRequest): CredentialCookie[] =>
   cookiesOf(request).has(sealedCookieName) ? [expiredCookie(sealedCookieName, { sameSite })] : []
 
 /**
- * A cookie of all hosts of a site has another name than one of a single host: a browser insists on `__Host-` only for the latter, and
- * neither counts for the other when `COOKIE_DOMAIN` changes.
+ * A cookie for all hosts of a site has another name than one for a single host. Browsers accept `__Host-` only for the latter. When
+ * `COOKIE_DOMAIN` changes, neither is accepted as the other.
  */
 const nameOf = ({ cookieDomain }: Pick<FastifyInstance, 'cookieDomain'>): string =>
   cookieDomain === undefined ? '__Host-cardea-session' : '__Secure-cardea-session'
@@ -74,8 +74,8 @@ export const sessionCookie = (
   credentialCookie(nameOf(server), handle, { maxAgeSeconds, sameSite, domain: server.cookieDomain })
 
 /**
- * What a browser holds when somebody logs in with it. Read before the password is looked at: refused later, the login would leave a
- * session that nobody has the handle of.
+ * The cookies of a browser that logs in. They are read before the password is checked: a refusal afterwards would leave a session whose
+ * handle nobody has.
  * @throws duplicate_cookie
  */
 export const presentedCookies = (request: FastifyRequest): PresentedCookies => ({
@@ -83,7 +83,7 @@ export const presentedCookies = (request: FastifyRequest): PresentedCookies => (
   refresh: presentedRefreshCookie(request),
 })
 
-/** What the answer to a login takes out of the browser, besides what it sets anew. */
+/** The cookies that a login response deletes, in addition to the ones it sets. */
 export const expiredAtLogin = (
   request: FastifyRequest,
   kind: SessionKind,
@@ -105,8 +105,8 @@ export const handleInBody = ({ body }: HandleRequest): PresentedRefreshToken | u
     : { presented: body.refresh_token, delivery: 'body' }
 
 /**
- * The refresh token of a request: from the cookie, or from the body for sessions delivered there. The place decides the kind, so
- * that a token stolen from one place is of no use in the other.
+ * The refresh token of a request: from the cookie, or from the body for sessions delivered there. The place determines the delivery, so
+ * that a token stolen from one place is useless in the other.
  * @throws invalid_request when it comes both ways, duplicate_cookie; cross_site_origin for a page of another site without one in the body
  */
 export const presentedHandle = (request: HandleRequest): PresentedRefreshToken | undefined => {
@@ -136,7 +136,7 @@ export const tokenAnswerSchema = Type.Object({
   ),
 })
 
-/** Of a login that is kept by cookies alone: no token that a script could read. */
+/** The response of a session kept by cookies only. It contains no token that a script could read. */
 export const cookieAnswerSchema = Type.Object({
   session_id: Type.String(),
   expires_in: Type.Integer({ description: 'Seconds until the session ends if it is not used' }),
@@ -147,8 +147,8 @@ export type CookieAnswer = Static<typeof cookieAnswerSchema>
 export type TokenAnswer = Static<typeof tokenAnswerSchema>
 
 /**
- * The answer of a login or a refresh. A browser gets the refresh token in the cookie and nowhere else, so that no script can read
- * it (RFC 9700 section 4.14.2; the body is for native clients, which asked for it).
+ * The response of a login or a refresh. Browsers get the refresh token only in the cookie, so that no script can read it (RFC 9700 section
+ * 4.14.2). Native clients request it in the body.
  */
 export const tokenAnswer = (
   reply: FastifyReply,
@@ -168,11 +168,11 @@ export const tokenAnswer = (
 export type SealedAnswer = (reply: FastifyReply, issued: Issued) => Promise<CookieAnswer>
 
 /**
- * The answer of a login or a refresh of a sealed session: both cookies, and no token where a script could read it. `expires_in` is of
- * the sealed token: by then the page refreshes.
+ * The response of a login or a refresh of a sealed session: both cookies, and no token that a script could read. `expires_in` is that of
+ * the sealed token; the page must refresh by then.
  *
- * A refresh has consumed its handle by now. So the successor is set even when the token has become too long, by a role say: the person
- * stays logged in, and the next refresh works again once the roles are fewer.
+ * A refresh has already consumed its handle. So the successor is set even when the token has become too long, for example because of a new
+ * role. The user stays logged in, and refreshes work again once there are fewer roles.
  *
  * The function rejects with sealed_session_too_large.
  */
@@ -187,10 +187,10 @@ export const sealedAnswer =
     return { session_id: issued.sessionId, expires_in: issued.expiresInSeconds }
   }
 
-/** Longer than any handle of any version; a schema bounds what reaches the codec. */
+/** Longer than any handle of any version. The schema limits what reaches the codec. */
 const maxHandleLength = 512
 
-/** Of a refresh or a logout. */
+/** For a refresh or a logout. */
 export const presentedTokenSchema = {
   refresh_token: Type.Optional(
     Type.String({

@@ -84,15 +84,15 @@ export type LogoutRouteDeps = {
   /** Ends the session of a session cookie. */
   readonly endPresentedCookie: EndCookieSession
   readonly logOut: LogOut
-  /** The session of an access token, if the request carries a good one. */
+  /** The session of an access token, if the request carries a valid one. */
   readonly authenticate: (token: string) => Promise<Caller>
-  /** Whether that token may end its session: one that was made for another service may not. */
+  /** Whether that token may end its session. A token for another service may not. */
   readonly ownerRight: Right
 }
 
 export type BrowserEndings = Pick<LogoutRouteDeps, 'endPresented' | 'endPresentedCookie'>
 
-/** Ends the sessions of the cookies that a request carries. Returns what takes these cookies out of the browser. */
+/** Ends the sessions of the cookies in a request. Returns cookies that delete them in the browser. */
 export type EndBrowserSessions = (request: FastifyRequest) => Promise<readonly CredentialCookie[]>
 
 /** The function rejects with duplicate_cookie before anything ends, and with store_unavailable. */
@@ -121,7 +121,7 @@ export const logoutRoutes = ({
 }: LogoutRouteDeps): Route[] => {
   const presentedBy = (request: HandleRequest) => {
     const usesCookies = mayUseCookies(request)
-    // A page of another site that sends neither token nor body needs a cookie, so looking for one refuses it.
+    // A page of another site without a token and without a body would need a cookie, so reading one throws.
     const bringsToken = !usesCookies && request.headers.authorization !== undefined
     return {
       handle: bringsToken ? handleInBody(request) : presentedHandle(request),
@@ -130,8 +130,8 @@ export const logoutRoutes = ({
   }
 
   /**
-   * Ends the session of every credential that the request carries and that may end it. A token that may not is no obstacle to the others.
-   * @throws insufficient_scope when such a token is all there is
+   * Ends the session of every credential in the request that may end it. A token without the right does not block the others.
+   * @throws insufficient_scope when the only credential is such a token
    */
   const endPresentedSessions = async (
     request: HandleRequest,
@@ -158,11 +158,11 @@ export const logoutRoutes = ({
       handler: async (request, reply) => {
         const { byToken, byCookie } = await endPresentedSessions(request, reply)
         if (!byToken && !byCookie) throw sessionErrors.error('missing_refresh_token')
-        // No `Clear-Site-Data`: the rest of what is kept under this origin belongs to the app that shares it
+        // Sends no `Clear-Site-Data`: the other data of this origin belongs to the app that shares it
         // (docs/decisions/0010-logout-clears-its-own-cookies.md).
         if (mayUseCookies(request)) {
           setCookies(reply, [
-            // A browser that has only a session cookie is told nothing of the others.
+            // A browser with only a session cookie gets no header about the other cookies.
             ...(byToken ? [expiredRefreshCookie()] : []),
             ...(byCookie ? [expiredSessionCookie(request)] : []),
             ...expiredSealedCookies(request),
@@ -184,7 +184,7 @@ export type OwnSessionRouteDeps = {
 
 const time = (ms: number): string => new Date(ms).toISOString()
 
-/** One login as it is shown to its owner or to an operator. */
+/** One login as shown to its owner or to an operator. */
 export const describeSession = (
   summary: SessionSummary,
   currentId?: string,
@@ -206,8 +206,8 @@ const ownerOf = (request: FastifyRequest): Owner => {
 }
 
 /**
- * Whether the cookie of the request is that of the session that asks, or there is none. An app in another tab may hold the token of an
- * older login: clearing the cookie then would sign the newer one out. A cookie of a session that has ended is cleared by the next refresh.
+ * Whether the refresh cookie belongs to the session that makes the request, or there is none. An app in another tab may hold the token of
+ * an older login, and clearing the cookie would log the newer one out. The next refresh clears the cookie of an ended session.
  * @throws duplicate_cookie
  */
 const holdsOwnCookie = (codec: OwnSessionRouteDeps['codec'], request: FastifyRequest): boolean => {
@@ -217,8 +217,8 @@ const holdsOwnCookie = (codec: OwnSessionRouteDeps['codec'], request: FastifyReq
 }
 
 /**
- * What an answer that ends the session that asks clears: the cookie that opened the route, or those of its token's session. Nothing for a
- * page of another site.
+ * The cookies to delete when the session that makes the request ends: the cookie that authorized the request, or those of the token's
+ * session. None for a page of another site.
  */
 const ownExpiredCookies = (
   codec: OwnSessionRouteDeps['codec'],

@@ -1,15 +1,15 @@
 import type { SessionFacts } from './session.ts'
 
 /**
- * What a session is held against at every use. Its row says what was right at its login, and settings may have changed since
+ * The settings that every use of a session is checked against. The row holds the values at login, and settings may have changed since
  * (docs/decisions/0039-stored-facts.md).
  */
 export type SessionSettings = {
   readonly issuer: string
-  /** What tokens are issued for, the default first, never empty. The issuer is an audience too, whether or not it is among them. */
+  /** The audiences that tokens are issued for, the default first, never empty. The issuer is always an audience too. */
   readonly audiences: readonly string[]
   readonly sessionAbsoluteSeconds: number
-  /** Of a session that ends with the browser. */
+  /** For a session that ends with the browser. */
   readonly browserSessionSeconds: number
 }
 
@@ -27,9 +27,8 @@ export const isServed = (audience: string, { audiences, issuer }: AudienceSettin
   audience === issuer || audiences.includes(audience)
 
 /**
- * The audience of the tokens of a session that are asked for without one. A session whose login named none has the default of today, as a
- * login of today would; one whose login named some keeps to those. Undefined: the settings took away every audience that it may have
- * tokens for.
+ * The audience of a token requested without one. A session whose login named no audience has the current default, like a new login. A
+ * session whose login named some keeps to those. Undefined: the current settings contain none of its audiences.
  */
 export const audienceToday = (
   { audience, namedAudiences }: Pick<SessionFacts, 'audience' | 'namedAudiences'>,
@@ -39,39 +38,41 @@ export const audienceToday = (
   return [audience, ...(namedAudiences ?? [])].find((named) => isServed(named, settings))
 }
 
-/** When a session that was opened then must be over, in milliseconds. What its row says counts only if it is earlier. */
+/** The latest expiry, in milliseconds, of a session opened at that time. The expiry in its row applies only if it is earlier. */
 export const latestExpiryMs = (
   openedAtMs: number,
   persists: boolean,
   { sessionAbsoluteSeconds, browserSessionSeconds }: LifetimeSettings,
 ): number => openedAtMs + (persists ? sessionAbsoluteSeconds : browserSessionSeconds) * 1000
 
-/** The role of people who may use the admin API. */
+/** The role of users who may use the admin API. */
 export const operatorRole = 'operator'
 
 /**
- * What every login may do: read and end its own sessions, see its own account. Services take it for "a person", so it is in tokens for every
- * audience; here it counts only in those that were made for the issuer or for the first of `AUDIENCE`.
+ * The scope of every login: read and end the own sessions, read the own account. Other services read it as "a user", so tokens for every
+ * audience have it. In this service it is valid only in tokens made for the issuer or for the first of `AUDIENCE`.
  */
 export const accountScope = 'account'
 
-/** The one scope that opens operator routes. No other kind of token ever carries it. */
+/** The only scope that opens operator routes. No other kind of token carries it. */
 export const adminScope = 'admin'
 
-/** RFC 6749 section 3.3: printable ASCII without space, quote and backslash. The length is ours: a token must fit into a header. */
+/**
+ * RFC 6749 section 3.3: printable ASCII without space, quote and backslash. The length limit is Cardea's: a token must fit into a header.
+ */
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]{1,64}$/
 
 export const isScopeToken = (text: string): boolean => scopeToken.test(text)
 
-/** The tokens of a `scope` parameter, each once; nothing when it is not written as RFC 6749 says. */
+/** The distinct tokens of a `scope` parameter. Undefined when it is malformed (RFC 6749). */
 export const parseScope = (text: string): readonly string[] | undefined => {
   const tokens = text.split(' ')
   return tokens.every(isScopeToken) ? [...new Set(tokens)] : undefined
 }
 
 /**
- * The scope of a new session, space-separated (RFC 6749 section 3.3): the widest that a token for any of these audiences may have.
- * Operators get `admin` only in tokens meant for the issuer itself: a service that is sent an operator's token could otherwise use it here.
+ * The scope of a new session, space-separated (RFC 6749 section 3.3): the widest one that a token for any of these audiences may have.
+ * Operators get `admin` only in tokens for the issuer itself. Otherwise a service that receives an operator's token could use it here.
  */
 export const scopeAtLogin = (
   roles: readonly string[],
@@ -82,7 +83,7 @@ export const scopeAtLogin = (
     ? `${accountScope} ${adminScope}`
     : accountScope
 
-/** What the roles of today leave of a granted scope. A name that means nothing to this version is left out. */
+/** The part of a granted scope that the current roles still allow. Names unknown to this version are dropped. */
 export const scopeAtRefresh = (granted: string, roles: readonly string[]): string =>
   granted
     .split(' ')
@@ -91,7 +92,7 @@ export const scopeAtRefresh = (granted: string, roles: readonly string[]): strin
     )
     .join(' ')
 
-/** What of it a token for this audience has, and no more than was requested, if anything was. */
+/** The part of the scope for a token with this audience, limited to the requested one if any. */
 export const tokenScope = (
   scope: string,
   isForIssuer: boolean,
@@ -103,14 +104,14 @@ export const tokenScope = (
     .filter((one) => requested?.includes(one) ?? true)
     .join(' ')
 
-/** Who calls, as far as a token or a session cookie proves it. */
+/** The caller, as proven by a token or a session cookie. */
 type ProvenCaller = {
   readonly roles: readonly string[]
   readonly scopes: readonly string[]
   readonly audience: readonly string[]
 }
 
-/** What the access token of a caller must hold, as the edge asks for it (`Right` in http/access.ts). */
+/** What the access token of a caller must contain, in the form of `Right` in http/access.ts. */
 type CallerRight = {
   readonly scope: string
   readonly lackedBy: (caller: ProvenCaller) => readonly string[]
@@ -118,7 +119,7 @@ type CallerRight = {
 
 const lacks = (what: string, isThere: boolean): readonly string[] => (isThere ? [] : [what])
 
-/** Not with a token meant for another service: that service could have kept it. */
+/** Not with a token for another service, which could have kept it. */
 export const operatorRightAt = (issuer: string): CallerRight => ({
   scope: adminScope,
   lackedBy: ({ roles, scopes, audience }) => [
@@ -129,7 +130,7 @@ export const operatorRightAt = (issuer: string): CallerRight => ({
 })
 
 /**
- * Not with a token that was made for another service by name: that service could have kept it. Nor with one that forward-auth handed to an
+ * Not with a token that was made for another service by name, which could have kept it. Nor with a token that forward-auth passed to an
  * app, which has no scope (docs/decisions/0040-tokens-that-open-the-account.md).
  */
 export const ownerRightAt = ({ issuer, audiences }: AudienceSettings): CallerRight => {

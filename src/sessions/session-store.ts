@@ -12,7 +12,7 @@ import {
   type SessionState,
 } from './session.ts'
 
-/** What an act on sessions reads and writes together. */
+/** The stores that an operation on sessions uses in one transaction. */
 export type SessionStores = {
   readonly sessions: SessionStore
   readonly revocations: RevocationLog
@@ -39,7 +39,7 @@ export type NewSession = {
   readonly absoluteExpiresAtMs: number
 }
 
-/** One login as its owner may see it: no secret, no digest. */
+/** One login as its owner may see it, without secrets and digests. */
 export type SessionSummary = {
   readonly sessionId: string
   readonly kind: SessionKind
@@ -53,25 +53,28 @@ export type SessionSummary = {
 
 export type AddedSession = {
   readonly facts: SessionFacts
-  /** Sessions of the account that have not been ended, without this one: at least as many as those that are live. */
+  /** The number of other sessions of the account that have no end recorded. At least as many as are live. */
   readonly others: number
 }
 
 export type SessionStore = {
   /**
-   * Adds the session with the epochs that its account and the instance have at this moment. None when the account is not active.
-   * The caller holds the lock of the account (see `AccountStore.lock`).
+   * Adds the session with the current epochs of its account and of the settings row. Returns nothing when the account is not active. The
+   * caller must hold the lock of the account (see `AccountStore.lock`).
    */
   readonly add: (session: NewSession) => Promise<AddedSession | undefined>
-  /** None when no session has this id and secret. */
+  /** Returns nothing when no session has this id and secret. */
   readonly find: (sessionId: string, secretDigest: Buffer) => Promise<SessionState | undefined>
-  /** Whether there is a row of this id, live or ended. It goes a day after the absolute expiry, when no token of it can be valid. */
+  /**
+   * Whether there is a row with this id, live or ended. The row is deleted a day after the absolute expiry, when no token of it can be
+   * valid.
+   */
   readonly exists: (sessionId: string) => Promise<boolean>
-  /** The live sessions of an account, last used first. */
+  /** The live sessions of an account, most recently used first. */
   readonly listOfAccount: (accountId: string, nowMs: number) => Promise<SessionSummary[]>
   /**
-   * Ends one session that is live, or expired so recently that tokens of it may still be out. None when it was over before or is not of
-   * this account (if one is named); else whose it was.
+   * Ends one session that is live, or that expired so recently that its tokens may still be valid. Returns whose it was; nothing when it
+   * was over before or does not belong to the given account.
    */
   readonly end: (
     sessionId: string,
@@ -79,37 +82,37 @@ export type SessionStore = {
     nowMs: number,
     accountId?: string,
   ) => Promise<{ accountId: string } | undefined>
-  /** Ends all such sessions of an account but one, if one is named; returns their ids. */
+  /** Ends all such sessions of an account except the given one. Returns their ids. */
   readonly endAllOfAccount: (
     accountId: string,
     reason: EndReason,
     nowMs: number,
     exceptSessionId?: string,
   ) => Promise<string[]>
-  /** Ends what an account has beyond `most` live sessions besides the kept one, least recently used first; returns their ids. */
+  /** Keeps `most` live sessions of an account besides the given one, and ends the least recently used others. Returns their ids. */
   readonly evictBeyond: (
     accountId: string,
     most: number,
     nowMs: number,
     keptSessionId: string,
   ) => Promise<string[]>
-  /** Deletes sessions whose absolute expiry lies before then, at most `limit`, and says how many. */
+  /** Deletes at most `limit` sessions whose absolute expiry is before this time. Returns how many. */
   readonly dropExpired: (beforeMs: number, limit: number) => Promise<number>
 }
 
 /** A row of any statement that returns `sessionFacts`. */
 export type FactsRow = { facts: SessionFacts }
 
-/** The bytes of an id as base64url, which is how ids are written everywhere else. */
+/** The bytes of an id as base64url, the form of ids everywhere else. */
 export const idText = (column: string): string =>
   `translate(encode(${column}, 'base64'), '+/=', '-_')`
 
-/** Milliseconds since the Unix epoch. */
+/** In milliseconds since the Unix epoch. */
 export const inMs = (column: string): string => `(extract(epoch FROM ${column}) * 1000)::bigint`
 
 /**
- * What a token is minted from, by name: roles and claims epoch come from the account as it is now, the other epochs are those of the login.
- * `s` is the session and `a` its account.
+ * The facts for a token. Roles and claims epoch are the current ones of the account; the other epochs are those of the login. `s` is the
+ * session and `a` its account.
  */
 const factColumns: Record<keyof SessionFacts, string> = {
   sessionId: idText('s.id'),
@@ -132,8 +135,8 @@ const factColumns: Record<keyof SessionFacts, string> = {
 }
 
 /**
- * One JSON object as the column `facts`, without members that are null. The driver describes, names and parses each column of each response anew, which for sixteen
- * costs more than everything else it does on a refresh.
+ * One JSON object as the column `facts`, without null members. The driver processes each column of each response separately, and for
+ * sixteen columns that costs more than the rest of its work for a refresh.
  */
 export const jsonFacts = (columns: Readonly<Record<string, string>>): string =>
   `json_strip_nulls(json_build_object(${Object.entries(columns)
@@ -143,9 +146,9 @@ export const jsonFacts = (columns: Readonly<Record<string, string>>): string =>
 export const sessionFacts = jsonFacts(factColumns)
 
 /**
- * Takes the epochs in the same statement that checks the account: there is no moment in between. The account is read once and not
- * joined again: Postgres takes `instance` for a table of thousands, as it does with every one it has never analysed, and would read
- * all accounts to join so many sessions.
+ * Reads the epochs in the statement that checks the account, so they belong to the same moment. The account is read once and not joined
+ * again: Postgres assumes thousands of rows in `instance`, as in every table it has never analysed, and would read all accounts for such a
+ * join.
  */
 const addStatement = {
   name: 'session_add',
@@ -161,7 +164,7 @@ const addStatement = {
       FROM s, a`,
 }
 
-/** Why it is derived and not written at every rotation: docs/decisions/0029-lost-responses.md. */
+/** docs/decisions/0029-lost-responses.md says why it is derived and not written at every rotation. */
 const presentedGeneration = `CASE WHEN s.reissued_generation = s.generation THEN s.presented_generation
   WHEN s.kind = 'cookie' THEN s.generation ELSE s.generation - 1 END AS presented_generation`
 
@@ -179,7 +182,7 @@ const existsStatement = {
   text: 'SELECT EXISTS (SELECT FROM sessions WHERE id = $1) AS found',
 }
 
-/** Live: neither ended nor expired nor revoked by an epoch. */
+/** Live: not ended, not expired and not revoked by an epoch. */
 const liveOfAccount = `FROM sessions s JOIN accounts a ON a.id = s.account_id CROSS JOIN instance i
   WHERE s.account_id = $1 AND s.ended_at IS NULL AND s.idle_expires_at > $2 AND s.absolute_expires_at > $2
     AND a.epoch = s.account_epoch AND i.global_epoch = s.global_epoch`
@@ -192,8 +195,9 @@ const listOfAccountStatement = {
 }
 
 /**
- * What a web application kept with the session goes with it. One that expired before $5 is over, with its tokens, and keeps that as its
- * reason. So does one that was revoked with everything; not the epoch of the account is asked, which the same transaction may have raised.
+ * Also deletes the data that a web application stored with the session. A session that expired before $5 is over with its tokens and keeps
+ * that as its reason. The same holds for one that was revoked with everything. The epoch of the account is not checked, because the same
+ * transaction may have raised it.
  */
 const ending = `UPDATE sessions s SET ended_at = $2, end_reason = $3, data = NULL FROM instance i
   WHERE s.ended_at IS NULL AND s.idle_expires_at > $5 AND s.absolute_expires_at > $5 AND i.global_epoch = s.global_epoch`
@@ -208,7 +212,7 @@ const endAllOfAccountStatement = {
   text: `${ending} AND s.account_id = $1 AND ($4::bytea IS NULL OR s.id <> $4) RETURNING s.id`,
 }
 
-/** The kept one is named and not found by its age: another instance's clock may be ahead of the one that opened it. */
+/** The session to keep is given by its id, not found by its age: the clock of another replica may be ahead of the one that opened it. */
 const evictBeyondStatement = {
   name: 'session_evict_beyond',
   text: `UPDATE sessions SET ended_at = $2, end_reason = 'evicted', data = NULL
@@ -227,10 +231,10 @@ const dropExpiredStatement = {
 }
 
 export type PostgresSessionStoreOptions = {
-  /** For so long after the expiry of a session tokens of it may be out. */
+  /** How long tokens of a session may be valid after its expiry. */
   readonly tokensLastMs: number
   readonly settings: LifetimeSettings
-  /** Told which sessions were ended, whoever asked for it. */
+  /** Called with the sessions that were ended, for every cause. */
   readonly onEnd: (sessionIds: readonly string[]) => void
 }
 
@@ -256,7 +260,7 @@ type SummaryRow = {
   last_used_at: Date
 }
 
-/** A later version, beside which this one may run for a while, knows more reasons. */
+/** A later version may run beside this one and know more reasons. */
 const endReasonOf = (text: string | null): EndReason | undefined =>
   text === null ? undefined : (endReasons.find((known) => known === text) ?? 'revoked')
 
@@ -289,7 +293,7 @@ const summaryOf = (row: SummaryRow): SessionSummary => ({
 const optionalId = (id: string | undefined): Buffer | undefined =>
   id === undefined ? undefined : idToBytes(id)
 
-/** How sessions begin, move on and are found again. */
+/** Methods that open, rotate and find sessions. */
 const handleMethods = (
   sql: Sql,
   { settings }: PostgresSessionStoreOptions,
@@ -326,7 +330,7 @@ const handleMethods = (
   },
 })
 
-/** How sessions are listed and end. */
+/** Methods that list and end sessions. */
 const endMethods = (
   sql: Sql,
   { tokensLastMs, onEnd }: PostgresSessionStoreOptions,

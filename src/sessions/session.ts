@@ -1,7 +1,7 @@
 import { defineErrors } from '../lib/app-error.ts'
 
 /**
- * What keeps a session going: a refresh token and access tokens, a cookie that is looked up at every use, or a refresh token and an
+ * What keeps a session alive: a refresh token with access tokens, a cookie that is looked up at every use, or a refresh token with an
  * access token sealed in a cookie. Chosen at login and never changed.
  */
 export type SessionKind = 'token' | 'cookie' | 'sealed'
@@ -9,7 +9,7 @@ export type SessionKind = 'token' | 'cookie' | 'sealed'
 /** How the handle reaches the client, chosen at login and never changed. */
 export type Delivery = 'cookie' | 'body'
 
-/** Why a session ended; the same code in the error, the audit entry and the event. */
+/** Why a session ended. The error, the audit entry and the event use the same code. */
 export const endReasons = [
   'logout',
   'revoked',
@@ -25,7 +25,7 @@ export const endReasons = [
 
 export type EndReason = (typeof endReasons)[number]
 
-/** What a token is minted from. */
+/** The facts that a token is made from. */
 export type SessionFacts = {
   readonly sessionId: string
   readonly accountId: string
@@ -33,17 +33,17 @@ export type SessionFacts = {
   readonly clientId: string
   readonly audience: string
   /**
-   * The audiences that the login named, `audience` first; a token for any of them may be asked for. Empty: it named none, and every one
-   * of the settings may be. Undefined: a row of an older version, which is for `audience` alone.
+   * The audiences that the login named, `audience` first. Tokens for any of them may be requested. Empty: the login named none, and every
+   * audience of the settings is allowed. Undefined: a row of an older version, which allows `audience` only.
    */
   readonly namedAudiences: readonly string[] | undefined
-  /** The widest that a token of the session may have. */
+  /** The widest scope that a token of the session may have. */
   readonly scope: string
   readonly amr: readonly string[]
   readonly acr: string
   readonly authenticatedAtMs: number
   readonly idleExpiresAtMs: number
-  /** The account's roles as they are now, and the claims epoch they were read at. */
+  /** The account's current roles, and the claims epoch at which they were read. */
   readonly roles: readonly string[]
   readonly claimsEpoch: number
   readonly kind: SessionKind
@@ -54,12 +54,12 @@ export type SessionFacts = {
   readonly accountEpoch: number
 }
 
-/** A session with all that decides whether a handle of it is still good. */
+/** A session with everything that decides whether a handle of it is valid. */
 export type SessionState = SessionFacts & {
   readonly absoluteExpiresAtMs: number
   readonly delivery: Delivery
   readonly lastUsedAtMs: number
-  /** The newest generation that a client has presented: the one before `generation`, unless responses were lost. */
+  /** The newest generation that a client has presented. It is the one before `generation`, unless responses were lost. */
   readonly presentedGeneration: number
   readonly ended: EndReason | undefined
   readonly accountIsActive: boolean
@@ -67,7 +67,7 @@ export type SessionState = SessionFacts & {
   readonly epochHasRisen: boolean
 }
 
-/** Why a session is over, whether or not anything has ended it yet; undefined while it is alive. */
+/** Why a session is over, even if its end is not recorded yet. Undefined while it is live. */
 export const whyDead = (state: SessionState, nowMs: number): EndReason | undefined => {
   if (state.ended) return state.ended
   if (state.absoluteExpiresAtMs <= nowMs) return 'absolute_expired'
@@ -82,7 +82,7 @@ export const sessionErrors = defineErrors({
     title: 'The refresh token is not one that this service issued for this use.',
   },
   session_ended: { status: 401, title: 'The session has ended; log in again.' },
-  // Of one who asks for a token that the session was not opened for. The codes are those of OAuth, where the same is asked.
+  // For a requested token that the session was not opened for. OAuth has the same codes.
   invalid_target: { status: 400, title: 'No token for this audience may be asked for.' },
   invalid_scope: { status: 400, title: 'The scope is malformed, or more than may be asked for.' },
   session_contended: {

@@ -1,6 +1,6 @@
 /**
- * Owns the access token: what is in it and how it is signed. What makes one acceptable, the service asks the verifier package like
- * everyone else; whether it was revoked is for the revocation feature to say.
+ * Owns the access token: its content and its signature. The verifier package decides whether a token is acceptable, here as in other
+ * services. The revocation feature decides whether it was revoked.
  */
 export {
   type AccessTokenClaims,

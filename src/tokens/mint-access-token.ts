@@ -3,16 +3,16 @@ import type { Signer } from '../keys/index.ts'
 import { type Clock, longestTokenSeconds, newId, type Random } from '../lib/machine.ts'
 
 /**
- * Signs on the main thread, with `node:crypto` and not `jose`: WebCrypto signs on the thread pool that password hashing
- * fills, where a refresh would wait behind logins, and takes about four times the CPU. See
- * docs/decisions/0006-signing-with-node-crypto.md. Everything that verifies stays with `jose`.
+ * Signs on the main thread, with `node:crypto` and not `jose`. WebCrypto signs on the thread pool that password hashing fills, where a
+ * refresh would wait behind logins, and it takes about four times the CPU. See docs/decisions/0006-signing-with-node-crypto.md.
+ * Verification uses `jose`.
  */
 
 const coordinateBytes = 32
 const sequenceTag = 0x30
 const integerTag = 0x02
 
-/** DER writes an integer in as few bytes as it can, with a zero in front where the first bit is set: 1 to 33 bytes. */
+/** DER uses as few bytes as possible for an integer, with a leading zero where the first bit is set: 1 to 33 bytes. */
 const readCoordinate = (der: Buffer, start: number): { value: Buffer; end: number } => {
   const length = der.readUInt8(start + 1)
   const end = start + 2 + length
@@ -28,9 +28,9 @@ const readCoordinate = (der: Buffer, start: number): { value: Buffer; end: numbe
 }
 
 /**
- * ECDSA-Sig-Value (RFC 3279 section 2.2.3) to the form of JWS: r and s, each exactly 32 bytes (RFC 7518 section 3.4).
- * Node can do it (`dsaEncoding: 'ieee-p1363'`), at twice the price of the whole signature. Throws on anything that is not a
- * DER signature over P-256, rather than sign a token that verifies nowhere.
+ * Converts ECDSA-Sig-Value (RFC 3279 section 2.2.3) to the JWS form: r and s, each exactly 32 bytes (RFC 7518 section 3.4). Node can do
+ * this (`dsaEncoding: 'ieee-p1363'`), but it doubles the cost of the signature. Throws on anything that is not a DER signature over P-256,
+ * instead of issuing a token that fails verification everywhere.
  */
 export const rawSignature = (der: Buffer): Buffer => {
   if (der.readUInt8(0) !== sequenceTag || der.readUInt8(1) !== der.length - 2) {
@@ -40,7 +40,7 @@ export const rawSignature = (der: Buffer): Buffer => {
   const s = readCoordinate(der, r.end)
   if (s.end !== der.length) throw new TypeError('not a P-256 signature')
   const raw = Buffer.alloc(2 * coordinateBytes)
-  // Aligned to the right: one signature in 128 has a coordinate that is shorter than 32 bytes.
+  // Right-aligned: one signature in 128 has a coordinate shorter than 32 bytes.
   r.value.copy(raw, coordinateBytes - r.value.length)
   s.value.copy(raw, 2 * coordinateBytes - s.value.length)
   return raw
@@ -54,56 +54,56 @@ const signBytes = ({ algorithm, privateKey }: Signer, input: Buffer): Buffer => 
       // RSASSA-PKCS1-v1_5 is the default for RSA keys.
       return sign('sha256', input, privateKey)
     case 'Ed25519':
-      // Hashes by itself (RFC 8032).
+      // Ed25519 hashes by itself (RFC 8032).
       return sign(null, input, privateKey)
   }
 }
 
 const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url')
 
-/** The first part of each token of this signer; made once, since it is always the same. */
+/** The first part of every token of this signer. Made once, because it never changes. */
 export const jwsHeader = ({ algorithm, kid }: Signer, typ: string): string =>
   encode({ typ, alg: algorithm, kid })
 
-/** A JWS in compact form (RFC 7515 section 7.1); `header` as `jwsHeader` made it for the same signer. */
+/** A JWS in compact form (RFC 7515 section 7.1), with the `header` from `jwsHeader` for the same signer. */
 export const signJws = (signer: Signer, header: string, payload: object): string => {
   const input = `${header}.${encode(payload)}`
   return `${input}.${signBytes(signer, Buffer.from(input)).toString('base64url')}`
 }
 
-/** Counters that rise when everything issued before must die; as stored on the session when it was authenticated. */
+/** Counters that rise when everything issued before must be revoked. The session stores their values at its authentication. */
 export type Epochs = readonly [global: number, account: number, claims: number]
 
-/** What a session knows of itself when a token is minted for it. */
+/** The facts about a session for its token. */
 export type TokenSubject = {
-  /** Whom the token is of: an account, or the service client that it was issued to. */
+  /** The account, or the service client, of the token. */
   readonly subjectId: string
-  /** None: no session stands behind the token, and its `sid` is its own `jti`. */
+  /** Undefined: the token has no session, and its `sid` is its own `jti`. */
   readonly sessionId: string | undefined
   readonly clientId: string
   readonly audience: string
-  /** Space-separated (RFC 6749 section 3.3); empty when none. */
+  /** Space-separated (RFC 6749 section 3.3). May be empty. */
   readonly scope: string
   readonly roles: readonly string[]
   readonly authenticatedAtMs: number
-  /** How the person proved who they are (RFC 8176), e.g. `['pwd']`. */
+  /** How the user authenticated (RFC 8176), e.g. `['pwd']`. */
   readonly amr: readonly string[]
   readonly acr: string
   readonly epochs: Epochs
   /**
-   * A moment before any of this was read, or a copy of it was compared with all that is revoked. The token is issued as of then: however
-   * late it is signed, it is over before the revocation of what it says is forgotten.
+   * A moment before any of this was read, or before a cached state was compared with the revocations. The token's `iat` is this moment:
+   * however late it is signed, it expires before the revocation of its facts is deleted.
    */
   readonly factsReadAtMs: number
 }
 
-/** RFC 9068 section 2.2, and our `sid` and `aep`. */
+/** RFC 9068 section 2.2, and Cardea's `sid` and `aep`. */
 export type AccessTokenClaims = {
   readonly iss: string
   readonly sub: string
   readonly aud: string | readonly string[]
   readonly client_id: string
-  /** Seconds since the Unix epoch, as all times in a token. */
+  /** Seconds since the Unix epoch, like all times in a token. */
   readonly iat: number
   readonly exp: number
   readonly jti: string
@@ -117,8 +117,8 @@ export type AccessTokenClaims = {
 }
 
 /**
- * Whether a token is a service's own and no person's (RFC 9068 section 2.2: its `sub` is then the client). The ids of accounts and clients
- * are random, so neither can be the other.
+ * Whether a token belongs to a service client and not to a user (RFC 9068 section 2.2: its `sub` is then the client). The ids of accounts
+ * and clients are random, so they never collide.
  */
 export const isServiceToken = ({ sub, client_id }: AccessTokenClaims): boolean => sub === client_id
 
@@ -130,7 +130,7 @@ type Issue = {
 
 const wholeSeconds = (ms: number): number => Math.floor(ms / 1000)
 
-/** The claims of one token. Nothing personal goes in: tokens end up in logs of services we do not know. */
+/** The claims of one token. They contain no personal data, because tokens end up in the logs of unknown services. */
 export const buildClaims = (subject: TokenSubject, issue: Issue): AccessTokenClaims => {
   const issuedAt = wholeSeconds(subject.factsReadAtMs)
   return {
@@ -151,7 +151,7 @@ export const buildClaims = (subject: TokenSubject, issue: Issue): AccessTokenCla
   }
 }
 
-/** RFC 9068 section 2.1. Keeps a token of another kind from passing as one of these, and the other way round. */
+/** RFC 9068 section 2.1. Prevents that a token of another kind is accepted as an access token, and the reverse. */
 const accessTokenType = 'at+jwt'
 
 type Dependencies = {
@@ -165,7 +165,7 @@ type Dependencies = {
 
 export type MintedToken = {
   readonly token: string
-  /** For `expires_in`: what is left, which is less than a whole life when signing was late. */
+  /** For `expires_in`: the remaining time, which is shorter than the lifetime when signing was late. */
   readonly expiresInSeconds: number
   /** The `jti`. */
   readonly tokenId: string

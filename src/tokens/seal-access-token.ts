@@ -2,15 +2,15 @@ import { hash } from 'node:crypto'
 import { CompactEncrypt } from 'jose'
 import { type SecretRing, sealedLabel } from '../keys/index.ts'
 
-/** A key that seals and opens the tokens of one audience. */
+/** A key that encrypts and decrypts the tokens of one audience. */
 export type SealingKey = {
-  /** RFC 7638 thumbprint of the key as a JWK of type `oct`. It tells nothing of the key, which is 256 random bits (section 7). */
+  /** RFC 7638 thumbprint of the key as a JWK of type `oct`. It reveals nothing about the key, which is 256 random bits (section 7). */
   readonly kid: string
   /** 32 bytes. */
   readonly key: Buffer
 }
 
-/** The first seals; all of them open. */
+/** The first encrypts; all of them decrypt. */
 export type SealingKeys = readonly [SealingKey, ...SealingKey[]]
 
 const sealingKey = ({ key }: { readonly key: Buffer }): SealingKey => ({
@@ -19,8 +19,8 @@ const sealingKey = ({ key }: { readonly key: Buffer }): SealingKey => ({
 })
 
 /**
- * Of one audience, one key for each secret in CARDEA_SECRET. Each audience has its own, because a web app is given its keys, and must not
- * read the tokens of another with them.
+ * The keys of one audience, one for each secret in CARDEA_SECRET. Each audience has its own, because a web app receives its keys and must
+ * not be able to read the tokens of another.
  */
 export const sealingKeys = (ring: SecretRing, audience: string): SealingKeys => {
   const [first, ...others] = ring.derive(sealedLabel(audience))
@@ -28,19 +28,20 @@ export const sealingKeys = (ring: SecretRing, audience: string): SealingKeys => 
 }
 
 /**
- * RFC 7516, compact: `dir` and A256GCM, no compression, since what compresses tells its content by its length. `cty` is as RFC 7519
- * section 5.2 wants it. The random nonces of one key must not pass 2^32 (NIST SP 800-38D section 8.3): a hundred a second is a year.
+ * RFC 7516, compact: `dir` and A256GCM. No compression, because the length of compressed text reveals its content. `cty` is set as RFC 7519
+ * section 5.2 requires. A key must not be used for more than 2^32 random nonces (NIST SP 800-38D section 8.3): a hundred a second takes
+ * more than a year.
  */
 const headerOf = (kid: string) => ({ alg: 'dir', enc: 'A256GCM', kid, cty: 'JWT' })
 
 const encodedLength = (bytes: number): number => Math.ceil((bytes * 4) / 3)
 
-/** Of SHA-256, as text. */
+/** The length of a SHA-256 digest as text. */
 const kidCharacters = 43
 
 const headerCharacters = encodedLength(JSON.stringify(headerOf('k'.repeat(kidCharacters))).length)
 
-/** How many characters a token of so many characters has when it is sealed: header, no key, nonce, content, tag, and four dots. */
+/** The length of a sealed token in characters, by the length of the token: header, empty key, nonce, content, tag, and four dots. */
 export const sealedLength = (tokenCharacters: number): number =>
   headerCharacters + encodedLength(12) + encodedLength(tokenCharacters) + encodedLength(16) + 4
 
@@ -48,7 +49,7 @@ export const sealedLength = (tokenCharacters: number): number =>
 export type SealAccessToken = (token: string, audience: string) => Promise<string>
 
 export const sealAccessToken = (ring: SecretRing): SealAccessToken => {
-  // As many as there are audiences, which are settings: a derivation costs more than the sealing.
+  // One per audience, and audiences are settings. Deriving a key costs more than sealing.
   const keys = new Map<string, SealingKey>()
   const keyFor = (audience: string): SealingKey => {
     const known = keys.get(audience)

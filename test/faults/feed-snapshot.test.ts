@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { feedBinaryMediaType } from '../../packages/verifier/src/wire.ts'
-import { mostChanges } from '../../src/revocation/postgres-read-log.ts'
+import { maxChanges } from '../../src/revocation/postgres-read-log.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { type Fate, type Observer, startTcpProxy } from '../support/servers/tcp-proxy.ts'
 import { type Cardea, startCardea } from '../support/service/cardea.ts'
@@ -118,7 +118,7 @@ test('R73, R76: a verifier that missed too much to go on is not FRESH on a part 
   await verifier.watch([doomed.token, spared.token])
 
   isFrozen = true
-  await addRevocations(mostChanges + 1)
+  await addRevocations(maxChanges + 1)
   const promised = await revokeAt(cardea.client, operator, { jti: doomed.jti })
   await verifier.whenState('STALE')
   isFrozen = false

@@ -53,7 +53,7 @@ beforeAll(async () => {
     database: { ownerUrl: database.ownerUrl, appUrl: proxy.through(database.appUrl) },
     // Nothing here is to be given up but what a pool without a bound would keep waiting.
     config: { databasePoolSize: poolSize, databaseStatementTimeoutMs: 60_000 },
-    timeouts: { answerMs: 60_000 },
+    timeouts: { responseMs: 60_000 },
   })
   const { id } = await cardea.createAccount()
   const opened = Array.from({ length: people }, () => quickSession(cardea, id))

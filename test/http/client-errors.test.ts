@@ -142,7 +142,7 @@ test('a client that goes on trickling after its answer gets no second one', asyn
 })
 
 test('R126: a handler that does not end is answered 503 for it', async () => {
-  const { url } = await startToyServer({ timeouts: { answerMs: 50 } })
+  const { url } = await startToyServer({ timeouts: { responseMs: 50 } })
   const response = await fetch(`${url}/wait`, { method: 'POST', headers: jsonHeaders })
   expect(response.status).toBe(503)
   expect(response.headers.get('retry-after')).toBe('1')

@@ -6,7 +6,7 @@ import { entryProblem } from '../../packages/verifier/src/wire.ts'
 import type { Database } from '../../src/infra/postgres/database.ts'
 import { validateConstraints } from '../../src/infra/postgres/migrate.ts'
 import { cursorText, type FeedCursor, parseCursor } from '../../src/revocation/feed-cursor.ts'
-import { mostChanges, postgresReadLog } from '../../src/revocation/postgres-read-log.ts'
+import { maxChanges, postgresReadLog } from '../../src/revocation/postgres-read-log.ts'
 import {
   type LogChanges,
   postgresRevocationLog,
@@ -212,11 +212,11 @@ describe('the log of revocations', () => {
 
   test('a reader who is further behind than an answer may hold is told so', async () => {
     const start = await cursorNow()
-    await appendMany(mostChanges)
-    expect(namesIn(await log.changes(start))).toHaveLength(mostChanges)
+    await appendMany(maxChanges)
+    expect(namesIn(await log.changes(start))).toHaveLength(maxChanges)
     await appendOn('one more')
     expect(namesIn(await log.changes(start))).toBe('too_many')
-    expect((await log.snapshot()).entries).toHaveLength(mostChanges + 1)
+    expect((await log.snapshot()).entries).toHaveLength(maxChanges + 1)
   })
 
   describe('a malformed row', () => {
@@ -338,7 +338,7 @@ describe('the log of revocations', () => {
   })
 
   test('a read goes by the index of transactions whatever the cursor, also among 20,000 rows', async () => {
-    await appendMany(mostChanges)
+    await appendMany(maxChanges)
     await sqlAs(store.ownerUrl)('ANALYZE revocations')
     const plan: string[] = []
     const explaining: Database = {

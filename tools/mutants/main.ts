@@ -1,5 +1,5 @@
-// Plants one bug after the other in a copy of the working tree and runs the tests that must find it. Fails when one is not found, or
-// when the tests complain of the tree as it is.
+// Plants one bug after the other in a copy of the working tree and runs the tests that must find it. Fails when one is not found, or when
+// the tests fail without a bug.
 import { fileURLToPath } from 'node:url'
 import { type Mutant, mutants } from './mutants.ts'
 import { runTests, type TestRun } from './run-tests.ts'
@@ -17,7 +17,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 const line = (what: string, { seconds }: TestRun, result: string): string =>
   `${what.padEnd(64)} ${seconds.toFixed(1).padStart(5)} s  ${result}`
 
-/** A mutant that breaks the run in any other way than a simulation's complaint has proven nothing. */
+/** A mutant that fails in another way than by a reported violation proves nothing. */
 const tryMutant = async (copy: TreeCopy, { name, edits, tests }: Mutant): Promise<boolean> => {
   const run = await copy.withEdits(edits, () => runTests(copy.path, [tests], interrupted.signal))
   interrupted.signal.throwIfAborted()

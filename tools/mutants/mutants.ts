@@ -1,15 +1,15 @@
 /**
- * Bugs that somebody could plausibly write, each of which some test must find. When the code they are planted in changes, `find` no
- * longer fits and the run says so: write the bug anew against the new code.
+ * Plausible bugs, each of which a test must find. When the code around a bug changes, `find` no longer matches and the run says so: write
+ * the bug again for the new code.
  */
 
-/** `find` stands in the file exactly once. */
+/** `find` must occur exactly once in the file. */
 export type Edit = { readonly file: string; readonly find: string; readonly replace: string }
 
 export type Mutant = {
   readonly name: string
   readonly edits: readonly Edit[]
-  /** Where it must be found. */
+  /** The tests that must find it. */
   readonly tests: string
 }
 

@@ -3,26 +3,26 @@ import { join } from 'node:path'
 
 export type TestRun = {
   readonly passed: boolean
-  /** What a test complained of, in one line; undefined when none did. */
+  /** The violation that a test reported, in one line. Undefined when there was none. */
   readonly complaint: string | undefined
-  /** Everything that was printed. */
+  /** The whole output. */
   readonly output: string
   readonly seconds: number
 }
 
-/** A bug may leave a run without an end. On a quiet machine no run takes a tenth of this. */
+/** A bug may cause an endless run. On an idle machine no run takes a tenth of this. */
 const longestMs = 600_000
 
-/** Asked to end, tests need this long to end their servers. */
+/** How long tests may take to stop their servers after a request to end. */
 const farewellMs = 5000
 
-/** The message of a simulation, with the seed and the step that repeat it. */
+/** The message of a simulation, with the seed and the step to reproduce it. */
 const complaintIn = (output: string): string | undefined => {
   const said = /Violation: (.*)\n.*?(SEED=\d+, step \d+)/.exec(output)
   return said ? `${said[1]?.slice(0, 60)} (${said[2]})` : undefined
 }
 
-/** Ends the whole process group when the signal aborts: a mutant may leave a worker in a loop that hears nothing. */
+/** Ends the whole process group when the signal aborts, because a mutant may leave a worker in a loop that handles no signal. */
 const endOn = (signal: AbortSignal, pid: number): (() => void) => {
   let farewell: NodeJS.Timeout | undefined
   const tell = (what: NodeJS.Signals) => {
@@ -45,7 +45,7 @@ const endOn = (signal: AbortSignal, pid: number): (() => void) => {
   }
 }
 
-/** Runs some test files of the tree at `path`, up to the first that fails. The signal ends them. */
+/** Runs some test files of the tree at `path`, up to the first failure. The signal ends them. */
 export const runTests = async (
   path: string,
   files: readonly string[],
@@ -69,7 +69,7 @@ export const runTests = async (
   child.stderr.on('data', keep)
   const code = await new Promise<number | null>((resolve) => {
     child.on('close', resolve)
-    // The group's last words may be held back by a worker that goes on without its parent.
+    // A worker that outlives its parent may hold the output open.
     child.on('exit', ended)
   })
   const seconds = (performance.now() - startedMs) / 1000

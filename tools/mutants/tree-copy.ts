@@ -17,19 +17,19 @@ import { plant } from './plant.ts'
 
 const run = promisify(execFile)
 
-/** Without the servers that all tests share: the tests of mutants start what they need. */
+/** Without the shared servers of the test suite: the tests of mutants start what they need. */
 const vitestConfig = `import { defineConfig } from 'vitest/config'
 export default defineConfig({ test: { pool: 'forks', testTimeout: 600_000, hookTimeout: 600_000 } })
 `
 
 export type TreeCopy = {
   readonly path: string
-  /** Plants a bug, runs `work`, and takes it out again. Rejects when a text does not stand there exactly once. */
+  /** Plants a bug, runs `work`, and removes the bug. Rejects when a text does not occur exactly once. */
   readonly withEdits: <T>(edits: readonly Edit[], work: () => Promise<T>) => Promise<T>
   readonly remove: () => Promise<void>
 }
 
-/** Every file that git knows or would take, as it is now. */
+/** Every file that git tracks or would add, in its current state. */
 const sourcesOf = async (project: string): Promise<string[]> => {
   const listing = ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--deduplicate']
   const { stdout } = await run('git', listing, { cwd: project, maxBuffer: 2 ** 26 })
@@ -38,7 +38,7 @@ const sourcesOf = async (project: string): Promise<string[]> => {
   return stdout.split('\0').filter((file) => file !== '' && !gone.has(file))
 }
 
-/** A folder of links, so that what tools write beside the packages stays in the copy. */
+/** A folder of links, so that files that tools write beside the packages stay in the copy. */
 const linkPackages = async (project: string, path: string): Promise<void> => {
   const [from, to] = [join(project, 'node_modules'), join(path, 'node_modules')]
   await mkdir(to)
@@ -56,7 +56,7 @@ const plantAll = async (path: string, edits: readonly Edit[], before: Map<string
   }
 }
 
-/** A copy of the working tree, with changes that are not committed, in a folder of its own. */
+/** A copy of the working tree, with uncommitted changes, in a separate folder. */
 export const copyTree = async (project: string): Promise<TreeCopy> => {
   const path = await mkdtemp(join(tmpdir(), 'cardea-mutants-'))
   for (const file of await sourcesOf(project)) {

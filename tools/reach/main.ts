@@ -20,29 +20,29 @@ import { openStores } from '../../src/store-credentials.ts'
 import { scratchFolder } from '../../test/support/programs/scratch-folder.ts'
 import { type Answer, httpClient } from '../../test/support/service/client.ts'
 
-/** The most files that a request may run through. The other requests have no limit. */
+/** The maximum number of files that a request may run through. Other requests have no limit. */
 const limits = new Map([
   ['POST /refresh', 20],
   ['POST /login', 40],
 ])
 
-/** Before the measurement: caches are filled, connections open, prepared statements prepared. */
+/** Before the measurement, to fill caches, open connections and prepare statements. */
 const warmUps = 5
 
-/** The process also has timers, and follows revocations. Only functions that ran for every one of these requests are counted. */
+/** The process also has timers, and follows revocations. So only functions that ran for every one of these requests are counted. */
 const samples = 8
 
-/** A response may be followed by work of its request: a revocation is passed on to the other processes and read back. */
+/** A response may be followed by work for its request: a revocation is published to other processes and read back. */
 const afterworkMs = 100
 
 const project = fileURLToPath(new URL('../../', import.meta.url))
 
 const ours = /^(src|packages\/[^/]+\/src)\//
 
-/** A function that was called, by the place at which its text begins. */
+/** A called function, by the position of its text. */
 type Called = { readonly file: string; readonly name: string; readonly offset: number }
 
-/** The functions of ours that were called since the last time, by file and offset. */
+/** Our functions that were called since the last time, by file and offset. */
 const takeCalled = async (profiler: Session): Promise<Map<string, Called>> => {
   const { result } = await profiler.post('Profiler.takePreciseCoverage')
   const called = new Map<string, Called>()
@@ -66,7 +66,7 @@ const expectSuccess = async (send: Send): Promise<void> => {
   if (status !== 200) throw new Error(`a request failed with ${status}: ${text}`)
 }
 
-/** What each of several such requests calls, one after the other. */
+/** The functions that each of several such requests calls. */
 const measure = async (profiler: Session, send: Send): Promise<Called[]> => {
   for (let count = 0; count < warmUps; count += 1) await expectSuccess(send)
   let common: Map<string, Called> | undefined
@@ -84,7 +84,7 @@ const measure = async (profiler: Session, send: Send): Promise<Called[]> => {
 /** Whether the text of a function follows an opening parenthesis or a comma, as an argument of a call does. */
 const isArgument = (text: string, offset: number): boolean => /[(,]\s*$/.test(text.slice(0, offset))
 
-/** The places of functions that have no name and should have one. */
+/** The positions of functions that need a name and have none. */
 const nameless = (called: readonly Called[]): string[] =>
   called.flatMap(({ file, name, offset }) => {
     if (name !== '') return []
@@ -125,7 +125,7 @@ const requestsTo = async (core: Core, address: string): Promise<Map<string, Send
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 
-/** Prints what a request runs through, and returns whether that is within the limits. */
+/** Prints what a request runs through, and returns whether it is within the limits. */
 const report = (request: string, called: readonly Called[]): boolean => {
   const files = [...new Set(called.map(({ file }) => file))].sort()
   const limit = limits.get(request) ?? Number.POSITIVE_INFINITY
@@ -134,15 +134,15 @@ const report = (request: string, called: readonly Called[]): boolean => {
   if (process.argv.includes('-v')) for (const file of files) print(`  ${file}`)
   const faults = nameless(called)
   for (const fault of faults) print(`  a function without a name: ${fault}`)
-  // No file at all: nothing was measured.
+  // Without any file nothing was measured.
   return files.length > 0 && files.length <= limit && faults.length === 0
 }
 
-/** The service without its background work. Returns where it listens. */
+/** Starts the service without its background work. Returns its address. */
 const start = async (onStop: (close: () => Promise<unknown>) => void): Promise<[Core, string]> => {
   const scratch = await scratchFolder('reach')
   onStop(scratch.remove)
-  // An embedded Postgres that root starts runs as another user, who must be able to walk in.
+  // If root starts an embedded Postgres, it runs as another user, who must be able to enter the folder.
   await chmod(scratch.path, 0o755)
   const config = loadConfig({ DATA_DIR: `${scratch.path}/data`, ISSUER: 'http://127.0.0.1:8088' })
   const stores = await openStores(config, { joinsRunning: false })
@@ -155,7 +155,7 @@ const start = async (onStop: (close: () => Promise<unknown>) => void): Promise<[
   })
   onStop(core.close)
   await core.machine.clock.start()
-  // At the level of a real service, whose lines are part of what a request does.
+  // At the log level of a real service, because writing lines is part of a request.
   const log = openLog({ ...config, logStream: { write: () => undefined } })
   const app = await createApp(core, log)
   onStop(app.close)

@@ -10,7 +10,7 @@ export type Expression = {
 
 export type Collected = {
   readonly expressions: readonly Expression[]
-  /** Places of expressions that are put together at run time, so that nobody can say what they are. */
+  /** The places of expressions that are built at run time and cannot be evaluated here. */
   readonly unreadable: readonly string[]
 }
 
@@ -24,7 +24,7 @@ const initializerOf = (checker: ts.TypeChecker, name: ts.Identifier): ts.Express
   return isConstant ? declaration.initializer : undefined
 }
 
-/** The text that a constant expression stands for: literals, templates and names of constants. */
+/** The text of a constant expression: literals, templates and names of constants. */
 const textOf = (checker: ts.TypeChecker, node: ts.Expression | undefined): string | undefined => {
   if (node === undefined) return undefined
   if (ts.isStringLiteralLike(node)) return node.text
@@ -47,7 +47,7 @@ const literalOf = (node: ts.RegularExpressionLiteral): Found => {
   return { source: node.text.slice(1, end), flags: node.text.slice(end + 1) }
 }
 
-/** What `node` is, if it makes a regular expression: a literal, `RegExp(…)`, or a `pattern` of a schema, which is compiled with `u`. */
+/** The regular expression that `node` makes, if any: a literal, `RegExp(…)`, or a `pattern` of a schema, which is compiled with `u`. */
 const expressionAt = (checker: ts.TypeChecker, node: ts.Node): Found | undefined => {
   if (ts.isRegularExpressionLiteral(node)) return literalOf(node)
   if (ts.isNewExpression(node) || ts.isCallExpression(node)) {
@@ -69,7 +69,7 @@ export const collectExpressions = (files: readonly string[]): Collected => {
     target: ts.ScriptTarget.ESNext,
     allowImportingTsExtensions: true,
     noEmit: true,
-    // Only names of our own files are looked up.
+    // Only names in our own files are looked up.
     types: [],
     noLib: true,
   })

@@ -6,13 +6,13 @@ import { globSync } from 'node:fs'
 import { check } from 'recheck'
 import { collectExpressions, type Expression } from './collect.ts'
 
-// A busy machine must not change the result: the slowest of today takes a second. Without any limit an expression that the tool cannot
-// cope with would stop everything.
+// A busy machine must not change the result: the slowest check takes a second today. The limit only stops an expression that the tool
+// cannot handle.
 const limits = { timeout: 300_000, attackTimeout: null, incubationTimeout: null }
 
 /**
- * Why an expression must not stay. Undefined when its time is at most linear: proven by its automaton or, where there is none (as for
- * look-ahead and for long counted repetitions), by a search for an attack that found none. The search has a fixed seed.
+ * Why an expression is refused. Undefined when its time is at most linear: proven by its automaton or, where there is none (for look-ahead
+ * and long counted repetitions), by a search for an attack without a result. The search has a fixed seed.
  */
 const faultOf = async ({ source, flags }: Expression): Promise<string | undefined> => {
   const result = await check(source, flags, limits)

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 
-/** One instruction, and what its form captures of the rest of the line, as written. */
+/** One instruction, with the captured parts of its line, as written. */
 export type Step = { readonly word: string; readonly args: readonly (string | undefined)[] }
 
 export type Stage = {
@@ -12,8 +12,8 @@ export type Stage = {
 }
 
 /**
- * The instructions that the rehearsal can follow, each in its one form: without options, wildcards and variables, which have rules of their
- * own. What runs later is in the exec form, because a shell in between would swallow the stop signal.
+ * The supported instructions, each in a single form: without options, wildcards and variables, which have their own rules. Commands that
+ * run later must use the exec form, because a shell would not pass on the stop signal.
  */
 const forms: ReadonlyMap<string, RegExp> = new Map([
   ['FROM', /^(\S+)(?: AS (\w+))?$/],
@@ -36,7 +36,7 @@ const refuse = (line: string): Error =>
     `the rehearsal does not know how to follow \`${line}\`: teach it, or write it otherwise`,
   )
 
-/** @throws Error at an instruction, or a form of one, that the rehearsal cannot follow faithfully */
+/** @throws Error for an instruction, or a form of one, that is not supported */
 export const readDockerfile = (text: string): Stage[] => {
   const stages: (Stage & { readonly steps: Step[] })[] = []
   for (const line of linesOf(text)) {
@@ -51,7 +51,8 @@ export const readDockerfile = (text: string): Stage[] => {
 }
 
 /**
- * The paths that a build is sent, with everything below them. .dockerignore refuses everything first and then names what is sent.
+ * The paths that are sent to a build, with everything below them. The .dockerignore must exclude everything first and then list what is
+ * sent.
  * @throws Error for any other pattern
  */
 export const readDockerignore = (text: string): string[] => {
@@ -63,23 +64,23 @@ export const readDockerignore = (text: string): string[] => {
 
 export type Environment = Readonly<Record<string, string>>
 
-/** What came out of a stage. `said` holds the instructions about how to run it. */
+/** The result of a stage. `said` contains the instructions about how to run it. */
 export type Image = {
   readonly env: Environment
   readonly said: ReadonlyMap<string, string>
-  /** Where a path of the image lies on this machine. */
+  /** The path on this machine of a path in the image. */
   readonly inside: (path: string) => string
 }
 
 type Build = {
-  /** For the files that are sent, and for each stage. */
+  /** For the sent files, and for each stage. */
   readonly folder: string
   /** The PATH of the base image: Node and the programs of the machine. */
   readonly path: string
   readonly print: (text: string) => void
 }
 
-/** What an npm script adds about the project and its mode. Settings of npm, such as where the registry is, count. */
+/** Variables that an npm script adds about the project and its mode. Other npm settings, such as the registry, are kept. */
 const ofScript =
   /^(NODE_ENV|NODE_OPTIONS|INIT_CWD|npm_(lifecycle|package|config_(local_prefix|omit|include|production))\w*)$/i
 const machine = Object.entries(process.env).filter(([name]) => !ofScript.test(name))
@@ -94,7 +95,7 @@ const followStage = ({ name = 'image', steps }: Stage, { folder, path, print }: 
     cpSync(from, to, { recursive: true, verbatimSymlinks: true })
   }
   const run = (script: string) => {
-    // Folders that only the base image has stay those of the machine.
+    // Folders that exist only in the base image are those of the machine.
     const here = script.replace(/(?<= )\/(?=(?:app|usr\/local\/bin)\/)/g, inside('/'))
     const around = { ...Object.fromEntries(machine), ...env, PATH: path }
     execFileSync('sh', ['-c', here], { cwd: inside('.'), env: around, stdio: 'inherit' })
@@ -113,7 +114,10 @@ const followStage = ({ name = 'image', steps }: Stage, { folder, path, print }: 
   return { env, said, inside }
 }
 
-/** Follows every stage in a folder of its own. @returns the last one, which is the image */
+/**
+ * Runs every stage in a separate folder.
+ * @returns the last one, which is the image
+ */
 export const buildImage = (project: string, build: Build): Image => {
   const read = (name: string) => readFileSync(join(project, name), 'utf8')
   for (const path of readDockerignore(read('.dockerignore'))) {

@@ -1,5 +1,5 @@
-// Follows the Dockerfile in a scratch folder, then runs what comes out of it over a real Postgres and a real Redis: for machines, such as those
-// of the CI, that have no container engine. Fails at the first thing that is not as it must be.
+// Follows the Dockerfile in a scratch folder, then runs the result with a real Postgres and a real Redis. For machines without a container
+// engine, such as those of the CI. Stops at the first fault.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -32,12 +32,12 @@ const expectThat = (what: string, isSo: boolean, instead: unknown = ''): void =>
 const read = (name: string): string => fs.readFileSync(join(project, name), 'utf8')
 const newSecret = (): string => randomBytes(32).toString('hex')
 
-/** As the user `node`, who has the number 1000; anybody but root can only be themselves. Nothing else of the environment of this machine. */
+/** As the user `node` with the id 1000 if this is root, otherwise as the current user. The environment of this machine is not passed on. */
 const optionsFor = ({ env, inside }: Image, settings: Environment) => ({
   cwd: inside('.'),
   env: { ...env, ...settings, PATH: [inside('/usr/local/bin'), PATH].join(delimiter) },
   ...(process.getuid?.() === 0 && { uid: 1000, gid: 1000 }),
-  // Ends what hangs, and is no statement about speed.
+  // Ends a hanging command. It is no limit for speed.
   timeout: 300_000,
   killSignal: 'SIGKILL' as const,
 })
@@ -59,7 +59,7 @@ const checkContents = ({ inside }: Image): void => {
   for (const name of tools) expectThat(`no ${name}`, !has(name))
 }
 
-/** Runs the service, and beside it the command line, until the stop signal. */
+/** Runs the service, then commands beside it, and sends the stop signal. */
 const checkService = async (image: Image, settings: Environment, ownerUrl: string) => {
   const commandOf = (word: string): string[] => JSON.parse(image.said.get(word) ?? '[]')
   const health = commandOf('HEALTHCHECK')
@@ -110,7 +110,7 @@ const checkService = async (image: Image, settings: Environment, ownerUrl: strin
 const startStores = async () => {
   const postgres = await startEmbeddedPostgres({ directory: join(folder, 'postgres') })
   toStop.unshift(postgres.stop)
-  // With the one user that the deployments have.
+  // With a single user, like the example deployments.
   const password = newSecret()
   const digest = createHash('sha256').update(password).digest('hex')
   const users = join(folder, 'users.acl')
@@ -122,7 +122,7 @@ const startStores = async () => {
 }
 
 try {
-  // The user of the image has to walk in, also to this Node.
+  // The user of the image must be able to enter, also for this Node.
   fs.chmodSync(folder, 0o755)
   fs.copyFileSync(process.execPath, join(folder, 'node'))
   const image = buildImage(project, { folder, path: PATH, print })

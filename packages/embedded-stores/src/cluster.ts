@@ -7,18 +7,18 @@ import { runProgram } from './run-program.ts'
 
 /** The role that owns the database and runs the migrations. */
 const ownerRole = 'cardea_owner'
-/** The role of the running service: it may log in, owns nothing and creates nothing. */
+/** The role of the running service. It may log in, owns nothing and creates nothing. */
 const appRole = 'cardea_app'
 const databaseName = 'cardea'
 
 export type Passwords = { readonly owner: string; readonly app: string }
 
-/** What the Postgres processes work in; the folder above it holds our own files too. */
+/** The data directory of the Postgres processes. The folder above it contains our own files too. */
 export const clusterFolder = (directory: string): string => join(directory, 'cluster')
 
 const passwordFile = (directory: string): string => join(directory, 'passwords.json')
 
-/** Where to connect. The URLs carry the passwords: for the pool only, never for a log or a command line. */
+/** The URLs contain the passwords. Use them for the pool only, never in a log or on a command line. */
 export const urlsFor = (passwords: Passwords, port: number) => ({
   ownerUrl: `postgres://${ownerRole}:${passwords.owner}@127.0.0.1:${port}/${databaseName}`,
   appUrl: `postgres://${appRole}:${passwords.app}@127.0.0.1:${port}/${databaseName}`,
@@ -33,9 +33,9 @@ const isPasswords = (value: unknown): value is Passwords =>
   typeof value.app === 'string'
 
 /**
- * Throws when the file is lost or spoilt: the cluster cannot be opened without it, and making a new one would hide the data. The folder is
- * the cluster's, which root gives to `nobody` where there are no namespaces.
- * @throws UnsafeFile when somebody else may have put it there, or can read it
+ * Throws when the file is missing or damaged: the cluster cannot be opened without it, and a new one would hide the data. The folder
+ * belongs to the cluster, whose owner is `nobody` if root runs without user namespaces.
+ * @throws UnsafeFile when another user may have written it, or can read it
  */
 export const readPasswords = async (directory: string): Promise<Passwords> => {
   const trusted = process.geteuid?.() === 0 ? [nobodyId] : []
@@ -59,7 +59,7 @@ type NewCluster = {
   readonly launcher: Launcher
 }
 
-/** Fills `directory`, which is not yet at its final name. About a second, most of it `initdb` writing to disk. */
+/** Fills `directory`, which does not have its final name yet. Takes about a second, mostly for the writes of `initdb`. */
 const makeCluster = async ({ directory, binaries, launcher }: NewCluster) => {
   const newPassword = () => randomBytes(24).toString('base64url')
   const passwords: Passwords = { owner: newPassword(), app: newPassword() }
@@ -81,13 +81,13 @@ const makeCluster = async ({ directory, binaries, launcher }: NewCluster) => {
   ]
   await runProgram(launcher.wrap(binaries.initdb, initdbArgs))
   await rm(ownerPasswordFile)
-  // Single-user mode listens nowhere, and a failing statement, which may hold a password, is not repeated in the error text.
+  // Single-user mode opens no port, and a failing statement, which may contain a password, is not repeated in the error text.
   const settings = ['-c', 'exit_on_error=on', '-c', 'log_min_error_statement=panic']
   const single = ['--single', '-D', cluster, ...settings, 'postgres']
   await runProgram({ ...launcher.wrap(binaries.postgres, single), input: setUpSql(passwords.app) })
 }
 
-/** Removes what a kill in the middle of `createCluster` left behind. An `initdb` that still runs there fails and cleans up. */
+/** Removes what a kill during `createCluster` left behind. An `initdb` that still runs there fails and cleans up. */
 const removeHalfMade = async (directory: string): Promise<void> => {
   const parent = dirname(directory)
   const halfMade = (await readdir(parent)).filter((name) =>
@@ -99,8 +99,8 @@ const removeHalfMade = async (directory: string): Promise<void> => {
 }
 
 /**
- * Makes the cluster in a folder beside `directory` and renames it when whole, so that a kill at any moment never leaves one that a
- * later start takes for complete.
+ * Makes the cluster in a folder beside `directory` and renames it when complete, so that a kill never leaves one that a later start takes
+ * for complete.
  */
 export const createCluster = async (options: NewCluster): Promise<void> => {
   const { directory, launcher } = options
@@ -117,7 +117,7 @@ export const createCluster = async (options: NewCluster): Promise<void> => {
   }
 }
 
-/** A file that is not there says something. One that this user may not read says nothing, and the user must know. */
+/** A missing file is information. A file that this user may not read is an error that the user must see. */
 export const unlessForbidden =
   <T>(missing: T) =>
   (error: unknown): T => {
@@ -126,7 +126,7 @@ export const unlessForbidden =
     return missing
   }
 
-/** Whether there is a cluster to start. Throws when it is another user's: Postgres would refuse it with a riddle. */
+/** Whether there is a cluster to start. Throws when it belongs to another user: Postgres would refuse it with an unclear error. */
 export const hasCluster = async (directory: string, launcher: Launcher): Promise<boolean> => {
   const found = await stat(clusterFolder(directory)).catch(unlessForbidden(undefined))
   if (found === undefined) return false

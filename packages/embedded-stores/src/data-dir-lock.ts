@@ -9,9 +9,9 @@ import { assertPrivateFolder, readPrivateFile } from './private-files.ts'
 export type DataDirLock = { readonly release: () => Promise<void> }
 
 export type Holder = {
-  /** Undefined when it did not say: it is frozen, or just ending. */
+  /** Undefined when the holder did not respond: it is frozen or just ending. */
   readonly pid: number | undefined
-  /** What it was locked with, never a secret. */
+  /** The note of the holder. Never a secret. */
   readonly note: unknown
 }
 
@@ -30,7 +30,7 @@ export class DataDirInUse extends Error {
   }
 }
 
-/** The folder, or the place where it is to be made, is another user's. The message is for the operator. */
+/** The folder, or its parent, belongs to another user. The message is for the operator. */
 export class DataDirForbidden extends Error {
   override readonly name = 'DataDirForbidden'
   readonly code = 'data_dir_forbidden'
@@ -49,7 +49,7 @@ const forbidden = async (dataDir: string): Promise<DataDirForbidden> => {
     : new DataDirForbidden(`${dataDir} belongs to user ${found.uid}, and ${me()}`)
 }
 
-/** Makes the folder when it is missing, for its owner only. */
+/** Creates a missing folder with access for its owner only. */
 const openFolder = async (dataDir: string): Promise<void> => {
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o700 })
@@ -61,14 +61,14 @@ const openFolder = async (dataDir: string): Promise<void> => {
   }
 }
 
-/** How long a holder may take to say who it is. */
+/** How long a holder may take to respond. */
 const answerWithinMs = 1000
 
 const longestAnswer = 64
 
 /**
- * The name in Linux's abstract socket namespace (unix(7)): no file, so nothing is left over, and the kernel frees it with the process,
- * kill -9 included. It is seen within one network namespace: two containers that share a folder do not see each other.
+ * The name in Linux's abstract socket namespace (unix(7)). There is no file, so nothing is left over, and the kernel frees it with the
+ * process, even after kill -9. It is visible within one network namespace: two containers that share a folder do not see each other.
  */
 const socketName = (realFolder: string): string =>
   `\0cardea-${createHash('sha256').update(realFolder).digest('hex')}`
@@ -76,7 +76,7 @@ const socketName = (realFolder: string): string =>
 const errorCode = (error: unknown): unknown =>
   error instanceof Error && 'code' in error ? error.code : undefined
 
-/** Of a holder that is just ending, or has more to answer than it can. */
+/** A holder that is just ending, or has more requests than it can handle. */
 const saysNothing = /^(ECONNRESET|EPIPE|EAGAIN)$/
 
 type Told = { readonly pid: number | undefined }
@@ -84,13 +84,13 @@ type Told = { readonly pid: number | undefined }
 const unknownHolder: Told = { pid: undefined }
 
 /**
- * The process id is all that is believed of what the socket says. Every user of the machine may listen under its name while no service
- * runs, and whoever does must not choose the settings of a command.
+ * Only the process id is trusted. Every user of the machine can listen under this name while no service runs, and must not be able to
+ * choose the settings of a command.
  */
 const readTold = (text: string): Told =>
   /^\d{1,10}$/.test(text) ? { pid: Number(text) } : unknownHolder
 
-/** The holder of `name`; undefined when there is none. */
+/** The holder of `name`; undefined without one. */
 const askHolder = async (name: string): Promise<Told | undefined> =>
   await new Promise((answer, reject) => {
     const socket = connect({ path: name })
@@ -113,7 +113,9 @@ const askHolder = async (name: string): Promise<Told | undefined> =>
     })
   })
 
-/** In the folder, which only its owner can write. It stays when the process is killed, so it counts only for the pid that the socket tells. */
+/**
+ * In the folder, which only its owner can write. The file remains after a kill, so it is only valid for the pid that the socket reports.
+ */
 const noteFile = 'holder.json'
 
 const writeNote = async (folder: string, note: unknown): Promise<void> => {
@@ -136,7 +138,7 @@ const readNote = async (folder: string, pid: number): Promise<Pick<Holder, 'note
 }
 
 /**
- * Who uses the folder now; undefined when nobody does, or there is no such folder.
+ * The process that uses the folder; undefined when none does or the folder does not exist.
  * @throws UnsafeFile when other users may have written the note
  */
 export const findHolder = async (dataDir: string): Promise<Holder | undefined> => {
@@ -156,11 +158,11 @@ export const findHolder = async (dataDir: string): Promise<Holder | undefined> =
 }
 
 /**
- * Makes this process the one user of `dataDir`, which is made (for its owner only) when missing, until `release()` or its end. Throws
- * `DataDirInUse` when another process, or this one, already is, `DataDirForbidden` when the folder is another user's, and `UnsafeFile` when
- * other users of the machine may change it. The lock guards against mistakes, not against them.
+ * Locks `dataDir` for this process until `release()` or its end. Creates a missing folder, with access for its owner only. Throws
+ * `DataDirInUse` when another process, or this one, has locked it, `DataDirForbidden` when the folder belongs to another user, and
+ * `UnsafeFile` when other users of the machine can change it. The lock protects against mistakes, not against attackers.
  *
- * @param note for whoever may read the folder and finds it locked; never a secret
+ * @param note for processes that find the folder locked and may read it; never a secret
  */
 export const lockDataDir = async (dataDir: string, note?: unknown): Promise<DataDirLock> => {
   if (process.platform !== 'linux') {
@@ -181,7 +183,7 @@ export const lockDataDir = async (dataDir: string, note?: unknown): Promise<Data
     if (errorCode(cause) !== 'EADDRINUSE') throw cause
     throw new DataDirInUse(resolve(dataDir), (await askHolder(name))?.pid)
   }
-  // The lock must not keep a process alive that has nothing else to do.
+  // The lock must not keep the process alive.
   server.unref()
   try {
     await writeNote(folder, note)

@@ -27,12 +27,12 @@ export const findBinaries = (): PostgresBinaries => {
 }
 
 /**
- * How to start a program of Postgres, which refuses to run as root (`geteuid() == 0`). Every launcher replaces itself by the
- * program, so the process id stays the one that was spawned.
+ * How to start a program of Postgres, which refuses to run as root (`geteuid() == 0`). Every launcher replaces itself with the program, so
+ * the process id is that of the spawned process.
  */
 export type Launcher = {
   readonly name: 'direct' | 'user-namespace' | 'nobody'
-  /** Who owns the files of the cluster, as seen from outside: Postgres insists that it is the user it runs as. */
+  /** The owner of the cluster's files, as seen from outside. Postgres requires that it runs as this user. */
   readonly owner: { readonly uid: number; readonly gid: number }
   readonly wrap: (program: string, args: readonly string[]) => { command: string; args: string[] }
 }
@@ -42,14 +42,14 @@ const namespaceArgs = ['--user', '--map-user=1000', '--map-group=1000']
 /** The user `nobody` of every Linux distribution. */
 export const nobodyId = 65534
 
-/** Not root: as it is. */
+/** For other users than root: starts the program directly. */
 const direct = (owner: Launcher['owner']): Launcher => ({
   name: 'direct',
   owner,
   wrap: (program, args) => ({ command: program, args: [...args] }),
 })
 
-/** Root with user namespaces: the program believes to be user 1000, its files stay root's. */
+/** For root with user namespaces: the program sees itself as user 1000, and its files still belong to root. */
 const userNamespace: Launcher = {
   name: 'user-namespace',
   owner: { uid: 0, gid: 0 },
@@ -57,8 +57,8 @@ const userNamespace: Launcher = {
 }
 
 /**
- * Root where namespaces are forbidden (most containers). `nobody` keeps one capability, to pass through folders that only root may
- * enter: a data directory or a clone below `/root`. That is no more than the namespace gives: there the files are read as root, too.
+ * For root where namespaces are forbidden (most containers). `nobody` keeps one capability, to pass through folders that only root may
+ * enter: a data directory or a clone below `/root`. A namespace gives no less: there the files are read as root, too.
  */
 const asNobody: Launcher = {
   name: 'nobody',
@@ -84,13 +84,13 @@ export type Surroundings = {
   readonly canMakeUserNamespace: () => Promise<boolean>
 }
 
-/** The choice alone. The namespace is tried only when it would be used. */
+/** Chooses only. The namespace is tested only when it would be used. */
 export const launcherFor = async (surroundings: Surroundings): Promise<Launcher> => {
   if (surroundings.uid !== 0) return direct({ uid: surroundings.uid, gid: surroundings.gid })
   return (await surroundings.canMakeUserNamespace()) ? userNamespace : asNobody
 }
 
-/** The launcher for this process, found by trying: whether namespaces work depends on kernel, container and their settings. */
+/** Finds the launcher for this process by trying: whether namespaces work depends on kernel, container and their settings. */
 export const launcherHere = async (): Promise<Launcher> =>
   await launcherFor({
     uid: process.geteuid?.() ?? 0,

@@ -3,15 +3,15 @@ import { link, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assertPrivateFolder, readPrivateFile } from './private-files.ts'
 
-/** What a start keeps in `DATA_DIR` when the settings name none. */
+/** The secrets that a start keeps in `DATA_DIR` when the settings contain none. */
 export type LocalSecretName = 'secret' | 'pepper'
 
 const hasCode = (error: unknown, code: string): boolean =>
   error instanceof Error && 'code' in error && error.code === code
 
 /**
- * One that was made before; undefined when none was.
- * @throws UnsafeFile when somebody else may have put it there, or can read it
+ * Reads an existing secret; undefined when there is none.
+ * @throws UnsafeFile when another user may have written it, or can read it
  */
 export const readLocalSecret = async (
   dataDir: string,
@@ -25,7 +25,7 @@ export const readLocalSecret = async (
   }
 }
 
-/** Written aside and linked into place, so that there is never half of one and two processes end up with the same. */
+/** Written to another name and linked into place, so that the file is never incomplete and two processes get the same secret. */
 const makeSecret = async (dataDir: string, name: LocalSecretName): Promise<void> => {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   await assertPrivateFolder(dataDir)
@@ -42,7 +42,7 @@ const makeSecret = async (dataDir: string, name: LocalSecretName): Promise<void>
 }
 
 /**
- * A secret that is made here once and stays the same.
+ * Reads the secret, and creates it on the first call.
  * @throws UnsafeFile
  */
 export const ensureLocalSecret = async (

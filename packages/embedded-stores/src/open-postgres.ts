@@ -6,27 +6,27 @@ import { startEmbeddedPostgres } from './start.ts'
 
 export type OpenOptions = {
   readonly dataDir: string
-  /** A command beside a running service uses the Postgres of that service; the service itself must be the only one on the folder. */
+  /** A command uses the Postgres of a running service. The service itself must be the only one on the folder. */
   readonly joinsRunning: boolean
-  /** For whoever finds the folder locked; never a secret. */
+  /** For processes that find the folder locked. Never a secret. */
   readonly note?: unknown
 }
 
-/** The URLs carry the passwords: for the pool only, never for a log or a command line. */
+/** The URLs contain the passwords. Use them for the pool only, never in a log or on a command line. */
 export type OpenPostgres = {
   /** With the role that owns the database and runs the migrations. */
   readonly ownerUrl: string
   /** With the role of the running service, which owns nothing. */
   readonly appUrl: string
-  /** Resolves if Postgres ends without having been asked to; never, for that of another process. */
+  /** Resolves when Postgres ends unexpectedly. Never resolves for the Postgres of another process. */
   readonly lost: Promise<void>
-  /** Ends Postgres and unlocks the folder; leaves that of another process alone. */
+  /** Ends Postgres and unlocks the folder. Does nothing to the Postgres of another process. */
   readonly close: () => Promise<void>
 }
 
 const postgresFolder = (dataDir: string): string => join(dataDir, 'postgres')
 
-/** Whether an earlier start made a cluster. Its folder gets this name when it is whole. */
+/** Whether an earlier start has made a cluster. Its folder gets this name when it is complete. */
 export const hasEmbeddedPostgres = (dataDir: string): boolean => existsSync(postgresFolder(dataDir))
 
 const start = async ({ dataDir, note }: OpenOptions): Promise<OpenPostgres> => {
@@ -62,7 +62,7 @@ const joinRunning = async (dataDir: string, inUse: DataDirInUse): Promise<OpenPo
 }
 
 /**
- * Starts the Postgres of `dataDir`, making the folder and the cluster first when there is none, or joins the one that runs there.
+ * Starts the Postgres of `dataDir`, and creates the folder and the cluster first if necessary, or uses the one that runs there.
  * @throws DataDirInUse, DataDirForbidden, UnsafeFile, or an Error that says why Postgres did not start
  */
 export const openEmbeddedPostgres = async (options: OpenOptions): Promise<OpenPostgres> => {

@@ -2,24 +2,26 @@ import { constants, type Stats } from 'node:fs'
 import { open, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** Other users of this machine may write what the service would trust, or read a secret. The message ends with the command that repairs it. */
+/**
+ * Other users of this machine can write what the service would trust, or read a secret. The message ends with the command that repairs it.
+ */
 export class UnsafeFile extends Error {
   override readonly name = 'UnsafeFile'
   readonly code = 'unsafe_file'
 }
 
-/** What group and others may do; one digit each in octal. */
+/** The permissions of group and others, one octal digit each. */
 const anything = 0o077
 const write = 0o022
 
 const asWord = (path: string): string =>
   /^[\w./@:+-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 
-/** @param command without the path, which follows it */
+/** @param command without the path, which is appended */
 const unsafe = (path: string, what: string, advice: string, command: string): UnsafeFile =>
   new UnsafeFile(`${path} ${what}: ${advice} \`${command} ${asWord(path)}\``)
 
-/** @param trusted users besides this one and root */
+/** @param trusted allowed owners besides this user and root */
 const assertOwner = (path: string, { uid }: Stats, trusted: readonly number[] = []): void => {
   const self = process.geteuid?.()
   // Windows has neither owners nor modes.
@@ -36,9 +38,9 @@ const assertMode = (path: string, { mode }: Stats, refused: number, command: str
 }
 
 /**
- * Whoever may write a folder may put another file in the place of each one in it.
- * @param trusted users besides this one and root who may own it
- * @throws UnsafeFile; ENOENT when there is none
+ * A user who can write to a folder can replace every file in it.
+ * @param trusted allowed owners besides this user and root
+ * @throws UnsafeFile; ENOENT when it does not exist
  */
 export const assertPrivateFolder = async (
   folder: string,
@@ -51,16 +53,16 @@ export const assertPrivateFolder = async (
 }
 
 /**
- * Reads a secret that only this user, or root, can have written and can read. The file that was opened is the one that is checked. A symbolic
- * link is followed: then the folder of the link and that of the file are both checked.
- * @param trusted users besides this one and root who may own its folder
- * @throws UnsafeFile; ENOENT when there is none
+ * Reads a secret that only this user or root can have written and can read. The opened file itself is checked. A symbolic link is followed:
+ * then both its folder and that of the file are checked.
+ * @param trusted allowed owners of its folder besides this user and root
+ * @throws UnsafeFile; ENOENT when it does not exist
  */
 export const readPrivateFile = async (
   path: string,
   trusted: readonly number[] = [],
 ): Promise<string> => {
-  // Else a pipe in the place of the file would be waited for.
+  // Otherwise opening a named pipe would wait.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const found = await file.stat()

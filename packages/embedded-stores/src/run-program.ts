@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 
 /**
- * The whole environment of the programs started here. Not the service's own: a stray `PGPORT` or `LD_PRELOAD` must not reach them,
- * nor the service's secrets, and `C` keeps Postgres's messages in the language that is read back from its log.
+ * The whole environment of the started programs. It is not that of the service: a `PGPORT` or `LD_PRELOAD` and the service's secrets must
+ * not reach them, and `C` keeps Postgres's log in the language that is parsed here.
  */
 export const plainEnvironment = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
@@ -13,11 +13,11 @@ export const plainEnvironment = {
 export type Program = {
   readonly command: string
   readonly args: readonly string[]
-  /** Written to the standard input, which is then closed: the way for anything secret, as command lines are public. */
+  /** Written to standard input, which is then closed. Use it for secrets, because command lines are public. */
   readonly input?: string
 }
 
-/** Runs a program to its end. Throws with what it wrote to the standard error when it fails or is not there. */
+/** Runs a program to its end. Throws with its standard error when it fails or does not exist. */
 export const runProgram = async ({ command, args, input = '' }: Program): Promise<void> =>
   await new Promise((resolve, reject) => {
     const child = spawn(command, args, {
@@ -40,9 +40,9 @@ export const runProgram = async ({ command, args, input = '' }: Program): Promis
   })
 
 /**
- * Its standard input is a pipe from this process. A line on it means "ended in order"; the end of the file without one means that
- * this process is gone, however it went, and then the postmaster ($1) is ended: stopped ones are woken first, as they obey no other
- * signal; fast shutdown; after 5 s at once; after 10 s by force.
+ * Its standard input is a pipe from this process. A line on it means that Postgres was stopped normally. The end of the file without a line
+ * means that this process is gone, for whatever reason, and then the postmaster ($1) is ended. A stopped postmaster is continued first,
+ * because it handles no other signal; then fast shutdown; after 5 s immediate shutdown; after 10 s SIGKILL.
  */
 const watchdogScript = `
 read -r order && exit 0
@@ -60,8 +60,8 @@ done
 `
 
 /**
- * Sees to it that process `pid` does not outlive this one, kill -9 included, for which no handler of ours can run. Returns what to call
- * once the process has ended. Runs in a session of its own, out of reach of Ctrl-C, and keeps nothing waiting.
+ * Makes sure that process `pid` does not outlive this one, even after kill -9, when no handler of ours can run. Returns a function to call
+ * once the process has ended. The watchdog runs in its own session, so Ctrl-C does not reach it, and it keeps no process alive.
  */
 export const startWatchdog = (pid: number): (() => void) => {
   const child = spawn('sh', ['-c', watchdogScript, 'cardea-watchdog', String(pid)], {
@@ -70,7 +70,7 @@ export const startWatchdog = (pid: number): (() => void) => {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   })
-  // Without a watchdog (no `sh`) the next start still finds and ends the left-over Postgres.
+  // Without a watchdog (no `sh`) the next start still finds and ends a left-over Postgres.
   child.on('error', () => undefined)
   child.stdin.on('error', () => undefined)
   child.unref()

@@ -25,8 +25,8 @@ const isPostgresIn = async (pid: string, folder: string): Promise<boolean> => {
 }
 
 /**
- * The ids of all processes of the cluster in `directory`, the postmaster and its children: each works in the cluster's folder. A pid
- * file alone proves nothing, as the number may be another program's by now.
+ * The ids of all processes of the cluster in `directory`, the postmaster and its children: all have the cluster's folder as working
+ * directory. A pid file alone proves nothing, because the number may belong to another program by now.
  */
 export const processesOn = async (directory: string): Promise<number[]> => {
   const folder = await realpath(clusterFolder(directory)).catch(() => undefined)
@@ -41,14 +41,14 @@ const signalAll = (pids: readonly number[], signal: NodeJS.Signals): void => {
     try {
       process.kill(pid, signal)
     } catch {
-      // It ended between the look and the signal, which is what was wanted.
+      // It ended between the check and the signal, which is the desired state.
     }
   }
 }
 
 /**
- * A killed postmaster that its parent has not yet waited for, or never will (a container whose first process reaps nobody), still has its
- * number, and Postgres would take the number in `postmaster.pid` for a running server and refuse to start.
+ * A killed postmaster whose parent has not waited for it, or never will (a container whose first process reaps no children), still has its
+ * process id. Postgres would take the id in `postmaster.pid` for a running server and refuse to start.
  */
 const forgetZombie = async (directory: string): Promise<void> => {
   const postmaster = await readPostmaster(directory)
@@ -60,14 +60,14 @@ const forgetZombie = async (directory: string): Promise<void> => {
 
 const endPolitely = async (directory: string, pids: readonly number[]): Promise<void> => {
   const postmaster = (await readPostmaster(directory))?.pid
-  // SIGINT would only cancel the statement of a child whose postmaster is gone; SIGQUIT ends it.
+  // SIGINT would only cancel the statement of a child whose postmaster is gone. SIGQUIT ends it.
   if (postmaster === undefined || !pids.includes(postmaster)) signalAll(pids, 'SIGQUIT')
   else signalAll([postmaster], 'SIGINT')
 }
 
 /**
- * Ends whatever still runs on the cluster, and waits for it: politely (fast shutdown), after 5 s at once (the next start recovers),
- * after 10 s by force. Needed after a kill -9 of the service, when its watchdog may still be at work.
+ * Ends all processes of the cluster and waits for them: fast shutdown first, after 5 s immediate shutdown (the next start recovers), after
+ * 10 s SIGKILL. Needed after a kill -9 of the service, when its watchdog may still be working.
  */
 export const endLeftOverPostgres = async (directory: string): Promise<void> => {
   const stages = [
@@ -91,7 +91,7 @@ export type RunningPostgres = {
   readonly pid: number
 }
 
-/** The Postgres that serves `directory` now, for a command beside a running service. Undefined when none runs or it is not ready. */
+/** The Postgres that serves `directory`, for a command that uses a running service. Undefined when none runs or it is not ready. */
 export const findRunningEmbeddedPostgres = async (
   directory: string,
 ): Promise<RunningPostgres | undefined> => {

@@ -9,22 +9,24 @@ import { plainEnvironment, startWatchdog } from './run-program.ts'
 import { endLeftOverPostgres, type RunningPostgres, readPostmaster } from './running.ts'
 
 export type EmbeddedPostgresOptions = {
-  /** Where the cluster lives (`<DATA_DIR>/postgres`), made when missing. Its parent also gets `postgres.log`. */
+  /** The folder of the cluster (`<DATA_DIR>/postgres`), created when missing. Its parent also gets `postgres.log`. */
   readonly directory: string
-  /** More settings of Postgres, as `-c name=value`. A `port` here is used as it is; otherwise any free one is taken. */
+  /** Additional settings of Postgres, as `-c name=value`. A `port` here is used unchanged. Otherwise any free one is used. */
   readonly settings?: Readonly<Record<string, string>>
-  /** How to leave root behind; found by trying when not given. */
+  /** How to drop root privileges. Found by trying when it is not given. */
   readonly launcher?: Launcher
 }
 
 export type EmbeddedPostgres = RunningPostgres & {
-  /** Fast shutdown: open transactions are rolled back, everything committed is on disk. At once after 5 s, by force after 10 s. */
+  /**
+   * Fast shutdown: open transactions are rolled back, everything committed is on disk. Immediate shutdown after 5 s, SIGKILL after 10 s.
+   */
   readonly stop: () => Promise<void>
-  /** Resolves if Postgres ends without having been asked to. */
+  /** Resolves when Postgres ends unexpectedly. */
   readonly exited: Promise<void>
 }
 
-/** How long crash recovery may take before a start counts as failed. */
+/** How long crash recovery may take before a start fails. */
 const readyWithinMs = 60_000
 
 const freePort = async (): Promise<number> =>
@@ -82,7 +84,7 @@ const launch = async ({ directory, binaries, launcher, settings }: Launch) => {
     `${name}=${value}`,
   ])
   const program = launcher.wrap(binaries.postgres, ['-D', clusterFolder(directory), ...settingArgs])
-  // A session of its own: Ctrl-C in the terminal must not reach Postgres before the service has finished its requests.
+  // A separate session: Ctrl-C in the terminal must not reach Postgres before the service has finished its requests.
   const child = spawn(program.command, program.args, {
     env: plainEnvironment,
     cwd: '/',
@@ -106,7 +108,7 @@ const launch = async ({ directory, binaries, launcher, settings }: Launch) => {
   throw new StartFailed(why, logFile, await readFile(logFile, 'utf8'))
 }
 
-/** Between looking for a free port and taking it, another program may take it: then look again. */
+/** Another program may take a free port before Postgres does. Then another port is tried. */
 const launchOnFreePort = async (options: Launch): ReturnType<typeof launch> => {
   for (let attempt = 1; ; attempt += 1) {
     const { port: wantedPort } = options.settings
@@ -121,8 +123,8 @@ const launchOnFreePort = async (options: Launch): ReturnType<typeof launch> => {
 }
 
 /**
- * Starts the Postgres of `directory`, making the cluster first when there is none, after ending a left-over one. The caller holds the
- * lock of the data directory. Throws with the last lines of Postgres's own log when it does not start.
+ * Starts the Postgres of `directory`. Ends a left-over one first, and makes the cluster if there is none. The caller holds the lock of the
+ * data directory. Throws with the last lines of Postgres's log when it does not start.
  */
 export const startEmbeddedPostgres = async (
   options: EmbeddedPostgresOptions,

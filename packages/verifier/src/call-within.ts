@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 
-/** The other side did not answer in time: a connection can be open and dead. */
+/** The other side did not respond in time. A connection can be open but dead. */
 class CallTimeout extends Error {
   override readonly name = 'CallTimeout'
 }
@@ -9,9 +9,8 @@ class CallTimeout extends Error {
 export const isTimeout = (error: unknown): boolean => error instanceof CallTimeout
 
 /**
- * Makes a call that is given up after `timeoutMs`, or as soon as `stop` aborts. Giving up does not
- * depend on the call heeding its signal: what it answers later is dropped. Leaves no timer and no
- * listener behind.
+ * Makes a call that is given up after `timeoutMs`, or as soon as `stop` aborts, even if the call ignores its signal: a later result is
+ * dropped. Leaves no timer and no listener behind.
  */
 export const callWithin = async <T>(
   clock: Pick<Clock, 'sleep'>,

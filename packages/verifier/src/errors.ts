@@ -1,26 +1,26 @@
-/** What a `VerifierError` says; stable: programs and dashboards may rely on it. */
+/** The codes of a `VerifierError`. They are stable: programs and dashboards may rely on them. */
 export type VerifierErrorCode =
-  /** 401. No token was sent: only the adapters say this. */
+  /** 401. No token was sent. Only the adapters use this code. */
   | 'token_missing'
-  /** 401. Malformed, foreign, for another audience, or with a signature that does not verify. */
+  /** 401. Malformed, from another issuer, for another audience, or with an invalid signature. */
   | 'token_invalid'
-  /** 401. Was good, and its time has passed. */
+  /** 401. The token has expired. */
   | 'token_expired'
   /** 401. Its id, session, account, signing key or epoch has been revoked. */
   | 'token_revoked'
-  /** 401. The token is good, and the person proved who they are longer ago than the route allows: ask them again. */
+  /** 401. The token is valid, but the user authenticated longer ago than the route allows. Ask them to log in again. */
   | 'authentication_too_old'
-  /** 403. The token is good and lacks a scope that the route needs. */
+  /** 403. The token is valid but lacks a scope that the route needs. */
   | 'insufficient_scope'
-  /** 403. The token is good and its owner lacks a role that the route needs. */
+  /** 403. The token is valid but its owner lacks a role that the route needs. */
   | 'insufficient_role'
-  /** 403. A request that changes something brought a cookie, and came from a page whose origin is not allowed: only the adapters say this. */
+  /** 403. An unsafe request with a cookie came from a page whose origin is not allowed. Only the adapters use this code. */
   | 'forbidden_origin'
-  /** 403. The same, from a page whose origin is allowed, but which is of another site: only the adapters say this. */
+  /** 403. The same, from a page whose origin is allowed but belongs to another site. Only the adapters use this code. */
   | 'cross_site_origin'
-  /** 503. Whether the token was revoked cannot be known now, and the policy does not accept it unknown. */
+  /** 503. It is unknown whether the token was revoked, and the policy does not accept that. */
   | 'revocation_state_unknown'
-  /** 503. The issuer's keys cannot be fetched, and the last ones are too old or do not hold the one that is needed. */
+  /** 503. The issuer's keys cannot be fetched, and the last ones are too old or do not contain the needed one. */
   | 'keys_unavailable'
   /** 503. The verifier has no keys or no snapshot of the revocations yet, or is closed. */
   | 'not_ready'
@@ -31,7 +31,7 @@ type Definition = {
   readonly retryAfterSeconds?: number
 }
 
-/** A replica that lost its feed asks again at least every second or so; keys are asked for at most every 30 s. */
+/** A replica that lost its feed retries at least about every second; keys are fetched at most every 30 s. */
 const definitions: Readonly<Record<VerifierErrorCode, Definition>> = {
   token_missing: { status: 401, message: 'An access token is needed.' },
   token_invalid: { status: 401, message: 'The access token is not valid.' },
@@ -62,17 +62,17 @@ const definitions: Readonly<Record<VerifierErrorCode, Definition>> = {
   },
 }
 
-/** What may be added to a `VerifierError`. */
+/** The optional parts of a `VerifierError`. */
 export type VerifierErrorOptions = {
   /** The exact reason, for the log. */
   readonly cause?: unknown
 }
 
 /**
- * Why a token was not accepted. The message is the same for every token that is refused for the same code, holds nothing of
- * the token, and may be shown to anyone; the exact reason is in `cause` and is for the log.
+ * Why a token was not accepted. The message is fixed for each code, contains nothing of the token, and may be shown to anyone. The
+ * exact reason is in `cause` and is for the log.
  *
- * A 503 is no verdict on the token: answer 503 with `Retry-After`, never 401, or every client signs its user out.
+ * A 503 says nothing about the token. Respond with 503 and `Retry-After`, never with 401, or every client logs its user out.
  *
  * ```ts
  * try {
@@ -86,9 +86,9 @@ export type VerifierErrorOptions = {
 export class VerifierError extends Error {
   override readonly name = 'VerifierError'
   readonly code: VerifierErrorCode
-  /** The HTTP status to answer with. */
+  /** The HTTP status for the response. */
   readonly status: 401 | 403 | 503
-  /** With a 503: whole seconds after which it makes sense to try again, for `Retry-After`. */
+  /** For a 503: whole seconds after which a retry makes sense, for `Retry-After`. */
   readonly retryAfterSeconds: number | undefined
 
   constructor(code: VerifierErrorCode, options: VerifierErrorOptions = {}) {

@@ -1,6 +1,5 @@
 /**
- * `@cardea/verifier/express`: guards routes of Express 4 and 5, Connect, and anything else that takes functions of `node:http` and
- * `next`.
+ * `@cardea/verifier/express`: guards routes of Express 4 and 5, Connect, and anything else that uses `node:http` requests and `next`.
  *
  * ```ts
  * import express from 'express'
@@ -36,7 +35,7 @@ import type { Verifier } from './verifier/verifier.ts'
 export type { Problem, Refusal, RefusalCode } from './guards/refusal.ts'
 export type { OnRefusal } from './guards/tell-refusal.ts'
 
-/** A function between a request and its handler, as Express and Connect take it. */
+/** A middleware function as in Express and Connect. */
 export type Middleware = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -44,28 +43,28 @@ export type Middleware = (
 ) => void
 
 export type ExpressOptions = GuardOptions & {
-  /** Told of each refusal, for the log and for metrics; without it, what nobody expected becomes a warning of the process. */
+  /** Called for each refusal, for the log and for metrics. Without it, unexpected errors become a warning of the process. */
   readonly onRefusal?: OnRefusal
 }
 
-/** What `cardea` makes for one verifier. */
+/** The guards that `cardea` makes for one verifier. */
 export type ExpressGuards = {
   /**
-   * Lets a request pass when its access token is good and has all of the scopes and roles, and answers it otherwise.
+   * Passes a request whose access token is valid and has all of the scopes and roles; sends an error response otherwise.
    *
-   * @throws {TypeError} at once, for requirements that cannot be
+   * @throws {TypeError} at once, for invalid requirements
    */
   readonly protect: (requirements?: VerifyOptions) => Middleware
-  /** Answers 200 once tokens can be checked, 503 before, with the state in the body. */
+  /** Responds 200 once tokens can be checked, 503 before, with the state in the body. */
   readonly readiness: (request: IncomingMessage, response: ServerResponse) => void
 }
 
 const found = new WeakMap<object, AccessTokenClaims>()
 
 /**
- * The claims of the token that came with a request. Only behind `protect()`; anywhere else asking is a mistake in the program.
+ * The claims of the token of a request. Only behind `protect()`; elsewhere the call is a programming mistake.
  *
- * @throws {TypeError} when no `protect()` let the request pass
+ * @throws {TypeError} when no `protect()` has passed the request
  */
 export const claimsOf = (request: object): AccessTokenClaims => {
   const claims = found.get(request)
@@ -73,30 +72,30 @@ export const claimsOf = (request: object): AccessTokenClaims => {
   return claims
 }
 
-/** The id that `pino-http`, `express-request-id` and others put on a request. */
+/** The id that `pino-http`, `express-request-id` and others set on a request. */
 const requestIdOf = (request: object): string | undefined => {
   const id = 'id' in request ? request.id : undefined
   return typeof id === 'string' || typeof id === 'number' ? String(id) : undefined
 }
 
 const refuse = (refusal: Refusal, request: IncomingMessage, response: ServerResponse): void => {
-  // Somebody else, a timeout say, may have answered while the check was under way; a second head throws.
+  // Other code, such as a timeout, may have responded during the check. Writing a second head throws.
   if (response.headersSent || response.writableEnded) return
   response.writeHead(refusal.status, refusal.headers)
   response.end(problemText(refusal, requestIdOf(request)))
 }
 
 /**
- * The guards of one verifier, which stays the caller's: close it when the server has stopped.
+ * The guards of one verifier. The caller owns the verifier and closes it when the server has stopped.
  *
- * @throws {TypeError} at once, for options that do not exist or cannot be
+ * @throws {TypeError} at once, for unknown or invalid options
  */
 export const cardea = (
   verifier: TokenVerifier & Pick<Verifier, 'state'>,
   { onRefusal, ...options }: ExpressOptions = {},
 ): ExpressGuards => {
   refuseUnknown('cardea', options, { ...guardOptionNames, onRefusal: true })
-  // Says at the start, and not at the first route, that the options cannot be.
+  // Checks the options at the start and not at the first route.
   createGuard(verifier, options)
   return {
     protect: (requirements) => {

@@ -11,7 +11,7 @@
  * app.get('/orders', { onRequest: app.protect({ scopes: ['account'] }) }, (request) => ({ of: request.auth.sub }))
  * ```
  *
- * `onRequest` is the right hook: nothing of the body is read for a caller who may not send it. A whole scope is guarded with
+ * Use the `onRequest` hook, so that the body of a refused request is not read. Guard a whole scope with
  * `scope.addHook('onRequest', scope.protect())`.
  */
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
@@ -31,7 +31,7 @@ import type { Verifier } from './verifier/verifier.ts'
 
 export type { Problem, RefusalCode } from './guards/refusal.ts'
 
-/** The part of a request that a guard looks at: the same for HTTP/1 and HTTP/2, for any logger and any type provider. */
+/** The part of a request that a guard reads: the same for HTTP/1 and HTTP/2, for any logger and any type provider. */
 export type GuardedRequest = Pick<FastifyRequest, 'headers' | 'id' | 'method'> & {
   readonly raw: { readonly rawHeaders: readonly string[] }
   readonly log: Pick<FastifyBaseLogger, 'error' | 'info' | 'warn'>
@@ -44,38 +44,38 @@ export type GuardedReply = {
   readonly send: (body: string) => unknown
 }
 
-/** A hook that lets a request pass or answers it. For `onRequest`, or any hook after it and before the handler. */
+/** A hook that passes a request or sends an error response. For `onRequest`, or any later hook before the handler. */
 export type RouteGuard = (request: GuardedRequest, reply: GuardedReply) => Promise<unknown>
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The verifier of this app, for its state, its numbers and its events. */
+    /** The verifier of this app, for its state, its statistics and its events. */
     readonly verifier: Verifier
     /**
-     * Makes the guard of a route: the access token must be good and have all of the scopes and roles.
+     * Makes the guard of a route: the access token must be valid and have all of the scopes and roles.
      *
-     * @throws {TypeError} at once, for requirements that cannot be
+     * @throws {TypeError} at once, for invalid requirements
      */
     readonly protect: (requirements?: VerifyOptions) => RouteGuard
   }
   interface FastifyRequest {
-    /** The claims of the token that came with the request. Only behind `protect()`; anywhere else asking throws a TypeError. */
+    /** The claims of the token of the request. Only behind `protect()`; elsewhere reading it throws a TypeError. */
     readonly auth: AccessTokenClaims
   }
 }
 
 type CommonOptions = GuardOptions & {
-  /** Serves a route that answers 200 once tokens can be checked, 503 before. None unless named. */
+  /** Adds a route that responds 200 once tokens can be checked, 503 before. Left out: no route. */
   readonly readinessPath?: string
 }
 
-/** What a verifier is made from, or one that exists; the plugin closes only what it made. */
+/** The options of a new verifier, or an existing one. The plugin closes only a verifier that it made. */
 export type CardeaOptions = CommonOptions &
   ((VerifierOptions & { readonly verifier?: never }) | { readonly verifier: Verifier })
 
 const found = new WeakMap<object, AccessTokenClaims>()
 
-/** The caller learns the code, the log the exact reason. A refusal is everyday; being unable to check is not. */
+/** The caller gets the code; the log gets the exact reason. A refusal is normal, being unable to check is not. */
 const logRefusal = ({ log }: GuardedRequest, { code, error, status }: Refusal): void => {
   if (code === 'internal_error') {
     log.error({ err: error }, 'the check of an access token failed')
@@ -106,7 +106,7 @@ const decorate = (app: FastifyInstance, verifier: Verifier, options: GuardOption
       logRefusal(request, refusal)
       reply.code(refusal.status)
       reply.headers({ ...refusal.headers })
-      // As text: the app's own serializers and schemas have no say in a refusal.
+      // Sent as text, so that the app's own serializers and schemas do not change it.
       return reply.send(problemText(refusal, request.id))
     }
   })
@@ -121,7 +121,7 @@ const decorate = (app: FastifyInstance, verifier: Verifier, options: GuardOption
 
 const ownNames = { ...guardOptionNames, readinessPath: true, verifier: true } as const
 
-/** @throws {TypeError} also for an option of a new verifier beside an existing one: it would have no effect */
+/** @throws {TypeError} also for an option of a new verifier beside an existing one, where it would have no effect */
 const checkNames = (options: CardeaOptions): void => {
   if (options.verifier === undefined) {
     refuseUnknown('cardea', options, { ...verifierOptionNames, ...ownNames })
@@ -139,7 +139,7 @@ const plugin = async (app: FastifyInstance, given: CardeaOptions): Promise<void>
     ...(allowedOrigins !== undefined && { allowedOrigins }),
   }
   const verifier = options.verifier ?? createVerifier(options)
-  // Before anything that may throw: what was made here must not outlive the app.
+  // Before anything that may throw: a verifier made here must not outlive the app.
   if (options.verifier === undefined) app.addHook('onClose', () => verifier.close())
   createGuard(verifier, guard)
   decorate(app, verifier, guard)
@@ -151,12 +151,12 @@ const plugin = async (app: FastifyInstance, given: CardeaOptions): Promise<void>
 }
 
 /**
- * The plugin. It adds `app.protect`, `app.verifier` and `request.auth` to the scope in which it is registered, and to those
- * inside; `await` the registration before `app.protect` is used. The app starts whether or not Cardea answers: until the first
- * snapshot every guarded route answers 503.
+ * The plugin. It adds `app.protect`, `app.verifier` and `request.auth` to the scope in which it is registered, and to inner scopes. `await`
+ * the registration before you use `app.protect`. The app starts even if Cardea is unreachable: until the first snapshot every guarded route
+ * responds 503.
  */
 export const cardea = Object.assign(plugin, {
-  // What `fastify-plugin` sets, without depending on it: the decorators belong to the scope of the caller, not to one of their own.
+  // The property that `fastify-plugin` sets, without depending on it: the decorators are added to the caller's scope, not to a new one.
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: '@cardea/verifier',
   [Symbol.for('plugin-meta')]: { name: '@cardea/verifier', fastify: '5.x' },

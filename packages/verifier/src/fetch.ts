@@ -1,5 +1,5 @@
 /**
- * `@cardea/verifier/fetch`: guards handlers that are given a `Request` and return a `Response`, as in Hono, Next.js, Remix, Deno, Bun.
+ * `@cardea/verifier/fetch`: guards handlers that take a `Request` and return a `Response`, as in Hono, Next.js, Remix, Deno, Bun.
  *
  * ```ts
  * import { createVerifier } from '@cardea/verifier'
@@ -16,8 +16,8 @@
  * }
  * ```
  *
- * The verifier follows revocations in the background, so this wants a process that lives on between requests: in one that is
- * frozen after each answer the first request after a pause finds the verifier STALE.
+ * The verifier follows revocations in the background, so the process must keep running between requests. If it is frozen after each
+ * response, the first request after a pause finds the verifier STALE.
  */
 import {
   createGuard,
@@ -38,21 +38,21 @@ export type { Problem, Refusal, RefusalCode } from './guards/refusal.ts'
 export type { OnRefusal } from './guards/tell-refusal.ts'
 
 export type FetchOptions = GuardOptions & {
-  /** Told of each refusal, for the log and for metrics; without it, what nobody expected becomes a warning of the process. */
+  /** Called for each refusal, for the log and for metrics. Without it, unexpected errors become a warning of the process. */
   readonly onRefusal?: OnRefusal
 }
 
-/** Resolves with the claims of the request's token, or with the answer to give. Never rejects. */
+/** Resolves with the claims of the request's token, or with the error response to return. Never rejects. */
 export type RequestGuard = (
   request: Request,
 ) => Promise<{ readonly claims: AccessTokenClaims } | Response>
 
-/** What `cardea` makes for one verifier. */
+/** The guards that `cardea` makes for one verifier. */
 export type FetchGuards = {
   /**
-   * Makes the guard of a route: the token must be good and have all of the scopes and roles.
+   * Makes the guard of a route: the token must be valid and have all of the scopes and roles.
    *
-   * @throws {TypeError} at once, for requirements that cannot be
+   * @throws {TypeError} at once, for invalid requirements
    */
   readonly protect: (requirements?: VerifyOptions) => RequestGuard
   /** 200 once tokens can be checked, 503 before, with the state in the body. */
@@ -60,9 +60,9 @@ export type FetchGuards = {
 }
 
 /**
- * The guards of one verifier, which stays the caller's.
+ * The guards of one verifier. The caller owns the verifier.
  *
- * @throws {TypeError} at once, for options that do not exist or cannot be
+ * @throws {TypeError} at once, for unknown or invalid options
  */
 export const cardea = (
   verifier: TokenVerifier & Pick<Verifier, 'state'>,

@@ -1,6 +1,6 @@
 /**
- * `@cardea/verifier`: accepts access tokens of Cardea in memory, without a call to anyone, and refuses revoked ones within five
- * seconds of their revocation. It follows the issuer's keys and its feed of revocations in the background.
+ * `@cardea/verifier`: verifies access tokens of Cardea in memory, without a network call, and refuses revoked ones within five
+ * seconds of their revocation. It follows the issuer's keys and its revocation feed in the background.
  *
  * ```ts
  * import { createVerifier } from '@cardea/verifier'

@@ -1,4 +1,4 @@
-/** Letters to change, add or remove until both are the same. */
+/** The edit distance: letters to change, add or remove until both are equal. */
 const distance = (one: string, other: string): number => {
   let above = Array.from({ length: other.length + 1 }, (_, place) => place)
   for (let row = 1; row <= one.length; row += 1) {
@@ -17,7 +17,7 @@ const distance = (one: string, other: string): number => {
   return above.at(-1) ?? 0
 }
 
-/** `maxAuthAge` for `maxAuthAgeSeconds`, `isseur` for `issuer`, `client_id` for `id`; undefined when nothing is like it. */
+/** `maxAuthAgeSeconds` for `maxAuthAge`, `issuer` for `isseur`, `id` for `client_id`. Undefined when no name is similar. */
 const nearest = (name: string, names: readonly string[]): string | undefined => {
   const given = name.toLowerCase()
   const byDistance = names
@@ -31,14 +31,14 @@ const nearest = (name: string, names: readonly string[]): string | undefined => 
   })
 }
 
-/** The members that exist, written as an object so that the compiler refuses a list which lacks one or has one too many. */
+/** The existing members, written as an object so that the compiler detects missing and extra ones. */
 export type Names<Options> = Readonly<Record<keyof Options, true>>
 
 /**
- * Refuses a member that does not exist. JavaScript would ignore it, and with it what it asks for: a misspelt `role` would leave a route
- * open to everyone who is logged in.
+ * Refuses an unknown member. JavaScript would ignore it together with its requirement: a misspelt `role` would leave a route open to every
+ * logged-in user.
  *
- * @param place what has these members, for the message
+ * @param place the owner of the members, for the message
  * @throws {TypeError} that names the member, and the one that was probably meant
  */
 export const refuseUnknown = (

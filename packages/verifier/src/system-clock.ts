@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 
-/** The machine's time. Timers keep the process alive: a verifier that is no longer needed is to be closed. */
+/** The machine's time. Timers keep the process alive, so close a verifier that is no longer needed. */
 export const systemClock: Clock = {
   // biome-ignore lint/plugin: the one place that asks the machine for the time
   nowMs: () => Date.now(),

@@ -1,6 +1,6 @@
 /**
- * What Cardea and its verifiers read alike. The shapes in which revocations travel, as JSON and in a
- * compact binary form, where the page written and read is the same; the cookies of a request, and the page that it comes from.
+ * The formats that Cardea and its verifiers share: the revocation feed, as JSON and in a compact binary form, where encoding and
+ * decoding a page gives the same page; the cookies of a request, and the page that it comes from.
  *
  *     const body = encodeFeedBinary({ feedId: '7312…-1', cursor: '9041', entries: [] })
  *     decodeFeedBinary(body).cursor // '9041'

@@ -11,12 +11,12 @@ const replyWithinMs = 20_000
 
 type Reply = {
   readonly status: number
-  /** Nothing when it is not JSON. */
+  /** Undefined when it is not JSON. */
   readonly body: Readonly<Record<string, unknown>>
   readonly requestId: string
 }
 
-/** The one text a person can act on: `fetch failed` says nothing. */
+/** The text that helps people: `fetch failed` does not. */
 const reasonOf = (error: unknown): string => {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
   return cause instanceof Error ? cause.message : String(cause)
@@ -79,7 +79,7 @@ const checkKeySet = async (core: Core, url: string): Promise<Finding> => {
     : fail(name, `GET /.well-known/jwks.json gave ${status}`, passOn)
 }
 
-/** The trail tells which address counts for limits: here it must be that of this machine, as seen from the proxy. */
+/** The audit trail shows which address is used for limits. Here it must be that of this machine, as seen from the proxy. */
 const checkClientAddress = async (
   { config, database }: Core,
   { requestId }: Reply,
@@ -96,7 +96,7 @@ const checkClientAddress = async (
   return [warn('client-address', `${text}, which is a proxy: all its clients share one limit`, fix)]
 }
 
-/** Through whatever stands in front, as clients come. Leaves one refused login in the audit trail. */
+/** Calls the service through the public address, like a client. Leaves one refused login in the audit trail. */
 export const checkAddress = async (core: Core, url: string): Promise<readonly Finding[]> => {
   const { issuer } = core.config
   const other = new URL(url).origin !== new URL(issuer).origin

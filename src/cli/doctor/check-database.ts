@@ -8,10 +8,10 @@ import { malformedRevocations, postgresReadLog } from '../../revocation/index.ts
 import { isSchemaCurrent } from '../../schema.ts'
 import { type Finding, fail, failIn, guarded, ok, skip, warn } from './finding.ts'
 
-/** What the role of the application could do beyond its work. */
+/** What the application's role could do beyond what it needs. */
 export type Privileges = {
   readonly isSuperuser: boolean
-  /** Directly, or through a role it belongs to. */
+  /** Directly, or through membership in a role. */
   readonly ownsTables: boolean
   readonly mayCreate: boolean
   readonly mayChangeAudit: boolean
@@ -30,14 +30,14 @@ const statement = {
       has_table_privilege('audit_events', 'UPDATE, DELETE, TRUNCATE') AS "mayChangeAudit"`,
 }
 
-/** Needs the tables to be there. */
+/** Requires that the tables exist. */
 const askPrivileges = async (sql: Sql): Promise<Privileges> => {
   const [row] = await sql.query<Privileges>(statement)
   if (!row) throw new TypeError('a SELECT without FROM gave no row')
   return row
 }
 
-/** Above this a time service is not at work. Nothing is decided by this machine's clock, but it is a fault that grows. */
+/** Above this a time service does not work. No decision uses this machine's clock, but the fault grows. */
 const skewWarnMs = 1000
 
 const versionStatement = {
@@ -45,19 +45,19 @@ const versionStatement = {
   text: `SELECT current_setting('server_version') AS version`,
 }
 
-/** One that is too old is refused by every connection. */
+/** Every connection refuses a version that is too old. */
 const checkVersion = async ({ database }: Core): Promise<Finding> => {
   const [row] = await database.query<{ version: string }>(versionStatement)
   return ok('postgres', `PostgreSQL ${row?.version} answers`)
 }
 
-/** The same as the start of the service. */
+/** The same check as at the start of the service. */
 const checkFitness = async (core: Core): Promise<Finding> => {
   const feedId = await core.assertFit()
   return ok('postgres-functions', `all work that the service needs; the log is ${feedId}`)
 }
 
-/** What Postgres calls committed is on disk, and survives a power cut. */
+/** Committed data must be on disk and survive a power cut. */
 const durabilityStatement = {
   name: 'doctor_durability',
   text: `SELECT name FROM unnest('{fsync,full_page_writes}'::text[]) AS name WHERE current_setting(name) = 'off'`,
@@ -74,7 +74,7 @@ const checkDurability = async ({ config, database }: Core): Promise<Finding> => 
   )
 }
 
-/** As the service judges it: what is a `fail` here is a warning in its log, and above 30 s it is not ready. */
+/** The service's criterion: a `fail` here is a warning in its log, and above 30 s it is not ready. */
 const checkClock = async ({ machine: { clock: time } }: Core): Promise<Finding> => {
   await time.start()
   const skewMs = Math.abs(time.aheadMs())
@@ -101,7 +101,7 @@ const checkTimeouts = async ({ database }: Core): Promise<readonly Finding[]> =>
   return [warn('postgres-timeouts', text, fix)]
 }
 
-/** Between two versions an upgrade looks like this for a while; a deployment that was rolled back looks like it for good. */
+/** This is temporary during an upgrade, and permanent after a rollback. */
 const checkNewer = async ({ database }: Core): Promise<readonly Finding[]> => {
   const unknown = await unknownMigrations(database)
   if (unknown.length === 0) return []
@@ -115,13 +115,13 @@ const checkSchema = async (core: Core): Promise<readonly Finding[]> => {
     return [ok('schema', 'has all that this version needs'), ...found]
   }
   const text = 'is not migrated to this version'
-  // The embedded one is migrated by whatever opens it next.
+  // The next process that opens the embedded database migrates it.
   return core.config.databaseUrl === undefined
     ? [warn('schema', text, 'start the service, or run `cardea migrate`')]
     : [fail('schema', text, 'run `cardea migrate`')]
 }
 
-/** R115, R129: a breach of the service must not become one of the trail or of the schema. */
+/** An attacker who controls the service must not be able to change the audit trail or the schema. */
 const checkRole = async ({ config, database }: Core): Promise<readonly Finding[]> => {
   const privileges = await askPrivileges(database)
   const excesses = [
@@ -159,7 +159,7 @@ const checkKeys = async ({ config, database, ring }: Core): Promise<Finding> => 
       )
 }
 
-/** A row that covers nothing, and somebody believes that it does. */
+/** Such a row revokes nothing, although it was meant to. */
 const checkRevocations = async ({ database, machine }: Core): Promise<Finding> => {
   const malformed: string[] = []
   const log = postgresReadLog(database, machine.clock, (rows) => malformed.push(...rows))
@@ -171,7 +171,9 @@ const checkRevocations = async ({ database, machine }: Core): Promise<Finding> =
   return fail('revocations', malformedRevocations(malformed).message, fix)
 }
 
-/** As `data` of `/health/ready`. Only an operator knows whether the missing acts are worth a login of everybody. */
+/**
+ * The same as `data` of `/health/ready`. Only an operator can decide whether the missing changes justify that everybody must log in again.
+ */
 const checkLosses = async ({ database }: Core): Promise<Finding> =>
   (await postgresAfterLoss(database).isAnswered())
     ? ok('data', 'no loss of commits is unanswered')
@@ -184,7 +186,7 @@ const checkLosses = async ({ database }: Core): Promise<Finding> =>
 const one = (name: string, check: () => Promise<Finding>) =>
   guarded(name, async () => [await check()])
 
-/** One after the other: what comes first explains what comes later. */
+/** In this order, because the first findings explain the later ones. */
 export const checkDatabase = async (
   core: Core,
   whenUp = core.database.ping,

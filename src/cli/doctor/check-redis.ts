@@ -7,10 +7,10 @@ type Connection = NonNullable<Core['redis']>
 const readyWithinMs = 2000
 const lookEveryMs = 20
 
-/** Above this much of `maxmemory` the next storm of logins may fill it. */
+/** Above this share of `maxmemory` the next wave of logins may fill it. */
 const nearlyFullPercent = 90
 
-/** As for Postgres. Nothing is decided by this clock, but a server without a time service has other faults. */
+/** As for Postgres: no decision uses this clock, but a server without a time service has other faults. */
 const skewWarnMs = 1000
 
 const isUp = async (redis: Connection, { clock }: Core['machine']): Promise<boolean> => {
@@ -22,7 +22,7 @@ const isUp = async (redis: Connection, { clock }: Core['machine']): Promise<bool
   return true
 }
 
-/** Undefined: this user may not ask. */
+/** Undefined: this user lacks the permission. */
 const mayAsk = async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
   try {
     return await ask()
@@ -39,13 +39,13 @@ const fixes: readonly (readonly [reply: RegExp, fix: string])[] = [
   [/NOPERM/, 'let the user write keys that begin with cardea: (deploy/redis/users.acl)'],
 ]
 
-/** What the service does all the time. A Redis that only replies is none that limits and revocations can be shared through. */
+/** The service writes all the time, so a Redis that only replies cannot share limits and revocations. */
 const checkWrites = async (redis: Connection): Promise<Finding> => {
   try {
     await redis.assertTakesWrites()
     return ok('redis-writes', 'takes what the service writes')
   } catch (error) {
-    // A replica that refused a write is connected to anew meanwhile.
+    // The client reconnects after a replica refused a write.
     const known = [error, redis.outage()].find(redis.refusesWrites)
     if (!(known instanceof Error)) throw error
     const fix = fixes.find(([reply]) => reply.test(known.message))?.[1]
@@ -53,7 +53,7 @@ const checkWrites = async (redis: Connection): Promise<Finding> => {
   }
 }
 
-/** R71: a Redis that evicts forgets revocations, and services that ask it would take dead tokens. */
+/** A Redis that evicts keys loses revocations, and services that read it would accept revoked tokens. */
 const checkMemory = async ({ client }: Connection): Promise<readonly Finding[]> => {
   const info = await mayAsk(() => client.info('memory'))
   const fields = new Map(
@@ -77,7 +77,7 @@ const checkMemory = async ({ client }: Connection): Promise<readonly Finding[]> 
   return isNearlyFull ? [eviction, warn('redis-memory', text, 'raise maxmemory')] : [eviction]
 }
 
-/** R129. Whoever may read the list of users may do much more: the command is of the category @admin. */
+/** A user that may list users can do much more: the command is in the category @admin. */
 const checkUser = async ({ client }: Connection, production: boolean): Promise<Finding> => {
   const isAdmin = (await mayAsk(() => client.call('ACL', 'LIST'))) !== undefined
   return isAdmin
@@ -115,7 +115,7 @@ export const checkRedis = async (core: Core): Promise<readonly Finding[]> => {
   }
   const answers = ok('redis', 'answers')
   const writes = await checkWrites(redis)
-  // The connection to a replica is being made anew after each refusal, so nothing more can be asked.
+  // The client reconnects to a replica after each refusal, so nothing more can be checked.
   if (/READONLY/.test(writes.message)) return [answers, writes]
   return [
     answers,

@@ -1,12 +1,12 @@
 import { explainFailure } from '../../explain-failure.ts'
 
-/** What one check found. Goes to a terminal and to scripts: never holds a secret or the value of a setting that may be one. */
+/** The result of one check. Terminals and scripts show it, so it never contains a secret or the value of a setting that may be one. */
 export type Finding = {
   readonly name: string
-  /** `fail` makes the exit code 1; `skip`: could not be asked, for a reason that another finding or the message names. */
+  /** `fail` makes the exit code 1. `skip`: it could not be checked, for a reason that another finding or the message names. */
   readonly state: 'ok' | 'warn' | 'fail' | 'skip'
   readonly message: string
-  /** What to do; with `warn` and `fail`. */
+  /** What to do, for `warn` and `fail`. */
   readonly fix?: string
 }
 
@@ -28,10 +28,10 @@ export const fail = (name: string, message: string, fix: string): Finding => ({
   fix,
 })
 
-/** What is only a poor idea on a developer's machine and a hole in production. */
+/** For findings that are acceptable on a developer's machine and dangerous in production. */
 export const failIn = (production: boolean) => (production ? fail : warn)
 
-/** A check that threw is a finding too; the others still run. */
+/** A check that throws becomes a finding. The others still run. */
 export const guarded = async (
   name: string,
   check: () => Promise<readonly Finding[]>,

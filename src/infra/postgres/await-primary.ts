@@ -4,24 +4,24 @@ import { connectWithinMs, PrimaryClient } from './primary-client.ts'
 import { primaryHosts } from './primary-hosts.ts'
 import { isLasting, isStoreAway, messageOf, storeErrors, storeFailure } from './store-failure.ts'
 
-/** Also the last attempt has time to learn more than that its time is over. */
+/** The minimum time of the last attempt, so that it can find a better reason than a timeout. */
 const leastAttemptMs = 1_000
 
 export type AwaitPrimaryOptions = {
   readonly url: string
   readonly schema?: string | undefined
-  /** In all. The last attempt ends with it. */
+  /** The total time. The last attempt ends with it. */
   readonly patienceMs: number
   readonly clock: Pick<Clock, 'monotonicMs'>
-  /** Called once, when the first attempt has failed, with where and why. */
+  /** Called once, after the first failed attempt, with the place and the reason. */
   readonly onWait: (why: string) => void
-  /** Ends the waiting; its reason is thrown. */
+  /** Ends the wait; its reason is thrown. */
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Resolves when a primary takes connections. Starts and commands wait here: a database that starts beside the service, and a machine that is
- * busy, need seconds. A failure that waiting cannot fix (a wrong password, an unknown database, a bad certificate) is thrown at once.
+ * Resolves when a primary accepts connections. Starts and commands wait here, because a database that starts at the same time, or a busy
+ * machine, needs seconds. A failure that waiting cannot fix (a wrong password, an unknown database, a bad certificate) is thrown at once.
  * @throws store_unavailable, with what was tried; the reason of `signal`
  */
 export const awaitPrimary = async (options: AwaitPrimaryOptions): Promise<void> => {

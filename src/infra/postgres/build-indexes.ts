@@ -3,8 +3,8 @@ import { withoutLimits } from './lock-patience.ts'
 import { lockNumber } from './own-schema.ts'
 
 /**
- * Indexes of tables that are large where there are many people. A migration would hold everybody up while it builds one, so they are built
- * after the migrations, beside the service. Nothing needs them to work: without them some looks read a whole table.
+ * Indexes of tables that are large in large deployments. A migration would block everyone while it builds one, so they are built after the
+ * migrations, while the service runs. They are optional: without them some reads scan a whole table.
  */
 const indexes = [{ name: 'audit_events_by_time', on: 'audit_events (at)' }] as const
 
@@ -18,7 +18,7 @@ const statements = {
     text: `SELECT coalesce((SELECT CASE WHEN indisvalid THEN 'there' ELSE 'unfinished' END
       FROM pg_index WHERE indexrelid = to_regclass($1)), 'missing') AS state`,
   },
-  /** 'cardea' in ASCII, as the locks of the migrations. */
+  /** 'cardea' in ASCII, like the locks of the migrations. */
   tryLock: {
     name: 'index_lock',
     text: `SELECT pg_try_advisory_xact_lock(${lockNumber('109252285588835')}) AS "isOurs"`,
@@ -36,7 +36,7 @@ const stateOf = async (sql: Sql, { name }: Index): Promise<State> => {
   return row?.state ?? 'missing'
 }
 
-/** The names of those that are not there, or that somebody began to build and did not finish. Reads only. */
+/** The names of missing indexes and of unfinished ones. Reads only. */
 export const missingIndexes = async (sql: Sql): Promise<string[]> => {
   const missing: string[] = []
   for (const index of indexes) {
@@ -58,16 +58,16 @@ const build = async (owner: Sql, index: Index): Promise<boolean> => {
 }
 
 export type BuildOptions = {
-  /** How long to wait for transactions that began before and are still open: a build waits for all of them, twice. */
+  /** How long to wait for transactions that were open before: a build waits for all of them, twice. */
   readonly waitMs: number
-  /** Told which one was given up, and what to do. */
+  /** Called with the index that was given up, and what to do. */
   readonly onGiveUp: (text: string) => void
 }
 
 /**
- * Builds the indexes that are missing, while everybody reads and writes. One process at a time does it; the others go on at once.
- * @param owner two connections: one holds the lock in a transaction, and an index is not built inside of one
- * @returns the names of those that were built
+ * Builds the missing indexes without blocking reads and writes. One process at a time does it; the others continue at once.
+ * @param owner two connections: one holds the lock in a transaction, and an index cannot be built inside of one
+ * @returns the names of the built indexes
  */
 export const buildIndexes = (
   owner: Database,

@@ -4,7 +4,7 @@ import { shareCurrentRead } from '../../lib/share-reads.ts'
 import type { Sql } from './database.ts'
 import { storeErrors } from './store-failure.ts'
 
-/** One look at Postgres's clock. All times are milliseconds; `sent` and `received` are of the same two local clocks. */
+/** One measurement of Postgres's clock. All times are milliseconds; `sent` and `received` use the same two local clocks. */
 export type Reading = {
   readonly sent: LocalTime
   readonly received: LocalTime
@@ -14,26 +14,26 @@ export type Reading = {
 
 export type LocalTime = { readonly wallMs: number; readonly monotonicMs: number }
 
-/** How much must be added to the local monotonic clock: a value between the two. */
+/** The offset to add to the local monotonic clock: a value between the two. */
 export type Estimate = {
   readonly lowMs: number
   readonly highMs: number
-  /** The local time at which it was made. */
+  /** The local time of the measurement. */
   readonly at: LocalTime
 }
 
-/** A reading is behind by up to its round trip. A reading that took longer than this is not used. */
+/** A reading is behind by up to its round trip. A reading that took longer is not used. */
 const longestRoundTripMs = 2_000
 
 /** Time services change the speed of a clock by up to 500 ppm, here and at the Postgres server. */
 const drift = 0.001
 
-/** Both local clocks tell the same duration to less than this, unless one was set or the machine was suspended. */
+/** Both local clocks measure the same duration within this tolerance, unless one was set or the machine was suspended. */
 const localToleranceMs = 1_000
 
 /**
- * Whether the two local clocks moved on alike. They do not when the machine was suspended (its monotonic clock stood still) or when its
- * wall clock was set. Nobody can tell the two apart without asking Postgres.
+ * Whether the two local clocks advanced equally. They do not when the machine was suspended (its monotonic clock stops) or when its wall
+ * clock was set. Only Postgres can tell which.
  */
 export const movedAlike = (from: LocalTime, to: LocalTime): boolean => {
   const wallMs = to.wallMs - from.wallMs
@@ -43,14 +43,14 @@ export const movedAlike = (from: LocalTime, to: LocalTime): boolean => {
 
 /**
  * The lower bound. The time is never ahead of Postgres, so a verifier without leeway whose clock agrees with Postgres never gets a token
- * that was issued in its future.
+ * issued in its future.
  */
 export const offsetOf = ({ lowMs }: Estimate): number => lowMs
 
 /**
- * What is known after one more reading; undefined when the reading cannot be used. Each reading proves that the offset lies between two
- * values, so the shortest round trip counts most and a longer one never makes the estimate worse. A reading that contradicts what was
- * known replaces it: then a clock was set, the machine was suspended, or another server answers.
+ * The estimate after one more reading; undefined when the reading cannot be used. Each reading proves that the offset lies between two
+ * values, so the shortest round trip is the most precise, and a longer one never makes the estimate worse. A reading that contradicts the
+ * estimate replaces it: a clock was set, the machine was suspended, or another server replied.
  */
 export const refine = (before: Estimate | undefined, reading: Reading): Estimate | undefined => {
   const { sent, received, databaseMs } = reading
@@ -71,52 +71,55 @@ export const refine = (before: Estimate | undefined, reading: Reading): Estimate
 }
 
 /**
- * How this machine's wall clock compares with Postgres's. `differs`: by more than 5 s, which is worth a warning. `too_far`: by more
- * than 30 s; the process works, with Postgres's time, and is not ready.
+ * How this machine's wall clock compares with Postgres's. `differs`: by more than 5 s, which gets a warning. `too_far`: by more than 30 s.
+ * The process works, with Postgres's time, but is not ready.
  */
 export type ClockAgreement = 'agrees' | 'differs' | 'too_far'
 
 export type DatabaseClock = Clock & {
-  /** Measures until there is a time. Throws `store_unavailable` when there is none by then; 30 s unless told. */
+  /** Measures until the time is known. Throws `store_unavailable` when it is not known in time (default: 30 s). */
   readonly start: (patienceMs?: number) => Promise<void>
-  /** Compares the clocks once more; concurrent calls share one statement. Throws `store_unavailable` when that gave no time. */
+  /** Compares the clocks again; parallel calls share one statement. Throws `store_unavailable` when that failed. */
   readonly measure: () => Promise<void>
   /**
-   * False when `nowMs` may be wrong: the machine was suspended, its wall clock was set, or the last measurement is too old. Costs two
-   * looks at local clocks.
+   * False when `nowMs` may be wrong: the machine was suspended, its wall clock was set, or the last measurement is too old. Costs two reads
+   * of local clocks.
    */
   readonly isSure: () => boolean
-  /** To be awaited before something is decided by time: measures when the time is not sure, and else gives nothing to wait for. */
+  /** Wait for it before a decision that depends on time. Measures when the time is not sure, otherwise returns nothing. */
   readonly settle: () => Promise<void> | undefined
   readonly agreement: () => ClockAgreement
-  /** By how much this machine's wall clock is ahead of Postgres's, milliseconds, at the last measurement. Negative: behind. */
+  /** How far this machine's wall clock was ahead of Postgres's at the last measurement, milliseconds. Negative: behind. */
   readonly aheadMs: () => number
 }
 
 export type DatabaseClockOptions = {
   readonly sql: Sql
-  /** Told when the agreement changes, not at each measurement. */
+  /** Called when the agreement changes, not at each measurement. */
   readonly onChange: (agreement: ClockAgreement, aheadMs: number) => void
-  /** The clocks of this machine; a test gives others. */
+  /** The clocks of this machine. Tests pass others. */
   readonly local?: Clock
 }
 
 const differsAboveMs = 5_000
 const tooFarAboveMs = 30_000
 
-/** A difference must fall this far below the limit before the clocks agree again, so that one at the limit is not reported for ever. */
+/**
+ * The difference must fall this far below the limit before the clocks agree again, so that a difference at the limit is not reported
+ * repeatedly.
+ */
 const hysteresisMs = 1_000
 
-/** Without a measurement for this long, two clocks that run well may be apart by half a second. */
+/** Without a measurement for this long, two good clocks may be apart by half a second. */
 const sureForMs = 10 * 60_000
 
-/** A correction up to this much backwards makes the clock stand still until it is right. A larger one sets it back. */
+/** A backward correction up to this size stops the clock until it is right. A larger one sets it back. */
 const longestStandstillMs = 5_000
 
 const startPatienceMs = 30_000
 const startPauseMs = 200
 
-/** Microseconds in a double are exact enough for centuries. */
+/** A double holds microseconds exactly enough for centuries. */
 const statement = {
   name: 'database_clock',
   text: 'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now_ms',
@@ -128,21 +131,21 @@ const agreementOf = (aheadMs: number, before: ClockAgreement): ClockAgreement =>
   return apartMs > differsAboveMs - (before === 'agrees' ? 0 : hysteresisMs) ? 'differs' : 'agrees'
 }
 
-/** What the log and the command line say when the clocks begin to differ. */
+/** The texts in the log and on the command line when the clocks begin to differ. */
 const reports = {
   differs: 'the clocks of this machine and of Postgres differ; the time of Postgres is used',
   too_far:
     'the clocks of this machine and of Postgres differ so much that this process is not ready',
 } as const
 
-/** Nothing fails because of it, and operators must know. */
+/** Nothing fails because of it, but operators must know. */
 class ClocksDiffer extends Error {
   override readonly name = 'ClocksDiffer'
 }
 
 export type AgreementReports = {
   readonly report: (error: unknown, what: string) => void
-  /** `begun`: by which words it may have been reported. */
+  /** `begun`: the texts under which it may have been reported. */
   readonly reportEnd: (what: string, begun: readonly string[]) => void
 }
 
@@ -185,7 +188,7 @@ const watchAgreement = (onChange: DatabaseClockOptions['onChange']): AgreementWa
 const notMeasured = (why: string) =>
   storeErrors.error('store_unavailable', { retryAfterSeconds: 1, cause: new Error(why) })
 
-/** A clock that is right by definition: a test moves it. */
+/** A clock that is correct by definition, for tests. */
 export const trustedClock = (clock: Clock): DatabaseClock => ({
   ...clock,
   start: async () => undefined,
@@ -197,8 +200,8 @@ export const trustedClock = (clock: Clock): DatabaseClock => ({
 })
 
 /**
- * The time that decides: Postgres's, told by the local monotonic clock and a measured offset. All processes agree with it, and so with
- * each other, to a round trip, whatever their machines' wall clocks say. Decisions need no statement for it.
+ * The time for all decisions: that of Postgres, from the local monotonic clock and a measured offset. All processes agree with it within a
+ * round trip, whatever the wall clocks of their machines show. Reading it needs no statement.
  */
 export const databaseClock = (options: DatabaseClockOptions): DatabaseClock => {
   const { sql, local = systemClock } = options
@@ -254,7 +257,7 @@ export const databaseClock = (options: DatabaseClockOptions): DatabaseClock => {
     start,
     measure,
     isSure,
-    // The one under way may have begun before the suspension that made it useless.
+    // A running measurement may have begun before the suspension that invalidated it.
     settle: () => (isSure() ? undefined : measure().catch(measure)),
     nowMs: () => {
       if (!estimate) throw notMeasured("Postgres's clock was not read yet")

@@ -5,23 +5,23 @@ import { primaryHosts } from './primary-hosts.ts'
 import { isNotPrimary, isStoreAway, storeFailure } from './store-failure.ts'
 
 export type Deadlines<Item> = {
-  /** Starts the time of an item, or starts it again. */
+  /** Starts or restarts the time of an item. */
   readonly begin: (item: Item) => void
-  /** The item is done in time. */
+  /** The item finished in time. */
   readonly finish: (item: Item) => void
   /** Removes and returns the item that has waited longest. */
   readonly shift: () => Item | undefined
   readonly count: () => number
 }
 
-/** An item is late at the limit, or as much later as one check is from the next. */
+/** A late item is found at the limit, or up to one check interval later. */
 const checksWithin = 10
 
 /**
- * Calls `onLate` for each item that was begun and not finished within `limitMs`. Items are kept in the order in which they began.
+ * Calls `onLate` for each item that was started and not finished within `limitMs`. Items are kept in the order of their start.
  *
- * One timer serves all items, and it runs only while there are any: a timer per statement costs a refresh a quarter more time. Checks
- * are counted, not time. So a pause of the whole process makes nothing late that was finished meanwhile.
+ * One timer serves all items, and it runs only while there are any: a timer per statement would slow a refresh down by a quarter. It counts
+ * checks instead of time, so that a pause of the whole process makes no item late that was finished meanwhile.
  */
 const deadlines = <Item>(limitMs: number, onLate: (item: Item) => void): Deadlines<Item> => {
   const open = new Map<Item, number>()
@@ -60,24 +60,24 @@ const deadlines = <Item>(limitMs: number, onLate: (item: Item) => void): Deadlin
 export type PoolOptions = Omit<PrimaryConfig, 'connectionString' | 'findPlace'> & {
   readonly url: string
   readonly poolSize: number
-  /** How long a statement waits for a connection. The attempts to connect go on after that. */
+  /** How long a statement waits for a connection. Attempts to connect continue after that. */
   readonly waitMs: number
-  /** How long a statement may take until its connection is given up. Zero: no limit. */
+  /** How long a statement may take before its connection is closed. Zero: no limit. */
   readonly statementMs: number
-  /** Told of connections that broke while idle; the pool replaces them by itself. */
+  /** Called for connections that broke while idle. The pool replaces them. */
   readonly onIdleError: (error: Error) => void
 }
 
-/** A connection of the pool; `release` gives it back to the pool below. */
+/** A connection of the pool; `release` returns it to the `pg` pool. */
 export type PooledClient = PrimaryClient & Pick<pg.PoolClient, 'release'>
 
 export type ConnectionPool = {
-  /** Takes a connection to a primary. The taker gives it back. */
+  /** Takes a connection to a primary. The caller must give it back. */
   readonly take: () => Promise<PooledClient>
-  /** A connection that is not `isClean` may be in the middle of something: it is closed. */
+  /** A connection that is not `isClean` may be in an unknown state, so it is closed. */
   readonly giveBack: (client: PooledClient, isClean: boolean) => void
   readonly run: (client: PooledClient, query: pg.QueryConfig) => Promise<pg.QueryResult>
-  /** Waits for the connections that are taken, then closes all. */
+  /** Waits for the connections in use, then closes all. */
   readonly close: () => Promise<void>
 }
 
@@ -86,10 +86,10 @@ type Waiter = {
   readonly reject: (error: unknown) => void
 }
 
-/** How long the servers get to take leave when the pool closes. */
+/** How long the servers get to end the connections when the pool closes. */
 const goodbyeMs = 500
 
-/** Every connection of the pool from the first attempt on, so that none outlives the pool. */
+/** Every connection of the pool from its first attempt on, so that none outlives the pool. */
 const openPgPool = ({ url, session, poolSize, onIdleError, ...options }: PoolOptions) => {
   const { connectionString, findPlace, close } = primaryHosts(url)
   const clients = new Set<PrimaryClient>()
@@ -100,9 +100,9 @@ const openPgPool = ({ url, session, poolSize, onIdleError, ...options }: PoolOpt
       this.once('end', () => clients.delete(this))
     }
   }
-  // No `connectionTimeoutMillis`: it would end an attempt when the wait of a request is over. Attempts end by themselves.
+  // No `connectionTimeoutMillis`: it would end an attempt when the wait of a request is over. Attempts have their own limit.
   const pool = new pg.Pool({ ...options, connectionString, max: poolSize, Client: TrackedClient })
-  // A server that is stopped right after the service ends connections that are just closing.
+  // A server that is stopped right after the service breaks connections that are being closed.
   pool.on('error', (error) => {
     if (!pool.ending) onIdleError(error)
   })
@@ -110,15 +110,15 @@ const openPgPool = ({ url, session, poolSize, onIdleError, ...options }: PoolOpt
     pool,
     clients,
     closeHosts: close,
-    // The pool makes no other clients than these.
+    // The pool makes only clients of this type.
     connect: () => pool.connect() as Promise<unknown> as Promise<PooledClient>,
   }
 }
 
 /**
- * Keeps waiting for a connection and making one apart. A waiter gives up after `waitMs` and is served by whichever connection comes first,
- * one that is given back or one that was made. An attempt to connect goes on without its waiter and fills the pool for the next one. At most
- * `poolSize` attempts are under way. Nobody waits longer than `waitMs`, so neither queue grows without bound.
+ * Separates waiting for a connection from making one. A waiter gives up after `waitMs` and gets whichever connection comes first, a
+ * returned or a new one. An attempt to connect continues without its waiter and fills the pool for the next one. At most `poolSize`
+ * attempts run at once. No request waits longer than `waitMs`, so neither queue grows without bound.
  */
 const openQueue = (
   { pool, connect }: Pick<ReturnType<typeof openPgPool>, 'pool' | 'connect'>,
@@ -130,10 +130,10 @@ const openQueue = (
   )
   let requested = 0
 
-  /** An attempt that hangs, and whose waiter was served otherwise, must keep nobody from a connection that is idle. */
+  /** A hanging attempt whose waiter was served by another connection must not block waiters from idle connections. */
   const hasIdleForWaiter = () => pool.waitingCount < Math.min(waiting.count(), pool.idleCount)
 
-  /** Asks the pool for as many connections as there are waiters: it hands over an idle one, makes one, or waits for the next. */
+  /** Requests as many connections from the pool as there are waiters: it returns an idle one, makes one, or waits for the next. */
   const request = (): void => {
     while (requested < Math.min(waiting.count(), poolSize) || hasIdleForWaiter()) {
       requested += 1
@@ -171,7 +171,7 @@ const openConnectionPool = (options: PoolOptions): ConnectionPool => {
   const { next, handOver } = openQueue(opened, options)
   const statements =
     options.statementMs > 0
-      ? // With a statement under way this destroys the socket: the server is not asked, so nothing can fail.
+      ? // With a running statement this destroys the socket without asking the server, so nothing can fail.
         deadlines<PrimaryClient>(options.statementMs, (client) => void client.end())
       : undefined
 
@@ -180,7 +180,7 @@ const openConnectionPool = (options: PoolOptions): ConnectionPool => {
     try {
       return await act()
     } finally {
-      // Between its statements a transaction may take its time.
+      // Between its statements a transaction has no limit here.
       statements?.finish(client)
     }
   }
@@ -188,7 +188,7 @@ const openConnectionPool = (options: PoolOptions): ConnectionPool => {
     if (isClean && client.isUsable) {
       handOver(client)
     } else {
-      // A frozen server would never reply to a goodbye, and the pool would wait for that reply.
+      // A frozen server would never reply to a termination message, and the pool would wait for it.
       client.destroy()
       client.release(true)
     }
@@ -218,43 +218,43 @@ const openConnectionPool = (options: PoolOptions): ConnectionPool => {
   }
 }
 
-/** One SQL statement; `name` makes it a prepared one, unless the setting forbids (poolers in transaction mode). */
+/** One SQL statement. `name` makes it a prepared one, unless the setting forbids it (poolers in transaction mode). */
 export type Statement = { readonly name: string; readonly text: string }
 
-/** What a store needs: the pool and a transaction look the same to it. */
+/** What a store needs. A pool and a transaction both implement it. */
 export type Sql = {
-  /** Rows as `pg` parses them; an empty array means none. Throws `store_unavailable` when Postgres does not answer in time. */
+  /** Rows as parsed by `pg`; an empty array for none. Throws `store_unavailable` when Postgres does not respond in time. */
   readonly query: <Row>(statement: Statement, values?: readonly unknown[]) => Promise<Row[]>
 }
 
 export type Database = Sql & {
   /** Commits when `work` resolves, rolls back when it throws. Committed means on disk: a resolved call is durable. */
   readonly transaction: <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
-  /** Resolves when Postgres answers; throws `store_unavailable` when it does not in time. */
+  /** Resolves when Postgres responds. Throws `store_unavailable` when it does not respond in time. */
   readonly ping: () => Promise<void>
-  /** Whether a `store_unavailable` means that the server takes no writes: it is a standby, or set to read only. */
+  /** Whether a `store_unavailable` means that the server accepts no writes: it is a standby, or read-only. */
   readonly isNotPrimary: (error: unknown) => boolean
-  /** Waits for the statements under way, then closes every connection. */
+  /** Waits for the running statements, then closes every connection. */
   readonly close: () => Promise<void>
 }
 
 export type DatabaseOptions = {
   readonly url: string
-  /** Where the tables are. None: in the search path of the connection. */
+  /** The schema of the tables. Undefined: the search path of the connection. */
   readonly schema?: string | undefined
   readonly poolSize: number
-  /** How long a statement waits for a connection, a free one or a new one. An attempt to connect may take longer and goes on. */
+  /** How long a statement waits for an idle or a new connection. An attempt to connect may take longer and continues. */
   readonly connectTimeoutMs: number
   /** Zero: no limit (migrations). */
   readonly statementTimeoutMs: number
-  /** How long a transaction may wait for its next statement before Postgres ends it; for ever unless given. */
+  /** How long a transaction may wait for its next statement before Postgres ends it. Default: no limit. */
   readonly idleInTransactionTimeoutMs?: number
   readonly preparedStatements: boolean
-  /** Told of connections that broke while idle; the pool replaces them by itself. */
+  /** Called for connections that broke while idle. The pool replaces them. */
   readonly onIdleError: (error: Error) => void
 }
 
-/** The driver writes a date in local time, digit by digit; this is one call. */
+/** The driver formats a date in local time, digit by digit; this is one call. */
 const asParameter = (value: unknown): unknown =>
   value instanceof Date ? value.toISOString() : value
 
@@ -267,7 +267,7 @@ const sqlBy = (run: Run, prepared: boolean): Sql => ({
     const query = prepared ? { name, text, values: parameters } : { text, values: parameters }
     try {
       const { rows } = await run(query)
-      // What the columns are is known to whoever wrote the statement.
+      // The author of the statement declares the columns.
       return rows as Row[]
     } catch (error) {
       throw storeFailure(error)
@@ -300,7 +300,7 @@ const openPool = (options: DatabaseOptions) =>
     session: options,
   })
 
-/** Connections are made when first needed, so this neither fails nor waits while Postgres is away. */
+/** Connections are made on first use, so this neither fails nor waits while Postgres is unreachable. */
 export const openDatabase = (options: DatabaseOptions): Database => {
   const pool = openPool(options)
 
@@ -314,8 +314,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
 
   const transaction = async <T>(work: (sql: Sql) => Promise<T>): Promise<T> => {
     const client = await take()
-    // Until COMMIT or ROLLBACK has been answered nobody knows what the connection is in the middle of: it is then closed, never
-    // handed out again.
+    // Until COMMIT or ROLLBACK has completed, the state of the connection is unknown: it is then closed and not reused.
     let isClean = false
     const sql = sqlBy((query) => pool.run(client, query), options.preparedStatements)
     try {
@@ -325,7 +324,8 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       isClean = true
       return result
     } catch (error) {
-      // One that does not answer is not asked to roll back: closing it does that, and asking would cost the caller another timeout.
+      // A connection that does not respond gets no ROLLBACK: closing it has the same effect, and sending one would cost the caller another
+      // timeout.
       if (!isStoreAway(error)) {
         await sql.query(rollback)
         isClean = true

@@ -5,14 +5,14 @@ import { storeFailure } from './store-failure.ts'
 
 export type ListenOptions = {
   readonly url: string
-  /** A plain lower-case name; it becomes part of a statement. */
+  /** A plain lower-case name. It becomes part of a statement. */
   readonly channel: string
   readonly onNotice: (payload: string) => void
-  /** At each connection made: notices of the time before it are lost. */
+  /** Called for each new connection: notifications sent before are lost. */
   readonly onConnect: () => void
-  /** Told once an outage, not once a retry. */
+  /** Called once per outage, not for every retry. */
   readonly onError: (error: unknown) => void
-  /** A number from 0 up to 1. */
+  /** A number in [0, 1). */
   readonly fraction: () => number
 }
 
@@ -25,7 +25,7 @@ const shortestPauseMs = 100
 const longestPauseMs = 5_000
 const goodbyeMs = 500
 
-/** Doubles to the longest; up to half of it less by chance, so that instances do not return in step. */
+/** Doubles up to the maximum, minus a random part of up to half, so that processes do not return in step. */
 const pauseMs = (attempt: number, fraction: () => number): number =>
   Math.min(shortestPauseMs * 2 ** Math.min(attempt, 10), longestPauseMs) * (1 - fraction() / 2)
 
@@ -33,7 +33,7 @@ const plainName = /^[a-z0-9_]{1,63}$/
 
 type Where = Pick<PrimaryHosts, 'connectionString' | 'findPlace'>
 
-/** One connection until it breaks. Rejects with what broke it, or resolves when the signal ends it. */
+/** Runs one connection until it breaks. Rejects with the cause, or resolves when the signal ends it. */
 const listenOnce = async (
   { channel, onNotice, onConnect }: ListenOptions,
   where: Where,
@@ -41,10 +41,10 @@ const listenOnce = async (
 ): Promise<void> => {
   const client = new PrimaryClient({
     ...where,
-    // Nobody waits for the one statement, so it has as much time as the attempt to connect.
+    // No request waits for this one statement, so it may take as long as the attempt to connect.
     query_timeout: connectWithinMs,
     application_name: 'cardea listening',
-    // Nothing is ever sent on this connection, so only this notices a peer that is gone.
+    // Nothing is sent on this connection, so only this detects a lost peer.
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
   })
@@ -70,14 +70,14 @@ const listenOnce = async (
     signal.removeEventListener('abort', end)
     const goodbye = client.end().catch(() => undefined)
     await Promise.race([goodbye, pause(goodbyeMs, undefined, { ref: false })])
-    // A frozen server never says goodbye.
+    // A frozen server never replies to a termination message.
     client.destroy()
   }
 }
 
 /**
- * Hears the notices of a channel, and connects again whenever the connection breaks. A pooler in transaction mode takes the statement
- * and never passes a notice on: whoever listens must do without.
+ * Receives the notifications of a channel, and reconnects whenever the connection breaks. A pooler in transaction mode accepts the
+ * statement but forwards no notification, so callers must work without them.
  * @throws {TypeError} for a channel that is not a plain name
  */
 export const listen = (options: ListenOptions): Listening => {

@@ -5,41 +5,41 @@ import { advisoryLock } from './own-schema.ts'
 
 export type LockPatience = {
   readonly clock: Pick<Clock, 'monotonicMs'>
-  /** A number from 0 up to 1. */
+  /** A number in [0, 1). */
   readonly fraction: () => number
-  /** How long to go on trying in all. */
+  /** The total time for all attempts. */
   readonly patienceMs: number
-  /** Told what is waited for: at the first attempt that failed, and then now and then. */
+  /** Called with what is waited for: after the first failed attempt, and then at intervals. */
   readonly onWait: (text: string) => void
 }
 
-/** Another session held a lock for longer than the migration waited in all. */
+/** Another session held a lock for longer than the migration's total wait. */
 export class MigrationBlocked extends Error {
   override readonly name = 'MigrationBlocked'
 }
 
 /**
- * How long a statement waits for a lock. A request for a strong lock that waits for a long reader (`pg_dump` reads every table in one
- * transaction) makes every later reader wait behind it, so this has to stay well below the time in which requests are answered.
+ * How long a statement waits for a lock. When a request for a strong lock waits for a long reader (`pg_dump` reads every table in one
+ * transaction), every later reader waits behind it. So this must be well below the time limit of requests.
  */
 const lockTimeoutMs = 100
 
-/** Between two attempts, up to half of it more or less: nine tenths of the time nobody waits. */
+/** Between two attempts, varied by up to half. Nobody waits during nine tenths of the time. */
 const pauseMs = 1_000
 
 const sayEveryMs = 30_000
 
-/** How often the sessions are looked at that an attempt waits for. */
+/** How often the sessions that block an attempt are checked. */
 const lookEveryMs = 20
 
 /**
- * Two numbers that nobody else uses as an advisory lock; the first is 'cardea' in ASCII. One is held while the schema changes. The
- * other one is held between the attempts too: with many processes that all try, somebody would always be waiting for the tables.
+ * Two numbers for advisory locks; the first is 'cardea' in ASCII. One is held while the schema changes. The other one is also held between
+ * the attempts: otherwise, with many processes that try, the tables would be blocked almost all the time.
  */
 const changing = '109252285588833'
 const trying = '109252285588834'
 
-/** Until the end of the transaction: a limit of the role, which a connection of a pooler has, stops no migration. */
+/** Until the end of the transaction, so that a limit of the role, which a pooler's connection has, stops no migration. */
 const noLimits = {
   name: 'migrate_no_limits',
   text: `SELECT set_config(name, '0', true)
@@ -63,7 +63,7 @@ const statements = {
   pid: { name: 'migrate_pid', text: 'SELECT pg_backend_pid() AS pid' },
   blockers: {
     name: 'migrate_blockers',
-    // The query start is hidden from a role that may not see other roles' sessions.
+    // The query start is hidden from a role that may not see the sessions of other roles.
     text: `SELECT pid, application_name AS application, usename AS role, query_start AS since
       FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1)) ORDER BY xact_start LIMIT 5`,
   },
@@ -86,7 +86,7 @@ const describe = (blockers: readonly Blocker[]): string => {
     .join(', ')
 }
 
-/** SQLSTATE lock_not_available, and deadlock_detected, which comes as the cause of `store_unavailable`. */
+/** SQLSTATE lock_not_available, and deadlock_detected, which is the cause of a `store_unavailable`. */
 const isLocked = (error: unknown): boolean => {
   if (!(error instanceof Error)) return false
   return (
@@ -98,7 +98,7 @@ type Attempt = <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
 
 type Seen = (blockers: readonly Blocker[]) => void
 
-/** Reports which sessions block the connection of `sql` while `act` runs, as another connection sees it. */
+/** Reports which sessions block the connection of `sql` while `act` runs. Another connection queries them. */
 const watched = async <T>(
   sql: Sql,
   watcher: Sql,
@@ -121,7 +121,7 @@ const watched = async <T>(
       if (blockers.length > 0) seen(blockers)
     }
   }
-  // One that cannot be asked leaves them unnamed.
+  // If the query fails, the sessions are not named.
   await watch().catch(() => undefined)
   return acting
 }
@@ -141,8 +141,8 @@ const untilUnlocked = async <T>(
 }
 
 /**
- * Runs transactions that need strong locks on tables in use, beside a service that goes on. An attempt that does not get a lock at once is
- * rolled back, which lets everybody pass, and made again after a pause. One process at a time tries; the others wait for it.
+ * Runs transactions that need strong locks on tables in use, while the service runs. An attempt that does not get a lock at once is rolled
+ * back, which lets all others pass, and repeated after a pause. One process at a time tries; the others wait for it.
  * @param owner two connections at least
  * @throws MigrationBlocked, and what `work` throws
  */

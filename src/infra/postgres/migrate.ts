@@ -13,14 +13,14 @@ export type Migration = {
   readonly checksum: string
 }
 
-/** A migration that has run was changed afterwards: nobody knows what the schema is then. */
+/** A migration file was changed after it ran, so the state of the schema is unknown. */
 export class MigrationMismatch extends Error {
   override readonly name = 'MigrationMismatch'
 }
 
 const fileName = /^(\d{4})_[a-z_]+\.sql$/
 
-/** The migrations that come with this version, in order. */
+/** The migrations of this version, in order. */
 const readMigrations = async (): Promise<Migration[]> => {
   const names = (await readdir(folder)).filter((name) => fileName.test(name)).sort()
   return Promise.all(
@@ -50,7 +50,7 @@ const statements = {
   setRole: { name: 'migrate_set_role', text: `SELECT set_config('cardea.app_role', $1, true)` },
 }
 
-/** The checksums of what has run, by version. */
+/** The checksums of the applied migrations, by version. */
 const readApplied = async (sql: Sql): Promise<ReadonlyMap<number, string>> => {
   if (!(await hasOwnList(sql))) return new Map()
   const rows = await sql.query<{ version: number; checksum: string }>(statements.applied)
@@ -58,9 +58,9 @@ const readApplied = async (sql: Sql): Promise<ReadonlyMap<number, string>> => {
 }
 
 /**
- * What has not run yet. Reads only, so the application's role may ask. Migrations that this version does not know are no mistake: while
- * instances are replaced one after the other, the old ones work on the schema of the new version.
- * @throws MigrationMismatch when a migration that ran is not the one that came with this version; UnfitDatabase
+ * The migrations that have not run yet. Reads only, so the application's role may call it. Migrations that this version does not know are
+ * no error: during a rolling update, the old processes work on the schema of the new version.
+ * @throws MigrationMismatch when an applied migration differs from the one of this version; UnfitDatabase
  */
 export const pendingMigrations = async (sql: Sql): Promise<Migration[]> => {
   const known = await readMigrations()
@@ -74,21 +74,21 @@ export const pendingMigrations = async (sql: Sql): Promise<Migration[]> => {
   return known.filter((migration) => !applied.has(migration.version))
 }
 
-/** The versions that have run and did not come with this program, ascending: a later one made this schema. Reads only. */
+/** The applied versions that this program does not contain, ascending: a later version made this schema. Reads only. */
 export const unknownMigrations = async (sql: Sql): Promise<number[]> => {
   const known = new Set((await readMigrations()).map(({ version }) => version))
   const applied = await readApplied(sql)
   return [...applied.keys()].filter((version) => !known.has(version)).sort((a, b) => a - b)
 }
 
-/** The tables and indexes that a migration makes: they share one space of names. */
+/** The tables and indexes that a migration creates. They share one namespace. */
 const madeBy = ({ text }: Migration): string[] =>
   [...text.matchAll(/^CREATE (?:UNIQUE )?(?:TABLE|INDEX) (\w+)/gm)].map(([, name = '']) => name)
 
 /** Every table and index of this version. */
 export const ownRelations = async (): Promise<string[]> => (await readMigrations()).flatMap(madeBy)
 
-/** What these migrations make and none that ran before them has made. */
+/** What these migrations create and no earlier one has created. */
 const newNames = async (pending: readonly Migration[]): Promise<string[]> => {
   const versions = new Set(pending.map(({ version }) => version))
   const ran = (await readMigrations()).filter(({ version }) => !versions.has(version))
@@ -109,15 +109,15 @@ const grant = async (sql: Sql, appRole: string): Promise<void> => {
 }
 
 export type MigrateOptions = LockPatience & {
-  /** Leaves out the migrations after this one, and the grants: for tests of the way from one version to the next. */
+  /** Leaves out the migrations after this one, and the grants. For tests of the way from one version to the next. */
   readonly through?: number
 }
 
 type Step = { readonly ran: readonly string[]; readonly isLast: boolean }
 
 /**
- * One migration, so that its locks are held for as short as can be, or all of them on an empty database, which nobody uses. The grants
- * belong to the last one: a process that finds nothing pending works with what was granted.
+ * One migration, so that its locks are held as briefly as possible, or all of them on an empty database, which has no users. The grants are
+ * part of the last one: a process that finds nothing pending uses what was granted.
  */
 const step = async (sql: Sql, appRole: string, through: number): Promise<Step> => {
   const isEmpty = (await readApplied(sql)).size === 0
@@ -135,9 +135,9 @@ const step = async (sql: Sql, appRole: string, through: number): Promise<Step> =
 }
 
 /**
- * Brings the schema up to this version, and grants the application's role what it may do. Each migration is applied whole or not at all.
- * Whoever comes first does the work; others wait and find nothing left. The service goes on meanwhile: see `withLockPatience`.
- * @param owner connections whose role may create tables, two at least, opened without prepared statements
+ * Migrates the schema to this version, and grants the application's role its rights. Each migration is applied completely or not at all.
+ * The first process does the work; others wait and find nothing left. The service keeps running meanwhile: see `withLockPatience`.
+ * @param owner connections whose role may create tables, at least two, opened without prepared statements
  * @returns the names of the migrations that ran now
  * @throws MigrationMismatch, MigrationBlocked, UnfitDatabase
  */
@@ -155,7 +155,7 @@ export const migrate = (
     }
   })
 
-/** Of Cardea's own tables: others may live in the same schema. */
+/** Only constraints of Cardea's tables: the schema may contain others. */
 const unchecked = {
   name: 'unchecked_constraints',
   text: `SELECT format('ALTER TABLE %s VALIDATE CONSTRAINT %I', conrelid::regclass, conname) AS validate
@@ -169,9 +169,9 @@ const isViolated = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === '23514'
 
 /**
- * Checks the rows that were there before a migration added a constraint as NOT VALID. Each in a transaction of its own, after that of the
- * migrations, so that everyone reads and writes meanwhile. A constraint that an old row does not meet goes on holding for new rows only:
- * that is no reason not to start.
+ * Checks the rows that existed before a migration added a constraint as NOT VALID. Each check has its own transaction after those of the
+ * migrations, so that reads and writes continue. If an old row violates a constraint, it stays unvalidated and applies to new rows only.
+ * That is no reason to fail the start.
  */
 export const validateConstraints = async (owner: Database): Promise<void> => {
   const found = await owner.query<{ validate: string }>(unchecked, [await ownRelations()])

@@ -3,23 +3,23 @@ import pg from 'pg'
 import type { Sql } from './database.ts'
 import { UnfitDatabase } from './session-settings.ts'
 
-/** The schema of an installation that is set none and has a database to itself. */
+/** The schema when DATABASE_SCHEMA is not set. */
 const usual = 'public'
 
 /**
- * The number of an advisory lock that two installations in two schemas of one database do not share. In the usual schema it is the number
- * itself, as before there were others: versions that run side by side take the same lock.
- * @param number an expression of SQL
+ * The number of an advisory lock that differs between two installations in two schemas of one database. In the default schema it is the
+ * unchanged number, as in versions before other schemas were supported, so that versions that run side by side use the same lock.
+ * @param number an SQL expression
  */
 export const lockNumber = (number: string): string =>
   `CASE coalesce(current_schema(), '${usual}')
     WHEN '${usual}' THEN ${number} ELSE hashtextextended(current_schema(), ${number}) END`
 
-/** Such a lock, until the end of the transaction. */
+/** Takes such a lock until the end of the transaction. */
 export const advisoryLock = (number: string): string =>
   `pg_advisory_xact_lock(${lockNumber(number)})`
 
-/** A channel for notices in the same way. The name of a schema may be as long as that of a channel, so its digest stands for it. */
+/** A notification channel with the same property. The name of a schema may be as long as that of a channel, so its digest is used. */
 export const channelIn = (channel: string, schema: string | undefined): string =>
   schema === undefined || schema === usual
     ? channel
@@ -58,7 +58,7 @@ const statements = {
   },
 }
 
-/** In the schema of Cardea's tables, whoever made them. */
+/** In the schema of Cardea's tables, whoever created them. */
 const guardedTables = {
   name: 'schema_guarded_tables',
   text: `SELECT relname::text AS name FROM pg_class
@@ -70,7 +70,7 @@ const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error ? String(error.code) : ''
 
 /**
- * Makes the schema unless it is there. Not in the transaction of the migrations: their locks are named after it.
+ * Creates the schema if it does not exist. Not in the transaction of the migrations, because their locks depend on it.
  * @throws UnfitDatabase when the role may not
  */
 export const ensureSchema = async (owner: Sql, schema: string): Promise<void> => {
@@ -80,7 +80,7 @@ export const ensureSchema = async (owner: Sql, schema: string): Promise<void> =>
     await owner.query(statements.create(schema))
   } catch (error) {
     const code = codeOf(error)
-    // duplicate_schema, or unique_violation at the same moment: another process has just made it.
+    // duplicate_schema, or unique_violation for a parallel creation: another process has created it.
     if (code === '42P06' || code === '23505') return
     if (code !== '42501') throw error
     throw new UnfitDatabase(
@@ -98,7 +98,7 @@ type Surroundings = {
 }
 
 /**
- * Before tables are made: whether the role may, and whether they come to lie beside those that are there.
+ * Runs before tables are created: checks that the role may create them, and that they end up beside the existing ones.
  * @throws UnfitDatabase
  */
 export const assertMayCreate = async (owner: Sql): Promise<void> => {
@@ -140,7 +140,7 @@ const usableBy = {
 }
 
 /**
- * After the grants: Postgres only warns when a role grants what it may not pass on.
+ * Runs after the grants, because Postgres only warns when a role grants what it may not grant.
  * @throws UnfitDatabase
  */
 export const assertUsableBy = async (owner: Sql, appRole: string): Promise<void> => {
@@ -158,7 +158,7 @@ const foreign = (names: readonly string[]): UnfitDatabase =>
     'set DATABASE_SCHEMA, for example DATABASE_SCHEMA=cardea, so that Cardea has a schema of its own; or name an empty database',
   )
 
-/** Policies hide rows silently: a revocation that is hidden is none. */
+/** Policies hide rows silently, and a hidden revocation would have no effect. */
 const guarded = (names: readonly string[]): UnfitDatabase =>
   new UnfitDatabase(
     `row-level security is on and may hide rows from the role of DATABASE_URL: ${names.join(', ')}`,
@@ -172,9 +172,9 @@ export const assertUnguarded = async (sql: Sql, tables: readonly string[]): Prom
 }
 
 /**
- * Other programs also keep a `schema_migrations`, with other columns.
- * @returns whether there is a list of Cardea's own migrations
- * @throws UnfitDatabase for a list of others, and for one that the role may not see whole
+ * Other programs also have a `schema_migrations` table, with other columns.
+ * @returns whether Cardea's own list of migrations exists
+ * @throws UnfitDatabase for the list of another program, and for one that the role may not read completely
  */
 export const hasOwnList = async (sql: Sql): Promise<boolean> => {
   const found = await sql.query<{ name: string; is_guarded: boolean }>(statements.columns)
@@ -187,7 +187,7 @@ export const hasOwnList = async (sql: Sql): Promise<boolean> => {
   return true
 }
 
-/** @throws UnfitDatabase when one of these is there already, and so is not Cardea's */
+/** @throws UnfitDatabase when one of these names exists already, and so does not belong to Cardea */
 export const assertUnoccupied = async (owner: Sql, names: readonly string[]): Promise<void> => {
   const found = await owner.query<{ name: string }>(statements.occupied, [names])
   if (found.length > 0) throw foreign(found.map(({ name }) => name))

@@ -10,20 +10,20 @@ import {
   unfitIfWithheld,
 } from './session-settings.ts'
 
-/** The server takes no writes: it is a standby, which may be behind, or it is set to read only. */
+/** The server accepts no writes: it is a standby, which may be behind, or it is read-only. */
 export class NotPrimary extends Error {
   override readonly name = 'NotPrimary'
 }
 
 /**
- * How long one attempt to connect may take: name look-up, TCP, TLS, password and the check for a primary. It does not depend on how long a
- * request waits: an attempt that is dropped and begun again whenever a request gives up never succeeds on a busy machine.
+ * How long one attempt to connect may take: name lookup, TCP, TLS, password and the check for a primary. It is independent of the time a
+ * request waits: an attempt that is dropped and restarted whenever a request gives up never succeeds on a busy machine.
  */
 export const connectWithinMs = 10_000
 
 /**
- * For each address of the host name but the last one. Node's default of 250 ms gives up a good address that is slow for a moment. An address
- * that drops packets costs a new connection this long, which the attempt above has time for.
+ * For each address of the host name except the last one. Node's default of 250 ms gives up a good address that is briefly slow. An address
+ * that drops packets delays a new connection by this time, which fits into the attempt above.
  */
 const eachAddressMs = 1_000
 
@@ -39,15 +39,15 @@ class PatientSocket extends Socket {
 
 type ParameterStatus = { readonly parameterName: string; readonly parameterValue: string }
 
-/** Reported since PostgreSQL 14, at the start of a connection and whenever they change. */
+/** Reported since PostgreSQL 14, at the start of a connection and at every change. */
 const reports: Readonly<Record<string, string>> = {
   in_hot_standby: 'Postgres is a standby, which may be behind',
   default_transaction_read_only: 'Postgres is set to read only',
 }
 
 /**
- * One round trip for all that is asked and set at the start of a connection. `$1` is the process id that the start of the connection told:
- * on a connection of a pooler it is made up, and nothing is set.
+ * Reads and sets everything at the start of a connection in one round trip. `$1` is the process id from the start message: a pooler makes
+ * one up, and then nothing is set.
  */
 const introduction = `SELECT pg_is_in_recovery() AS standby, pg_backend_pid() AS pid,
   current_setting('transaction_read_only')::boolean AS read_only,
@@ -66,24 +66,24 @@ type Reply = ServerFacts & {
   readonly read_only: boolean
 }
 
-/** Where to connect to, and how to find that out when there is a choice. */
+/** Where to connect, and how to find the primary among several hosts. */
 export type Place = { readonly host: string; readonly port: number }
 
 export type PrimaryConfig = pg.ClientConfig & {
   readonly session?: SessionOptions | undefined
-  /** Asked at the start of the attempt to connect; its time is part of the attempt's. */
+  /** Called at the start of an attempt to connect; its time is part of the attempt's. */
   readonly findPlace?: (() => Promise<Place>) | undefined
 }
 
-/** How long the reply of a server behind a pooler is relied on: the pooler may have moved to another one. */
+/** How long the reply of a server behind a pooler is trusted, because the pooler may have switched to another server. */
 const pooledReplyHoldsMs = 1_000
 
 /**
- * A connection to a primary: connecting fails with `NotPrimary` for any other server. What a standby says may be behind without bound, so a
- * session that was ended would be accepted for as long.
+ * A connection to a primary: connecting to any other server fails with `NotPrimary`. A standby may be behind by any time, so it would
+ * accept sessions that have ended.
  *
- * What the server reports at the start is free, but a pooler may leave it out, or repeat what an earlier server said. So the server itself
- * is asked once for each connection. It also tells its process id, and a pooler makes up another one.
+ * The server reports its state at the start for free, but a pooler may leave it out or repeat that of an earlier server. So the server is
+ * queried once for each connection. The query also returns the process id, because a pooler makes up another one.
  */
 export class PrimaryClient extends pg.Client {
   readonly #socket: Socket
@@ -91,12 +91,12 @@ export class PrimaryClient extends pg.Client {
   readonly #settings: Readonly<Record<string, string>>
   readonly #findPlace: PrimaryConfig['findPlace']
   #isConnected = false
-  /** False once it broke, or once the server reported that it takes no writes any more. */
+  /** False after it broke, or after the server reported that it accepts no writes. */
   isUsable = true
-  /** Whether another process than that of the start replies: a pooler stands between, and each statement may reach another server. */
+  /** Whether the process id differs from that of the start: there is a pooler in between, and each statement may reach another server. */
   isPooled = false
   #isBroken = false
-  /** As the start of the connection tells it; a pooler makes one up. */
+  /** From the start of the connection; a pooler makes one up. */
   #processId = 0
   #askedAtMs = 0
 
@@ -106,8 +106,7 @@ export class PrimaryClient extends pg.Client {
     this.#socket = socket
     this.#settings = settingsFor(session)
     this.#findPlace = findPlace
-    // A connection that breaks fails the statement under way, and then says so once more as an event. Unheard, that event would end the
-    // process.
+    // A broken connection fails the running statement and then emits an error event. Without a listener that event would end the process.
     this.on('error', this.#onBreak)
     this.on('end', this.#onBreak)
     this.connection.on('parameterStatus', this.#onReport)
@@ -136,12 +135,15 @@ export class PrimaryClient extends pg.Client {
     return undefined
   }
 
-  /** Gives up the connection without a goodbye, which a frozen server would never answer. */
+  /** Closes the connection without a termination message, which a frozen server would never acknowledge. */
   destroy(error?: Error): void {
     this.#socket.destroy(error)
   }
 
-  /** Behind a pooler: whether a statement now needs `assertPrimary` first. A direct connection stays with one server, which stays a primary. */
+  /**
+   * Behind a pooler: whether the next statement needs `assertPrimary` first. A direct connection stays with one server, which stays a
+   * primary.
+   */
   get isDueForCheck(): boolean {
     return performance.now() - this.#askedAtMs > pooledReplyHoldsMs
   }
@@ -170,7 +172,7 @@ export class PrimaryClient extends pg.Client {
       throw new Error('timeout: no primary was found in time')
     })
     const { host, port } = await Promise.race([findPlace(), givenUp])
-    // A socket connects again after it was destroyed.
+    // A destroyed socket would connect again.
     if (this.#socket.destroyed) await givenUp
     this.host = host
     this.port = port
@@ -192,7 +194,7 @@ export class PrimaryClient extends pg.Client {
       return this
     } catch (error) {
       this.destroy()
-      // The driver says so itself, unless it never came to connect.
+      // The driver emits this itself, unless connecting never began.
       if (!hasBegun) this.emit('end')
       throw error
     } finally {

@@ -3,21 +3,21 @@ import { shareCurrentRead } from '../../lib/share-reads.ts'
 import { NotPrimary, type Place, PrimaryClient } from './primary-client.ts'
 import { isLasting, messageOf } from './store-failure.ts'
 
-/** Where a URL leads. With several hosts the primary is one of them, and another one after a fail-over. */
+/** The hosts of a URL. One of several is the primary, and another one after a fail-over. */
 export type PrimaryHosts = {
-  /** What the driver is given: the same URL with the first host alone. */
+  /** For the driver: the same URL with the first host only. */
   readonly connectionString: string
-  /** Looks for the primary; who asks at the same time gets the same reply. None: there is one host, and nothing to find. */
+  /** Finds the primary; parallel calls share the result. Undefined for a single host. */
   readonly findPlace: (() => Promise<Place>) | undefined
-  /** For people, without user and password. */
+  /** For messages, without user and password. */
   readonly text: string
-  /** Gives up what is under way. */
+  /** Cancels running attempts. */
   readonly close: () => void
 }
 
 /**
- * A host that does not reply for this long is left aside, not given up: the next one is asked as well. As with the addresses of a name
- * (`primary-client.ts`), a host that drops packets costs a new connection this long, and a slow one is still waited for.
+ * If a host does not reply for this long, the next one is tried as well, and the slow one is still waited for. As with the addresses of a
+ * name (`primary-client.ts`), a host that drops packets delays a new connection by this time.
  */
 const eachHostMs = 1_000
 
@@ -25,7 +25,7 @@ type Host = { readonly url: string; readonly place: string }
 
 type Failure = Host & { readonly error: unknown }
 
-/** One error for all: that none is a primary, if a server said so, else one that waiting may fix. */
+/** One error for all: that none is a primary if a server said so, otherwise one that waiting may fix. */
 const failureOf = (failures: readonly Failure[]): unknown => {
   const first = (test: (error: unknown) => boolean) => failures.find(({ error }) => test(error))
   const chosen =
@@ -40,8 +40,8 @@ const failureOf = (failures: readonly Failure[]): unknown => {
 type Found = { readonly host: Host; readonly place: Place }
 
 /**
- * Asks the hosts in turn until one is a primary. The next one begins when one fails, or when none has replied for a moment. Each has the
- * full time of an attempt to connect. Two primaries would be a fault of the cluster; the first in the list is then likely to win.
+ * Tries the hosts in turn until one is a primary. The next one starts when one fails, or when none has replied for a moment. Each has the
+ * full time of an attempt to connect. Two primaries would be a fault of the cluster; then the first in the list is likely to win.
  */
 const race = (hosts: readonly Host[], scout: (host: Host) => Promise<Place>): Promise<Found> =>
   new Promise((resolve, reject) => {
@@ -77,7 +77,7 @@ export const primaryHosts = (url: string): PrimaryHosts => {
     (one): Host => ({ url: one, place: new PrimaryClient({ connectionString: one }).place }),
   )
   const scouts = new Set<PrimaryClient>()
-  /** The one that was the primary comes first the next time. */
+  /** The last primary is tried first the next time. */
   let order: readonly Host[] = hosts
   let isClosed = false
 

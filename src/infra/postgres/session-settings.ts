@@ -1,9 +1,9 @@
 import pg from 'pg'
 
-/** The database cannot be used as it is, and waiting does not help: an operator must change something. */
+/** The database cannot be used in this state, and waiting does not help: an operator must change something. */
 export class UnfitDatabase extends Error {
   override readonly name = 'UnfitDatabase'
-  /** What to do. */
+  /** What the operator must do. */
   readonly fix: string
 
   constructor(message: string, fix: string, cause?: unknown) {
@@ -13,39 +13,39 @@ export class UnfitDatabase extends Error {
 }
 
 export type SessionOptions = {
-  /** The only schema that names without one are looked for in; that of the role or the database when there is none. */
+  /** The only schema for unqualified names. Undefined: that of the role or the database. */
   readonly schema?: string | undefined
-  /** Zero or none: no limit. */
+  /** Zero or undefined: no limit. */
   readonly statementTimeoutMs?: number
-  /** How long a transaction may wait for its next statement. Zero or none: for ever. */
+  /** How long a transaction may wait for its next statement. Zero or undefined: no limit. */
   readonly idleInTransactionTimeoutMs?: number | undefined
 }
 
 /**
- * What the statements rely on, whatever the server, the database and the role say. A setting that this server does not know is left out.
- * `synchronous_commit` is raised and never lowered: what a standby must confirm is the operator's choice.
+ * The session settings that the statements rely on. They override those of the server, the database and the role. A setting that this
+ * server does not know is left out. `synchronous_commit` is raised and never lowered: the operator chooses what a standby must confirm.
  */
 const relied: Readonly<Record<string, string>> = {
-  // How values are written: the driver reads these forms only.
+  // The output format of values: the driver reads only these forms.
   DateStyle: 'ISO, MDY',
   IntervalStyle: 'postgres',
   TimeZone: 'UTC',
   client_encoding: 'UTF8',
   bytea_output: 'hex',
   extra_float_digits: '1',
-  // How statements and parameters are read.
+  // How statements and parameters are parsed.
   standard_conforming_strings: 'on',
   array_nulls: 'on',
-  // What a statement sees: the one after a lock must see what the holder before has committed.
+  // The statement after a lock must see what the previous holder has committed.
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
-  // Rows that a policy hides would be missing silently, revocations too. Then the statement fails instead.
+  // Makes the statement fail. Otherwise rows hidden by a policy would be silently missing, including revocations.
   row_security: 'off',
-  // A response says that its act is on disk.
+  // A response guarantees that its changes are on disk.
   synchronous_commit: 'on',
   // Compiling costs more than any of these statements.
   jit: 'off',
-  // Connections wait in the pool, and one that listens waits for ever.
+  // Connections are idle in the pool, and a listening one is always idle.
   lock_timeout: '0',
   idle_session_timeout: '0',
   transaction_timeout: '0',
@@ -58,14 +58,14 @@ export const settingsFor = (options: SessionOptions): Readonly<Record<string, st
   ...(options.schema !== undefined && { search_path: pg.escapeIdentifier(options.schema) }),
 })
 
-/** What the server says of itself and of this session. */
+/** What the server reports about itself and this session. */
 export type ServerFacts = {
   readonly version: number
   readonly encoding: string
   readonly settings: Readonly<Record<string, string>>
 }
 
-/** PostgreSQL 15 took CREATE on the schema `public` away from everybody, and lets every role ask for the position of the log. */
+/** PostgreSQL 15 no longer grants CREATE on the schema `public` to everyone, and lets every role read the log position. */
 const oldestVersion = 150_000
 
 /** @throws UnfitDatabase */
@@ -82,7 +82,7 @@ export const assertServer = ({ version, encoding }: ServerFacts): void => {
   }
 }
 
-/** Whether a connection works although the setting is not what we would set. */
+/** Whether a connection works although the setting has another value. */
 const isGoodEnough: Readonly<Record<string, (value: string, wanted: string) => boolean>> = {
   DateStyle: (value) => value.startsWith('ISO'),
   client_encoding: (value) => value === 'UTF8',
@@ -96,7 +96,7 @@ const isGoodEnough: Readonly<Record<string, (value: string, wanted: string) => b
 }
 
 /**
- * For a connection of a pooler, on which nothing may be set: the setting would stay with the server's connection, which others get next.
+ * For a pooler's connection, on which nothing may be set: the setting would stay with the server connection, which other clients get next.
  * @throws UnfitDatabase
  */
 export const assertPooledSettings = (
@@ -113,13 +113,16 @@ export const assertPooledSettings = (
   }
 }
 
-/** SQLSTATE insufficient_privilege, feature_not_supported and undefined_function: managed Postgres has all three for what it withholds. */
+/**
+ * SQLSTATE insufficient_privilege, feature_not_supported and undefined_function: managed Postgres services use all three for missing
+ * features.
+ */
 const withheld = /^(42501|0A000|42883)$/
 
 export const isWithheld = (error: unknown): error is Error =>
   error instanceof Error && 'code' in error && withheld.test(String(error.code))
 
-/** Names what the role may not do instead of failing with it again and again. */
+/** Converts a missing privilege into an error that names it, instead of failing repeatedly. */
 export const unfitIfWithheld = (error: unknown): unknown =>
   isWithheld(error)
     ? new UnfitDatabase(

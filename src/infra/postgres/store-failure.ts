@@ -10,18 +10,18 @@ export const storeErrors = defineErrors({
 })
 
 /**
- * SQLSTATE classes that say "not now" and nothing about the request: connection (08), who we are (28, 3D000: only a new connection is
- * told so, when a password or a database was changed while the service runs), transaction rolled back (40), read-only or not a primary
- * (25006), a transaction that took too long (25P03, 25P04), resources (53), operator intervention (57, statement timeout included),
- * system error (58).
+ * SQLSTATE classes that mean "not now" and are not caused by the request: connection (08), authentication and database (28, 3D000: new
+ * connections get these after a password or a database was changed while the service runs), transaction rolled back (40), read-only or not
+ * a primary (25006), a transaction that took too long (25P03, 25P04), resources (53), operator intervention (57, including the statement
+ * timeout), system error (58).
  */
 const passing = /^(08|28|40|53|57|58)|^(25006|25P0[34]|3D000)$/
 
-/** Errors that `pg` and the socket raise themselves, those of TLS among them, carry no SQLSTATE. */
+/** Errors that `pg` and the socket raise themselves, including those of TLS, have no SQLSTATE. */
 const fromTheWire =
   /timeout|terminated|ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|not queryable|Client was closed|Connection ended|CERT|_SIGNATURE|ERR_TLS|ERR_SSL|EPROTO|support SSL/i
 
-/** Every SQLSTATE holds a digit; an errno of five letters, `EPIPE` above all, is none. */
+/** Every SQLSTATE contains a digit. An errno of five letters such as `EPIPE` does not. */
 const sqlStateShape = /^(?=.*[0-9])[0-9A-Z]{5}$/
 
 const codeOf = (error: unknown): string | undefined =>
@@ -34,7 +34,10 @@ const describesTheWire = (error: unknown): boolean => {
   return error instanceof Error && fromTheWire.test(`${codeOf(error) ?? ''} ${error.message}`)
 }
 
-/** Tells a store that is away (503: the client may try again) from a statement that is wrong (500: ours to mend). */
+/**
+ * Maps an error of the Postgres driver. An unreachable store becomes `store_unavailable` (503: the client may retry). Anything else, such
+ * as a wrong statement, is returned unchanged and ends as a 500.
+ */
 export const storeFailure = (error: unknown): unknown => {
   const code = codeOf(error)
   const away =
@@ -45,14 +48,14 @@ export const storeFailure = (error: unknown): unknown => {
   return storeErrors.error('store_unavailable', { retryAfterSeconds: 1, cause: error })
 }
 
-/** Whether an error is one that `storeFailure` made of a store that is away. */
+/** Whether `storeFailure` made this error for an unreachable store. */
 export const isStoreAway = (error: unknown): error is AppError =>
   error instanceof AppError && error.code === 'store_unavailable'
 
-/** What the driver or the server said, behind `store_unavailable`. */
+/** The error of the driver or the server behind `store_unavailable`. */
 const causeOf = (error: unknown): unknown => (isStoreAway(error) ? error.cause : error)
 
-/** The same in words. */
+/** The message of that error. */
 export const messageOf = (error: unknown): string => {
   const cause = causeOf(error)
   // Trying every address of a name ends in an AggregateError, whose own message is empty.
@@ -60,13 +63,13 @@ export const messageOf = (error: unknown): string => {
   return last instanceof Error ? last.message : String(last)
 }
 
-/** Whether Postgres answers but takes no writes: it is a standby, or set to read only. */
+/** Whether Postgres responds but accepts no writes: it is a standby, or read-only. */
 export const isNotPrimary = (error: unknown): boolean => causeOf(error) instanceof NotPrimary
 
-/** The role, its password or the database (SQLSTATE), and certificates: waiting fixes none of them. */
+/** Errors of the role, its password or the database (SQLSTATE), and of certificates. Waiting fixes none of them. */
 const lasting = /^(28|3D000)|CERT|_SIGNATURE|ERR_TLS|ERR_SSL|support SSL/
 
-/** Whether Postgres is away because of a setting, which only an operator can correct. */
+/** Whether Postgres is unreachable because of a setting, which an operator must correct. */
 export const isLasting = (error: unknown): boolean => {
   const cause = causeOf(error)
   if (cause instanceof UnfitDatabase) return true

@@ -8,15 +8,15 @@ import { parseRedisUrl, type RedisAddress } from '../../lib/redis-url.ts'
 const firstOf = (error: unknown): unknown =>
   error instanceof AggregateError ? error.errors[0] : error
 
-/** A cluster says only that no node replied as it should; why stands in the error of the last node. */
+/** A cluster error only says that no node replied properly. The cause is the error of the last node. */
 const behind = (error: Error): string => {
   const cause: unknown = Reflect.get(error, 'lastNodeError')
   return cause instanceof Error ? ` (${cause.message})` : ''
 }
 
 /**
- * The message of an error of ioredis and nothing else: its errors carry the failed command with all arguments, and the
- * first command of a connection is the one with the password.
+ * The message of an ioredis error and nothing else: its errors carry the failed command with all arguments, and the first command of a
+ * connection contains the password.
  */
 export const redisFailure = (error: unknown): Error => {
   const first = firstOf(error)
@@ -24,7 +24,7 @@ export const redisFailure = (error: unknown): Error => {
   return new Error(`redis: ${message}`)
 }
 
-/** Redis replies and writes nothing: it is a replica, it is full, it is a node of a Cluster, or this user may not. */
+/** Redis replies but accepts no writes: it is a replica, it is full, it is a node of a Cluster, or the user lacks the permission. */
 export class RedisRefusesWrites extends Error {
   override readonly name = 'RedisRefusesWrites'
 
@@ -33,11 +33,11 @@ export class RedisRefusesWrites extends Error {
   }
 }
 
-/** Whether Redis itself replied with the error: the library makes these of error replies alone. */
+/** Whether Redis itself replied with the error. The library uses this name only for error replies. */
 export const isErrorReply = (error: unknown): error is Error =>
   error instanceof Error && error.name === 'ReplyError'
 
-/** No retry helps: user, password or database of the URL are wrong. */
+/** Retries do not help: user, password or database of the URL are wrong. */
 export class RedisLoginRejected extends Error {
   override readonly name = 'RedisLoginRejected'
 
@@ -46,7 +46,7 @@ export class RedisLoginRejected extends Error {
   }
 }
 
-/** What servers, nodes of a Cluster and Sentinels reply; the last two within a longer text of the library. */
+/** The replies of servers, Cluster nodes and Sentinels. The last two are inside a longer text of the library. */
 const rejection = /\b(WRONGPASS|NOAUTH|ERR invalid password|ERR DB index is out of range)\b/
 
 const isLoginRejection = ({ message }: Error): boolean => rejection.test(message)
@@ -57,8 +57,8 @@ export const slotOf = (key: string): number => keySlot(key)
 const slotCount = 16_384
 
 /**
- * For each hash slot of a cluster the smallest number that lies in it, as a hash tag: `name:{<tag>}` is then a key of that slot. Services
- * in any language compute the same: `docs/guides/ask-redis.md`. About 110,000 numbers are tried, in a tenth of a second.
+ * For each hash slot of a cluster, the smallest number in it as a hash tag: `name:{<tag>}` is then a key of that slot. Services in any
+ * language compute the same: `docs/guides/ask-redis.md`. It tries about 110,000 numbers in a tenth of a second.
  */
 export const slotTags = (): readonly string[] => {
   const tags: string[] = []
@@ -72,22 +72,22 @@ export const slotTags = (): readonly string[] => {
   return tags
 }
 
-/** There never is one: Redis judges a write before it looks for the key. */
+/** This key never exists: Redis checks the permission to write before it looks for the key. */
 const probeKey = 'cardea:probe'
 
 const loneNode = 'it is a node of a Redis Cluster, and the URL is that of a single server'
 
-/** A node of a Cluster takes the keys of its own slots, so a write alone does not tell. */
+/** A node of a Cluster accepts keys of its own slots, so a write alone does not detect it. */
 const assertNoClusterNode = async (single: Redis): Promise<void> => {
   const info = await single.info('cluster').catch((error: unknown) => {
-    // Then nobody can tell.
+    // Without the permission it cannot be detected.
     if (isErrorReply(error) && error.message.startsWith('NOPERM')) return ''
     throw error
   })
   if (/^cluster_enabled:1/m.test(info)) throw new RedisRefusesWrites(loneNode)
 }
 
-/** A key for each master: one that is full or away refuses nothing for the others. */
+/** A key for each master, so that a full or unreachable one does not affect the others. */
 const keysOfMasters = ({ slots }: Cluster, tags: readonly string[]): readonly string[] => {
   const slotOf = new Map(slots.map(([master], slot) => [master, slot]))
   const keys = [...slotOf.values()].map((slot) => `${probeKey}:{${tags[slot]}}`)
@@ -95,18 +95,18 @@ const keysOfMasters = ({ slots }: Cluster, tags: readonly string[]): readonly st
 }
 
 /**
- * Asks for a write that changes nothing, in a Cluster for one in each master.
- * @throws RedisRefusesWrites, or an error that tells why Redis cannot be asked
+ * Sends a write that changes nothing; in a Cluster one for each master.
+ * @throws RedisRefusesWrites, or the error that prevented it
  */
 const writeProbe = (client: Redis | Cluster): (() => Promise<void>) => {
   const tags = client instanceof Cluster ? slotTags() : []
-  // What the server is can change only with the connection.
+  // The kind of the server can change only with the connection.
   let isKnownSingle = false
   client.on('close', () => {
     isKnownSingle = false
   })
   return async function assertTakesWrites() {
-    // INFO is a part of the handshake, so it would be sent, and waited for, on a connection that is only being made.
+    // INFO is part of the handshake, so on a connection that is being made it would be sent and waited for.
     if (client.status !== 'ready') throw redisFailure(new Error('there is no connection'))
     try {
       if (!(client instanceof Cluster) && !isKnownSingle) {
@@ -126,19 +126,19 @@ export type RedisClient = Redis | Cluster
 
 /**
  * A frozen Redis keeps its connections open. After this many command timeouts without a byte while responses are due, the connection is
- * closed. From then on everything falls back at once and no longer waits for each command to time out.
+ * closed. Then everything falls back at once instead of waiting for each command to time out.
  */
 const silentTimeouts = 2.5
 
-/** Nobody waits for an attempt to connect, so it may take as long as TLS takes on a busy machine. */
+/** No request waits for an attempt to connect, so it may take as long as TLS takes on a busy machine. */
 const connectTimeoutMs = 10_000
 
-/** Of several nodes one may drop packets: then the next one is tried soon. */
+/** One of several nodes may drop packets. Then the next one is tried soon. */
 const nodeTimeoutMs = 1000
 
 const longestRetryMs = 2000
 
-/** Doubles from 50 ms to 2 s and never gives up; up to a quarter more by chance, so that instances do not return in step. */
+/** Doubles from 50 ms to 2 s and never gives up, plus a random part of up to a quarter, so that processes do not return in step. */
 const retryDelayMs = (attempt: number, random: Random): number => {
   const delayMs = Math.min(50 * 2 ** Math.min(attempt - 1, 10), longestRetryMs)
   return delayMs + (delayMs / 4) * (random(1).readUInt8() / 255)
@@ -148,11 +148,11 @@ export type SentinelLogin = { readonly username: string | undefined; readonly pa
 
 export type ClientOptions = {
   readonly random: Random
-  /** How to log in to Sentinels; without it they are asked without. */
+  /** The login for Sentinels. Left out: they need none. */
   readonly sentinel?: SentinelLogin | undefined
-  /** One command, response included, in milliseconds. */
+  /** The time limit of one command including its response, in milliseconds. */
   readonly commandTimeoutMs: number
-  /** Told of a write that a replica refused; the connection is made anew then. */
+  /** Called when a replica refused a write; the client then reconnects. */
   readonly onReadOnly: (error: Error) => void
 }
 
@@ -169,11 +169,11 @@ const clientFor = (
     commandTimeout: commandTimeoutMs,
     socketTimeout: silentTimeouts * commandTimeoutMs,
     connectTimeout: address.kind === 'single' ? connectTimeoutMs : nodeTimeoutMs,
-    // A command that was lost with its connection is not sent again: its caller has fallen back long ago, and an
-    // increment sent twice counts twice.
+    // A command that was lost with its connection is not sent again: its caller has fallen back already, and an increment sent twice counts
+    // twice.
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    // After a fail-over behind one name we may still hold the old primary, which now refuses writes.
+    // After a fail-over behind one name the connection may still lead to the old primary, which now refuses writes.
     reconnectOnError: (error: Error) => {
       const isReadOnly = error.message.startsWith('READONLY')
       if (isReadOnly) onReadOnly(error)
@@ -184,7 +184,7 @@ const clientFor = (
   if (address.kind === 'cluster') {
     return new Cluster([...address.nodes], {
       enableOfflineQueue: false,
-      // By default ioredis turns the name into an address first, and no certificate is made out to that.
+      // By default ioredis resolves the name first, and certificates are not issued for the address.
       dnsLookup: (name, done) => done(null, name),
       clusterRetryStrategy: retryStrategy,
       clusterNodeRetryStrategy: retryStrategy,
@@ -208,54 +208,54 @@ const clientFor = (
 
 export type RedisConnection = {
   /**
-   * For single commands and for libraries. In a cluster each command may name keys of one slot only. Commands that wait on
-   * purpose (`BLPOP`, `XREAD BLOCK`) are not for this connection: it would be given up as frozen.
+   * For single commands and for libraries. In a cluster each command may use keys of one slot only. Commands that wait on purpose (`BLPOP`,
+   * `XREAD BLOCK`) must not use this connection: it would be closed as frozen.
    */
   readonly client: RedisClient
   readonly isReady: () => boolean
-  /** Why it is not ready: what the present outage began with, as `onError` was told. */
+  /** Why it is not ready: the error that started the current outage, as passed to `onError`. */
   readonly outage: () => Error | undefined
   /**
-   * Asks for a write that changes nothing, and rejects within the command timeout when Redis does not reply. A Redis that replies may still
-   * be of no use: then an outage begins, until this succeeds again.
+   * Sends a write that changes nothing. Rejects within the command timeout when Redis does not reply. When Redis replies but refuses the
+   * write, an outage begins, until this succeeds again.
    * @throws RedisRefusesWrites
    */
   readonly assertTakesWrites: () => Promise<void>
-  /** Whether `assertTakesWrites` rejected because Redis replies and takes no writes. */
+  /** Whether `assertTakesWrites` rejected because Redis replies but accepts no writes. */
   readonly refusesWrites: (error: unknown) => boolean
   /**
-   * Resolves when Redis let this process in, is away, or has said nothing for so long.
+   * Resolves when Redis accepted the login, is unreachable, or has not replied for this long.
    * @throws RedisLoginRejected
    */
   readonly assertLogin: (patienceMs: number) => Promise<void>
   /**
-   * Runs at every connection made, the present one included: Redis may have lost everything while it was away, so whatever
-   * must be in it is written again. In a cluster also at each connection to one of its nodes. The callback must not throw and handles
-   * the failures of what it starts.
+   * Calls the callback for every connection made, including the current one, and in a cluster for each connection to a node. Redis may have
+   * lost everything while it was unreachable, so everything is written again. The callback must not throw, and must handle the failures of
+   * what it starts.
    */
   readonly onReady: (callback: () => void) => void
-  /** Of a cluster: the address of the master of each slot, as last known. A command that finds another one there, or nobody, has it read again. */
+  /** For a cluster: the last known address of each slot's master. A command that finds another master or none triggers a reread. */
   readonly slotMasters: (() => readonly (string | undefined)[]) | undefined
-  /** Lets the commands under way finish, then closes for good. Never throws. */
+  /** Lets running commands finish, then closes permanently. Never throws. */
   readonly close: () => Promise<void>
 }
 
 export type RedisOptions = {
-  /** How to log in to Sentinels; without it they are asked without. */
+  /** The login for Sentinels. Left out: they need none. */
   readonly sentinel?: SentinelLogin
-  /** Told once an outage, not once a retry. The error holds no password and no command. */
+  /** Called once per outage, not for every retry. The error contains no password and no command. */
   readonly onError: (error: Error) => void
-  /** Told at the end of each outage what `onError` was told at its beginning. */
+  /** Called at the end of each outage with the error that `onError` got at its start. */
   readonly onRecovery?: (outage: Error) => void
   readonly random: Random
-  /** One command, response included, in milliseconds. Then it fails and its caller falls back. */
+  /** The time limit of one command including its response, in milliseconds. After it the command fails and its caller falls back. */
   readonly commandTimeoutMs: number
 }
 
-/** While Redis takes no writes: somebody may make room, or make it the primary. */
+/** While Redis accepts no writes: an operator may free memory, or make it the primary. */
 const lookAgainEveryMs = 1000
 
-/** What an outage began with, told once, and its end. */
+/** Reports the start and the end of each outage once. */
 const followOutages = (
   onError: RedisOptions['onError'],
   onRecovery: RedisOptions['onRecovery'],
@@ -276,7 +276,7 @@ const followOutages = (
   }
 }
 
-/** To be called before the first event: the first word of Redis may come at any time after that. */
+/** Call it before the first event, because Redis may reply at any time after that. */
 const loginWatch = (client: RedisClient): RedisConnection['assertLogin'] => {
   const firstWord = new Promise<Error | undefined>((resolve) => {
     client.once('ready', () => resolve(undefined))
@@ -292,7 +292,7 @@ const loginWatch = (client: RedisClient): RedisConnection['assertLogin'] => {
   }
 }
 
-/** A master that is restarted leaves the cluster ready as a whole. */
+/** When a single master restarts, the cluster as a whole stays ready. */
 const onEachNodeReady = (cluster: Cluster, callback: () => void): void => {
   const watch = (node: Redis) => {
     node.on('ready', () => {
@@ -304,8 +304,8 @@ const onEachNodeReady = (cluster: Cluster, callback: () => void): void => {
 }
 
 /**
- * Connects in the background and for ever, so the service starts and runs while Redis is away; commands then fail at once
- * instead of waiting in a queue.
+ * Connects in the background and retries forever, so that the service starts and runs while Redis is unreachable. Commands then fail at
+ * once instead of waiting in a queue.
  * @throws RedisUrlProblem
  */
 export const connectRedis = (
@@ -332,10 +332,10 @@ export const connectRedis = (
   }
   const assertLogin = loginWatch(client)
   client.on('error', report)
-  // A connection that the server closed, and a cluster that is not whole, raise no error: they only try again.
+  // A connection that the server closed, and an incomplete cluster, raise no error: they only reconnect.
   client.on('reconnecting', () => report(new Error('the connection was lost or could not be made')))
   client.on('ready', () => {
-    // A replica is left and found again at each write that it refuses: that is no recovery.
+    // The client reconnects to a replica after each refused write. That is no recovery.
     if (!isRefusal()) end()
   })
   const timer = setInterval(() => {
@@ -372,7 +372,7 @@ const isRefusal = (error: Error): boolean => error instanceof RedisRefusesWrites
 const outageText = (error: Error): string =>
   isRefusal(error) ? 'redis takes no writes' : 'redis is away'
 
-/** How an outage, and its end, are reported. */
+/** Reports an outage and its end. */
 export const redisOutageReports = ({
   report,
   reportEnd,

@@ -61,7 +61,7 @@ const roomy = {
 const patientTimeouts = {
   headersMs: 60_000,
   requestMs: 90_000,
-  answerMs: 120_000,
+  responseMs: 120_000,
   idleMs: 120_000,
   closeMs: 1_000,
 }

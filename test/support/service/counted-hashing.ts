@@ -63,7 +63,7 @@ export const startCountedHashing = async (
   const app = await createApp(
     { ...core, hasher },
     openLog({ logLevel: 'silent', logStream: { write: () => undefined } }),
-    { timeouts: { answerMs: patienceMs } },
+    { timeouts: { responseMs: patienceMs } },
   )
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   return {

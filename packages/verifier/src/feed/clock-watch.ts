@@ -1,21 +1,20 @@
 import type { Clock } from '../clock.ts'
 
-/** This machine's clock and Cardea's do not agree. Which of them is wrong, only an operator can say. */
+/** The clocks of this machine and of Cardea differ. Only an operator can find out which one is wrong. */
 class ClockDiffers extends Error {
   override readonly name = 'ClockDiffers'
 }
 
 /**
- * Entries are kept for 40 s longer than a clock that is right needs them, 15 of which what was under way meanwhile may use up. A clock
- * that is further behind takes a token for alive when the entry that revoked it is no longer sent; one that is ahead refuses what is
- * good.
+ * Entries are kept 40 s longer than a correct clock needs; up to 15 s of that is for requests in progress. A clock that is further behind
+ * accepts a token after the entry that revoked it is no longer sent. A clock that is ahead refuses valid tokens.
  */
 const toleratedMs = 25_000
 
-/** `date` is that of an answer (RFC 9110 section 6.6.1), `askedAtMs` the wall-clock time at which it was asked for. */
+/** `date` is that of a response (RFC 9110 section 6.6.1), `askedAtMs` the wall-clock time of the request. */
 export type ClockWatch = (date: string | null, askedAtMs: number) => void
 
-/** Tells when the clocks begin to differ, and not again before they agreed in between. No decision is based on it. */
+/** Reports once when the clocks begin to differ, and again only after they agreed in between. No decision uses it. */
 export const watchClock = (
   clock: Pick<Clock, 'nowMs'>,
   tell: (error: Error) => void,
@@ -24,7 +23,7 @@ export const watchClock = (
   return (date, askedAtMs) => {
     const theirsMs = Date.parse(date ?? '')
     if (Number.isNaN(theirsMs)) return
-    // Answered between the two: an answer that took long says nothing against either clock.
+    // The response was made between the two, so a slow response proves nothing about either clock.
     const behindMs = theirsMs - clock.nowMs()
     const aheadMs = askedAtMs - theirsMs
     const differs = Math.max(behindMs, aheadMs) > toleratedMs

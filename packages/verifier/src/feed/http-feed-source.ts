@@ -14,24 +14,24 @@ import { watchClock } from './clock-watch.ts'
 
 type Dependencies = {
   readonly http: HttpClient
-  /** Where Cardea is reached, without a slash at the end. */
+  /** The address of Cardea, without a slash at the end. */
   readonly endpoint: string
   readonly client: ClientCredential
   readonly clock: Pick<Clock, 'nowMs'>
-  /** Told when this machine's clock and the feed's begin to differ. */
+  /** Called when this machine's clock and the feed's begin to differ. */
   readonly onClockDiffers: (error: Error) => void
 }
 
-/** Several million entries; one takes 20 to 30 bytes. */
+/** Several million entries of 20 to 30 bytes. */
 const maxBytes = 256 * 1024 * 1024
 
-/** The replica gives up much earlier, by its lease; this bounds a source that is used without one. */
+/** The replica gives up much earlier, because of its lease. This limits a source that is used without one. */
 const timeoutMs = 65_000
 
 const pageOf = (answer: HttpAnswer): FeedPage => {
   const mediaType = mediaTypeOf(answer)
   if (mediaType === feedBinaryMediaType) return decodeFeedBinary(answer.body)
-  // From a proxy that speaks for Cardea, or a Cardea of another version.
+  // From a proxy in front of Cardea, or from another version of Cardea.
   if (mediaType === 'application/json') return decodeFeedJson(textOf(answer))
   throw new RequestFailed(`the feed answered with media type ${mediaType || 'none'}`)
 }
@@ -43,7 +43,7 @@ const checkStatus = ({ status }: HttpAnswer): void => {
   throw new RequestFailed(`the feed answered ${status}${hint}`)
 }
 
-/** Asks Cardea's feed over HTTP, as a service client, in the binary form if the other side has it. */
+/** Reads Cardea's feed over HTTP as a service client, in the binary form if the other side supports it. */
 export const createHttpFeedSource = (deps: Dependencies): FeedSource => {
   const { http, endpoint, client, clock } = deps
   const lookAtClock = watchClock(clock, deps.onClockDiffers)

@@ -3,15 +3,15 @@ import { VerifierError } from '../errors.ts'
 /** RFC 6750 section 2.1; the scheme's case does not matter (RFC 9110 section 11.1). */
 const bearer = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
 
-/** Any attempt at the scheme, right or not: `Basic …` is none, and then no token was sent. */
+/** Any use of the Bearer scheme, well-formed or not. With `Basic …` no token was sent. */
 const triesBearer = /^Bearer(?: |$)/i
 
 /**
- * The access token of a request, from its `Authorization` fields and from nowhere else: a token in the query ends up in logs, one
- * in a form can be planted by a page (RFC 9700 section 4.3.2).
+ * The access token of a request, from its `Authorization` fields only. A token in a query ends up in logs, and another page could put one
+ * into a form (RFC 9700 section 4.3.2).
  *
- * @param fields every `Authorization` field of the request. Two are refused: whoever stands before us may have looked at the other.
- * @throws {VerifierError} `token_missing`, or `token_invalid` for what is no bearer token. The verifier refuses those that are too long.
+ * @param fields every `Authorization` field of the request. Two are refused, because a proxy may have used the other one.
+ * @throws {VerifierError} `token_missing`, or `token_invalid` for a malformed bearer token. The verifier refuses tokens that are too long.
  */
 export const bearerToken = (fields: readonly string[]): string => {
   const [field, second] = fields

@@ -10,22 +10,22 @@ import type { Presented } from './presented.ts'
 import { type ChallengeOptions, type Refusal, refusalOf } from './refusal.ts'
 import { refuseForeignPage, sealedCookie } from './sealed-cookie.ts'
 
-/** The part of a verifier that a guard uses; also the shape of a stand-in in your tests. */
+/** The part of a verifier that a guard uses. Implement it for a fake in your tests. */
 export type TokenVerifier = Pick<Verifier, 'verify'> &
   Partial<Pick<Verifier, 'openSealed' | 'opensSealed'>>
 
-/** How a guard presents itself, the same for all routes. */
+/** Options for all guards of a verifier. */
 export type GuardOptions = {
   /** The `realm` of the challenge: what is protected, for people. Printable ASCII without `"` and `\`; default `api`. */
   readonly realm?: string
   /**
-   * What a request must bring: an access token in `Authorization`, or the cookie of a sealed session. Only one of them is ever looked
-   * at. Default `bearer`; `sealed-cookie` needs a verifier with `sealed`.
+   * The credential of a request: an access token in `Authorization`, or the cookie of a sealed session. The other one is never read.
+   * Default `bearer`; `sealed-cookie` needs a verifier with `sealed`.
    */
   readonly credential?: 'bearer' | 'sealed-cookie'
   /**
-   * With `sealed-cookie`: the origins, as `https://app.example.com`, whose pages may send requests that change something. Name the app's
-   * own too, for browsers that do not send `Sec-Fetch-Site`. A page of another site may not, listed or not. Default none.
+   * With `sealed-cookie`: the origins, such as `https://app.example.com`, whose pages may send unsafe requests. Include the app's own
+   * origin, for browsers that do not send `Sec-Fetch-Site`. Pages of another site are refused even if they are listed. Default: none.
    */
   readonly allowedOrigins?: readonly string[]
 }
@@ -36,15 +36,15 @@ export const guardOptionNames: Names<GuardOptions> = {
   allowedOrigins: true,
 }
 
-/** What a guard found: the claims of a good token, or how to refuse. */
+/** The result of a guard: the claims of a valid token, or the refusal. */
 export type Verdict =
   | { readonly claims: AccessTokenClaims; readonly refusal?: never }
   | { readonly refusal: Refusal; readonly claims?: never }
 
-/** Looks at the credential of one request. Never rejects: what goes wrong is a refusal. */
+/** Checks the credential of one request. Never rejects: an error becomes a refusal. */
 export type Guard = (request: Presented) => Promise<Verdict>
 
-/** RFC 6749 section 3.3: what a scope is made of. Nothing else, a quote or a line break say, gets into the challenge. */
+/** RFC 6749 section 3.3: the characters of a scope. Nothing else, such as a quote or a line break, may get into the challenge. */
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 const realmText = /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/
 
@@ -56,7 +56,7 @@ const requireNames = (
   isName: (name: string) => boolean,
 ): readonly string[] => {
   if (names === undefined) return []
-  // A plain text is iterable, too: `roles: 'admin'` would ask for the roles a, d, m, i and n.
+  // A string is iterable, too: `roles: 'admin'` would require the roles a, d, m, i and n.
   if (!Array.isArray(names) || !names.every(isName)) {
     throw new TypeError(`${what} must be an array of names`)
   }
@@ -65,7 +65,7 @@ const requireNames = (
 
 const isOrigin = (value: unknown): boolean => typeof value === 'string' && isPageOrigin(value)
 
-/** How the claims of a request are found. @throws {TypeError} for what cannot be */
+/** How the claims of a request are found. @throws {TypeError} for invalid options */
 const createFinder = (
   verifier: TokenVerifier,
   { credential = 'bearer', allowedOrigins = [] }: GuardOptions,
@@ -93,9 +93,9 @@ const createFinder = (
 }
 
 /**
- * Makes the check of one route. Wrong use is found here, when the service starts, and not by the first request.
+ * Makes the check of one route. Mistakes are found here, when the service starts, and not by the first request.
  *
- * @throws {TypeError} for options or requirements that cannot be, and for members that do not exist
+ * @throws {TypeError} for invalid options or requirements, and for unknown members
  */
 export const createGuard = (
   verifier: TokenVerifier,
@@ -119,10 +119,10 @@ export const createGuard = (
     realm,
     scopes,
     maxAuthAgeSeconds,
-    // A cookie is no HTTP authentication: there is nothing that a client could answer to a challenge.
+    // A cookie is not an HTTP authentication scheme, so there is no challenge.
     challenges: options.credential !== 'sealed-cookie',
   }
-  // A copy: what the caller does to its arrays later changes no route.
+  // Copied, so that later changes of the caller's arrays change no route.
   const asked: VerifyOptions = {
     roles: [...roles],
     scopes: [...scopes],

@@ -1,4 +1,4 @@
-/** What a guard looks at of a request, whatever the framework. */
+/** The parts of a request that a guard reads, for every framework. */
 export type Presented = {
   readonly method: string
   /** Every `Authorization` field. */
@@ -6,13 +6,13 @@ export type Presented = {
   /** All `Cookie` fields, joined. */
   readonly cookie: string | undefined
   readonly origin: string | undefined
-  /** What it was sent to, for the words of a refusal. */
+  /** The host that the request was sent to, for the text of a refusal. */
   readonly host: string | undefined
-  /** Says from where a browser was made to ask; pages cannot set it. */
+  /** The browser sets it, and pages cannot change it. */
   readonly secFetchSite: string | undefined
 }
 
-/** What is needed of a request of `node:http`, `node:http2` or Fastify's `inject`. */
+/** The needed part of a request of `node:http`, `node:http2` or Fastify's `inject`. */
 export type NodeRequest = {
   readonly method?: string | undefined
   readonly headers: {
@@ -22,28 +22,28 @@ export type NodeRequest = {
     readonly origin?: string | undefined
     readonly 'sec-fetch-site'?: string | string[] | undefined
   }
-  /** Names and values in turn, as they came. Not there in some adapters for functions in a cloud. */
+  /** Names and values in turn, as received. Missing in some adapters for cloud functions. */
   readonly rawHeaders?: readonly string[]
 }
 
 /**
- * Every `Authorization` field of a request. `headers` alone would not do: Node keeps the first of several and drops the others in
- * silence (`message.headers` in its documentation), while a proxy in front may have kept the last.
+ * Every `Authorization` field of a request. `headers` alone is not enough: Node keeps the first of several and silently drops the others
+ * (`message.headers` in its documentation), while a proxy may have used the last.
  */
 const authorizationFields = ({ headers, rawHeaders = [] }: NodeRequest): string[] => {
   const values = rawHeaders.filter(
     (_, place) => place % 2 === 1 && rawHeaders[place - 1]?.toLowerCase() === 'authorization',
   )
   if (values.length > 1) return values
-  // What the application itself put there or took away counts, e.g. to lift a token out of its own cookie.
+  // A value that the application itself set or removed is respected, e.g. a token from its own cookie.
   return headers.authorization === undefined ? [] : [headers.authorization]
 }
 
-/** Node joins several `Cookie`, `Origin` or `Sec-Fetch-Site` fields: a second one is seen, and then matches nothing. */
+/** Node joins several `Cookie`, `Origin` or `Sec-Fetch-Site` fields, so a second one makes the value match nothing. */
 export const presentedToNode = (request: NodeRequest): Presented => {
   const { cookie, host, origin, 'sec-fetch-site': site } = request.headers
   return {
-    // Without a method it could be any, so it is taken for one that changes something.
+    // Without a method the request is treated as unsafe.
     method: request.method ?? '',
     authorization: authorizationFields(request),
     cookie,
@@ -53,7 +53,7 @@ export const presentedToNode = (request: NodeRequest): Presented => {
   }
 }
 
-/** Several fields of a name arrive as one, joined; what we look for has no comma in it, so that is refused as malformed. */
+/** Several fields with one name arrive joined by commas. A valid value contains no comma, so these are refused as malformed. */
 export const presentedToFetch = ({ headers, method }: Request): Presented => {
   const field = headers.get('authorization')
   return {

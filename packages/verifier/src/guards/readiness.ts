@@ -1,6 +1,6 @@
 import type { Verifier, VerifierState } from '../verifier/verifier.ts'
 
-/** What a readiness endpoint answers. */
+/** The response of a readiness endpoint. */
 export type Readiness = {
   readonly status: 200 | 503
   readonly headers: Readonly<Record<string, string>>
@@ -8,8 +8,8 @@ export type Readiness = {
 }
 
 /**
- * Ready means: keys and a first snapshot are there. `STALE` stays ready: Cardea being away is no reason to take every instance of
- * every service out of its load balancer; what to do then is the policy of each route. The state is in the body, for monitoring.
+ * Ready means that keys and a first snapshot are loaded. `STALE` is still ready: while Cardea is unreachable, removing every process of
+ * every service from its load balancer would not help, and the policy of each route decides. The body contains the state, for monitoring.
  */
 export const readinessOf = (verifier: Pick<Verifier, 'state'>): Readiness => {
   const state = verifier.state()

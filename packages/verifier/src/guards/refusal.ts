@@ -1,9 +1,9 @@
 import { VerifierError, type VerifierErrorCode } from '../errors.ts'
 
-/** The codes with which an adapter refuses: those of `VerifierError`, and `internal_error` for what nobody expected. */
+/** The codes of the adapters: those of `VerifierError`, and `internal_error` for unexpected errors. */
 export type RefusalCode = VerifierErrorCode | 'internal_error'
 
-/** The body of a refusal: RFC 9457, with `code` as the one member to branch on. */
+/** The body of an error response: RFC 9457. Branch on `code` only. */
 export type Problem = {
   /** `urn:cardea:problem:` and the code. */
   readonly type: string
@@ -11,7 +11,7 @@ export type Problem = {
   readonly title: string
   readonly status: number
   readonly code: RefusalCode
-  /** Leads to the log; only where the framework numbers its requests. */
+  /** Finds the log lines. Only where the framework gives requests an id. */
   readonly request_id?: string
 }
 
@@ -22,36 +22,36 @@ export type Refusal = {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>
   readonly problem: Problem
-  /** What was thrown, for the log only: a `VerifierError` with its exact reason in `cause`; anything at all with `internal_error`. */
+  /** The error, for the log only: a `VerifierError` with its exact reason in `cause`, or any value with `internal_error`. */
   readonly error: unknown
 }
 
-/** What the challenge of a route says (RFC 6750 section 3). */
+/** The content of a route's challenge (RFC 6750 section 3). */
 export type ChallengeOptions = {
   readonly realm: string
-  /** The scopes that the route needs, named in the 403. */
+  /** The scopes that the route needs, listed in the 403. */
   readonly scopes: readonly string[]
-  /** How recent a login the route needs, named in the 401 of RFC 9470. */
+  /** The maximum age of a login for the route, stated in the 401 of RFC 9470. */
   readonly maxAuthAgeSeconds?: number | undefined
   /** False where the credential is a cookie; default true. */
   readonly challenges?: boolean
 }
 
 const challengeErrors: Readonly<Record<VerifierErrorCode, string | undefined>> = {
-  // Section 3.1: a request without any token is told no error, only what to bring.
+  // Section 3.1: the challenge has no error code when the request carried no token.
   token_missing: '',
   token_invalid: ', error="invalid_token"',
   token_expired: ', error="invalid_token"',
   token_revoked: ', error="invalid_token"',
-  // RFC 9470 section 3: the client takes the person through a login and comes back with a newer token.
+  // RFC 9470 section 3: the client asks the user to log in again and returns with a newer token.
   authentication_too_old: ', error="insufficient_user_authentication"',
   insufficient_scope: ', error="insufficient_scope"',
-  // OAuth knows no code for roles. This one says the same: a fresh token of the same kind will not help.
+  // OAuth has no code for roles. This one means the same: a new token of the same kind will not help.
   insufficient_role: ', error="insufficient_scope"',
   // The same page would send the same request again.
   forbidden_origin: undefined,
   cross_site_origin: undefined,
-  // No verdict on the token, so no challenge: a client that sees one throws its token away.
+  // The token was not judged, so there is no challenge: a client that sees one discards its token.
   revocation_state_unknown: undefined,
   keys_unavailable: undefined,
   not_ready: undefined,
@@ -61,8 +61,8 @@ const isCode = (code: unknown): code is VerifierErrorCode =>
   typeof code === 'string' && Object.hasOwn(challengeErrors, code)
 
 /**
- * Finds out by the name and not by the class: a program may have both the ESM and the CommonJS copy of this package in memory, and
- * their classes differ. Built anew, so that the status and the text are ours whatever was thrown.
+ * Compares the name and not the class: a program may load both the ESM and the CommonJS build of this package, and their classes differ.
+ * Makes a new error, so that its status and text are defined here.
  */
 const asVerifierError = (error: unknown): VerifierError | undefined => {
   if (error instanceof VerifierError) return error
@@ -71,7 +71,7 @@ const asVerifierError = (error: unknown): VerifierError | undefined => {
   return isCode(code) ? new VerifierError(code, { cause }) : undefined
 }
 
-/** What would have been enough. */
+/** The scopes or the maximum age that the challenge states. */
 const wantedBy = (
   code: VerifierErrorCode,
   { scopes, maxAuthAgeSeconds }: ChallengeOptions,
@@ -97,7 +97,7 @@ const headersOf = (
 }
 
 const problemHeaders = {
-  // A stored refusal would outlive its reason, a stored 401 log out whoever asks next.
+  // A cached refusal would outlive its reason, and a cached 401 would log out other users.
   'cache-control': 'no-store',
   'content-type': 'application/problem+json',
 }
@@ -109,7 +109,7 @@ const problemOf = (code: RefusalCode, status: number, title: string): Problem =>
   code,
 })
 
-/** Turns whatever a check threw into an answer. What is no `VerifierError` becomes a 500 that says nothing of it. */
+/** Turns anything that a check threw into a response. Other errors than `VerifierError` become a 500 without details. */
 export const refusalOf = (error: unknown, challenge: ChallengeOptions): Refusal => {
   const known = asVerifierError(error)
   if (known === undefined) {
@@ -122,6 +122,6 @@ export const refusalOf = (error: unknown, challenge: ChallengeOptions): Refusal 
   return { status, code, headers, problem: problemOf(code, status, message), error }
 }
 
-/** The body of a refusal, with the request's id if it has one. */
+/** The body of an error response, with the request's id if it has one. */
 export const problemText = ({ problem }: Refusal, requestId?: string): string =>
   JSON.stringify(requestId === undefined ? problem : { ...problem, request_id: requestId })

@@ -2,14 +2,14 @@ import { VerifierError } from '../errors.ts'
 import { judgePage, loopbackHint, readCookies, safeMethods } from '../wire/browser-requests.ts'
 import type { Presented } from './presented.ts'
 
-/** The prefix makes browsers insist on `Secure`, `Path=/` and no `Domain`: no sibling domain can set it (RFC 6265bis section 4.1.3.2). */
+/** The prefix makes browsers require `Secure`, `Path=/` and no `Domain`, so no sibling domain can set it (RFC 6265bis section 4.1.3.2). */
 const name = '__Host-cardea-sealed'
 
 /**
- * The sealed token of a request: the value of the one cookie of exactly this name.
+ * The sealed token of a request: the value of the one cookie with exactly this name.
  *
- * @throws {VerifierError} `token_missing`, or `token_invalid` for two: somebody planted one of them, and taking either could sign the
- *   person in as somebody else
+ * @throws {VerifierError} `token_missing`, or `token_invalid` for two: one of them was planted, and using it could log the user in as
+ * somebody else
  */
 export const sealedCookie = (header: string | undefined): string => {
   const [value, second] = readCookies(header).get(name) ?? []
@@ -21,10 +21,9 @@ export const sealedCookie = (header: string | undefined): string => {
 }
 
 /**
- * Refuses a request that changes something and came from a page of another site: a browser sends cookies with it that its user never
- * meant to lend.
+ * Refuses an unsafe request from a page of another site: the browser adds the user's cookies to it without the user's intent.
  *
- * @throws {VerifierError} `forbidden_origin` for a page that is not on the list, `cross_site_origin` for one that is, and is of another site
+ * @throws {VerifierError} `forbidden_origin` for a page that is not listed, `cross_site_origin` for a listed page of another site
  */
 export const refuseForeignPage = (
   { method, origin, secFetchSite, host }: Presented,

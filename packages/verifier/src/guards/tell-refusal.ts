@@ -1,18 +1,18 @@
 import { emitWarning } from 'node:process'
 import type { Refusal } from './refusal.ts'
 
-/** Told of each refusal, for the log and for metrics. What it throws becomes a warning of the process. */
+/** Called for each refusal, for the log and for metrics. If it throws, the error becomes a warning of the process. */
 export type OnRefusal = (refusal: Refusal) => void
 
 const warn = (error: unknown): void =>
   emitWarning(error instanceof Error ? error : new Error(String(error)))
 
-/** Without a listener, only what nobody expected is worth a line: it is a fault of the program, not of a caller. */
+/** Without a listener, only unexpected errors are reported: they are faults of the program, not of a caller. */
 const warnOfSurprise: OnRefusal = ({ code, error }) => {
   if (code === 'internal_error') warn(error)
 }
 
-/** A refusal is told once, and telling it can never turn into an answer or the end of the process. */
+/** Reports a refusal once. An error in the listener can neither change the response nor end the process. */
 export const tellRefusal = (refusal: Refusal, onRefusal: OnRefusal = warnOfSurprise): void => {
   try {
     onRefusal(refusal)

@@ -1,32 +1,32 @@
 import { callWithin } from '../call-within.ts'
 import type { Clock } from '../clock.ts'
 
-/** No usable answer. The message names method, address and what was wrong, and nothing that was sent. */
+/** No usable response. The message has the method, the address and the problem, and nothing that was sent. */
 export class RequestFailed extends Error {
   override readonly name = 'RequestFailed'
 }
 
-/** One question, with the limits that it must state. */
+/** One request with its limits. */
 export type HttpRequest = {
   readonly method: 'GET' | 'POST'
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string
-  /** For everything, to the last byte of the answer. */
+  /** The total time, to the last byte of the response. */
   readonly timeoutMs: number
-  /** An answer longer than this is refused, whatever it says of its length. */
+  /** A longer response is refused, whatever length it announces. */
   readonly maxBytes: number
   readonly signal?: AbortSignal | undefined
 }
 
-/** Read to the end; any status, and of any media type. */
+/** A complete response with any status and media type. */
 export type HttpAnswer = {
   readonly status: number
   readonly headers: Headers
   readonly body: Uint8Array
 }
 
-/** Rejects with `RequestFailed`, or resolves with what the other side said. */
+/** Resolves with the response, or rejects with `RequestFailed`. */
 export type HttpClient = (request: HttpRequest) => Promise<HttpAnswer>
 
 /** For requests that end by themselves or by their time limit. */
@@ -34,12 +34,12 @@ const never = new AbortController().signal
 
 type Dependencies = { readonly fetch: typeof globalThis.fetch; readonly clock: Clock }
 
-/** Reads to the end, or gives up at the limit: the length that an answer announces is a claim and no bound. */
+/** Reads to the end, or stops at the limit, because the announced length cannot be trusted. */
 const readBody = async (response: Response, maxBytes: number): Promise<Uint8Array> => {
   if (response.body === null) return new Uint8Array()
   const chunks: Uint8Array[] = []
   let length = 0
-  // Leaving the loop early, by the throw too, ends the stream and with it the connection.
+  // Leaving the loop early, also by the throw, ends the stream and its connection.
   for await (const chunk of response.body) {
     length += chunk.byteLength
     if (length > maxBytes) throw new RequestFailed(`longer than ${maxBytes} bytes`)
@@ -49,8 +49,8 @@ const readBody = async (response: Response, maxBytes: number): Promise<Uint8Arra
 }
 
 /**
- * Requests with a time limit, a size limit and no redirects: a redirect could send the client's secret, or the question for the keys,
- * to someone else. Rejects with `RequestFailed` for whatever is no answer; a status is for the caller to judge.
+ * Requests with a time limit, a size limit and no redirects: a redirect could send the client's secret, or the request for the keys, to
+ * another server. Rejects with `RequestFailed` without a usable response. The caller checks the status.
  */
 export const createHttpClient =
   ({ fetch, clock }: Dependencies): HttpClient =>
@@ -70,7 +70,7 @@ export const createHttpClient =
     }
   }
 
-/** The media type of an answer, without parameters and in lower case; empty when it names none. */
+/** The media type of a response, without parameters and in lower case. Empty when there is none. */
 export const mediaTypeOf = ({ headers }: HttpAnswer): string =>
   (headers.get('content-type') ?? '').split(';', 1).join('').trim().toLowerCase()
 

@@ -7,16 +7,16 @@ import {
 } from '../http/http-client.ts'
 import { type KeySet, readKeySet } from './read-key-set.ts'
 
-/** What the issuer said of its keys. */
+/** The issuer's response with its keys. */
 export type FetchedKeys = {
   readonly keys: KeySet
-  /** Names this version of the set, to ask whether it is still the one (RFC 9110 section 8.8.3). */
+  /** Identifies this version of the set, for conditional requests (RFC 9110 section 8.8.3). */
   readonly etag: string | undefined
-  /** How long the answer may be used without asking again; undefined when it does not say. */
+  /** How long the response may be used without a new request. Undefined when it does not say. */
   readonly maxAgeSeconds: number | undefined
 }
 
-/** Asks for the keys; `last` is what was fetched before. */
+/** Fetches the keys; `last` is the previous response. */
 export type FetchKeySet = (
   last: FetchedKeys | undefined,
   signal: AbortSignal,
@@ -24,7 +24,7 @@ export type FetchKeySet = (
 
 const timeoutMs = 5000
 
-/** A set of thirty RSA keys has 20 KB. */
+/** A set of thirty RSA keys takes 20 KB. */
 const maxBytes = 64 * 1024
 
 const mediaTypes = ['application/jwk-set+json', 'application/json']
@@ -36,7 +36,7 @@ const maxAgeOf = ({ headers }: HttpAnswer): number | undefined => {
 
 const accept = { accept: mediaTypes.join(', ') }
 
-/** Fetches `/.well-known/jwks.json`. Rejects with `RequestFailed` or `KeySetError` for whatever is no sound set of keys. */
+/** Fetches `/.well-known/jwks.json`. Rejects with `RequestFailed` or `KeySetError` for anything except a valid key set. */
 export const fetchKeySetFrom =
   (http: HttpClient, endpoint: string): FetchKeySet =>
   async (last, signal) => {
@@ -48,7 +48,7 @@ export const fetchKeySetFrom =
     }
     if (answer.status !== 200) throw new RequestFailed(`${url} answered ${answer.status}`)
     const mediaType = mediaTypeOf(answer)
-    // An error page of a proxy, or a login page, comes with a 200 often enough.
+    // An error page of a proxy, or a login page, may have status 200.
     if (!mediaTypes.includes(mediaType)) {
       throw new RequestFailed(`${url} answered with media type ${mediaType || 'none'}`)
     }

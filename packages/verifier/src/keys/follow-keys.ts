@@ -5,48 +5,48 @@ import type { FetchedKeys, FetchKeySet } from './fetch-key-set.ts'
 import { type HeldKeys, holdKeys, type KeyEvent } from './held-keys.ts'
 import { createUnknownKids } from './unknown-kids.ts'
 
-/** What `followKeys` needs. It knows nothing of HTTP and of time but through these. */
+/** The dependencies of `followKeys`. It uses HTTP and time only through these. */
 export type FollowKeysOptions = {
   readonly fetchKeySet: FetchKeySet
   readonly clock: Clock
-  /** A number from 0 up to and not including 1. */
+  /** A number in [0, 1). */
   readonly fraction: () => number
   readonly onEvent: (event: KeyEvent) => void
 }
 
-/** The issuer's keys, as of a short while ago. */
+/** The issuer's current keys. */
 export type FollowedKeys = {
   /**
-   * The key of this name, or undefined when the issuer has none. Known keys are answered at once; for an unknown one the issuer is asked,
-   * once for all that wait and at most every 30 s.
+   * The key with this kid, or undefined when the issuer has none. Known keys are returned at once. For an unknown one the issuer is asked,
+   * once for all waiting calls and at most every 30 s.
    *
    * @throws {VerifierError} `keys_unavailable` when the last good keys are too old, or when the issuer cannot be asked for this one
    */
   readonly keyOf: (
     kid: string,
   ) => VerificationKey | undefined | Promise<VerificationKey | undefined>
-  /** Whether there were keys at any time. */
+  /** Whether keys were ever loaded. */
   readonly isLoaded: () => boolean
   readonly size: () => number
-  /** Since the issuer last confirmed them; undefined before it first did. */
+  /** The time since the issuer last confirmed them. Undefined before the first time. */
   readonly ageMs: () => number | undefined
-  /** Stops asking, and resolves when nothing is left running. */
+  /** Stops fetching, and resolves when nothing is left running. */
   readonly close: () => Promise<void>
 }
 
 /**
- * The least time between two requests that tokens can cause, counted from the last attempt, so that a flood of unknown kids is no flood
- * of requests while the issuer fails either.
+ * The minimum time between two requests that tokens can cause, counted from the last attempt. So a flood of unknown kids causes no flood of
+ * requests, even while the issuer fails.
  */
 const cooldownMs = 30_000
 
-/** While the issuer cannot be asked, keys are trusted this long; those that the feed revokes are not trusted at all. */
+/** How long keys are trusted while the issuer cannot be reached. Keys that the feed revokes are not trusted at all. */
 const lastGoodMs = 24 * 60 * 60 * 1000
 
-/** What the issuer may choose, and what is taken when it says nothing: seconds. */
+/** The bounds for the issuer's `max-age`, and its default, in seconds. */
 const refreshSeconds = { least: 60, most: 600, unsaid: 300 }
 
-/** Some time before the answer is stale, and not all verifiers at once. */
+/** A random time before the response becomes stale, so that not all verifiers fetch at once. */
 const refreshAfterMs = (fetched: FetchedKeys, fraction: number): number => {
   const { least, most, unsaid } = refreshSeconds
   const seconds = Math.min(most, Math.max(least, fetched.maxAgeSeconds ?? unsaid))
@@ -54,8 +54,8 @@ const refreshAfterMs = (fetched: FetchedKeys, fraction: number): number => {
 }
 
 /**
- * How long to wait before the next request that no token asks for. Without any keys nothing works, so the first ones are asked for more
- * often: doubling from a quarter of a second to half a minute.
+ * The pause before the next regular request. Nothing works without keys, so the first ones are retried more often: from a quarter of a
+ * second, doubling up to half a minute.
  */
 const pauseMs = (held: HeldKeys, failures: number, fraction: number): number => {
   const fetched = held.fetched()
@@ -67,8 +67,8 @@ const pauseMs = (held: HeldKeys, failures: number, fraction: number): number => 
 }
 
 /**
- * Begins at once to fetch the keys, and goes on until it is closed. Three clocks rule it: the age that the issuer allows (a new request),
- * the cool-down (no request that a token asks for), and a day (no trust in what could not be confirmed since).
+ * Starts to fetch the keys at once, and continues until it is closed. It uses three times: the issuer's maximum age (then it fetches
+ * again), the cool-down (no token can cause a request), and a day (unconfirmed keys are no longer trusted).
  */
 export const followKeys = (options: FollowKeysOptions): FollowedKeys => {
   const { clock, fraction } = options
@@ -78,7 +78,7 @@ export const followKeys = (options: FollowKeysOptions): FollowedKeys => {
 
   const isCoolingDown = (): boolean => held.sinceAttemptMs() < cooldownMs
 
-  /** Runs until `close`; never rejects, since `refresh` does not. */
+  /** Runs until `close`. Never rejects, because `refresh` does not. */
   const follow = async (): Promise<void> => {
     let failures = 0
     while (!stop.signal.aborted) {
@@ -96,12 +96,12 @@ export const followKeys = (options: FollowKeysOptions): FollowedKeys => {
   const unavailable = (): VerifierError =>
     new VerifierError('keys_unavailable', { cause: held.failure()?.error })
 
-  /** Asks the issuer on behalf of a token; all that come while it is asked wait for the same answer. */
+  /** Asks the issuer for a token's key. Calls during the request share its response. */
   const askFor = async (kid: string): Promise<VerificationKey | undefined> => {
     await held.refresh()
     const key = held.fetched()?.keys.get(kid)
     if (key !== undefined) return key
-    // No answer is no verdict: the token may be signed with a key that is new.
+    // Without a response nothing is known: the token may be signed with a new key.
     if (held.failure() !== undefined) throw unavailable()
     unknown.add(kid, clock.monotonicMs())
     return undefined

@@ -4,38 +4,38 @@ import type { KeySet } from './read-key-set.ts'
 
 export type KeyEvent =
   | { readonly type: 'keys'; readonly kids: readonly string[] }
-  /** The keys could not be fetched, or were not sound; the last good ones stay in use. */
+  /** The keys could not be fetched or were invalid. The last good ones stay in use. */
   | { readonly type: 'error'; readonly error: unknown }
 
 type Dependencies = {
   readonly fetchKeySet: FetchKeySet
   readonly clock: Pick<Clock, 'monotonicMs'>
   readonly onEvent: (event: KeyEvent) => void
-  /** Ends an attempt that is under way. */
+  /** Ends a running attempt. */
   readonly signal: AbortSignal
 }
 
-/** The last good set, and how the last attempt to get a newer one went. */
+/** The last good key set, and the result of the last attempt to fetch a newer one. */
 export type HeldKeys = {
-  /** Fetches, or waits for the fetching that is under way; never rejects. */
+  /** Fetches, or waits for the running fetch. Never rejects. */
   readonly refresh: () => Promise<void>
   readonly isRefreshing: () => boolean
   readonly fetched: () => FetchedKeys | undefined
-  /** Since the issuer last confirmed the set; undefined before it first did. */
+  /** The time since the issuer last confirmed the set. Undefined before the first time. */
   readonly ageMs: () => number | undefined
-  /** Since the last attempt began, whatever came of it. */
+  /** The time since the last attempt began, whatever its result. */
   readonly sinceAttemptMs: () => number
-  /** Why the last attempt failed; undefined when it did not. */
+  /** The error of the last attempt. Undefined when it succeeded. */
   readonly failure: () => { readonly error: unknown } | undefined
 }
 
-/** By kid: those are digests of the keys. */
+/** Compared by kid, which is a digest of the key. */
 const isSame = (before: KeySet | undefined, after: KeySet): boolean =>
   before?.size === after.size && Array.from(after.keys()).every((kid) => before.has(kid))
 
 /**
- * Keeps the last good set and replaces it as a whole: a set that is not sound changes nothing, whatever part of it may have been good. One
- * attempt at a time, shared by all who ask.
+ * Keeps the last good set and replaces it as a whole: an invalid set changes nothing, even if a part of it is valid. One attempt at a time,
+ * shared by all callers.
  */
 export const holdKeys = ({ fetchKeySet, clock, onEvent, signal }: Dependencies): HeldKeys => {
   let fetched: FetchedKeys | undefined
@@ -45,7 +45,7 @@ export const holdKeys = ({ fetchKeySet, clock, onEvent, signal }: Dependencies):
   let underWay: Promise<void> | undefined
 
   const attempt = async (): Promise<void> => {
-    // From before the request: what the issuer changes while it answers is not in the answer.
+    // Taken before the request: changes during the response are not part of it.
     const startedAtMs = clock.monotonicMs()
     attemptedAtMs = startedAtMs
     try {

@@ -3,14 +3,15 @@ import type { VerificationKey } from '../tokens/verification-key.ts'
 /** As strong as P-256 and Ed25519 (NIST SP 800-57 part 1). Cardea makes RSA keys of this size. */
 const smallestModulusBits = 3072
 
-/** FIPS 186-5 appendix A.1.1: odd, and more than 2^16. With an exponent of 1 every text is the signature of itself. */
+/** FIPS 186-5 appendix A.1.1: odd, and more than 2^16. With an exponent of 1 every text is its own signature. */
 const smallestExponent = 65_537n
 
 const numberOf = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).toString('hex')}`)
 
 /**
- * The points of Ed25519 whose order is 8 or less, without the bit of the sign: 0, 1, two of order 8, p - 1, and p and p + 1, which are 0 and 1
- * again. Under such a key OpenSSL 3.0 takes signatures that anybody can make (tried with Node 20.20): under the key 1 those of every text.
+ * Encodings of the Ed25519 points with an order of 8 or less, without the sign bit: 0, 1, two of order 8, p - 1, and p and p + 1 (which
+ * equal 0 and 1). With such a key OpenSSL 3.0 accepts signatures that anybody can make (tested with Node 20.20); with the key 1, for every
+ * text.
  */
 const smallOrderPoints: ReadonlySet<string> = new Set([
   '00'.repeat(32),
@@ -41,8 +42,8 @@ const weaknessOfEd25519 = (x: string | undefined): string | undefined => {
 }
 
 /**
- * Why signatures under a published key prove nothing although they verify; undefined for a key that is strong enough. Who holds the private
- * half is then not the only one who can sign.
+ * Why valid signatures of a published key prove nothing; undefined for a strong key. With a weak key, others than the owner of the private
+ * half can sign.
  * @param x the member of that name of the JWK
  */
 export const weaknessOf = (

@@ -5,33 +5,33 @@ import { weaknessOf } from './key-strength.ts'
 /** By kid. */
 export type KeySet = ReadonlyMap<string, VerificationKey>
 
-/** A key set that is not to be used, and why. */
+/** Why a key set must not be used. */
 export class KeySetError extends Error {
   override readonly name = 'KeySetError'
 }
 
-/** Cardea publishes two or three: the one that signs, the next, and one that retires. */
+/** Cardea publishes two or three: the active, the next, and a retiring one. */
 const maximumKeys = 32
 
-/** Whoever publishes one of these has lost the key (RFC 7518 section 6); trusting the rest of such a set helps nobody. */
+/** A publisher of one of these has leaked the private key (RFC 7518 section 6), so the rest of the set is not trusted either. */
 const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv']
 
 type Members = Readonly<Record<string, unknown>>
 
-/** A member that must be there. */
+/** A required member. */
 const text = (jwk: Members, name: string): string => {
   const value = jwk[name]
   if (typeof value !== 'string') throw new KeySetError(`a key whose ${name} is missing`)
   return value
 }
 
-/** A member that can only be one thing; gives it back, so that nothing but what was checked is used. */
+/** A member with only one valid value. Returns it, so that only checked values are used. */
 const is = (jwk: Members, name: string, wanted: string): string => {
   if (jwk[name] !== wanted) throw new KeySetError(`a key with a wrong ${name}`)
   return wanted
 }
 
-/** What a key of each algorithm is made of; nothing else of it is read. */
+/** The members of a key of each algorithm. Others are not read. */
 const publicMembers: Readonly<Record<SigningAlgorithm, (jwk: Members) => JWK>> = {
   ES256: (jwk) => ({
     kty: is(jwk, 'kty', 'EC'),
@@ -53,7 +53,7 @@ const isRecord = (value: unknown): value is Members =>
 const isAlgorithm = (value: unknown): value is SigningAlgorithm =>
   typeof value === 'string' && Object.hasOwn(publicMembers, value)
 
-/** Undefined for a key that is sound and not for us: of an algorithm this version does not know, or not for signatures. */
+/** Undefined for a valid key that is not used here: its algorithm is unknown to this version, or it is not for signatures. */
 const readKey = async (jwk: unknown, known: KeySet): Promise<VerificationKey | undefined> => {
   if (!isRecord(jwk)) throw new KeySetError('a key that is no object')
   const lost = privateMembers.find((name) => Object.hasOwn(jwk, name))
@@ -63,13 +63,14 @@ const readKey = async (jwk: unknown, known: KeySet): Promise<VerificationKey | u
   if (jwk['use'] !== 'sig' || !isAlgorithm(algorithm)) return undefined
   const members = publicMembers[algorithm](jwk)
   const kid = await calculateJwkThumbprint(members, 'sha256')
-  // With any other name a token could be made to fit a key that was not meant, and two keys could share one.
+  // With another name a token could select a key that was not meant for it, and two keys could share a name.
   is(jwk, 'kid', kid)
   const same = known.get(kid)
-  // The kid is a digest of the key, so the same kid and algorithm is the same key; keeping it keeps what is remembered of its tokens.
+  // The kid is a digest of the key, so equal kid and algorithm mean the same key. Reusing the object keeps the cached signatures of its
+  // tokens.
   if (same?.algorithm === algorithm) return same
   const key = await importJWK(members, algorithm)
-  // importJWK yields bytes for symmetric keys only.
+  // importJWK returns bytes for symmetric keys only.
   if (key instanceof Uint8Array) throw new KeySetError('a symmetric key')
   const weakness = weaknessOf({ algorithm, key }, members.x)
   if (weakness !== undefined) throw new KeySetError(weakness)
@@ -89,10 +90,10 @@ const parse = (json: string): readonly unknown[] => {
 }
 
 /**
- * A published key set (RFC 7517), as Cardea publishes it: each key for one algorithm, named by its RFC 7638 thumbprint. One bad key
- * spoils the set, since it says that whoever publishes it does not know what they do, or is not the issuer.
+ * Reads a published key set (RFC 7517) as Cardea publishes it: each key has one algorithm and its RFC 7638 thumbprint as name. One invalid
+ * key makes the whole set invalid, because its publisher has a fault or is not the issuer.
  *
- * `known` holds keys that were read before.
+ * `known` contains keys that were read before.
  *
  * @throws {KeySetError}
  */

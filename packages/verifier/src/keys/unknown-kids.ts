@@ -1,13 +1,13 @@
-/** Kids that were asked for and that the issuer does not have: asking again would only tire it. */
+/** Kids that the issuer does not have. Asking again would only put load on it. */
 export type UnknownKids = {
   readonly has: (kid: string, nowMs: number) => boolean
   readonly add: (kid: string, nowMs: number) => void
 }
 
-/** As long as a fetched set is used at most; a kid that appears in the set counts from then on, whatever stands here. */
+/** As long as a fetched set is used at most. When a kid appears in the set, that takes precedence. */
 const rememberMs = 600_000
 
-/** Whoever sends random kids fills this and no more; the oldest is forgotten. */
+/** An attacker with random kids fills only this. The oldest is dropped. */
 const maximumKids = 1000
 
 export const createUnknownKids = (): UnknownKids => {

@@ -8,9 +8,9 @@ import { Pace } from './pace.ts'
 import { ReadyGate } from './ready-gate.ts'
 import type { Replica, ReplicaEvent, ReplicaOptions, ReplicaState } from './replica-options.ts'
 
-/** S, the bound that the service promises: see its answer to a revocation, `effective_by`. */
+/** S, the bound that the service promises: see `effective_by` in its response to a revocation. */
 const defaultLeaseMs = 5000
-/** Shorter ones would end between two questions. */
+/** A shorter one would end between two requests. */
 const shortestLeaseMs = 1000
 const defaultWaitSeconds = 1
 
@@ -32,10 +32,7 @@ const checkOptions = ({ leaseMs, waitSeconds }: { leaseMs: number; waitSeconds: 
   }
 }
 
-/**
- * Puts the parts together: what is held, how long it may be trusted, and who follows the feed; and
- * tells the owner what happens.
- */
+/** Combines the parts: the held entries, the lease and the follower of the feed. Reports events to the owner. */
 class FeedReplica implements Replica {
   readonly #clock: Clock
   readonly #held: HeldRevocations
@@ -43,7 +40,7 @@ class FeedReplica implements Replica {
   readonly #follower: FeedFollower
   readonly #onEvent: (event: ReplicaEvent) => void
   readonly #firstFresh = new ReadyGate()
-  /** Aborted when the replica is closed; everything that waits or asks listens to it. */
+  /** Aborted when the replica is closed. Everything that waits or requests listens to it. */
   readonly #life = new AbortController()
   readonly revokedBy: Replica['revokedBy']
   readonly isKeyRevoked: Replica['isKeyRevoked']
@@ -100,17 +97,14 @@ class FeedReplica implements Replica {
 
   readonly close = async (): Promise<void> => {
     this.#life.abort()
-    // Nobody follows any more: to stay FRESH for the rest of the lease would help nobody.
+    // The feed is no longer followed, so the lease ends now.
     this.#lease.close()
     this.#firstFresh.shut(new Error('the replica was closed before it was fresh'))
     await this.#running
     await this.#watching
   }
 
-  /**
-   * Tells of a state that has changed since it was told. The state itself does not wait for this:
-   * it is computed when asked for.
-   */
+  /** Reports a changed state. The state itself does not depend on this: it is computed when it is read. */
   #observe(): void {
     const state = this.state()
     if (state === this.#toldState || this.#life.signal.aborted) return
@@ -122,10 +116,7 @@ class FeedReplica implements Replica {
     this.#tell({ type: 'state', state })
   }
 
-  /**
-   * Looks when the lease may have ended, so that logs and metrics hear of it while a question is
-   * still unanswered.
-   */
+  /** Checks when the lease may have ended, so that logs and metrics are updated while a request is still running. */
   async #watch(): Promise<void> {
     while (this.state() === 'FRESH') {
       await this.#clock.sleep(Math.max(1, this.#lease.leftMs()), this.#life.signal)
@@ -134,10 +125,7 @@ class FeedReplica implements Replica {
     this.#observe()
   }
 
-  /**
-   * An error of the listener is its own: it is reported like one of an event handler, and the feed
-   * is followed all the same.
-   */
+  /** An error of the listener is reported like that of an event handler, and the feed is still followed. */
   #tell(event: ReplicaEvent): void {
     try {
       this.#onEvent(event)
@@ -150,14 +138,14 @@ class FeedReplica implements Replica {
 }
 
 /**
- * Makes a replica; `start()` begins to follow the feed. Time and chance are handed in, so that
- * tests decide about both.
+ * Makes a replica; `start()` begins to follow the feed. The clock and the random source are passed
+ * in, so that tests control both.
  *
  *     const replica = createReplica({ source, clock, fraction: Math.random })
  *     replica.start()
  *     await replica.ready()
  *     replica.state() // 'FRESH'
- *     replica.covers({ jti, sid, sub, kid, aep: [0, 1, 1] }) // undefined, or what revokes the token
+ *     replica.revokedBy({ jti, sid, sub, kid, aep: [0, 1, 1] }) // undefined, or the kind that revokes the token
  *     await replica.close()
  *
  * Throws a TypeError for options that cannot be.

@@ -15,69 +15,51 @@ export type FollowOptions = {
   readonly pace: Pace
   readonly leaseMs: number
   readonly waitSeconds: number
-  /** Told of snapshots and errors. */
+  /** Called with snapshots and errors. */
   readonly tell: (event: ReplicaEvent) => void
   /** Called when the lease may have changed. */
   readonly onLease: () => void
 }
 
-/**
- * A question is given up this long before its lease would end, so that there is time to ask again
- * on another connection.
- */
+/** A request is given up this long before its lease would end, so that there is time to retry on another connection. */
 const retryReserveMs = 1500
 
-/**
- * The source is asked to wait only when that, and this much for the way there and back, fits into
- * what is left of the lease.
- */
+/** The source may wait only if the wait, plus this time for the round trip, fits into the rest of the lease. */
 const answerReserveMs = 2000
 
-/**
- * Before the first snapshot there is no lease to lose, and a million entries take seconds; but a
- * dead line must not hold us for ever.
- */
+/** Before the first snapshot there is no lease, and a million entries take seconds. But a dead connection must not block forever. */
 const firstSnapshotMs = 15_000
 
-/**
- * A snapshot may be large and the line slow: each that is given up gets twice the time of the one
- * before.
- */
+/** A snapshot may be large and the connection slow: each attempt that is given up gets twice the time of the previous one. */
 const longestSnapshotMs = 60_000
 
-/**
- * PostgreSQL's transaction numbers rise; a lower one comes from a server that is behind, and its
- * page proves nothing.
- */
+/** PostgreSQL's transaction numbers rise. A lower one comes from a server that is behind, and its page proves nothing. */
 const goesBack = (from: string, to: string): boolean =>
   /^\d+$/.test(from) && /^\d+$/.test(to) && BigInt(to) < BigInt(from)
 
 /**
- * Asks the source, again and again, and keeps what it answers.
+ * Polls the source and adds its responses to the held entries.
  *
- * First comes a snapshot, then one question after another for what is new since; never two at a
- * time, so that answers cannot overtake each other. Back to a snapshot leads whatever shows that
- * the log is not the one that was followed, or not continued:
+ * It requests a snapshot first, then the changes since then, one request at a time, so that responses
+ * cannot overtake each other. It starts over with a snapshot when the log is another one or cannot be
+ * continued:
  *
- * | what is seen | why the answer is not used |
+ * | sign | why the response is not used |
  * |---|---|
  * | `FeedGapError` | the source no longer knows the cursor; there may be entries between |
  * | another `feedId` | another log: its cursor means something else, and it may lack entries |
- * | a cursor that goes back | the server that answered is behind the one before |
+ * | a cursor that goes back | the server that responded is behind the previous one |
  *
- * The lease runs on meanwhile. What was known as of the last good answer stays true, and if the
- * snapshot takes too long the replica becomes STALE by itself.
+ * The lease continues meanwhile. The entries of the last good response stay valid, and if the
+ * snapshot takes too long the replica becomes STALE.
  */
 export class FeedFollower {
   readonly #with: FollowOptions
   readonly #pollTimeoutMs: number
   #snapshotTimeoutMs: number
-  /**
-   * Of the last page. Kept when the log cannot be continued, to see whether the next snapshot is of
-   * the same log.
-   */
+  /** That of the last page. Kept when the log cannot be continued, to see whether the next snapshot is from the same log. */
   #feedId: string | undefined
-  /** Where to continue; undefined when a snapshot is needed. */
+  /** Where to continue. Undefined when a snapshot is needed. */
   #cursor: string | undefined
   #isWoken = false
   #nap: AbortController | undefined
@@ -88,7 +70,7 @@ export class FeedFollower {
     this.#snapshotTimeoutMs = firstSnapshotMs
   }
 
-  /** Follows until `stop` aborts. Never rejects: what fails is told and tried again. */
+  /** Follows until `stop` aborts. Never rejects: failures are reported and retried. */
   async run(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
       this.#isWoken = false
@@ -102,18 +84,15 @@ export class FeedFollower {
     }
   }
 
-  /**
-   * Cuts the pause short; when a question is under way, the next one follows it at once. Does not
-   * shorten the pause after a failure.
-   */
+  /** Ends the pause early. During a request, the next one follows at once. Does not shorten the pause after a failure. */
   wake(): void {
     this.#isWoken = true
     this.#nap?.abort()
   }
 
   /**
-   * Ends the lease and has the next question ask for a snapshot when the wall clock was set back
-   * behind what was dropped by it; an answer that is under way is not used. Returns whether it did.
+   * If the wall clock was set back to before dropped entries ended: ends the lease, requests a snapshot next and ignores the running
+   * response. Returns whether it did.
    */
   startOverWhenForgetful(): boolean {
     const { held, lease } = this.#with
@@ -123,10 +102,7 @@ export class FeedFollower {
     return true
   }
 
-  /**
-   * One question, and what comes before it. Returns how long to pause until the next, milliseconds;
-   * rejects when there was no answer or none that can be used.
-   */
+  /** One request with its preparation. Returns the pause until the next one in milliseconds. Rejects without a usable response. */
   async #ask(stop: AbortSignal): Promise<number> {
     const { held, onLease } = this.#with
     if (this.startOverWhenForgetful()) onLease()
@@ -135,10 +111,7 @@ export class FeedFollower {
     return await this.#takeChanges(this.#cursor, stop)
   }
 
-  /**
-   * A gap counts as a failure too, so that a source that never continues is not asked for snapshots
-   * without a pause.
-   */
+  /** A gap is treated as a failure too, so that a source that never continues gets no snapshot requests without a pause. */
   async #recover(error: unknown, stop: AbortSignal): Promise<void> {
     const { clock, onLease, pace, tell } = this.#with
     if (error instanceof FeedGapError) this.#cursor = undefined
@@ -150,7 +123,7 @@ export class FeedFollower {
   /** Pauses for `pauseMs`, or until the owner asks for a poll. */
   async #rest(pauseMs: number, stop: AbortSignal): Promise<void> {
     const { clock, pace } = this.#with
-    // A flood of wake-ups must not become a flood of questions.
+    // A flood of wake-ups must not cause a flood of requests.
     const leastMs = Math.min(pauseMs, pace.shortestMs())
     await clock.sleep(leastMs, stop)
     if (this.#isWoken || stop.aborted || pauseMs <= leastMs) return
@@ -163,10 +136,7 @@ export class FeedFollower {
     this.#nap = undefined
   }
 
-  /**
-   * The reason that is told is found by comparing: after a gap in one log the next snapshot may be
-   * of another.
-   */
+  /** The reported reason is found by comparing: after a gap in one log the next snapshot may be from another. */
   async #takeSnapshot(stop: AbortSignal): Promise<number> {
     const { clock, held, pace, tell } = this.#with
     const startedAtMs = clock.monotonicMs()
@@ -183,13 +153,13 @@ export class FeedFollower {
     return pace.shortestMs()
   }
 
-  /** A lease that ended while nobody looked is told of first: afterwards it is as if it had not. */
+  /** A lease that ended unnoticed is reported first, because the renewal would hide it. */
   #renew(startedAtMs: number): void {
     this.#with.onLease()
     this.#with.lease.renew(startedAtMs)
   }
 
-  /** Later ones are begun while a lease runs, and may save it when they are asked for again in time. */
+  /** Later snapshots start while a lease is running, and may save it if they are requested again in time. */
   async #snapshotInTime(stop: AbortSignal): Promise<FeedPage> {
     const { clock, source } = this.#with
     try {
@@ -206,15 +176,12 @@ export class FeedFollower {
     }
   }
 
-  /**
-   * An empty answer renews the lease like any other: that there is nothing new is what a replica
-   * mostly hears.
-   */
+  /** An empty response renews the lease like any other, and most responses are empty. */
   async #takeChanges(cursor: string, stop: AbortSignal): Promise<number> {
     const { clock, held, lease, pace, source, waitSeconds } = this.#with
     const canWait = lease.leftMs() >= waitSeconds * 1000 + answerReserveMs
     const askedToWait = canWait ? waitSeconds : 0
-    // Before the question leaves: see `Lease.renew`.
+    // Taken before the request is sent: see `Lease.renew`.
     const startedAtMs = clock.monotonicMs()
     const page = await callWithin(clock, this.#pollTimeoutMs, stop, (signal) =>
       source.changes(cursor, askedToWait, signal),
@@ -224,8 +191,7 @@ export class FeedFollower {
     if (goesBack(cursor, page.cursor)) throw new FeedGapError('the cursor went back')
     const news = await held.take(page.entries, stop)
     if (this.#cursor !== cursor) throw new FeedGapError('the clock was set back meanwhile')
-    // Only now: had an entry been refused, the same cursor must be asked again, and the lease must
-    // not grow.
+    // Only now: if an entry is refused, the same cursor must be requested again, and the lease must not be extended.
     this.#cursor = page.cursor
     this.#renew(startedAtMs)
     const repeats = page.entries.length - news

@@ -7,39 +7,27 @@ import type {
 import type { RevocationFacts } from './revocation-facts.ts'
 import { createRevocationSet, type RevocationSet } from './revocation-set.ts'
 
-/**
- * So many entries are taken in at a time, about 2 ms of work; then others get their turn, also
- * while a million are loaded.
- */
+/** Entries that are added at a time, about 2 ms of work. Then other work gets its turn, even while a million are loaded. */
 const entriesAtATime = 4096
 
-/**
- * Looking through a million entries takes about 20 ms, so it is not done more often than is good
- * for the memory.
- */
+/** Scanning a million entries takes about 20 ms, so it is not done more often than the memory requires. */
 const dropEveryMs = 30_000
 
-/**
- * Entries outlive the tokens they cover by more than this, so that a clock that goes back a little
- * revives nothing.
- */
+/** Entries outlive the tokens they revoke by more than this, so a clock that goes back a little makes no token valid again. */
 const harmlessBackstepMs = 5000
 
-/**
- * What a replica holds, through snapshots, changes of the log and the end of entries. Nothing is
- * ever forgotten too early.
- */
+/** The entries of a replica, through snapshots, changes of the log and the end of entries. No entry is dropped too early. */
 export class HeldRevocations {
   readonly #clock: Clock
   #set = createRevocationSet()
-  /** Fills while it is to take the place of `#set`. */
+  /** Is filled before it replaces `#set`. */
   #replacement: RevocationSet | undefined
   #nextDropAtMs: number
   /** The latest wall-clock time at which something was dropped; 0 when nothing was. */
   #droppedAtMs = 0
   /**
-   * The highest global epoch that the log itself told of. What the owner applied does not count: it
-   * may be of the next log already.
+   * The highest global epoch from the log itself. Entries that the owner applied are not included, because they may be from the next log
+   * already.
    */
   #followedEpoch = 0
 
@@ -53,40 +41,36 @@ export class HeldRevocations {
 
   readonly isKeyRevoked = (kid: string): boolean => this.#set.isKeyRevoked(kid)
 
-  /** All entries, in no order, one at a time. What comes or goes meanwhile may be missing. */
+  /** All entries, one at a time, unordered. Entries that are added or dropped meanwhile may be missing. */
   entries(): Iterable<RevocationEntry> {
     return this.#set.entries()
   }
 
-  /** Takes in a few entries at once. Throws a TypeError for one that cannot be one. */
+  /** Adds a few entries at once. Throws a TypeError for an invalid one. */
   apply(entries: readonly RevocationEntry[]): void {
     for (const entry of entries) {
       this.#set.add(entry)
-      // It may be missing from the snapshot that is being loaded, and must be held when the sets
-      // change places.
+      // The snapshot that is being loaded may lack it, and it must be held when the sets are exchanged.
       this.#replacement?.add(entry)
     }
   }
 
   /**
-   * Takes in the entries of a page, in steps. Returns how many were news. They add to what is held,
-   * those of a snapshot too: an entry that the snapshot lacks names something that is dead all the
-   * same, and ends by itself.
+   * Adds the entries of a page in steps, also those of a snapshot, to the held ones. Returns how many were new. A held entry that the
+   * snapshot lacks still revokes something, and ends by itself.
    */
   take(entries: RevocationEntries, stop: AbortSignal): Promise<number> {
     return this.#fill(this.#set, entries, stop)
   }
 
   /**
-   * Takes in a snapshot of another log than before. After a fail-over both logs tell of the same
-   * accounts, and what is held stays: if the new one lacks the last revocations of the old one,
-   * they hold on here for as long as they matter.
+   * Loads a snapshot of another log. After a fail-over both logs concern the same accounts, and the held entries stay: if the new log lacks
+   * the last revocations of the old one, they remain valid here as long as they matter.
    *
-   * A backup that was put back is different: its epochs begin again below ours, and people who sign
-   * in anew would be refused for what was revoked before. It is known by its higher global epoch.
-   * Every token from before is dead by that alone, so what else is held can go, in one step and
-   * only once the new set is complete. Revoked keys stay: whoever stole one goes on signing, with
-   * any epoch, and the backup may have brought the key back into use.
+   * A restored backup is different: its epochs start again below ours, and users who log in again would be refused because of earlier
+   * revocations. It is recognized by its higher global epoch. That epoch alone revokes every earlier token, so all other held entries can
+   * be dropped, in one step after the new set is complete. Revoked keys stay: a thief could still sign with any epoch, and the backup may
+   * have brought the key back into use.
    */
   async takeOtherLog(entries: RevocationEntries, stop: AbortSignal): Promise<void> {
     if (globalEpochOf(entries) <= this.#followedEpoch) {
@@ -104,7 +88,7 @@ export class HeldRevocations {
     }
   }
 
-  /** Drops what has ended, if that was not done lately. */
+  /** Drops ended entries, unless that was done recently. */
   dropWhenDue(): void {
     if (this.#clock.monotonicMs() < this.#nextDropAtMs) return
     this.#nextDropAtMs = this.#clock.monotonicMs() + dropEveryMs
@@ -115,10 +99,9 @@ export class HeldRevocations {
   }
 
   /**
-   * Whether entries were dropped by a clock that has since been set back: tokens that looked
-   * expired are alive again, and what revoked them is gone, so a new snapshot is needed. Says so
-   * once. To be asked whenever the replica is about to call itself fresh: the same clock decides
-   * in that moment that a token has not expired.
+   * Whether entries were dropped by a clock that has since been set back: tokens that looked expired are valid again and their entries are
+   * gone, so a new snapshot is needed. Returns true once. Call it before the replica reports itself fresh, because the same clock decides
+   * at that moment whether a token has expired.
    */
   hasDroppedTooMuch(): boolean {
     if (this.#droppedAtMs === 0) return false
@@ -127,10 +110,7 @@ export class HeldRevocations {
     return true
   }
 
-  /**
-   * Others run between the steps: tokens are checked while a snapshot is being taken in, by what is
-   * held already.
-   */
+  /** Other work runs between the steps: while a snapshot is loaded, tokens are checked with the held entries. */
   async #fill(set: RevocationSet, entries: RevocationEntries, stop: AbortSignal): Promise<number> {
     let news = 0
     let seen = 0
@@ -151,7 +131,7 @@ export class HeldRevocations {
   }
 }
 
-/** The global epoch that the entries ask for; 0 when none does. */
+/** The global epoch that the entries require; 0 when none does. */
 const globalEpochOf = (entries: RevocationEntries): number => {
   let highest = 0
   for (const { kind, minEpoch = 0 } of entries) {

@@ -3,38 +3,36 @@
  *
  *     id  id  id  id  notAfter  [epoch, upper 21 bits]  [epoch, lower 32 bits]
  *
- * Epochs go up to 2^53 - 1, so that a word does not hold them.
+ * Epochs go up to 2^53 - 1, so one word is too small for them.
  */
 const notAfterAt = 4
 const epochHighAt = 5
 const epochLowAt = 6
 
-/** Words of a slot that keeps an id and its end; with an epoch, two more. */
+/** Words of a slot with an id and its end. With an epoch, two more. */
 export const plainSlotWords = 5
 export const epochSlotWords = 7
 
 const twoTo32 = 0x1_0000_0000
 
 /**
- * At three quarters full it grows by a fifth, so that growing leaves it five eighths full: each id
- * of 16 bytes takes 32 at most, with an epoch 45. Linear probing stays short at that load, and its
- * neighbouring slots share cache lines.
+ * At three quarters full it grows by a fifth and is then five eighths full: each id of 16 bytes takes at most 32, with an epoch 45. Linear
+ * probing stays short at that load, and neighbouring slots share cache lines.
  */
 const fullestLoad = 0.75
 const growth = 1.2
-/** Emptier than this it is rebuilt for what is left. */
+/** Below this load it is rebuilt smaller. */
 const emptiestLoad = 0.3
 const loadAfterShrinking = 0.65
 const smallestCapacity = 8
 
-/** The lower bits of a hash choose the slot; the upper ones have chosen the segment. */
+/** The lower bits of a hash select the slot. The upper ones have selected the segment. */
 const slotBits = 26
 const slotMask = 2 ** slotBits - 1
 
 /**
- * Spreads an id over 32 bits. Ids are random already; the mixing keeps others, say in a test, from
- * piling up. Only the place in the table comes from it: ids are compared whole, so nobody is
- * refused because two of them share a hash.
+ * Spreads an id over 32 bits. Ids are random already; the mixing helps for ids that are not, for example in a test. Only the position in
+ * the table depends on it. Ids are compared completely, so equal hashes refuse nobody.
  */
 export const hashOf = (words: Uint32Array, at: number): number => {
   let hash = (words[at] ?? 0) ^ Math.imul(words[at + 1] ?? 0, 0x9e3779b1)
@@ -45,9 +43,8 @@ export const hashOf = (words: Uint32Array, at: number): number => {
 }
 
 /**
- * Ids, each with its end and perhaps an epoch, in one typed array with open addressing: no object
- * and no text per id, nothing for the garbage collector to walk. A slot whose `notAfter` is 0 is
- * empty.
+ * Ids, each with its end and perhaps an epoch, in one typed array with open addressing. There is no object and no string per id, so the
+ * garbage collector has nothing to scan. A slot whose `notAfter` is 0 is empty.
  */
 export class IdSegment {
   readonly #slotWords: number
@@ -67,7 +64,7 @@ export class IdSegment {
     return this.#slots.byteLength
   }
 
-  /** Adds an id, or raises its end and its epoch. Returns whether that changed anything. */
+  /** Adds an id, or raises its end and its epoch. Returns whether anything changed. */
   add(words: Uint32Array, hash: number, notAfter: number, minEpoch: number): boolean {
     if (this.#size + 1 > this.#capacity * fullestLoad) {
       this.#rebuild(Math.max(smallestCapacity, Math.ceil(this.#capacity * growth)))
@@ -81,7 +78,7 @@ export class IdSegment {
     return true
   }
 
-  /** The epoch of an id, 0 when the segment keeps none, and -1 for an id that is not in it. */
+  /** The epoch of an id, 0 in a segment without epochs, and -1 for an id that is not in it. */
   minEpochOf(words: Uint32Array, hash: number): number {
     if (this.#size === 0) return -1
     const at = this.#find(words, 0, hash)
@@ -89,7 +86,7 @@ export class IdSegment {
     return this.#slotWords === epochSlotWords ? this.#epochAt(at) : 0
   }
 
-  /** Each id as four words, with its end and its epoch. What is added or removed meanwhile may be missing. */
+  /** Each id as four words, with its end and its epoch. Ids that are added or removed meanwhile may be missing. */
   *entries(): Generator<[words: Uint32Array, notAfter: number, minEpoch: number]> {
     for (let at = 0; at < this.#slots.length; at += this.#slotWords) {
       const notAfter = this.#slots[at + notAfterAt] ?? 0
@@ -99,14 +96,10 @@ export class IdSegment {
     }
   }
 
-  /**
-   * Removes ids whose end is before then, seconds since the Unix epoch, and gives memory back when
-   * few are left.
-   */
+  /** Removes ids whose end is before this time, seconds since the Unix epoch, and frees memory when few are left. */
   dropEnded(nowSeconds: number): void {
     for (let slot = 0; slot < this.#capacity; slot++) {
-      // Another id may move into the place of the one that was removed, so that the place is looked
-      // at again.
+      // Another id may move into the freed slot, so the slot is checked again.
       while (this.#hasEnded(slot, nowSeconds)) this.#remove(slot)
     }
     if (this.#size >= this.#capacity * emptiestLoad) return
@@ -120,17 +113,14 @@ export class IdSegment {
     return notAfter !== 0 && notAfter < nowSeconds
   }
 
-  /**
-   * The slot where the search for an id begins. Capacities are no powers of two, so the hash is
-   * scaled instead of masked.
-   */
+  /** The slot where the search for an id starts. Capacities are no powers of two, so the hash is scaled instead of masked. */
   #homeOf(hash: number): number {
     return Math.floor(((hash & slotMask) * this.#capacity) / 2 ** slotBits)
   }
 
   /**
-   * Where the id that `words` has at `from` is, or the empty place where it belongs: there is one,
-   * a segment is never full.
+   * The slot of the id that `words` has at `from`, or the empty slot where it belongs. There is always one, because a segment is never
+   * full.
    */
   #find(words: Uint32Array, from: number, hash: number): number {
     const slots = this.#slots
@@ -151,7 +141,7 @@ export class IdSegment {
     return at
   }
 
-  /** Entries are monotone: the later end and the higher epoch win, in whatever order they come. */
+  /** Entries only grow: the later end and the higher epoch win, in any order. */
   #raise(at: number, notAfter: number, minEpoch: number): boolean {
     let changed = false
     if (notAfter > (this.#slots[at + notAfterAt] ?? 0)) {
@@ -175,8 +165,8 @@ export class IdSegment {
   }
 
   /**
-   * Removes without a tombstone, which would slow every search until the next rebuild: ids behind
-   * the hole move up into it, unless that would put one before the place where its search begins.
+   * Removes without a tombstone, which would slow down every search until the next rebuild. Ids behind the hole move up into it, unless
+   * that would put one before the start of its search.
    */
   #remove(slot: number): void {
     const capacity = this.#capacity
@@ -196,7 +186,7 @@ export class IdSegment {
     this.#size -= 1
   }
 
-  /** Moves everything into an array of another size; both exist meanwhile. */
+  /** Moves everything into an array of another size. Both exist meanwhile. */
   #rebuild(capacity: number): void {
     const before = this.#slots
     this.#slots = new Uint32Array(capacity * this.#slotWords)

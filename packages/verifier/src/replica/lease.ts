@@ -2,9 +2,8 @@ import type { Clock } from '../clock.ts'
 import type { ReplicaState } from './replica-options.ts'
 
 /**
- * How long the copy may be trusted. Only this process's monotonic clock counts: what another
- * machine believes the time to be, or what an operator sets it to, cannot lengthen a lease. A
- * process that was suspended finds its lease over.
+ * How long the replica may be trusted. It uses only this process's monotonic clock, so that no other machine's clock and no clock change
+ * can extend a lease. After a suspension of the process the lease has ended.
  */
 export class Lease {
   readonly #clock: Pick<Clock, 'monotonicMs'>
@@ -19,42 +18,38 @@ export class Lease {
   }
 
   /**
-   * The copy is complete as of `startedAtMs`, on the monotonic clock. That is when the question was
-   * sent and not when the answer came: the other side read at some moment in between, and what was
-   * committed after that moment may be missing from the answer.
+   * The replica is complete as of `startedAtMs`, on the monotonic clock. That is when the request was sent and not when the response came:
+   * the source read at some moment in between, and later commits may be missing from the response.
    */
   renew(startedAtMs: number): void {
     if (this.#isClosed) return
     this.#endsAtMs = Math.max(this.#endsAtMs ?? startedAtMs, startedAtMs + this.#lengthMs)
   }
 
-  /** From now on the copy is not to be trusted, until it is renewed. */
+  /** From now on the replica is not trusted until the lease is renewed. */
   end(): void {
     if (this.#endsAtMs === undefined) return
     this.#endsAtMs = Math.min(this.#endsAtMs, this.#clock.monotonicMs())
   }
 
-  /** Ends it for good: an answer that was under way does not bring it back. */
+  /** Ends it permanently: a running response does not renew it. */
   close(): void {
     this.end()
     this.#isClosed = true
   }
 
-  /** What is left, milliseconds; 0 when it is over, or has not begun. */
+  /** The remaining milliseconds; 0 when it has ended or not started. */
   leftMs(): number {
     return Math.max(0, (this.#endsAtMs ?? 0) - this.#clock.monotonicMs())
   }
 
-  /** Milliseconds since it ended; 0 while it lasts, undefined when it has not begun. */
+  /** Milliseconds since it ended; 0 while it lasts, undefined when it has not started. */
   endedForMs(): number | undefined {
     if (this.#endsAtMs === undefined) return undefined
     return Math.max(0, this.#clock.monotonicMs() - this.#endsAtMs)
   }
 
-  /**
-   * At the very end it is over: a revocation that is exactly a lease old is already in force
-   * everywhere.
-   */
+  /** At its exact end the lease is over: by then a revocation of this age must be in force. */
   state(): ReplicaState {
     if (this.#endsAtMs === undefined) return 'LOADING'
     return this.leftMs() > 0 ? 'FRESH' : 'STALE'

@@ -1,41 +1,37 @@
-/** How a poll ended. */
+/** The result of a poll. */
 export type PollOutcome = {
-  /** Entries that were not held before. */
+  /** The number of new entries. */
   readonly news: number
-  /** Entries that were. They come again while an old transaction is open at the source. */
+  /** The number of known entries. They are repeated while an old transaction is open at the source. */
   readonly repeats: number
-  /** How long the source was asked to wait for news, milliseconds. */
+  /** How long the source was asked to wait, milliseconds. */
   readonly askedToWaitMs: number
   readonly tookMs: number
 }
 
 /**
- * Lets a burst of revocations gather into one answer; varied, so that replicas that were answered
- * at once do not all ask at once.
+ * Lets a burst of revocations gather in one response. It is varied, so that replicas that got their responses at the same time do not all
+ * poll at once.
  */
 const shortestMs = 5
 const shortVariationMs = 5
 
-/** For a source that cannot hold a question. */
+/** For a source that cannot hold a request. */
 const idleMs = 500
 
 const firstQuietMs = 25
 const longestQuietMs = 500
-/** An answer without news that comes faster than this was not waited for. */
+/** A response without news that comes faster than this did not wait. */
 const promptMs = 250
-/**
- * A page of 1,000 entries that are known already costs 50 ms of pause, so that an old transaction
- * cannot make polling quadratic.
- */
+/** A page of 1,000 known entries adds a pause of 50 ms, so that an old transaction cannot make polling quadratic. */
 const repeatsPerMs = 20
 
 const firstBackOffMs = 100
 const longestBackOffMs = 2000
 
 /**
- * How long to pause between questions. Every pause has a share of chance in it, and none is zero,
- * whatever the source answers: a source that answers at once and always the same must not keep a
- * processor busy.
+ * The pauses between requests. Every pause has a random part, and none is zero: a source that responds at once with the same content must
+ * not keep a processor busy.
  */
 export class Pace {
   readonly #fraction: () => number
@@ -44,14 +40,14 @@ export class Pace {
   #failures = 0
   #quietPolls = 0
 
-  /** `leaseMs` bounds the pauses after answers, so that a pause alone never outlives a lease. */
+  /** `leaseMs` limits the pauses after responses, so that a pause alone never outlives a lease. */
   constructor(fraction: () => number, canWait: boolean, leaseMs: number) {
     this.#fraction = fraction
     this.#canWait = canWait
     this.#longestMs = leaseMs / 4
   }
 
-  /** The pause that is kept in any case, also when the owner asks for a poll now. */
+  /** The minimum pause, even when the owner asks for a poll now. */
   shortestMs(): number {
     return shortestMs + shortVariationMs * this.#fraction()
   }

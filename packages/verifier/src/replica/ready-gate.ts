@@ -1,4 +1,4 @@
-/** Opens once and stays open; or is shut before that, for good. */
+/** A gate that opens once and stays open, or is permanently shut before that. */
 export class ReadyGate {
   readonly #passed: Promise<void>
   #open: () => void = () => undefined
@@ -9,7 +9,7 @@ export class ReadyGate {
       this.#open = resolve
       this.#shut = reject
     })
-    // Nobody needs to be waiting; those who are get the same promise and see the error.
+    // Without waiting callers the rejection must not end the process. Waiting callers get the same promise and see the error.
     this.#passed.catch(() => undefined)
   }
 
@@ -23,10 +23,7 @@ export class ReadyGate {
     this.#shut(error)
   }
 
-  /**
-   * Resolves when it is open; rejects when it was shut, or with the signal's reason when that
-   * aborts first.
-   */
+  /** Resolves when it is open. Rejects when it was shut, or with the signal's reason when that aborts first. */
   async pass(signal?: AbortSignal): Promise<void> {
     if (!signal) return await this.#passed
     signal.throwIfAborted()

@@ -1,7 +1,4 @@
-/**
- * What a verified token says of itself that decides whether it is revoked; never the bytes of the
- * token.
- */
+/** The facts of a verified token that decide whether it is revoked; never the bytes of the token. */
 export type RevocationFacts = {
   readonly jti: string
   readonly sid: string

@@ -5,14 +5,13 @@ import { epochSlotWords, hashOf, IdSegment, plainSlotWords } from './id-segment.
 import type { RevocationFacts } from './revocation-facts.ts'
 
 /**
- * A table in pieces: one piece grows or is cleaned in a millisecond also when a million ids are
- * held, and while it grows only its own old and new arrays exist side by side. In one piece it
- * would stop the process for a tenth of a second and take twice the memory.
+ * A table in segments. One segment grows or is cleaned in a millisecond even with a million ids, and only its own old and new arrays exist
+ * meanwhile. A single table would block the process for a tenth of a second and take twice the memory.
  */
 const segmentBits = 6
 const segmentShift = 32 - segmentBits
 
-/** For the id that is being looked up; nothing here is interrupted, so one will do. */
+/** The words of the id that is being looked up. One buffer is enough, because lookups are synchronous. */
 const words = new Uint32Array(4)
 
 /** Ids as texts of 22 characters, each with its end and perhaps an epoch. */
@@ -33,10 +32,7 @@ class IdTable {
     return this.#segments.reduce((sum, segment) => sum + segment.bytes, 0)
   }
 
-  /**
-   * Returns whether that changed anything. Throws a TypeError when `id` is not the canonical text
-   * of 16 bytes.
-   */
+  /** Returns whether anything changed. Throws a TypeError when `id` is not the canonical text of 16 bytes. */
   add(id: string, notAfter: number, minEpoch: number): boolean {
     if (!readId(id, words)) throw new TypeError('a revocation needs an id of 16 bytes in base64url')
     const hash = hashOf(words, 0)
@@ -48,18 +44,15 @@ class IdTable {
     return changed
   }
 
-  /**
-   * The epoch of an id, 0 in a table without epochs, and -1 for an id that is not in it, or no id
-   * at all.
-   */
+  /** The epoch of an id, 0 in a table without epochs, and -1 for an id that is not in it or is invalid. */
   minEpochOf(id: string): number {
-    // Most replicas hold nothing of most kinds, and reading the id is most of the work.
+    // Most replicas hold no entries of most kinds, and parsing the id is most of the work.
     if (this.#size === 0 || !readId(id, words)) return -1
     const hash = hashOf(words, 0)
     return this.#segments[hash >>> segmentShift]?.minEpochOf(words, hash) ?? -1
   }
 
-  /** Each id with its end and its epoch. What is added or removed meanwhile may be missing. */
+  /** Each id with its end and its epoch. Ids that are added or removed meanwhile may be missing. */
   *entries(): Generator<[id: string, notAfter: number, minEpoch: number]> {
     for (const segment of this.#segments) {
       for (const [id, notAfter, minEpoch] of segment.entries()) {
@@ -68,7 +61,7 @@ class IdTable {
     }
   }
 
-  /** Removes ids whose end is before then, seconds since the Unix epoch. */
+  /** Removes ids whose end is before this time, seconds since the Unix epoch. */
   dropEnded(nowSeconds: number): void {
     for (const segment of this.#segments) segment.dropEnded(nowSeconds)
     this.#size = this.#segments.reduce((sum, segment) => sum + segment.size, 0)
@@ -76,41 +69,33 @@ class IdTable {
 }
 
 /**
- * What is revoked, in memory. Entries only ever add up: their order does not matter, nor does it
- * that one comes twice. Of two entries for the same key the higher epoch and the later end hold.
+ * The revocations in memory. Entries only accumulate: neither their order nor repetitions matter. Of
+ * two entries for the same key the higher epoch and the later end apply.
  *
  *     const set = createRevocationSet()
  *     set.add({ kind: 'sid', key: 'AAECAwQFBgcICQoLDA0ODw', minEpoch: undefined, notAfter: 1767225600 })
- *     set.covers({ …, sid: 'AAECAwQFBgcICQoLDA0ODw' }) // 'sid'
+ *     set.revokedBy({ …, sid: 'AAECAwQFBgcICQoLDA0ODw' }) // 'sid'
  */
 export type RevocationSet = {
-  /**
-   * Returns whether the entry changed anything. Throws a TypeError for an entry that cannot be one.
-   */
+  /** Returns whether the entry changed anything. Throws a TypeError for an invalid entry. */
   add(entry: RevocationEntry): boolean
   /**
-   * The kind of an entry that covers a token with these facts, or undefined. Pass what a verified
-   * token says, nothing else. An id that is not 16 bytes of canonical base64url is never covered:
-   * the verifier refuses a token with such an id.
+   * The kind of an entry that revokes a token with these facts, or undefined. Pass the claims of a verified token only. An id that is not
+   * 16 bytes of canonical base64url is never revoked: the verifier refuses a token with such an id.
    */
   revokedBy(facts: RevocationFacts): RevocationKind | undefined
   isKeyRevoked(kid: string): boolean
   /** The entries of kind `kid`. */
   revokedKeys(): Iterable<RevocationEntry>
-  /** All that are held, in no order, one at a time. What is added or dropped meanwhile may be missing. */
+  /** The held entries, one at a time, unordered. Entries that are added or dropped meanwhile may be missing. */
   entries(): Iterable<RevocationEntry>
-  /**
-   * Forgets entries whose `notAfter` is before then, seconds since the Unix epoch, and gives memory
-   * back.
-   */
+  /** Drops entries whose `notAfter` is before this time, seconds since the Unix epoch, and frees memory. */
   dropEnded(nowSeconds: number): void
-  /** Tokens with a lower global epoch are dead; 0 when no entry of kind `everyone` is held. */
+  /** Tokens with a lower global epoch are revoked; 0 without an entry of kind `everyone`. */
   readonly globalEpoch: number
-  /** How many entries are held. */
+  /** The number of held entries. */
   readonly size: number
-  /**
-   * Memory that the entries take, bytes: that of the tables exactly, that of revoked keys about.
-   */
+  /** Memory of the entries in bytes: exact for the tables, estimated for revoked keys. */
   readonly bytes: number
 }
 
@@ -118,19 +103,18 @@ export type RevocationSet = {
 const bytesOfKid = 128
 
 /**
- * Ids are compared whole, never by a hash or a filter: nobody is refused by accident. All of it is
- * typed arrays but for the few revoked keys, so that a million entries are nothing to the garbage
- * collector.
+ * Ids are compared completely, never by a hash or a filter, so no token is refused by accident. Everything except the few revoked keys is
+ * in typed arrays, so a million entries do not burden the garbage collector.
  */
 class ExactRevocationSet implements RevocationSet {
   readonly #jti = new IdTable(plainSlotWords)
   readonly #sid = new IdTable(plainSlotWords)
   readonly #sub = new IdTable(epochSlotWords)
   readonly #claims = new IdTable(epochSlotWords)
-  /** The end of each revoked key. There are few: an ordinary Map will do. */
+  /** The end of each revoked key. There are few, so a Map is enough. */
   readonly #kids = new Map<string, number>()
   #globalEpoch = 0
-  /** 0 while no entry of kind `everyone` is held. */
+  /** 0 without an entry of kind `everyone`. */
   #globalNotAfter = 0
 
   get size(): number {
@@ -169,14 +153,12 @@ class ExactRevocationSet implements RevocationSet {
     }
   }
 
-  /**
-   * The kinds are asked from the widest to the narrowest, as that says most to whoever reads a log.
-   */
+  /** The kinds are checked from the widest to the narrowest, because the widest says most in a log. */
   revokedBy({ jti, sid, sub, kid, aep }: RevocationFacts): RevocationKind | undefined {
     const [global, account, claims] = aep
     if (global < this.#globalEpoch) return 'everyone'
     if (this.isKeyRevoked(kid)) return 'kid'
-    // Without an entry the epoch is -1, below every token's.
+    // Without an entry the epoch is -1, below that of every token.
     if (account < this.#sub.minEpochOf(sub)) return 'sub'
     if (claims < this.#claims.minEpochOf(sub)) return 'claims'
     if (this.#sid.minEpochOf(sid) >= 0) return 'sid'
@@ -240,7 +222,7 @@ class ExactRevocationSet implements RevocationSet {
 }
 
 /**
- * An empty set. It grows by itself: 1,000,000 tokens or sessions take at most 32 MB, as many accounts
- * or changes of roles 45 MB, and give it back once they have ended.
+ * An empty set. It grows by itself: 1,000,000 tokens or sessions take at most 32 MB, as many accounts or changes of roles 45 MB. The memory
+ * is freed once they have ended.
  */
 export const createRevocationSet = (): RevocationSet => new ExactRevocationSet()

@@ -4,16 +4,16 @@ const reencode = (value: unknown): string =>
   Buffer.from(JSON.stringify(value)).toString('base64url')
 
 /**
- * Names through which a careless copy of the value would reach `Object.prototype`. In canonical text a quote that is not escaped ends
- * a string, so these can only be member names.
+ * Names with which a careless copy of the value would reach `Object.prototype`. In canonical text an unescaped quote ends a string, so
+ * these can only be member names.
  */
 const reachesPrototype = /"__proto__":|"constructor":\{/
 
 /**
- * The JSON of one part, which must be spelled as `JSON.stringify` spells it and as base64url without padding: Cardea writes no other.
- * One comparison thereby refuses everything that two readers could read differently (RFC 8725bis section 3.14, RFC 7515 section 4):
- * a member named twice, whitespace, `1e309` and numbers a double cannot hold, bytes that are not UTF-8, padding, loose bits at the
- * end. Escapes are refused as well, since no claim of Cardea's needs one: with them go NUL and lone surrogates.
+ * The JSON of one part. It must be spelled exactly like the output of `JSON.stringify` and as base64url without padding, because Cardea
+ * writes no other form. This one comparison refuses everything that two parsers could read differently (RFC 8725bis section 3.14, RFC 7515
+ * section 4): a repeated member, whitespace, `1e309` and numbers that a double cannot hold, bytes that are not UTF-8, padding, loose bits
+ * at the end. Escapes are refused as well, because no claim of Cardea needs one. This includes NUL and lone surrogates.
  */
 export const readPart = (part: string): unknown => {
   const text = Buffer.from(part, 'base64url').toString()
@@ -26,7 +26,7 @@ export const readPart = (part: string): unknown => {
     value = JSON.parse(text)
     spelling = reencode(value)
   } catch {
-    // The parser's message quotes the text, and it goes no further. Also here: nesting too deep for the stack.
+    // The parser's message quotes the text, so it is dropped. Nesting that exceeds the stack also ends here.
     throw new TokenRefused('not JSON')
   }
   if (spelling !== part) {
@@ -37,11 +37,11 @@ export const readPart = (part: string): unknown => {
   return value
 }
 
-/** Exactly one spelling per signature: decoders, jose's too, ignore padding, whitespace and loose bits at the end. */
+/** Accepts one spelling per signature: decoders, including jose's, ignore padding, whitespace and loose bits at the end. */
 export const isCanonical = (part: string): boolean =>
   part !== '' && Buffer.from(part, 'base64url').toString('base64url') === part
 
-/** A thumbprint, as all kids of Cardea. Only ever a key into a map in memory, yet what cannot be one is not even looked up. */
+/** A thumbprint, like all kids of Cardea. It is only a key into a map in memory, but a malformed one is not even looked up. */
 const kidPattern = /^[A-Za-z0-9_-]{43}$/
 
 export const isKid = (value: unknown): value is string =>

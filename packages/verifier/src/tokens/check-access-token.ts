@@ -10,20 +10,20 @@ const optionNames: Names<CheckAccessTokenOptions> = {
 }
 
 /**
- * Checks everything a token says about itself, strictly, with keys that the caller has; not whether it was revoked. `createVerifier`
- * does both and fetches the keys: use this one only where keys and revocations are at hand, as inside of Cardea.
+ * Checks the signature and the claims of a token strictly, with the caller's keys, but not whether it was revoked. `createVerifier`
+ * does both and fetches the keys. Use this function only where keys and revocations are available, as inside Cardea.
  *
- * An ECDSA signature can be rewritten into another one that verifies too, so know a token by its `jti`, `sid` and `sub`, never by
- * its text (RFC 8725bis section 3.14).
+ * An ECDSA signature can be rewritten into another valid one, so identify a token by its `jti`, `sid` and `sub`, never by its text
+ * (RFC 8725bis section 3.14).
  *
- * The function that is returned rejects with a `VerifierError` (`token_invalid` or `token_expired`), its exact reason in `cause`.
+ * The returned function rejects with a `VerifierError` (`token_invalid` or `token_expired`), with its exact reason in `cause`.
  *
  * ```ts
  * const check = checkAccessToken({ issuer, audiences: [issuer], keyOf: (kid) => keys.get(kid), clock: { nowMs: () => Date.now() } })
  * const { claims, kid } = await check(token)
  * ```
  *
- * @throws {TypeError} at once, for options that cannot be
+ * @throws {TypeError} at once, for invalid options
  */
 export const checkAccessToken = (
   options: CheckAccessTokenOptions,

@@ -2,19 +2,19 @@ import { isCanonical, isKid, readPart } from './canonical-part.ts'
 import { TokenRefused } from './token-refused.ts'
 import type { SigningAlgorithm } from './verification-key.ts'
 
-/** A token of Cardea has about 500 characters, with RS256 900; a header line of a request can be 16 KiB. */
+/** A token of Cardea has about 500 characters, with RS256 900. A header line of a request can be 16 KiB. */
 const maximumCharacters = 4096
 
-/** The kind of token that a resource server takes (RFC 9068 section 2.1); all others that Cardea signs name another. */
+/** The token type that a resource server accepts (RFC 9068 section 2.1). All other tokens of Cardea have another type. */
 const accessTokenType = 'at+jwt'
 
-/** What the header may say, and all of it has been checked. */
+/** The checked header. */
 type TokenHeader = { readonly alg: SigningAlgorithm; readonly kid: string }
 
-/** A token whose form is right. Nothing of it is to be believed before its signature is verified. */
+/** A well-formed token. Do not trust any part of it before its signature is verified. */
 export type CompactToken = {
   readonly header: TokenHeader
-  /** Parsed, of a shape that is still unknown. */
+  /** Parsed, of unknown shape. */
   readonly claims: unknown
 }
 
@@ -23,7 +23,7 @@ const isAlgorithm = (value: unknown): value is SigningAlgorithm =>
 
 /**
  * `alg`, `typ` and `kid`, and nothing else: `jwk`, `jku`, `x5u` and `x5c` would change where the key comes from, `b64` what is signed,
- * `crit` what must be understood. Cardea uses none of them, so a token that does is refused rather than half understood.
+ * `crit` what must be understood. Cardea uses none of them, so a token with one is refused instead of half understood.
  */
 const readHeader = (part: string): TokenHeader => {
   const header = readPart(part)
@@ -39,21 +39,21 @@ const readHeader = (part: string): TokenHeader => {
 }
 
 /**
- * What can be said of a token before anything is done with all of it.
+ * Checks before anything is done with the whole token.
  *
  * @throws {TokenRefused}
  */
 export const checkLength = (token: string): void => {
-  // Callers without a type checker hand over what a header happened to be.
+  // Callers without a type checker may pass any header value.
   if (typeof token !== 'string') throw new TokenRefused('not a string')
   if (token.length > maximumCharacters) throw new TokenRefused('too long')
 }
 
 /**
- * Makes a function that takes a token apart as far as that needs no key: three parts (RFC 7515 section 7.1), each with one possible
- * spelling. It remembers the last header that was right: all tokens of one signing key have the same.
+ * Makes a function that parses a token as far as possible without a key: three parts (RFC 7515 section 7.1), each with one possible
+ * spelling. It caches the last valid header, because all tokens of one signing key have the same.
  *
- * The function throws `TokenRefused`; its argument has passed `checkLength`.
+ * The function throws `TokenRefused`. Its argument must have passed `checkLength`.
  */
 export const createTokenReader = (): ((token: string) => CompactToken) => {
   let lastPart = ''

@@ -2,18 +2,20 @@ import { VerifierError } from '../errors.ts'
 import type { AccessTokenClaims } from './access-token-claims.ts'
 import { TokenRefused } from './token-refused.ts'
 
-/** For clocks that are not quite right, seconds (RFC 9068 section 4 allows a few minutes). The issuer keeps revocations that much longer. */
+/**
+ * The tolerance for clock differences, seconds (RFC 9068 section 4 allows a few minutes). The issuer keeps revocations that much longer.
+ */
 const leewaySeconds = 30
 
-/** Whose tokens are taken, and for whom they must be meant: any one of the audiences. */
+/** The accepted issuer and audiences. The token must have one of the audiences. */
 export type Expected = { readonly issuer: string; readonly audiences: readonly string[] }
 
 const maxShownValues = 3
 const maxShownLength = 100
 
 /**
- * A name that a token says, for a log. The signature may not have been checked yet, so anybody can have written it: it is bounded, and
- * holds nothing that starts a line or steers a terminal.
+ * A claim's text for a log. The signature may not have been checked yet, so anyone can have written it: it is shortened, and contains
+ * nothing that starts a line or controls a terminal.
  */
 const shownName = (name: string): string => {
   const plain = name.slice(0, maxShownLength).replace(/[^\x21\x23-\x7e]/g, '?')
@@ -27,11 +29,10 @@ const mismatchText = (expected: readonly string[], found: readonly string[]): st
 }
 
 /**
- * What holds for a token now and may not hold a second later or in another service. Asked for every use of a token, whether or not its
- * signature is remembered.
+ * Checks what may change with time or differ between services. Called for every use of a token, even if its signature is cached.
  *
  * @throws {VerifierError} `token_expired`
- * @throws {TokenRefused} for all else
+ * @throws {TokenRefused} for everything else
  */
 export const judgeClaims = (claims: AccessTokenClaims, expected: Expected, nowMs: number): void => {
   if (claims.iss !== expected.issuer) {

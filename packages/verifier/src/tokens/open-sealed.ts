@@ -4,23 +4,23 @@ import { VerifierError } from '../errors.ts'
 import { isCanonical, isKid, readPart } from './canonical-part.ts'
 import { TokenRefused } from './token-refused.ts'
 
-/** A browser keeps no cookie whose name and value are longer together (RFC 6265bis section 5.6). */
+/** Browsers drop a cookie whose name and value together are longer (RFC 6265bis section 5.6). */
 const maximumCharacters = 4096
 
-/** Of AES-GCM, as text: 96 bits of nonce, 128 of tag (RFC 7518 section 5.3). A shorter tag would be easier to guess. */
+/** For AES-GCM, as text: 96 bits of nonce, 128 of tag (RFC 7518 section 5.3). A shorter tag would be easier to guess. */
 const nonceCharacters = 16
 const tagCharacters = 22
 
 /**
- * RFC 7638, of `{"k":…,"kty":"oct"}`. Computed and never configured, so that a key cannot stand under the name of another. It tells
- * nothing of the key, which is 256 random bits (section 7).
+ * RFC 7638, of `{"k":…,"kty":"oct"}`. Computed and never configured, so that a key cannot have the name of another. It reveals nothing
+ * about the key, which is 256 random bits (section 7).
  */
 const thumbprint = (key: Buffer): string =>
   hash('sha256', JSON.stringify({ k: key.toString('base64url'), kty: 'oct' }), 'base64url')
 
 /**
- * The header says which of our keys, and nothing else: `zip` could make a small cookie large, `crit`, `p2c`, `epk` and `jwk` change how
- * the key is found. `cty` is as RFC 7519 section 5.2 wants it for what is inside.
+ * The header only selects one of the keys: `zip` could expand a small cookie, and `crit`, `p2c`, `epk` and `jwk` change how the key is
+ * found. `cty` is required for the content by RFC 7519 section 5.2.
  */
 const readKid = (part: string): string => {
   const header = readPart(part)
@@ -43,9 +43,9 @@ const readKid = (part: string): string => {
   return kid
 }
 
-/** The kid of a sealed token whose form is right: five parts (RFC 7516 section 7.1), the second empty, each with one possible spelling. */
+/** The kid of a well-formed sealed token: five parts (RFC 7516 section 7.1), the second empty, each with one possible spelling. */
 const readForm = (sealed: string): string => {
-  // Callers without a type checker hand over what a cookie happened to be.
+  // Callers without a type checker may pass any cookie value.
   if (typeof sealed !== 'string') throw new TokenRefused('not a string')
   if (sealed.length > maximumCharacters) throw new TokenRefused('too long')
   const [header, encryptedKey, nonce, content, tag, more] = sealed.split('.', 6)
@@ -67,7 +67,7 @@ const readForm = (sealed: string): string => {
   return readKid(header)
 }
 
-/** Keys that open, by kid. Imported when first needed, since importing is asynchronous and making a verifier is not. */
+/** The decryption keys by kid. They are imported on first use, because importing is asynchronous and making a verifier is not. */
 const keyRing = (keys: readonly Buffer[]) => {
   const held = new Map(keys.map((key) => [thumbprint(key), key]))
   const imported = new Map<string, Promise<webcrypto.CryptoKey>>()
@@ -82,16 +82,16 @@ const keyRing = (keys: readonly Buffer[]) => {
   }
 }
 
-/** The access token in a sealed one; that token is checked afterwards like any other. */
+/** Decrypts the access token in a sealed one. The token is checked afterwards like any other. */
 export type OpenSealed = (sealed: string) => Promise<string>
 
-/** What decrypts with one of these keys, 32 bytes each, rejecting with `token_invalid` for everything else. */
+/** A function that decrypts with one of these keys, 32 bytes each. It rejects with `token_invalid` for everything else. */
 export const createOpener = (keys: readonly Buffer[]): OpenSealed => {
   const keyOf = keyRing(keys)
 
   const open = async (sealed: string): Promise<string> => {
     const key = await keyOf(readForm(sealed))
-    // By kid only: trying all keys would make each forged cookie as dear as there are keys.
+    // Selected by kid only: trying all keys would make each forged cookie more expensive.
     if (key === undefined) throw new TokenRefused('sealed with another key')
     const { plaintext } = await compactDecrypt(sealed, key, {
       keyManagementAlgorithms: ['dir'],

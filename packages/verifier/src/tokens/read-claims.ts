@@ -1,10 +1,10 @@
 import type { AccessTokenClaims } from './access-token-claims.ts'
 import { TokenRefused } from './token-refused.ts'
 
-/** The longest life of an access token, seconds: the issuer forgets revocations after it. */
+/** The maximum lifetime of an access token, seconds. The issuer deletes revocations after it. */
 const maximumLifetimeSeconds = 900
 
-/** 16 bytes as base64url; the last character carries 2 bits of them, so only four can end one. */
+/** 16 bytes as base64url. The last character carries 2 bits, so only four characters can be last. */
 const idPattern = /^[A-Za-z0-9_-]{21}[AQgw]$/
 
 const refuse = (name: string): never => {
@@ -13,14 +13,14 @@ const refuse = (name: string): never => {
 
 const isText = (value: unknown): value is string => typeof value === 'string'
 
-// These run for every claim of every token that is new: each looks at a value once, and gives back what may be kept of it.
+// These run for every claim of every new token: each checks a value once and returns what to keep.
 
 const text = (name: string, value: unknown): string => (isText(value) ? value : refuse(name))
 
 const id = (name: string, value: unknown): string =>
   isText(value) && idPattern.test(value) ? value : refuse(name)
 
-/** Refuses fractions, infinities and what a double cannot hold exactly. */
+/** Refuses fractions, infinities and numbers that a double cannot hold exactly. */
 const count = (name: string, value: unknown): number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : refuse(name)
 
@@ -39,10 +39,10 @@ const isUnread = (value: unknown): value is UnreadClaims =>
   typeof value === 'object' && value !== null
 
 /**
- * Copies the claims that are known, by name, and freezes them: whatever else a token holds, `__proto__` included, goes nowhere. Cardea
- * sets all of them but `nbf`.
+ * Copies the known claims by name and freezes them. Everything else in a token, including `__proto__`, is dropped. Cardea sets all of them
+ * except `nbf`.
  *
- * @throws {TokenRefused} for claims of the wrong shape, or of a lifetime that Cardea never gives
+ * @throws {TokenRefused} for claims of the wrong shape, or of a lifetime that Cardea never issues
  */
 export const readClaims = (value: unknown): AccessTokenClaims => {
   if (!isUnread(value)) throw new TokenRefused('claims that are no object')

@@ -1,17 +1,18 @@
-/** What was learnt from signatures that verified, by the digest of the token. Forgets the least recently used. */
+/** Results of verified signatures, by the digest of the token. Drops the least recently used. */
 export type SignatureCache<Value> = {
   readonly get: (digest: string) => Value | undefined
-  /** `bytes` is what the value takes, roughly. */
+  /** `bytes` is the approximate size of the value. */
   readonly set: (digest: string, value: Value, bytes: number) => void
   readonly size: () => number
 }
 
-/** `bytes` is compared with the sum of what `set` was told. */
+/** `bytes` limits the sum of the sizes passed to `set`. */
 type Limits = { readonly entries: number; readonly bytes: number }
 
 /**
- * Bounded in number and in bytes. Two generations: what is used moves to the young one; when that is half of what is allowed, it
- * becomes the old one, and what nobody used meanwhile is gone. Costs one look-up or two, and no order to keep for each use.
+ * Limited in number and in bytes. It has two generations: a used entry moves to the young one. When that reaches half of the limit, it
+ * becomes the old one, and entries that were not used meanwhile are dropped. This costs one or two lookups, and no order must be kept for
+ * each use.
  */
 export const createSignatureCache = <Value>(limits: Limits): SignatureCache<Value> => {
   type Entry = { readonly value: Value; readonly bytes: number }
@@ -19,7 +20,7 @@ export const createSignatureCache = <Value>(limits: Limits): SignatureCache<Valu
   let old = new Map<string, Entry>()
   let youngBytes = 0
 
-  /** Makes an entry young, and turns the generations over when that was one too many. */
+  /** Makes an entry young, and exchanges the generations when the young one is full. */
   const add = (digest: string, entry: Entry): void => {
     young.set(digest, entry)
     youngBytes += entry.bytes

@@ -10,7 +10,7 @@ import { createSignatureCache } from './signature-cache.ts'
 import { TokenRefused } from './token-refused.ts'
 import type { VerificationKey } from './verification-key.ts'
 
-/** What a token said, after everything that it says about itself was checked. Frozen. */
+/** The claims of a token after all checks except revocation. Frozen. */
 export type CheckedToken = {
   readonly claims: AccessTokenClaims
   /** The key that signed it. */
@@ -18,58 +18,57 @@ export type CheckedToken = {
 }
 
 export type CheckAccessTokenOptions = {
-  /** The `iss` of the tokens, byte for byte. */
+  /** The `iss` of the tokens, exactly. */
   readonly issuer: string
-  /** At least one; a token for any one of them is accepted. */
+  /** At least one. A token for any of them is accepted. */
   readonly audiences: readonly string[]
   /**
-   * The key that may verify tokens with this kid, or undefined for a kid that is not (or no longer) trusted. Asked for every token,
-   * remembered or not, so that a key which leaves the set takes its tokens with it. What it throws is passed on.
+   * The key that may verify tokens with this kid, or undefined for a kid that is not (or no longer) trusted. Called for every token, cached
+   * or not, so that removing a key invalidates its tokens. Its errors are passed on.
    */
   readonly keyOf: (
     kid: string,
   ) => VerificationKey | undefined | Promise<VerificationKey | undefined>
   readonly clock: Pick<Clock, 'nowMs'>
-  /** Verified signatures that are remembered; default 10,000, 0 for none. */
+  /** The number of cached signatures; default 10,000, 0 for none. */
   readonly maxCachedTokens?: number
 }
 
-/** `checkAccessToken` and its numbers. */
+/** `checkAccessToken` with its statistics. */
 export type TokenCheck = {
-  /** Rejects with a `VerifierError`, or with what `keyOf` rejects with. */
+  /** Rejects with a `VerifierError`, or with the error of `keyOf`. */
   readonly check: (token: string) => Promise<CheckedToken>
   readonly stats: () => { readonly cached: number; readonly hits: number; readonly misses: number }
 }
 
 type Remembered = { readonly token: CheckedToken; readonly key: VerificationKey['key'] }
 
-/** What one remembered token may take, on average over the cache, bytes: twice of what one of the usual kind does. */
+/** The average bytes of a cached token: twice those of a usual one. */
 const averageBytes = 2048
 
-/** A token of 620 characters was measured to take 870 bytes: half is its claims, the other half the objects around them. */
+/** A token of 620 characters was measured to take 870 bytes: half for its claims, half for the objects around them. */
 const estimatedBytes = (token: string): number => 600 + token.length
 
-/** The key that the header asks for, if we have it and it is for that. */
+/** The key that the header selects, if it is known and has this algorithm. */
 const usable = (key: VerificationKey | undefined, alg: string): VerificationKey['key'] => {
   if (key === undefined) throw new TokenRefused('unknown kid')
-  // The token says which of our keys, never how it is to be used (RFC 8725bis section 3.1).
+  // The token selects a key but never how it is used (RFC 8725bis section 3.1).
   if (key.algorithm !== alg) throw new TokenRefused('alg is not that of the key')
   return key.key
 }
 
-/** What a caller of `check` gets to see instead of what was thrown inside. */
+/** Maps internal errors to those that a caller of `check` sees. */
 const asRefusal = (error: unknown): unknown => {
-  // Anything else is a fault of ours or of the network, and must not look like a bad token: it would sign the user out.
+  // Other errors are faults of this service or of the network and must not look like an invalid token, which would log the user out.
   const isRefusal = error instanceof TokenRefused || error instanceof errors.JOSEError
   return isRefusal ? new VerifierError('token_invalid', { cause: error }) : error
 }
 
 /**
- * The work of `checkAccessToken`. A token that is seen for the first time costs what bare `jose.jwtVerify` costs and 10 to 20 percent on
- * top (`npm run bench -- verify`): a digest, and reading strictly what it says. One that was seen before costs a digest, and everything but
- * its signature is checked again.
+ * The implementation of `checkAccessToken`. A new token costs as much as plain `jose.jwtVerify` plus 10 to 20 percent (`npm run bench --
+ * verify`) for a digest and the strict parsing. A known token costs a digest, and everything except its signature is checked again.
  *
- * @throws {TypeError} at once, for options that cannot be
+ * @throws {TypeError} at once, for invalid options
  */
 export const createTokenCheck = (options: CheckAccessTokenOptions): TokenCheck => {
   const expected: Expected = { issuer: options.issuer, audiences: [...options.audiences] }
@@ -83,11 +82,11 @@ export const createTokenCheck = (options: CheckAccessTokenOptions): TokenCheck =
   let hits = 0
   let misses = 0
 
-  /** Everything but the signature, which has been verified with this very key. Undefined when that key is no longer the one. */
+  /** Checks everything except the signature, which was verified with this key. Undefined when the key for the kid is another one now. */
   const recall = async (remembered: Remembered): Promise<CheckedToken | undefined> => {
     const { token } = remembered
     const found = options.keyOf(token.kid)
-    // Waits only when the caller has to ask someone.
+    // Waits only when the caller must ask the issuer.
     const key = found instanceof Promise ? await found : found
     if (key?.key !== remembered.key) return undefined
     judgeClaims(token.claims, expected, options.clock.nowMs())
@@ -95,7 +94,10 @@ export const createTokenCheck = (options: CheckAccessTokenOptions): TokenCheck =
     return token
   }
 
-  /** What needs no key comes first: it costs a tenth of a signature, so nobody can make us verify what we would refuse anyhow. */
+  /**
+   * Checks that need no key come first: they cost a tenth of a signature, so nobody can make the verifier check a signature of a token that
+   * it would refuse anyway.
+   */
   const verify = async (token: string): Promise<Remembered> => {
     misses += 1
     const { header, claims: value } = readToken(token)
@@ -110,8 +112,8 @@ export const createTokenCheck = (options: CheckAccessTokenOptions): TokenCheck =
   const check = async (token: string): Promise<CheckedToken> => {
     try {
       checkLength(token)
-      // A digest of the whole token, signature included: what differs in one bit has been verified for itself or not at all. The
-      // token itself is not kept, so that no copy of this process's memory holds thousands of usable ones.
+      // A digest of the whole token including the signature: a token that differs in one bit needs its own verification. The token itself
+      // is not stored, so that a memory dump contains no thousands of usable tokens.
       const digest = hash('sha256', token, 'base64url')
       const remembered = cache.get(digest)
       const recalled = remembered && (await recall(remembered))

@@ -15,10 +15,10 @@ import { watchState } from './state-watch.ts'
 import type { Verifier, VerifierState, VerifierStats } from './verifier.ts'
 import { type Revocations, verifyWith } from './verify.ts'
 
-/** Of these parts, the one that runs in the background. */
+/** Revocations that are followed in the background. */
 type FollowedRevocations = Revocations & { readonly replica: Replica }
 
-/** The replica is not started yet: its events need the rest of the verifier. */
+/** The replica is not started yet, because its events need the rest of the verifier. */
 const followRevocations = (
   { client, endpoint, clock, fraction, introspectionTimeoutMs }: Settings,
   http: HttpClient,
@@ -37,7 +37,7 @@ const checkTokens = (settings: Settings, keys: FollowedKeys, replica: Replica | 
   createTokenCheck({
     ...settings,
     keyOf: (kid) => {
-      // Before its signatures are believed, and whatever the cached key set says: whoever has the key can sign anything.
+      // Checked before its signatures are trusted, whatever the cached key set says: a thief of the key can sign anything.
       if (replica?.isKeyRevoked(kid)) {
         throw new VerifierError('token_revoked', { cause: new TokenRefused('revoked by kid') })
       }
@@ -53,7 +53,7 @@ type Parts = {
   readonly snapshotEntries: () => number | undefined
 }
 
-/** Computed when asked for, so that a gauge read once a minute costs nothing in between. */
+/** Computed on demand, so a gauge that is read once a minute costs nothing in between. */
 const statsOf = ({ state, keys, replica, tokens, snapshotEntries }: Parts): VerifierStats => {
   const { cached, hits, misses } = tokens.stats()
   return {
@@ -68,7 +68,7 @@ const statsOf = ({ state, keys, replica, tokens, snapshotEntries }: Parts): Veri
   }
 }
 
-/** Both ways in share everything but the first step, so that a sealed token passes no check less. */
+/** Both share everything except the first step, so a sealed token skips no check. */
 const verifyBoth = (
   { sealedKeys, policy, clock }: Settings,
   deps: Omit<Parameters<typeof verifyWith>[0], 'nowMs' | 'open' | 'policy'>,
@@ -86,8 +86,8 @@ const verifyBoth = (
 }
 
 /**
- * Begins at once to follow keys and revocations; one verifier serves a whole process. Nothing is accepted before both are there, so
- * await `ready()` before you take requests.
+ * Starts at once to follow keys and revocations. One verifier serves a whole process. Every token is refused until both are loaded,
+ * so await `ready()` before you accept requests.
  *
  * ```ts
  * const verifier = createVerifier({ issuer, audience, client: { id, secret } })
@@ -97,7 +97,7 @@ const verifyBoth = (
  * const claims = await verifier.verify(token, { roles: ['editor'] })
  * ```
  *
- * @throws {TypeError} at once for options that are wrong
+ * @throws {TypeError} at once, for invalid options
  */
 export const createVerifier = (options: VerifierOptions): Verifier => {
   const settings = readOptions(options)

@@ -1,6 +1,6 @@
 import type { Verifier, VerifierEvents } from './verifier.ts'
 
-/** Who wants to know what. Unlike with an EventEmitter, an `error` that nobody listens to ends no process. */
+/** The listeners by event. Unlike with an EventEmitter, an `error` without a listener does not end the process. */
 export type Events = Pick<Verifier, 'on' | 'off'> & {
   readonly emit: <Name extends keyof VerifierEvents>(
     name: Name,
@@ -12,12 +12,12 @@ type Listeners = {
   readonly [Name in keyof VerifierEvents]: Set<(event: VerifierEvents[Name]) => void>
 }
 
-/** A listener that throws must not stop the others, nor the following of keys and revocations that it is told of. */
+/** A listener that throws must stop neither the other listeners nor the following of keys and revocations. */
 const warn = (error: unknown): void => {
   process.emitWarning(error instanceof Error ? error : new Error(String(error)))
 }
 
-/** Listeners are called in turn, at once, in the order in which they came; one that is added twice is called once. */
+/** Listeners are called in turn, synchronously, in the order of their registration. One that is added twice is called once. */
 export const createEvents = (): Events => {
   const listeners: Listeners = {
     state: new Set(),

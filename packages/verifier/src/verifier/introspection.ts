@@ -9,16 +9,18 @@ import {
 
 type Dependencies = {
   readonly http: HttpClient
-  /** Where Cardea is reached, without a slash at the end. */
+  /** The address of Cardea, without a slash at the end. */
   readonly endpoint: string
   readonly client: ClientCredential
   readonly timeoutMs: number
 }
 
-/** Whether Cardea calls this token active. Rejects when it does not say; never resolves with a guess. */
+/** Whether Cardea reports this token as active. Rejects without a definite response; never guesses. */
 export type Introspect = (token: string, jti: string) => Promise<boolean>
 
-/** Questions at a time. A service that lost its feed must not turn all its traffic on an issuer that is just coming back. */
+/**
+ * The maximum number of parallel requests. A service that lost its feed must not send all its traffic to an issuer that is just recovering.
+ */
 const maximumUnderWay = 64
 
 const maxBytes = 64 * 1024
@@ -34,7 +36,7 @@ const parse = (json: string): unknown => {
   }
 }
 
-/** Anything but a clear yes or no, about this very token, is no answer. */
+/** Anything except a clear yes or no about this token is not accepted. */
 const verdictOf = (answer: HttpAnswer, jti: string): boolean => {
   if (answer.status !== 200) throw new RequestFailed(`introspection answered ${answer.status}`)
   if (mediaTypeOf(answer) !== 'application/json') {
@@ -44,14 +46,14 @@ const verdictOf = (answer: HttpAnswer, jti: string): boolean => {
   if (!isRecord(body) || typeof body['active'] !== 'boolean') {
     throw new RequestFailed('introspection answered without a verdict')
   }
-  // An answer about another token: a cache in between, or worse.
+  // A response about another token, for example from a cache in between.
   if (body['active'] && body['jti'] !== undefined && body['jti'] !== jti) {
     throw new RequestFailed('introspection answered about another token')
   }
   return body['active']
 }
 
-/** Asks `POST /oauth/introspect` (RFC 7662), once for all who ask about the same token at the same time. */
+/** Calls `POST /oauth/introspect` (RFC 7662), once for all parallel calls with the same token. */
 export const createIntrospection = (deps: Dependencies): Introspect => {
   const underWay = new Map<string, Promise<boolean>>()
   const headers = {

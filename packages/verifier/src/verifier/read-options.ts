@@ -6,7 +6,7 @@ import { systemClock } from '../system-clock.ts'
 import { type StalePolicy, type VerifierOptions, verifierOptionNames } from './options.ts'
 import { readSealedKeys } from './read-sealed-keys.ts'
 
-/** Options that have been checked, with their defaults. */
+/** The checked options with their defaults. */
 export type Settings = {
   readonly issuer: string
   readonly audiences: readonly string[]
@@ -15,7 +15,7 @@ export type Settings = {
   /** Without a slash at the end. */
   readonly endpoint: string
   readonly policy: StalePolicy
-  /** 32 bytes each; undefined when nothing sealed is opened. */
+  /** 32 bytes each. Undefined when sealed tokens are not used. */
   readonly sealedKeys: readonly Buffer[] | undefined
   readonly maxCachedTokens: number
   readonly introspectionTimeoutMs: number
@@ -24,10 +24,10 @@ export type Settings = {
   readonly fraction: () => number
 }
 
-/** After this long every token has expired that was issued while the verifier was fresh. */
+/** After this time every token that was issued while the verifier was fresh has expired. */
 const maximumBoundedSeconds = 900
 
-/** @throws {TypeError} for what is no policy: a misspelt one must not be taken for a lenient one */
+/** @throws {TypeError} for an unknown policy: a misspelt one must not be read as a lenient one */
 export const checkPolicy = (policy: StalePolicy): void => {
   if (policy === 'deny' || policy === 'introspect' || policy === 'accept-until-exp') return
   const seconds = typeof policy === 'object' && policy !== null ? policy.bounded : undefined
@@ -39,7 +39,7 @@ export const checkPolicy = (policy: StalePolicy): void => {
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
 
-/** Bytes to these never leave the machine, so nobody can read or change them on the way. */
+/** Bytes to these never leave the machine, so they cannot be read or changed in transit. */
 const isLoopback = (hostname: string): boolean =>
   hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname)
 
@@ -57,7 +57,7 @@ const withoutEndSlashes = (text: string): string => {
   return text.slice(0, end)
 }
 
-/** The address that requests begin with. */
+/** The base address of requests. */
 const readEndpoint = (text: string, name: string, allowInsecureHttp: boolean): string => {
   const url = parseUrl(text, name)
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
@@ -74,14 +74,14 @@ const readEndpoint = (text: string, name: string, allowInsecureHttp: boolean): s
 
 const readAudiences = (audience: string | readonly string[]): readonly string[] => {
   const audiences = typeof audience === 'string' ? [audience] : audience
-  // Without one, tokens for any service would be taken.
+  // Without one, tokens for any service would be accepted.
   if (!Array.isArray(audiences) || audiences.length === 0 || !audiences.every(isText)) {
     throw new TypeError('audience must be a text, or a list of at least one')
   }
   return [...audiences]
 }
 
-/** Undefined means that revocations are given up, which must be said and is never the result of a forgotten setting. */
+/** Undefined means that revocations are disabled. That must be explicit and never the result of a forgotten setting. */
 const readClient = (options: VerifierOptions): ClientCredential | undefined => {
   const { client, revocations = 'follow' } = options
   if (revocations !== 'follow' && revocations !== 'off') {
@@ -107,7 +107,7 @@ const readWhole = (value: number, name: string, least: number): number => {
   return value
 }
 
-/** @throws {TypeError} at once for wrong use, so that it shows when the service starts and not at its first request */
+/** @throws {TypeError} at once for mistakes, so that they show when the service starts and not at its first request */
 export const readOptions = (options: VerifierOptions): Settings => {
   if (typeof options !== 'object' || options === null) {
     throw new TypeError('createVerifier needs an object of options')
@@ -115,7 +115,7 @@ export const readOptions = (options: VerifierOptions): Settings => {
   refuseUnknown('createVerifier', options, verifierOptionNames)
   const { issuer, policy = 'deny', allowInsecureHttp = false } = options
   if (!isText(issuer)) throw new TypeError('issuer must be a text')
-  // It is compared with `iss` as a whole, and Cardea's never ends so: every token would be refused.
+  // It is compared with `iss` exactly, and Cardea's issuer never ends with a slash: every token would be refused.
   if (issuer.endsWith('/')) throw new TypeError('issuer must not end with a slash')
   checkPolicy(policy)
   return {
@@ -135,7 +135,7 @@ export const readOptions = (options: VerifierOptions): Settings => {
       1,
     ),
     clock: options.clock ?? systemClock,
-    // Looked up at each call, so that a fetch which is replaced later (instrumentation does that) is the one that is used.
+    // Read at each call, so that a fetch that is replaced later (by instrumentation) is used.
     fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
     fraction: options.fraction ?? (() => randomInt(2 ** 32) / 2 ** 32),
   }

@@ -7,7 +7,7 @@ const keyBytes = 32
 const readKey = (text: unknown): Buffer => {
   const key = typeof text === 'string' ? Buffer.from(text, 'base64url') : undefined
   if (key?.length !== keyBytes || key.toString('base64url') !== text) {
-    // Never the text itself: start-up errors end up in logs.
+    // Never quotes the text, because start-up errors end up in logs.
     throw new TypeError(
       'sealed.keys must be keys as `cardea sealed-key` prints them: 43 characters of base64url',
     )
@@ -16,9 +16,9 @@ const readKey = (text: unknown): Buffer => {
 }
 
 /**
- * Undefined when nothing sealed is to be opened.
+ * Undefined when sealed tokens are not used.
  *
- * @throws {TypeError} for what cannot be a list of keys
+ * @throws {TypeError} for an invalid list of keys
  */
 export const readSealedKeys = ({ sealed }: VerifierOptions): readonly Buffer[] | undefined => {
   if (sealed === undefined) return undefined

@@ -2,13 +2,13 @@ import { VerifierError } from '../errors.ts'
 import type { AccessTokenClaims } from '../tokens/access-token-claims.ts'
 import type { VerifyOptions } from './options.ts'
 
-/** A list with a text in its place would be asked letter by letter. */
+/** A string in place of a list would be read letter by letter. */
 const readList = (list: readonly string[] | undefined, name: string): readonly string[] => {
   if (list !== undefined && !Array.isArray(list)) throw new TypeError(`${name} must be a list`)
   return list ?? []
 }
 
-/** @throws {TypeError} for what is no number of seconds: compared with anything else, every login would be recent enough */
+/** @throws {TypeError} for anything but a number of seconds: compared with anything else, every login would be recent enough */
 export const checkAuthAge = (seconds: number | undefined): void => {
   if (seconds !== undefined && !(Number.isSafeInteger(seconds) && seconds > 0)) {
     throw new TypeError('maxAuthAgeSeconds must be a whole number of seconds, at least 1')
@@ -24,7 +24,7 @@ const checkScopes = ({ scope: held }: AccessTokenClaims, scopes: readonly string
   }
 }
 
-/** What is missing and cannot be mended comes first: whoever lacks a role need not type a password to learn it. */
+/** Rights that a new login cannot add are checked first, so that a user without a role is not asked for a password in vain. */
 const checkRecent = (
   { auth_time: provedAt }: AccessTokenClaims,
   maxAgeSeconds: number | undefined,
@@ -39,7 +39,7 @@ const checkRecent = (
 }
 
 /**
- * All of the roles, all of the scopes, and a login that is recent enough.
+ * Requires all of the roles, all of the scopes, and a recent enough login.
  *
  * @throws {VerifierError} `insufficient_role`, `insufficient_scope` or `authentication_too_old`
  */

@@ -4,7 +4,7 @@ import { TokenRefused } from '../tokens/token-refused.ts'
 import type { Introspect } from './introspection.ts'
 import type { StalePolicy } from './options.ts'
 
-/** A token that is good in itself, and not among the revoked ones that are known. */
+/** A valid token that is not among the known revocations. */
 type Doubtful = {
   readonly token: string
   readonly claims: AccessTokenClaims
@@ -25,7 +25,7 @@ const askIssuer = async ({ token, claims }: Doubtful, introspect: Introspect): P
 }
 
 /**
- * Decides about a token while the verifier is STALE: resolves to accept it.
+ * Decides about a token while the verifier is STALE. Resolves to accept it.
  *
  * @throws {VerifierError} `revocation_state_unknown`, or `token_revoked` when the issuer says so
  */

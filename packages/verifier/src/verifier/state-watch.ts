@@ -5,19 +5,19 @@ type Dependencies = {
   readonly onChange: (state: VerifierState) => void
 }
 
-/** Notices changes of the state, and lets others wait for the first good one. */
+/** Detects changes of the state, and lets callers wait for the first good one. */
 export type StateWatch = {
-  /** To be called whenever something happened that may have changed the state. */
+  /** Call it whenever something happened that may have changed the state. */
   readonly look: () => void
-  /** Resolves when the state is FRESH or OFF; rejects when the signal aborts, or with what `end` was given. */
+  /** Resolves when the state is FRESH or OFF. Rejects when the signal aborts, or with the argument of `end`. */
   readonly ready: (signal?: AbortSignal) => Promise<void>
   readonly end: (reason: Error) => void
 }
 
-/** There is nothing left to wait for. */
+/** States in which `ready` resolves. */
 const isGood = (state: VerifierState): boolean => state === 'FRESH' || state === 'OFF'
 
-/** Keeps no timer: those who follow keys and revocations say when something happened. */
+/** Uses no timer: the followers of keys and revocations report events. */
 export const watchState = ({ current, onChange }: Dependencies): StateWatch => {
   type Waiting = { readonly resolve: () => void; readonly reject: (reason: unknown) => void }
   const waiting = new Set<Waiting>()

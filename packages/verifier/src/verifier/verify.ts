@@ -11,27 +11,27 @@ import { checkAuthAge, checkRights } from './required-rights.ts'
 import { applyStalePolicy } from './stale-policy.ts'
 import type { Verifier, VerifierState } from './verifier.ts'
 
-/** What is known of revocations, and whom to ask when that is not enough. */
+/** The known revocations, and the fallback when they are not complete. */
 export type Revocations = {
   readonly replica: Pick<Replica, 'revokedBy' | 'staleForMs'>
   readonly introspect: Introspect
 }
 
 type Dependencies = {
-  /** Gets the token out of what it came in; undefined when the token came as it is. */
+  /** Extracts the token from a sealed one. Undefined when the token is not sealed. */
   readonly open?: (sealed: string) => Promise<string>
   readonly check: (token: string) => Promise<CheckedToken>
   readonly nowMs: () => number
   readonly state: () => VerifierState
-  /** Of the last attempt to read keys or revocations; undefined when none has failed. */
+  /** The error of the last attempt to read keys or revocations. Undefined when none has failed. */
   readonly lastFailure: () => unknown
   /** Undefined when revocations are not followed. */
   readonly revocations: Revocations | undefined
-  /** For calls that bring none of their own. */
+  /** For calls without their own policy. */
   readonly policy: StalePolicy
 }
 
-/** Looks at verified claims only: the same signature can be written in several ways, and all are the same token. */
+/** Uses verified claims only: the same signature can be written in several ways, and all are the same token. */
 const refuseRevoked = ({ claims, kid }: CheckedToken, { replica }: Revocations): void => {
   const { jti, sid, sub, aep } = claims
   const kind = replica.revokedBy({ jti, sid, sub, kid, aep })
@@ -40,7 +40,9 @@ const refuseRevoked = ({ claims, kid }: CheckedToken, { replica }: Revocations):
   }
 }
 
-/** The order matters: what is known to be revoked is refused in every state, and nothing is accepted while there is no snapshot. */
+/**
+ * The order matters: tokens that are known to be revoked are refused in every state, and every token is refused while there is no snapshot.
+ */
 export const verifyWith = (deps: Dependencies): Verifier['verify'] => {
   /** @throws {VerifierError} `not_ready` */
   const refuseUnlessReady = (): VerifierState => {
@@ -54,7 +56,7 @@ export const verifyWith = (deps: Dependencies): Verifier['verify'] => {
 
   /** @throws {VerifierError} `token_revoked`, `revocation_state_unknown` or `not_ready` */
   const refuseUnlessLive = async (token: string, checked: CheckedToken, policy: StalePolicy) => {
-    // The state is asked again, in the same turn as the look-up: checking a signature takes a while, and a lease ends meanwhile.
+    // The state is read again, in the same turn as the lookup: checking a signature takes a while, and a lease may end meanwhile.
     const state = refuseUnlessReady()
     const { revocations } = deps
     if (revocations === undefined) return
@@ -63,7 +65,7 @@ export const verifyWith = (deps: Dependencies): Verifier['verify'] => {
     const staleForMs = revocations.replica.staleForMs() ?? Number.POSITIVE_INFINITY
     const doubtful = { token, claims: checked.claims, staleForMs }
     await applyStalePolicy(policy, doubtful, revocations.introspect)
-    // Its revocation may have come in while the issuer was asked.
+    // Its revocation may have arrived during the introspection.
     refuseRevoked(checked, revocations)
   }
 

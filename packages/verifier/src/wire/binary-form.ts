@@ -17,22 +17,22 @@ import { type RevocationKind, revocationKinds } from './revocation-entry.ts'
  * | 5 | kid | 32 bytes | | 37 bytes |
  * | 6 | everyone | none | yes | 13 bytes |
  *
- * The page ends with its last entry. Because the count stands before the entries, no beginning of a
- * page is a page, and neither is a page with something behind it.
+ * The page ends with its last entry. Because the count comes before the entries, neither a truncated
+ * page nor one with trailing bytes is valid.
  */
 export const magic = 0x43_52_45_56
 export const version = 1
 
-/** Where the label of the feed begins, behind magic and version. */
+/** Where the label of the feed begins, after magic and version. */
 export const labelsAt = 4 + 1
 
-/** Where the key begins, counted from the beginning of its entry. */
+/** The offset of the key in its entry. */
 export const keyAt = 1 + 4
 
 export const epochBytes = 8
 export const twoTo32 = 0x1_0000_0000
 
-/** Names the form in `Accept` and `Content-Type`. */
+/** The media type of the form, for `Accept` and `Content-Type`. */
 export const feedBinaryMediaType = 'application/vnd.cardea.revocations'
 
 const keyBytes = (kind: RevocationKind): number => {
@@ -40,9 +40,9 @@ const keyBytes = (kind: RevocationKind): number => {
   return kind === 'kid' ? 32 : idBytes
 }
 
-/** How long an entry of the kind is, with everything. */
+/** The total length of an entry of this kind. */
 export const entryBytes = (kind: RevocationKind): number =>
   keyAt + keyBytes(kind) + (hasEpoch(kind) ? epochBytes : 0)
 
-/** A kind's number is its place in `revocationKinds` plus 1; 0 names none. */
+/** The number of a kind is its index in `revocationKinds` plus 1; 0 is none. */
 export const codeOf = (kind: RevocationKind): number => revocationKinds.indexOf(kind) + 1

@@ -10,15 +10,15 @@ const isBlank = (text: string, place: number): boolean => {
 }
 
 /**
- * Reads a `Cookie` header in one pass, whose time is proportional to its length.
+ * Reads a `Cookie` header in one pass, in linear time.
  *
- * Written by hand because parsers keep one of several cookies of a name. A second one was planted by somebody (another path, a
- * sibling domain), and using either could log the person in as the attacker, so the caller must see both. A name that differs
- * only in case is another cookie.
+ * It is written by hand because parsers keep one of several cookies with one name. A second one was planted (by another path or a sibling
+ * domain), and using either could log the user in as the attacker, so the caller must see both. A name that differs only in case is another
+ * cookie.
  *
- * Only spaces and tabs around a pair are dropped (RFC 9110 section 5.6.3). `trim()` would drop more: a sibling domain may set a
- * cookie whose name is ours after a no-break space, and browsers do not apply the rules of `__Host-` to that name. A regular
- * expression such as `/[ \t]+$/` takes quadratic time: it starts anew at every blank of a run.
+ * Only spaces and tabs around a pair are removed (RFC 9110 section 5.6.3). `trim()` would remove more: a sibling domain may set a cookie
+ * whose name is ours after a no-break space, and browsers do not apply the rules of `__Host-` to that name. A regular expression such as
+ * `/[ \t]+$/` takes quadratic time, because it restarts at every blank of a run.
  */
 export const readCookies = (header = ''): Cookies => {
   const cookies = new Map<string, string[]>()
@@ -41,42 +41,42 @@ export const readCookies = (header = ''): Cookies => {
   return cookies
 }
 
-/** Methods that change nothing (RFC 9110 section 9.2.1), so it does not matter which page made a browser send the request. */
+/** Methods without side effects (RFC 9110 section 9.2.1). It does not matter which page made a browser send such a request. */
 export const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
-/** Of an app in a webview: `capacitor://localhost`, `tauri://localhost`, `app://bundle`. */
+/** The origin of an app in a webview: `capacitor://localhost`, `tauri://localhost`, `app://bundle`. */
 const appOrigin = /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+(?::[0-9]{1,5})?$/
 
 const maxOriginLength = 255
 
 /**
- * Whether a text is an origin exactly as browsers write it in `Origin` (RFC 6454 section 6.2): lower case, no path, no default port,
- * of a web page or of an app in a webview. Never `null`, which is the origin of any sandboxed page, nor `file:`, which is every file.
- * No patterns: one that is a little too wide is found by an attacker.
+ * Whether a text is an origin exactly as browsers write it in `Origin` (RFC 6454 section 6.2): lower case, no path, no default port, of a
+ * web page or of an app in a webview. Never `null`, which is the origin of any sandboxed page, nor `file:`, which is that of every file.
+ * There are no patterns, because attackers find one that is a little too wide.
  */
 export const isPageOrigin = (text: string): boolean => {
   if (text.length > maxOriginLength || text.includes('*') || !URL.canParse(text)) return false
   const { protocol, origin } = new URL(text)
   if (protocol === 'http:' || protocol === 'https:') return origin === text
-  // `URL` knows no origin of the schemes of apps, so the text itself is checked.
+  // For the schemes of apps `URL` returns no origin, so the text itself is checked.
   return origin === 'null' && protocol !== 'file:' && appOrigin.test(text)
 }
 
-/** What a browser says of the page that made it send a request; a page can set neither. */
+/** The headers with which a browser identifies the requesting page. Pages cannot set them. */
 export type PageHeaders = {
   readonly origin: string | undefined
   readonly secFetchSite: string | undefined
 }
 
 /**
- * `own`: a page that may act with the cookies of its user, or no browser at all. `other-site`: its origin is on the list, but it is of
- * another site, so cookies must not count. `unlisted`: anyone's page.
+ * `own`: a page that may act with its user's cookies, or no browser at all. `other-site`: its origin is listed but belongs to another site,
+ * so cookies must not be used. `unlisted`: any other page.
  */
 export type PageKind = 'own' | 'other-site' | 'unlisted'
 
 /**
- * Judges by `Sec-Fetch-Site`, and by `Origin` for browsers that do not send that. Neither header: no browser, so no cookie of a user
- * was borrowed. Meant for requests that may change something.
+ * Decides by `Sec-Fetch-Site`, or by `Origin` for browsers that do not send it. Without both headers the client is no browser, so no user's
+ * cookie was abused. For unsafe requests.
  */
 export const judgePage = (
   { origin, secFetchSite }: PageHeaders,
@@ -84,14 +84,14 @@ export const judgePage = (
 ): PageKind => {
   if (secFetchSite === 'same-origin' || secFetchSite === 'none') return 'own'
   if (origin === undefined) return secFetchSite === undefined ? 'own' : 'unlisted'
-  // A sibling subdomain sends our cookies along, SameSite or not: it must be on the list.
+  // Requests of a sibling subdomain carry our cookies even with SameSite, so it must be listed.
   if (!listed.has(origin)) return 'unlisted'
   const isSameSite = secFetchSite === undefined || secFetchSite === 'same-site'
-  // Only web pages can be of the same site as a server: an app's scheme never is.
+  // Only web pages can have the same site as a server; an app's scheme never has.
   return isSameSite && /^https?:/.test(origin) ? 'own' : 'other-site'
 }
 
-/** Of the machine itself. @param hostname as `URL` writes it */
+/** An address of this machine. @param hostname in the form of `URL` */
 export const isLoopback = (hostname: string): boolean =>
   hostname === 'localhost' ||
   hostname === '[::1]' ||
@@ -99,10 +99,10 @@ export const isLoopback = (hostname: string): boolean =>
   /^127\.[0-9.]+$/.test(hostname)
 
 /**
- * What to do when the only difference is the name of this machine: a developer opens `http://localhost:5173`, and the page calls
+ * A hint for origins that differ only in the name of this machine: a developer opens `http://localhost:5173`, and the page calls
  * `http://127.0.0.1:8088`. Undefined for anything else.
  *
- * @param origin of the page, as it was sent
+ * @param origin of the page, as sent
  * @param host the `Host` of the request
  */
 export const loopbackHint = (origin: string, host: string | undefined): string | undefined => {

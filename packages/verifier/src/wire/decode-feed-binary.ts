@@ -9,7 +9,7 @@ import {
   revocationKinds,
 } from './revocation-entry.ts'
 
-/** Where the parts of an entry of this kind are, counted from its beginning. */
+/** The offsets of the parts of an entry of this kind. */
 type Layout = {
   readonly kind: RevocationKind
   readonly byteCount: number
@@ -23,15 +23,15 @@ const layoutOf = (kind: RevocationKind): Layout => {
   return { kind, byteCount, keyEnd: byteCount - (ownsEpoch ? epochBytes : 0), hasEpoch: ownsEpoch }
 }
 
-/** By the number of the kind; nothing for 0. */
+/** By the number of the kind; index 0 is unused. */
 const layouts: readonly (Layout | undefined)[] = [undefined, ...revocationKinds.map(layoutOf)]
 
-/** Throws when there are fewer bytes than the next part of the page takes. */
+/** Throws when the next part of the page is not complete. */
 const demand = (body: Buffer, end: number, what: string): void => {
   if (end > body.length) throw new FeedFormatError(`the page is cut off in ${what}`)
 }
 
-/** A text with its length in the byte before it. */
+/** A text whose length is in the byte before it. */
 const readLabel = (body: Buffer, at: number, what: string): string => {
   demand(body, at + 1, what)
   const end = at + 1 + body.readUInt8(at)
@@ -41,13 +41,11 @@ const readLabel = (body: Buffer, at: number, what: string): string => {
   return label
 }
 
-/** Exact up to 2^53 - 1; what is above is refused by `checkEntry`. */
+/** Exact up to 2^53 - 1. `checkEntry` refuses larger values. */
 const readEpoch = (body: Buffer, at: number): number =>
   body.readUInt32BE(at) * twoTo32 + body.readUInt32BE(at + 4)
 
-/**
- * Returns where the entry ends. Any bytes are a key, so that only kind and numbers can be wrong.
- */
+/** Returns the end of the entry. Any bytes are a valid key, so only the kind and the numbers can be wrong. */
 const checkEntry = (body: Buffer, at: number, place: number): number => {
   const layout = at < body.length ? layouts[body.readUInt8(at)] : undefined
   if (!layout) throw new FeedFormatError(`entry ${place}: cut off or of an unknown kind`)
@@ -61,8 +59,8 @@ const checkEntry = (body: Buffer, at: number, place: number): number => {
 }
 
 /**
- * Makes entries of bytes that `checkEntry` has seen. One at a time: a million of them at once would
- * take about 130 MB and a long pause of the garbage collector, where the page takes 21 MB.
+ * Makes entries from bytes that `checkEntry` has checked, one at a time: a million at once would take about 130 MB and cause a long garbage
+ * collection, while the page takes 21 MB.
  */
 function* entriesOf(body: Buffer, start: number): Generator<RevocationEntry> {
   let at = start
@@ -81,12 +79,10 @@ function* entriesOf(body: Buffer, start: number): Generator<RevocationEntry> {
 }
 
 /**
- * Reads a page in the binary form: all of it, or a `FeedFormatError`. It is checked to the last
- * byte before it is returned; its entries are then made one at a time while they are gone through,
- * from `bytes`, which must not be changed meanwhile.
+ * Reads a page in the binary form completely, or throws a `FeedFormatError`. It is checked to the last byte before it is returned. Its
+ * entries are then made one at a time during iteration, from `bytes`, which must not be changed meanwhile.
  *
- * An unknown kind is an error: a replica that skipped what it does not understand would call itself
- * complete without being it.
+ * An unknown kind is an error: a replica that skipped it would wrongly consider itself complete.
  */
 export const decodeFeedBinary = (bytes: Uint8Array): FeedPage => {
   const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -101,8 +97,7 @@ export const decodeFeedBinary = (bytes: Uint8Array): FeedPage => {
   const length = body.readUInt32BE(countAt)
   const start = countAt + 4
   let at = start
-  // The count is not believed: nothing is reserved for it, and the first entry that is not there
-  // ends the loop.
+  // The count is not trusted: no memory is reserved for it, and the first missing entry ends the loop.
   for (let place = 0; place < length; place++) at = checkEntry(body, at, place)
   if (at !== body.length) throw new FeedFormatError('the page goes on behind its last entry')
   const entries: RevocationEntries = { length, [Symbol.iterator]: () => entriesOf(body, start) }

@@ -2,7 +2,7 @@ import { codeOf, entryBytes, keyAt, labelsAt, magic, twoTo32, version } from './
 import { entryProblem, isLabel } from './entry-rules.ts'
 import type { FeedPage, RevocationEntries, RevocationEntry } from './revocation-entry.ts'
 
-/** Returns where the next entry begins. */
+/** Returns the start of the next entry. */
 const writeEntry = (body: Buffer, at: number, entry: RevocationEntry): number => {
   const { kind, key, minEpoch, notAfter } = entry
   const end = at + entryBytes(kind)
@@ -16,10 +16,7 @@ const writeEntry = (body: Buffer, at: number, entry: RevocationEntry): number =>
   return end
 }
 
-/**
- * Goes through the entries before anything is written, so that a page of a million is made in one
- * piece of the right length.
- */
+/** Iterates over the entries before anything is written, so that a page of a million is allocated once with the right length. */
 const measure = (entries: RevocationEntries): { count: number; byteCount: number } => {
   let count = 0
   let byteCount = 0
@@ -33,8 +30,7 @@ const measure = (entries: RevocationEntries): { count: number; byteCount: number
 }
 
 /**
- * Writes a page in the binary form that `binary-form.ts` describes: 21 bytes for a token or a
- * session, where JSON takes 68.
+ * Writes a page in the binary form that `binary-form.ts` describes: 21 bytes for a token or a session, instead of 68 in JSON.
  *
  * Throws a TypeError for a page that no reader would accept.
  */

@@ -4,21 +4,19 @@ import type { RevocationEntry, RevocationKind } from './revocation-entry.ts'
 /** The latest time that fits into 4 bytes: February 2106. */
 const largestSeconds = 0xffff_ffff
 
-/** Kinds whose entries say from which epoch on tokens live again. */
+/** Kinds whose entries have a minimum epoch. */
 export const hasEpoch = (kind: RevocationKind): boolean =>
   kind === 'sub' || kind === 'claims' || kind === 'everyone'
 
-/**
- * Seconds since the Unix epoch. 0 is not one: the tables of a replica use it for an empty place.
- */
+/** Seconds since the Unix epoch. 0 is invalid, because the tables of a replica use it for an empty slot. */
 const isNotAfter = (value: unknown): value is number =>
   Number.isInteger(value) && Number(value) >= 1 && Number(value) <= largestSeconds
 
-/** Epochs are whole numbers that JSON carries exactly. */
+/** Epochs are whole numbers that JSON represents exactly. */
 const isEpoch = (value: unknown): value is number =>
   Number.isSafeInteger(value) && Number(value) >= 0 && !Object.is(value, -0)
 
-/** For reading keys only to see whether they are any. */
+/** For keys that are only validated. */
 const scratch = new Uint32Array(4)
 
 /** Whether the text is the canonical spelling of a key of that kind. */
@@ -27,7 +25,7 @@ export const isKeyOf = (kind: RevocationKind, key: string): boolean => {
   return kind === 'kid' ? isKid(key) : readId(key, scratch)
 }
 
-/** What is wrong with the numbers of an entry; undefined when nothing is. */
+/** The problem with the numbers of an entry, or undefined. */
 export const numberProblem = ({
   kind,
   minEpoch,
@@ -38,7 +36,7 @@ export const numberProblem = ({
   return isEpoch(minEpoch) ? undefined : `${kind} needs a min_epoch from 0 to 2^53 - 1`
 }
 
-/** What is wrong with an entry; undefined when nothing is. */
+/** The problem with an entry, or undefined. */
 export const entryProblem = (entry: RevocationEntry): string | undefined =>
   numberProblem(entry) ??
   (isKeyOf(entry.kind, entry.key) ? undefined : `not a key of kind ${entry.kind}`)

@@ -1,7 +1,4 @@
-/**
- * An answer that is not a page of the feed, or not a whole one. Nothing of it is to be used; asking
- * again is all that helps.
- */
+/** A response that is not a complete page of the feed. Use nothing of it and request it again. */
 export class FeedFormatError extends Error {
   override readonly name = 'FeedFormatError'
 }

@@ -7,16 +7,10 @@ import {
   revocationKinds,
 } from './revocation-entry.ts'
 
-/**
- * Texts of entries are joined so many at a time: a million small parts in one list would be a
- * burden of their own.
- */
+/** Texts of entries are joined in batches of this size: a list with a million small parts would take too much memory. */
 const joinAtOnce = 4096
 
-/**
- * No text of an entry needs escaping: kinds are words, keys are base64url, the rest is numbers, and
- * `entryProblem` has seen to it.
- */
+/** No text of an entry needs escaping: kinds are words, keys are base64url, the rest is numbers. `entryProblem` has checked this. */
 const entryText = (entry: RevocationEntry): string => {
   const problem = entryProblem(entry)
   if (problem !== undefined) throw new TypeError(`cannot encode a revocation: ${problem}`)
@@ -51,20 +45,17 @@ export const encodeFeedJson = ({ feedId, cursor, entries }: FeedPage): string =>
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/**
- * A member that this version does not know could change the meaning of those it knows, so it is
- * refused.
- */
+/** An unknown member could change the meaning of the known ones, so it is refused. */
 const hasOnly = (record: Record<string, unknown>, names: readonly string[]): boolean =>
   Object.keys(record).every((name) => names.includes(name))
 
-/** Exactly one of the known words: no prototype of an object is asked. */
+/** Compared with the list, so that no object prototype is involved. */
 const isKind = (value: unknown): value is RevocationKind =>
   revocationKinds.some((kind) => kind === value)
 
 const entryMembers = ['kind', 'key', 'min_epoch', 'not_after']
 
-/** The entry, or what is wrong with it. */
+/** The entry, or the problem with it. */
 const readEntry = (value: unknown): RevocationEntry | string => {
   if (!isRecord(value) || !hasOnly(value, entryMembers)) return 'not an entry'
   const { kind, key, min_epoch: minEpoch, not_after: notAfter } = value
@@ -76,7 +67,7 @@ const readEntry = (value: unknown): RevocationEntry | string => {
   return entryProblem(entry) ?? entry
 }
 
-/** `JSON.parse`, with its error as ours, so that callers have one kind to look for. */
+/** `JSON.parse` with our error, so that callers handle one type. */
 const parse = (text: string): unknown => {
   try {
     return JSON.parse(text)
@@ -86,8 +77,8 @@ const parse = (text: string): unknown => {
 }
 
 /**
- * Reads a page from JSON: all of it, or a `FeedFormatError`. An unknown kind is an error too: a
- * replica that skipped what it does not understand would call itself complete without being it.
+ * Reads a page from JSON completely, or throws a `FeedFormatError`. An unknown kind is an error too: a replica that skipped it would
+ * wrongly consider itself complete.
  */
 export const decodeFeedJson = (text: string): FeedPage => {
   const page = parse(text)
