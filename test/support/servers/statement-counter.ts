@@ -51,6 +51,10 @@ const statementIn = ({ name, body }: ClientMessage): string | undefined => {
   return name === 'Bind' && second !== '' ? second : undefined
 }
 
+/** A statement of the simple protocol carries its text: `LISTEN`, which a process sends when its own connection for it is open. */
+const simpleStatementIn = ({ name, body }: ClientMessage): string | undefined =>
+  name === 'Query' ? body.toString('utf8').split('\0', 1)[0] : undefined
+
 /** Tells of each statement on its way to Postgres, by its name, or its text when it has none: for the proxy before Postgres. */
 export const statementObserver =
   (onStatement: (statement: string) => void): (() => Observer) =>
@@ -76,7 +80,7 @@ export const statementCounter = (
       return {
         onClientBytes: messageReader((message) => {
           const { name } = message
-          const statement = statementIn(message)
+          const statement = statementIn(message) ?? simpleStatementIn(message)
           if (statement !== undefined) isCounting = isCounted(statement)
           if (!isCounting) return
           if (isKept(name)) counts[name] += 1
