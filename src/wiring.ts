@@ -36,7 +36,7 @@ import {
   introspectToken,
   revokeToken,
 } from './oauth/index.ts'
-import { isRevokedBy, refreshSession } from './refresh/index.ts'
+import { batchedRotations, isRevokedBy, refreshSession } from './refresh/index.ts'
 import {
   bearerCheck,
   callerFrom,
@@ -211,7 +211,7 @@ const composeRefresh = (core: Core, { handles, mint }: Tokens, { spendAct }: Lim
       lostResponse: config.refreshLostResponse,
     },
     sessions: stores.sessions,
-    rotations: stores.rotations,
+    rotations: { ...stores.rotations, ...batchedRotations(core.database) },
     inTransaction,
     isRevoked: isRevokedBy(revocations.replica),
     mayRecord: (spender) =>

@@ -14,6 +14,7 @@ export {
   refreshSession,
 } from './refresh-session.ts'
 export {
+  batchedRotations,
   postgresRotationStore,
   type RotationAttempt,
   type RotationStore,

@@ -75,3 +75,12 @@ export const isLasting = (error: unknown): boolean => {
   if (cause instanceof UnfitDatabase) return true
   return cause instanceof Error && lasting.test(codeOf(cause) ?? cause.message)
 }
+
+/**
+ * Whether Postgres itself reported that a statement failed, so that it has changed nothing. Other failures say nothing about that: the
+ * connection was lost, or Postgres is shutting down (class 57), which it may report after the commit.
+ */
+export const hasRolledBack = (error: unknown): boolean => {
+  const code = codeOf(causeOf(error)) ?? ''
+  return sqlStateShape.test(code) && !/^(08|57|58)/.test(code)
+}
