@@ -2,7 +2,6 @@ import { hash } from 'node:crypto'
 import { type Clock, idFromBytes } from '../lib/machine.ts'
 import { bytesField, idField, type MacKey, signedBytes, uint32Field } from '../lib/signed-bytes.ts'
 import { type MintedToken, sealedLength, type TokenSubject } from '../tokens/index.ts'
-import { type SessionSettings, scopeAtRefresh, tokenScope } from './scope.ts'
 import { type SessionFacts, type SessionKind, sessionErrors } from './session.ts'
 
 /**
@@ -137,3 +136,81 @@ export const issueTokens = (
     refreshExpiresInSeconds: Math.max(0, Math.ceil((facts.idleExpiresAtMs - clock.nowMs()) / 1000)),
   }
 }
+
+/**
+ * The settings that every use of a session is checked against. The row holds the values at login, and settings may have changed since
+ * (docs/decisions/0039-stored-facts.md).
+ */
+export type SessionSettings = {
+  readonly issuer: string
+  /** The audiences that tokens are issued for, the default first, never empty. The issuer is always an audience too. */
+  readonly audiences: readonly string[]
+  readonly sessionAbsoluteSeconds: number
+  /** For a session that ends with the browser. */
+  readonly browserSessionSeconds: number
+}
+
+export type AudienceSettings = Pick<SessionSettings, 'issuer' | 'audiences'>
+
+export type LifetimeSettings = Pick<
+  SessionSettings,
+  'sessionAbsoluteSeconds' | 'browserSessionSeconds'
+>
+
+export const defaultAudience = ({ audiences, issuer }: AudienceSettings): string =>
+  audiences[0] ?? issuer
+
+export const isServed = (audience: string, { audiences, issuer }: AudienceSettings): boolean =>
+  audience === issuer || audiences.includes(audience)
+
+/**
+ * The audience of a token requested without one. A session whose login named no audience has the current default, like a new login. A
+ * session whose login named some keeps to those. Undefined: the current settings contain none of its audiences.
+ */
+export const audienceToday = (
+  { audience, namedAudiences }: Pick<SessionFacts, 'audience' | 'namedAudiences'>,
+  settings: AudienceSettings,
+): string | undefined => {
+  if (namedAudiences?.length === 0) return defaultAudience(settings)
+  return [audience, ...(namedAudiences ?? [])].find((named) => isServed(named, settings))
+}
+
+/** The latest expiry, in milliseconds, of a session opened at that time. The expiry in its row applies only if it is earlier. */
+export const latestExpiryMs = (
+  openedAtMs: number,
+  persists: boolean,
+  { sessionAbsoluteSeconds, browserSessionSeconds }: LifetimeSettings,
+): number => openedAtMs + (persists ? sessionAbsoluteSeconds : browserSessionSeconds) * 1000
+
+/** The role of users who may use the admin API. */
+export const operatorRole = 'operator'
+
+/**
+ * The scope of every login: read and end the own sessions, read the own account. Other services read it as "a user", so tokens for every
+ * audience have it. In this service it is valid only in tokens made for the issuer or for the first of `AUDIENCE`.
+ */
+export const accountScope = 'account'
+
+/** The only scope that opens operator routes. No other kind of token carries it. */
+export const adminScope = 'admin'
+
+/** The part of a granted scope that the current roles still allow. Names unknown to this version are dropped. */
+export const scopeAtRefresh = (granted: string, roles: readonly string[]): string =>
+  granted
+    .split(' ')
+    .filter(
+      (scope) => scope === accountScope || (scope === adminScope && roles.includes(operatorRole)),
+    )
+    .join(' ')
+
+/** The part of the scope for a token with this audience, limited to the requested one if any. */
+export const tokenScope = (
+  scope: string,
+  isForIssuer: boolean,
+  requested: readonly string[] | undefined,
+): string =>
+  scope
+    .split(' ')
+    .filter((one) => isForIssuer || one !== adminScope)
+    .filter((one) => requested?.includes(one) ?? true)
+    .join(' ')

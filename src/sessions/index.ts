@@ -6,12 +6,22 @@
  */
 
 export {
+  accountScope,
+  adminScope,
+  audienceToday,
+  defaultAudience,
   type HandleCodec,
   handleCodec,
   handleId,
   type Issued,
   type IssueTokens,
+  isServed,
   issueTokens,
+  type LifetimeSettings,
+  latestExpiryMs,
+  operatorRole,
+  type SessionSettings,
+  scopeAtRefresh,
   secretDigest as sessionSecretDigest,
 } from './credentials.ts'
 export {
@@ -59,23 +69,7 @@ export {
   ownSessionRoutes,
   sessionListSchema,
 } from './routes.ts'
-export {
-  accountScope,
-  adminScope,
-  audienceToday,
-  defaultAudience,
-  isScopeToken,
-  isServed,
-  type LifetimeSettings,
-  latestExpiryMs,
-  operatorRightAt,
-  operatorRole,
-  ownerRightAt,
-  parseScope,
-  type SessionSettings,
-  scopeAtLogin,
-  scopeAtRefresh,
-} from './scope.ts'
+export { isScopeToken, operatorRightAt, ownerRightAt, parseScope, scopeAtLogin } from './scope.ts'
 export {
   type Delivery,
   type EndReason,

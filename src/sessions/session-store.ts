@@ -2,7 +2,7 @@ import type { AuditTrail } from '../audit/index.ts'
 import type { Sql } from '../infra/postgres/database.ts'
 import { idFromBytes, idToBytes } from '../lib/machine.ts'
 import type { RevocationLog } from '../revocation/index.ts'
-import { type LifetimeSettings, latestExpiryMs } from './scope.ts'
+import { type LifetimeSettings, latestExpiryMs } from './credentials.ts'
 import {
   type Delivery,
   type EndReason,
