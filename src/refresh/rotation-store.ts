@@ -69,7 +69,7 @@ export const rotateStatement = {
  * it never takes part in a deadlock, and one held row delays nobody else. The row that is returned has two JSON arrays: the places of the
  * sessions that were free, and `[place, facts]` of those that moved on.
  */
-export const rotateManyStatement = {
+const rotateManyStatement = {
   name: 'session_rotate_many',
   text: `WITH r AS (
       SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::integer[], $4::text[], $5::timestamptz[], $6::timestamptz[])

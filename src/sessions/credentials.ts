@@ -204,7 +204,7 @@ export const scopeAtRefresh = (granted: string, roles: readonly string[]): strin
     .join(' ')
 
 /** The part of the scope for a token with this audience, limited to the requested one if any. */
-export const tokenScope = (
+const tokenScope = (
   scope: string,
   isForIssuer: boolean,
   requested: readonly string[] | undefined,
