@@ -70,7 +70,7 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
     }
   })
 
-  test('R100: what is no good token is 401 invalid_token', async () => {
+  test('R30: R100: what is no good token for this audience is 401 invalid_token, also beside a good one', async () => {
     const { issuer, url } = await startGuarded(startServer)
     const good = await issuer.token()
     const fields = [
@@ -83,20 +83,14 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
       `Bearer ${good}x`,
       `Bearer ${good.slice(0, -6)}AAAAAA`,
       `Bearer ${await issuer.token({ sid: null })}`,
+      `Bearer ${await issuer.token({ aud: 'https://other.example.com' })}`,
+      [`Bearer ${good}`, `Bearer ${good}`],
     ]
     for (const authorization of fields) {
-      expect(await send(`${url}/orders`, { authorization }), authorization).toMatchObject(
+      expect(await send(`${url}/orders`, { authorization }), String(authorization)).toMatchObject(
         refused(401, 'token_invalid', invalid),
       )
     }
-  })
-
-  test('R30: a token for another audience is 401 invalid_token', async () => {
-    const { issuer, url } = await startGuarded(startServer)
-    const token = await issuer.token({ aud: 'https://other.example.com' })
-    expect(await send(`${url}/orders`, bearer(token))).toMatchObject(
-      refused(401, 'token_invalid', invalid),
-    )
   })
 
   test('an expired and a revoked token are told apart by their codes', async () => {
@@ -148,14 +142,6 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
     expect(await send(`${url}/orders?access_token=${token}`)).toMatchObject(missing)
     expect(await send(`${url}/orders`, { method: 'POST' }, `access_token=${token}`)).toMatchObject(
       missing,
-    )
-  })
-
-  test('two Authorization fields are refused, even when both are good', async () => {
-    const { issuer, url } = await startGuarded(startServer)
-    const field = `Bearer ${await issuer.token()}`
-    expect(await send(`${url}/orders`, { authorization: [field, field] })).toMatchObject(
-      refused(401, 'token_invalid', invalid),
     )
   })
 
