@@ -75,34 +75,6 @@ describe('two instances', () => {
     await whenRefused(cardea.clientOf(1), before.accessToken)
     expect((await account(cardea, after.accessToken, 1)).status).toBe(200)
   })
-
-  test('R70: whoever got a 2xx and asks the other instance for a snapshot finds the entry in it', async () => {
-    const { authorization } = await newServiceClient(cardea)
-    const { accessToken } = await cardea.client.logIn(person)
-    const { jti } = claimsOf(accessToken)
-    expect((await revoke(cardea, operator, { jti }, 0)).status).toBe(200)
-    const headers = { authorization }
-    const { body } = await cardea.clientOf(1).get('/revocations/snapshot', { headers })
-    expect(body.entries).toContainEqual({ kind: 'jti', key: jti, not_after: expect.any(Number) })
-  })
-
-  test('R78: an entry is kept for the life of a token and 70 s, and that of a signing key for a week', async () => {
-    const { accessToken } = await cardea.client.logIn(person)
-    const { jti } = claimsOf(accessToken)
-    const fromSeconds = Math.floor(Date.now() / 1000)
-    await revoke(cardea, operator, { jti })
-    const toSeconds = Math.ceil(Date.now() / 1000)
-    const kid = Buffer.alloc(32, 5).toString('base64url')
-    const { core } = cardea.instances[0]!
-    await core.inTransaction(({ revocations }) =>
-      revocations.append({ target: { kind: 'kid', key: kid }, actor: 'test', reason: 'test' }),
-    )
-    const { page } = await core.revocations.feed.snapshot()
-    const endOf = (key: string) => [...page.entries].find((entry) => entry.key === key)?.notAfter
-    expect(endOf(jti)).toBeGreaterThanOrEqual(fromSeconds + 970)
-    expect(endOf(jti)).toBeLessThanOrEqual(toSeconds + 970)
-    expect(endOf(kid)).toBeGreaterThanOrEqual(fromSeconds + 7 * 24 * 3600)
-  })
 })
 
 describe('the check of a bearer', () => {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 import { entryProblem } from '../../packages/verifier/src/wire.ts'
 import type { Database } from '../../src/infra/postgres/database.ts'
 import { validateConstraints } from '../../src/infra/postgres/migrate.ts'
-import { cursorText, type FeedCursor, parseCursor } from '../../src/revocation/feed-cursor.ts'
+import { type FeedCursor, parseCursor } from '../../src/revocation/feed-cursor.ts'
 import { mostChanges, postgresReadLog } from '../../src/revocation/postgres-read-log.ts'
 import {
   type LogChanges,
@@ -80,22 +80,6 @@ describe('the log of revocations', () => {
   }
 
   const cursorNow = async (): Promise<FeedCursor> => cursorOf((await log.snapshot()).cursor)
-
-  test('late commit: what a transaction held open while cursors went on is delivered from every cursor given out meanwhile', async () => {
-    const late = await openAppend('late')
-    const cursors = [await cursorNow()]
-    for (const name of ['one', 'two', 'three']) {
-      await appendOn(name)
-      const { cursor } = await log.changes(cursors.at(-1) ?? fromTheStart)
-      cursors.push(cursor)
-    }
-    await late.commit()
-    for (const cursor of cursors) {
-      const changes = await log.changes(cursor)
-      expect(namesIn(changes), `from ${cursorText(cursor)}`).toContain('late')
-      expect(namesIn(await log.changes(changes.cursor))).toEqual([])
-    }
-  })
 
   test('what was rolled back is never delivered, and no cursor waits for it', async () => {
     const start = await cursorNow()
