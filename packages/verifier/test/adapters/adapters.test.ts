@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
-import { newId } from '../support/issuer.ts'
+import { newId } from '../tokens/signed-tokens.ts'
 import { routes, servers } from './guarded-servers.ts'
 import { startGuarded } from './start-guarded.ts'
 
@@ -163,7 +163,7 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
     issuer.revoke({ kind: 'sid', key: known, ...revocable })
     await expect.poll(async () => (await send(`${url}/orders`, bearer(dead))).status).toBe(401)
 
-    issuer.setAway(true)
+    issuer.goAway()
     skipSeconds(30)
     expect(verifier.state()).toBe('STALE')
     const token = await issuer.token({ sid })
@@ -210,7 +210,7 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
       status: 200,
       body: { ready: true, state: 'FRESH' },
     })
-    issuer.setAway(true)
+    issuer.goAway()
     skipSeconds(30)
     expect(await send(`${url}/ready`)).toMatchObject({
       status: 200,

@@ -28,8 +28,7 @@ export const startGuarded = async (
   { away = false, replace = (verifier) => verifier, sealedKeys, guards }: Options = {},
 ): Promise<Guarded> => {
   const issuer = await startIssuer()
-  onTestFinished(issuer.stop)
-  issuer.setAway(away)
+  if (away) issuer.goAway()
   let skippedMs = 0
   const verifier = createVerifier({
     issuer: issuer.url,
