@@ -209,10 +209,4 @@ describe('the table', () => {
     await expect(copy('short', 'retiring')).rejects.toThrow('check constraint')
     await expect(copy('A'.repeat(43), 'retiring')).resolves.toBeDefined()
   })
-
-  test('cannot be emptied by the application, which would then make a new first key', async () => {
-    await start()
-    const forbidden = store.connect().query({ name: 'empty', text: 'DELETE FROM signing_keys' })
-    await expect(forbidden).rejects.toThrow('permission denied')
-  })
 })
