@@ -38,8 +38,7 @@ export const startGuarded = async (
     clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + skippedMs },
   })
   onTestFinished(() => verifier.close())
-  const { url, surprises, stop } = await startServer(replace(verifier), guards)
-  onTestFinished(stop)
+  const { url, surprises } = await startServer(replace(verifier), guards)
   if (!away) await verifier.ready()
   const skipSeconds = (seconds: number) => {
     skippedMs += seconds * 1000
