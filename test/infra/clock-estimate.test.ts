@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import {
   type Estimate,
   type LocalTime,
+  movedAlike,
   offsetOf,
   type Reading,
   refine,
@@ -56,6 +57,15 @@ test('however the round trips vary, the truth stays between the two bounds', () 
     expect(estimate?.lowMs).toBeLessThanOrEqual(trueOffsetMs)
     expect(estimate?.highMs).toBeGreaterThanOrEqual(trueOffsetMs)
     expect(behindMs(estimate)).toBeGreaterThanOrEqual(0)
+  }
+})
+
+test('nothing is concluded from a reading during which the machine was suspended or its wall clock set', () => {
+  const { sent, received, databaseMs } = reading(0, 1, 2)
+  for (const jumpMs of [3_600_000, -3_600_000, 1_500]) {
+    const jumped = { ...received, wallMs: received.wallMs + jumpMs }
+    expect(movedAlike(sent, jumped)).toBe(false)
+    expect(refine(undefined, { sent, received: jumped, databaseMs })).toBeUndefined()
   }
 })
 

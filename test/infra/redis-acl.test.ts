@@ -165,23 +165,10 @@ describe('the Redis user of deploy/', () => {
   const refused = /NOPERM|The user executing the script can't/
 
   test.each([
-    'FLUSHALL',
-    'FLUSHDB',
-    'CONFIG GET *',
-    'CONFIG SET maxmemory 1',
-    'KEYS *',
-    'SCAN 0',
-    'ACL SETUSER cardea allkeys +@all',
-    'ACL LIST',
-    'SHUTDOWN',
-    'MONITOR',
-    'REPLICAOF 127.0.0.1 1',
-    'MODULE LIST',
-    'SCRIPT FLUSH',
-    'CLIENT KILL TYPE normal',
-    'PUBLISH cardea:wake x',
-    'GET somebody:else',
-    'SET somebody:else x',
+    ...['FLUSHALL', 'FLUSHDB', 'CONFIG GET *', 'CONFIG SET maxmemory 1', 'KEYS *', 'SCAN 0'],
+    ...['ACL SETUSER cardea allkeys +@all', 'ACL LIST', 'SHUTDOWN', 'MONITOR'],
+    ...['REPLICAOF 127.0.0.1 1', 'MODULE LIST', 'SCRIPT FLUSH', 'CLIENT KILL TYPE normal'],
+    ...['PUBLISH cardea:wake x', 'GET somebody:else', 'SET somebody:else x'],
     'DEL cardea:limit:x somebody:else',
   ])('R129: is refused %s', async (line) => {
     const [command = '', ...args] = line.split(' ')
@@ -269,15 +256,8 @@ describe('the same user in a Redis Cluster', () => {
   })
 
   test.each([
-    'CLUSTER NODES',
-    'CLUSTER RESET HARD',
-    'CLUSTER FAILOVER',
-    'CLUSTER MEET 127.0.0.1 1',
-    'CLUSTER FORGET x',
-    'CLIENT LIST',
-    'CLIENT KILL TYPE normal',
-    'READONLY',
-    'FLUSHALL',
+    ...['CLUSTER NODES', 'CLUSTER RESET HARD', 'CLUSTER FAILOVER', 'CLUSTER MEET 127.0.0.1 1'],
+    ...['CLUSTER FORGET x', 'CLIENT LIST', 'CLIENT KILL TYPE normal', 'READONLY', 'FLUSHALL'],
     'CONFIG GET *',
   ])('R129: is refused %s', async (line) => {
     const [command = '', ...args] = line.split(' ')
