@@ -1,6 +1,4 @@
 import { createPublicKey } from 'node:crypto'
-import { once } from 'node:events'
-import { createServer } from 'node:http'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { VerifierError } from '../../packages/verifier/src/index.ts'
 import type { ReplicaState } from '../../packages/verifier/src/replica.ts'
@@ -50,6 +48,7 @@ import { bearerCheck, type CheckBearer, type TokenStanding } from '../../src/rev
 import { mintAccessToken } from '../../src/tokens/index.ts'
 import { everyAlgorithm, newSigningKey } from '../keys/new-signing-key.ts'
 import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { serveHttp } from '../support/servers/http-server.ts'
 import { subject } from '../tokens/token-subject.ts'
 
 /** Made as the service makes its own, in the shape that the verifier's forgers take. */
@@ -173,15 +172,12 @@ describe('everything hostile to the verifier is an invalid token to the service,
   test('R26: nothing is fetched from where a header says that a key is', async () => {
     const thief = await newServiceKey('ES256')
     let requests = 0
-    const server = createServer((_, response) => {
+    const server = await serveHttp((_, response) => {
       requests += 1
       response.end(JSON.stringify({ keys: [thief.jwk] }))
-    }).listen(0, '127.0.0.1')
-    onTestFinished(() => void server.close())
-    await once(server, 'listening')
-    const address = server.address()
-    const port = typeof address === 'object' ? address?.port : undefined
-    const url = `http://127.0.0.1:${port}/keys`
+    })
+    onTestFinished(server.stop)
+    const url = `${server.address}/keys`
     await fetch(url)
     expect(requests).toBe(1)
     const { kid: _kid, use: _use, alg: _alg, ...jwk } = thief.jwk

@@ -10,7 +10,6 @@ import {
 } from '../../src/revocation/feed-cursor.ts'
 import { seeded } from '../support/run/seeded.ts'
 
-
 const { seed, next } = seeded()
 
 /** As of a cluster with this many transactions under way, numbers anywhere in 64 bits. */

@@ -52,7 +52,6 @@ const connect = async () => {
 
 beforeEach(async () => {
   clock = fakeClock()
-  await Promise.all(cluster.masters.map(({ client }) => client.flushall()))
   connection = await connect()
   mirror = redisRevocationCache(connection, { clock, random: systemRandom })
   wasIntactAtRewrite = []
