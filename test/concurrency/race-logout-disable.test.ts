@@ -1,7 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
-import { quickSession } from '../support/service/quick-session.ts'
-import { count, expectAllDead, expectRealRaces, inLanes, raceRefreshes } from './race.ts'
+import {
+  count,
+  expectAllDead,
+  expectRealRaces,
+  inLanes,
+  livingHandle,
+  raceRefreshes,
+} from './race.ts'
 
 const lanes = 8
 const rounds = 1000
@@ -18,19 +24,10 @@ beforeAll(async () => {
 })
 afterAll(() => cardea.stop())
 
-/** Of a session that began after everything before was ended; every tenth shows first that it works. */
-const livingHandle = async (accountId: string, round: number): Promise<string> => {
-  const { refreshToken } = await quickSession(cardea, accountId)
-  if (round % 10 !== 0) return refreshToken
-  const answer = await cardea.clientOf(1).refresh(refreshToken)
-  expect(answer.status).toBe(200)
-  return answer.refreshCookie ?? ''
-}
-
 test('R53: in 1000 rounds of refreshes that race with the logout of their session none leaves anything alive', async () => {
   const tally = { won: 0, lost: 0 }
   await inLanes(lanes, rounds, async (lane, round) => {
-    const handle = await livingHandle(accounts[lane]!.id, round)
+    const { handle } = await livingHandle(cardea, accounts[lane]!.id, round)
     const end = async () => {
       const answer = await cardea.clientOf((round + 2) % 3).post('/logout', { handle })
       expect(answer.status).toBe(204)
@@ -51,7 +48,7 @@ test('R55: in 1000 rounds of refreshes that race with the disabling of their acc
       const options = { body: { status }, token }
       expect((await instance.send('PATCH', `/admin/accounts/${id}`, options)).status).toBe(200)
     }
-    const handle = await livingHandle(id, round)
+    const { handle } = await livingHandle(cardea, id, round)
     const end = () => setStatus('disabled')
     const answers = await raceRefreshes({ cardea, handle, round, end })
     // Every other round looks while the account is disabled, the rest after it has become active again.

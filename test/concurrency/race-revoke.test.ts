@@ -2,7 +2,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
 import { quickSession } from '../support/service/quick-session.ts'
 import { whenRefused } from '../support/service/when-refused.ts'
-import { count, expectAllDead, expectRealRaces, inLanes, raceRefreshes } from './race.ts'
+import {
+  count,
+  expectAllDead,
+  expectRealRaces,
+  inLanes,
+  livingHandle,
+  raceRefreshes,
+} from './race.ts'
 
 const lanes = 8
 
@@ -36,15 +43,6 @@ const expectFreshLoginWorks = async (account: TestAccount): Promise<void> => {
   expect((await cardea.clientOf(0).refresh(refreshToken)).status).toBe(200)
 }
 
-/** Of a session that began after the last revocation; every tenth shows first that it works. */
-const livingHandle = async (accountId: string, round: number) => {
-  const { sessionId, refreshToken } = await quickSession(cardea, accountId)
-  if (round % 10 !== 0) return { sessionId, handle: refreshToken }
-  const answer = await cardea.clientOf(1).refresh(refreshToken)
-  expect(answer.status).toBe(200)
-  return { sessionId, handle: answer.refreshCookie ?? '' }
-}
-
 test.each([
   { target: 'account', rounds: 400 },
   { target: 'session', rounds: 300 },
@@ -55,7 +53,7 @@ test.each([
     const tally = { won: 0, lost: 0 }
     await inLanes(lanes, rounds, async (lane, round) => {
       const account = accounts[lane]!
-      const { sessionId, handle } = await livingHandle(account.id, round)
+      const { sessionId, handle } = await livingHandle(cardea, account.id, round)
       const body = target === 'account' ? { sub: account.id } : { sid: sessionId }
       const end = () => revoke(body, token, (round + 2) % 3)
       const answers = await raceRefreshes({ cardea, handle, round, end })
@@ -72,7 +70,7 @@ test('R77: in 300 rounds of refreshes that race with the revocation of everythin
   for (let batch = 0; batch < 60; batch += 1) {
     const token = await operatorToken()
     const victims = await Promise.all(
-      Array.from({ length: 5 }, (_, lane) => livingHandle(accounts[lane]!.id, batch)),
+      Array.from({ length: 5 }, (_, lane) => livingHandle(cardea, accounts[lane]!.id, batch)),
     )
     let revoked: Promise<void> | undefined
     const revokeOnce = () => {

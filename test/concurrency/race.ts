@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import type { Cardea } from '../support/service/cardea.ts'
 import type { Answer } from '../support/service/client.ts'
+import { quickSession } from '../support/service/quick-session.ts'
 import { whenRefused } from '../support/service/when-refused.ts'
 
 /** Lets the event loop turn a few times, so that racing requests start in ever other orders. */
@@ -8,6 +9,15 @@ export const turns = async (count: number): Promise<void> => {
   for (let turn = 0; turn < count; turn += 1) {
     await new Promise((resolve) => setImmediate(resolve))
   }
+}
+
+/** Of a session that began after everything before was ended; every tenth shows first that it works. */
+export const livingHandle = async (cardea: Cardea, accountId: string, round: number) => {
+  const { sessionId, refreshToken } = await quickSession(cardea, accountId)
+  if (round % 10 !== 0) return { sessionId, handle: refreshToken }
+  const answer = await cardea.clientOf(1).refresh(refreshToken)
+  expect(answer.status).toBe(200)
+  return { sessionId, handle: answer.refreshCookie ?? '' }
 }
 
 export type Race = {

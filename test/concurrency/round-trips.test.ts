@@ -96,17 +96,6 @@ test('a refresh is one round trip also where statements may not be named', async
   await cardea.stop()
 })
 
-test('a handle that was made up reaches no statement at all', async () => {
-  const cardea = await startCounted()
-  const { id } = await cardea.createAccount()
-  const { refreshToken } = await quickSession(cardea, id)
-  counter.take()
-  const altered = `${refreshToken.slice(0, -2)}${refreshToken.endsWith('AA') ? 'BB' : 'AA'}`
-  expect((await cardea.client.refresh(altered)).status).toBe(401)
-  expect(counter.take()).toEqual({ Parse: 0, Bind: 0, Execute: 0, Sync: 0, Query: 0 })
-  await cardea.stop()
-})
-
 type Sizes = { readonly rows: number; readonly indexBytes: Record<string, number> }
 
 const sizes = async (): Promise<Sizes> => {

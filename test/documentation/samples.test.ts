@@ -16,7 +16,6 @@ const services = 'test/documentation/service-samples.test.ts'
 const browsers = 'test/documentation/browser-samples.test.ts'
 const shell = 'test/e2e/shell-samples.test.ts'
 const readme = 'test/e2e/readme.test.ts'
-const guarded = 'test/e2e/protected-service.test.ts'
 const examples = 'test/e2e/examples.test.ts'
 const languages = 'test/interop/foreign-verifiers.test.ts'
 const guides = 'test/documentation/guides.test.ts'
@@ -34,7 +33,7 @@ const scripts = 'names scripts of package.json'
 /** By page, in order: what runs each block. */
 const ranBy: Readonly<Record<string, readonly string[]>> = {
   'CONTRIBUTING.md': [scripts, picture],
-  'README.md': [readme, readme, readme, readme, readme, guarded, guarded, guarded, scripts],
+  'README.md': [readme, readme, readme, readme, readme, readme, readme, readme, scripts],
   'docs/guides/api-with-tokens.md': [services],
   'docs/guides/ask-redis.md': [
     guides,

@@ -36,15 +36,10 @@ const stop = async (service: ChildService): Promise<void> => {
 const kept = async (name: string): Promise<string> =>
   (await readFile(join(home.folder, '.data', name), 'utf8')).trim()
 
-const logIn = () => client.post('/login', { body: { email: firstOperatorEmail, password } })
+const logIn = (headers = {}) =>
+  client.post('/login', { headers, body: { email: firstOperatorEmail, password } })
 
-test('a password still counts when the secret that the first start kept is moved into the settings', async () => {
-  const service = await home.start({ CARDEA_SECRET: await kept('secret') })
-  expect((await logIn()).status).toBe(200)
-  await stop(service)
-})
-
-test('a password still counts when the pepper is moved too', async () => {
+test('a password still counts when the secret and the pepper that the first start kept are moved into the settings', async () => {
   const service = await home.start({
     CARDEA_SECRET: await kept('secret'),
     PASSWORD_PEPPER: await kept('pepper'),
@@ -70,9 +65,11 @@ test('production uses the kept pepper too, and warns that other instances lack i
     NODE_ENV: 'production',
     ALLOW_PLAINTEXT_STORES: 'true',
     ISSUER: 'https://auth.example.com',
+    TRUSTED_PROXIES: '127.0.0.1',
     CARDEA_SECRET: await kept('secret'),
   })
   await vi.waitFor(() => expect(service.stdout()).toContain('"listening"'))
+  expect((await logIn({ 'x-forwarded-proto': 'https' })).status).toBe(200)
   await stop(service)
   expect(service.stdout()).toContain('PASSWORD_PEPPER is not set and DATA_DIR holds a pepper')
 })

@@ -1,13 +1,11 @@
-import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
 import { findChromium, openChromium } from '../support/programs/find-chromium.ts'
 import { scratchFolder } from '../support/programs/scratch-folder.ts'
+import { serveHttp } from '../support/servers/http-server.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { type Cardea, startCardea } from '../support/service/cardea.ts'
 
@@ -16,7 +14,11 @@ import { type Cardea, startCardea } from '../support/service/cardea.ts'
  * what the service had sent is lost.
  */
 
-const profilesAtOnce = 5
+/** How long each browser lives after a refresh, seconds, one start after the other. */
+const livesOfProfiles = [
+  [1, 2, 5, 0],
+  [40, 0],
+]
 
 let clock: FakeClock
 let cardea: Cardea
@@ -41,7 +43,7 @@ await fetch('/told', { method: 'POST', body: [profile, act, response.status, rea
 const servePage = async () => {
   const told: string[] = []
   let auth = ''
-  const server = createServer((request, response) => {
+  const { address, stop } = await serveHttp((request, response) => {
     if (request.url !== '/told') {
       response.setHeader('content-type', 'text/html').end(appHtml(auth))
       return
@@ -49,15 +51,13 @@ const servePage = async () => {
     request.setEncoding('utf8').on('data', (text: string) => told.push(text))
     request.on('end', () => response.end())
   })
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  const { port } = server.address() as AddressInfo
   return {
-    address: `http://127.0.0.1:${port}`,
+    address,
     told,
-    ask: (address: string) => {
-      auth = address
+    ask: (given: string) => {
+      auth = given
     },
-    close: () => server.close(),
+    stop,
   }
 }
 
@@ -70,7 +70,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await cardea.stop()
-  page.close()
+  await page.stop()
 })
 
 /** Resolves once the page has told of the response. */
@@ -113,7 +113,11 @@ const hasCookieOnDisk = async (home: string): Promise<boolean> => {
 }
 
 /** Logs in, refreshes and is killed so many seconds later, again and again. Returns what each refresh was answered. */
-const refreshAndDie = async (profile: string, home: string): Promise<string[]> => {
+const refreshAndDie = async (
+  profile: string,
+  home: string,
+  lives: readonly number[],
+): Promise<string[]> => {
   const { email, password } = await cardea.createAccount()
   const login = addressFor({ act: 'login', email, password, profile })
   const first = await browse(home, login, `${profile} login`)
@@ -125,7 +129,7 @@ const refreshAndDie = async (profile: string, home: string): Promise<string[]> =
   }
   const results: string[] = []
   const refreshing = addressFor({ act: 'refresh', profile })
-  for (const seconds of [1, 2, 5, 40, 0]) {
+  for (const seconds of lives) {
     const browser = await browse(home, refreshing, `${profile} refresh`)
     results.push(browser.result)
     await pause(seconds * 1000)
@@ -139,13 +143,15 @@ const refreshAndDie = async (profile: string, home: string): Promise<string[]> =
 test('I13: a Chromium that is killed 1, 2, 5 and 40 s after a refresh and started again is still logged in', async () => {
   const folder = await scratchFolder('chromium')
   try {
-    const profiles = Array.from({ length: profilesAtOnce }, (_, index) => `profile-${index}`)
     // All are waited for, whatever becomes of one, so that no browser is left.
     const results = await Promise.allSettled(
-      profiles.map((profile) => refreshAndDie(profile, join(folder.path, profile))),
+      livesOfProfiles.map((lives, place) =>
+        refreshAndDie(`profile-${place}`, join(folder.path, `profile-${place}`), lives),
+      ),
     )
-    const value = Array(5).fill('200')
-    expect(results).toEqual(Array(profilesAtOnce).fill({ status: 'fulfilled', value }))
+    expect(results).toEqual(
+      livesOfProfiles.map((lives) => ({ status: 'fulfilled', value: lives.map(() => '200') })),
+    )
     const trail = await sqlAs(cardea.stores.migrateUrl)<{ event: string }>(
       'SELECT event FROM audit_events WHERE event IN ($1, $2)',
       ['refresh_response_lost', 'token_reuse'],

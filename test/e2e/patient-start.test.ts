@@ -79,6 +79,7 @@ test('a start that waited in vain says what was tried and which setting to chang
     new RegExp(`^error: .*127\\.0\\.0\\.1:${port} was tried for 1 s.*ECONNREFUSED`, 'm'),
   )
   expect(text).toMatch(/^hint: .*DATABASE_URL.*DATABASE_START_TIMEOUT_SECONDS/m)
+  expect(text).not.toContain(new URL(database.appUrl).password)
 })
 
 test.each([

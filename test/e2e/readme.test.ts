@@ -1,7 +1,10 @@
-import { readFileSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { sections } from '../documentation/markdown.ts'
+import { freePort } from '../support/servers/free-port.ts'
 import { type Clone, startClone } from './clone.ts'
-import { consoleBlocks, shows, stepsOf } from './transcript.ts'
+import { consoleBlocks, type Step, shows, stepsOf } from './transcript.ts'
 
 const readme = readFileSync('README.md', 'utf8')
 /** Up to the first heading: the tour. The sections after it have tests of their own. */
@@ -58,5 +61,76 @@ describe('the README', () => {
       expect(next, String(milestone)).toBeGreaterThan(place)
       place = next
     }
+  })
+})
+
+/** What a reader who is faster than the bound would do; two minutes on a machine that is slow to ask. */
+const askUntilRevoked = (ask: string): Step => ({
+  command: `for attempt in $(seq 2400); do ${ask} | grep -q token_revoked && break; sleep 0.05; done`,
+  output: [],
+})
+
+/** Each request has its number: how many it took is not on the page. */
+const withoutNumbers = (text: string): string => text.replaceAll(/"req-[0-9a-z]+"/g, '"req-2"')
+
+// In order: the tour has made the account, and the first revocation.
+describe('the protected service of the README', () => {
+  const section = sections(readme, 2).get('Protect a service') ?? ''
+  const example = 'examples/protected-service/server.js'
+  const code = /^```js\n([\s\S]*?)^```$/m.exec(section)?.[1] ?? ''
+  /** On which the protected service listens here: somebody else may be using the one of the page. */
+  let ownPort: number
+  let output = ''
+
+  /** As on the page, but for the ports. */
+  const here = (text: string): string =>
+    text
+      .replaceAll('127.0.0.1:8088', `127.0.0.1:${clone.port}`)
+      .replaceAll('127.0.0.1:3000', `127.0.0.1:${ownPort}`)
+      .replaceAll('port: 3000', `port: ${ownPort}`)
+
+  const stepsIn = (text: string): Step[][] =>
+    consoleBlocks(text).map((block) => stepsOf(here(block)))
+
+  beforeAll(async () => {
+    ownPort = await freePort()
+    writeFileSync(join(clone.path, example), here(code))
+  })
+
+  const ask = (): Promise<Response> => fetch(`http://127.0.0.1:${ownPort}/orders`)
+
+  test('has ten lines, and they are those of the example', () => {
+    expect(code.trimEnd().split('\n')).toHaveLength(10)
+    expect(code).toBe(readFileSync(example, 'utf8'))
+  })
+
+  test('R73: runs beside `npm start`, and a revocation in one terminal is a 401 in the other', async () => {
+    const [second = [], third = [], ...more] = stepsIn(section)
+    expect(more).toEqual([])
+
+    const prepared = await clone.runInShell(second.slice(0, -1))
+    expect(prepared.map((printed) => printed.trim())).toEqual(['', ''])
+    const { command = '' } = second.at(-1) ?? {}
+    expect(command).toBe(`node ${example}`)
+    const service = clone.startInShell(command)
+    service.stdout?.on('data', (chunk) => {
+      output += chunk
+    })
+    service.stderr?.on('data', (chunk) => {
+      output += chunk
+    })
+    await vi.waitFor(async () => expect((await ask()).status, output).toBe(401), {
+      interval: 50,
+    })
+
+    const last = third.at(-1)
+    if (!last) throw new Error('nothing is asked')
+    const steps = [...third.slice(0, -1), askUntilRevoked(last.command), last]
+    const printed = (await clone.runInShell(steps)).map(withoutNumbers)
+    const compared = steps.map(({ output: shown }, place) =>
+      shows(shown, printed[place] ?? '') ? shown.join('\n') : printed[place],
+    )
+    expect(compared).toEqual(steps.map(({ output: shown }) => shown.join('\n')))
+    expect(output).toBe('')
   })
 })

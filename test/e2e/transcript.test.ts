@@ -1,25 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { consoleBlocks, shows, stepsOf } from './transcript.ts'
-
-describe('reading a transcript', () => {
-  test('finds the console blocks of a page and leaves the others', () => {
-    const page = 'a\n\n```console\n$ one\n1\n```\n\n```sh\n$ no\n```\n\n```console\n$ two\n```\n'
-    expect(consoleBlocks(page)).toEqual(['$ one\n1\n', '$ two\n'])
-  })
-
-  test('ends a command where bash would run it, not at the end of the line', () => {
-    const block = "$ echo a \\\n    b\na b\n$ echo 'x\n$ y'\nx\n$ y\nlast\n"
-    expect(stepsOf(block)).toEqual([
-      { command: 'echo a \\\n    b', output: ['a b'] },
-      { command: "echo 'x\n$ y'", output: ['x'] },
-      { command: 'y', output: ['last'] },
-    ])
-  })
-
-  test('refuses a command that never ends', () => {
-    expect(() => stepsOf("$ echo 'a\n")).toThrow('never ends')
-  })
-})
+import { shows } from './transcript.ts'
 
 describe('comparing what is printed with what a page shows', () => {
   test.each([

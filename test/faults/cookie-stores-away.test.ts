@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
 import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
@@ -125,4 +126,34 @@ test('while Postgres is away nobody is logged out: 503, the cookie kept, and goo
       .poll(async () => (await cardea.client.get('/session', { session: handle })).status)
       .toBe(200)
   }
+})
+
+test('R58: Postgres away is noticed long before what is known of revocations is stale, and then no copy and no token opens anything', async () => {
+  const config = { databaseConnectTimeoutMs: 500, databaseStatementTimeoutMs: 500 }
+  // The clock stands still, so that no lease ends by itself.
+  const clock = fakeClock()
+  const still = await startCardea({ clock, database: postgres, redisUrl: redis.url, config })
+  onTestFinished(still.stop)
+  const { client } = still
+  const person = await still.createAccount()
+  const cookie = await client.logInForCookie(person)
+  const { accessToken: token } = await client.logIn(person)
+  const answers = async () => {
+    const asked = [
+      client.get('/session', { session: cookie }),
+      ...[{ session: cookie }, { token }, {}].map((who) => client.get('/forward-auth', who)),
+    ]
+    return (await Promise.all(asked)).map(({ status }) => status)
+  }
+  const whenAllWorks = [200, 200, 200, 401]
+  const { replica } = still.instances[0]?.core.revocations ?? {}
+  await expect.poll(answers).toEqual(whenAllWorks)
+  await postgres.kill()
+  try {
+    await expect.poll(answers).toEqual([503, 503, 503, 503])
+    expect(replica?.state()).toBe('FRESH')
+  } finally {
+    await postgres.restart()
+  }
+  await expect.poll(answers).toEqual(whenAllWorks)
 })

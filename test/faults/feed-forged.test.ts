@@ -1,6 +1,6 @@
-import { once } from 'node:events'
-import { createServer, type RequestListener } from 'node:http'
+import type { RequestListener } from 'node:http'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { serveHttp } from '../support/servers/http-server.ts'
 import { type Cardea, startCardea } from '../support/service/cardea.ts'
 import { basicHeader } from '../support/service/service-client.ts'
 import type { Opening } from '../support/verifier/verifier-child.ts'
@@ -109,20 +109,14 @@ describe('a forger at the address of the service', () => {
 
 /** Something on the way that is not the service and speaks for it, as hotels and broken proxies do. */
 const onTheWay = async (listener: RequestListener): Promise<string> => {
-  const server = createServer((request, response) => {
+  const { address, stop } = await serveHttp((request, response) => {
     // The keys come through: only the feed is meddled with.
     if (request.url === '/.well-known/jwks.json') {
       response.setHeader('content-type', 'application/json').end(jwks)
     } else listener(request, response)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    server.close()
-    server.closeAllConnections()
   })
-  const address = server.address()
-  if (typeof address !== 'object' || address === null) throw new Error('no port to be had')
-  return `http://127.0.0.1:${address.port}`
+  onTestFinished(stop)
+  return address
 }
 
 describe('something between a verifier and the service', () => {

@@ -1,12 +1,12 @@
-import pg from 'pg'
-import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { decodeFeedJson, type FeedPage } from '../../packages/verifier/src/wire.ts'
+import { openRevocation } from '../support/servers/open-revocation.ts'
 import { type Cardea, startCardea } from '../support/service/cardea.ts'
 import { basicHeader } from '../support/service/service-client.ts'
 import type { Opening } from '../support/verifier/verifier-child.ts'
 import { startVerifier, type VerifierProcess } from '../support/verifier/verifier-process.ts'
 import { revokeAt } from '../support/verifier/verifier-revocations.ts'
-import { mintTokens, openingFor, type TestToken } from '../support/verifier/verifier-tokens.ts'
+import { mintTokens, openingFor } from '../support/verifier/verifier-tokens.ts'
 
 let cardea: Cardea
 let operator: string
@@ -25,25 +25,6 @@ afterAll(async () => {
   await cardea.stop()
 })
 
-/** The row that the service writes, in a transaction that takes its time to commit. */
-const revokeSlowly = async ({ jti }: TestToken) => {
-  const connection = new pg.Client(cardea.stores.databaseUrl)
-  await connection.connect()
-  onTestFinished(() => connection.end())
-  await connection.query('BEGIN')
-  await connection.query(
-    `INSERT INTO revocations (kind, key, not_after, actor, reason, created_at)
-     VALUES ('jti', $1, now() + interval '970 s', 'somebody', 'their own', now())`,
-    [jti],
-  )
-  return {
-    commit: async () => {
-      await connection.query('COMMIT')
-      return Date.now()
-    },
-  }
-}
-
 const ask = async (path: string): Promise<FeedPage> => {
   const { id, secret } = opening.client
   const headers = { authorization: basicHeader(id, secret) }
@@ -60,7 +41,7 @@ test('R76, late commit: what a transaction held open while cursors went on past 
   await verifier.watch([late, ...others].map(({ token }) => token))
   let { cursor } = await ask('/snapshot')
   const cursors = [cursor]
-  const held = await revokeSlowly(late)
+  const held = await openRevocation(cardea.stores.databaseUrl, 'jti', late.jti)
 
   for (const [place, { token, jti }] of others.entries()) {
     await revokeAt(cardea.clientOf(place % 2), operator, { jti })
@@ -75,7 +56,8 @@ test('R76, late commit: what a transaction held open while cursors went on past 
   expect(keysIn(await ask('/snapshot'))).not.toContain(late.jti)
   expect(await verifier.verdict(late.token)).toBe('accepted')
 
-  const committedAtMs = await held.commit()
+  await held.commit()
+  const committedAtMs = Date.now()
   for (const from of cursors) expect(keysIn(await ask(`?cursor=${from}`))).toContain(late.jti)
   const isRefused = async () => (await verifier.verdict(late.token)) === 'token_revoked'
   // Nobody was told of this commit: only that the verifier asks again all the time brings it.

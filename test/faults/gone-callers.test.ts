@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterEach, expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Delivery } from '../../src/sessions/index.ts'
 import { firstOperatorEmail, printedPassword } from '../support/programs/child-service.ts'
 import { holdAccounts } from '../support/servers/hold-rows.ts'
@@ -18,13 +18,6 @@ import { type Client, httpClient } from '../support/service/client.ts'
 import { type CountedHashing, startCountedHashing } from '../support/service/counted-hashing.ts'
 import { quickSession } from '../support/service/quick-session.ts'
 import { serviceOnDatabase } from '../support/service/service-on-database.ts'
-
-/** What a test has to end, last first. */
-const atEnd: (() => Promise<void>)[] = []
-
-afterEach(async () => {
-  for (const end of atEnd.splice(0).reverse()) await end()
-})
 
 const times = <T>(length: number, make: (place: number) => T): T[] =>
   Array.from({ length }, (_, place) => make(place))
@@ -111,7 +104,7 @@ test('R46: a process that was frozen for seconds logs nobody out for those who l
     CARDEA_SECRET: 'a-secret-of-the-frozen-process-of-the-tests',
     LOG_LEVEL: 'debug',
   })
-  atEnd.push(home.remove)
+  onTestFinished(home.remove)
   const service = await home.start()
   const client = httpClient(home.address)
   const operator = { email: firstOperatorEmail, password: printedPassword(service) }
@@ -160,7 +153,7 @@ test('R46: a process that was frozen for seconds logs nobody out for those who l
 
 const startOne = async (config: NonNullable<CardeaOptions['config']>): Promise<Cardea> => {
   const cardea = await startCardea({ config })
-  atEnd.push(cardea.stop)
+  onTestFinished(cardea.stop)
   return cardea
 }
 
@@ -212,10 +205,10 @@ test('R41: an orphaned session cookie ends no session on the word of a caller wh
 test('R108: of a storm of logins only those are hashed whose clients are still there', async () => {
   const cardea = await startOne({ hashConcurrency: 1, hashQueue: 200 })
   const { client, computed, stop } = await startCountedHashing(cardea)
-  atEnd.push(stop)
+  onTestFinished(stop)
   const accounts = await Promise.all(times(8, () => cardea.createAccount()))
   const held = await holdAccounts(cardea.stores.migrateUrl)
-  atEnd.push(() => held.release().catch(() => undefined))
+  onTestFinished(() => held.release().catch(() => undefined))
   const leaving = (place: number): Wanted => ({
     path: '/login',
     body: JSON.stringify({ email: `left-${place}@example.com`, password: testPassword }),
@@ -247,7 +240,7 @@ const leavers = (address: string) => {
     if (request.headers['user-agent'] === 'leaver') marked.push(request.socket)
   }
   subscribe(begins, look)
-  atEnd.push(async () => void unsubscribe(begins, look))
+  onTestFinished(async () => void unsubscribe(begins, look))
   const sockets: Socket[] = []
   return {
     send: async (wanted: Wanted): Promise<void> => {
@@ -301,7 +294,8 @@ test.each([
       hashed += 1
       return held
     })
-    atEnd.push(counted.stop, async () => finish())
+    onTestFinished(counted.stop)
+    onTestFinished(() => finish())
     const { client } = counted
     const accounts = await Promise.all(times(4 + newcomers, () => cardea.createAccount()))
     const [leaver, ...stayers] = accounts.map(({ email, password }) => ({ email, password }))

@@ -85,11 +85,6 @@ const expectToServe = async (): Promise<void> => {
 
 const ends: Readonly<Record<string, () => Promise<ServiceOutputs>>> = {
   'a file system that is full': async () => ({ stdout: open('/dev/full', constants.O_WRONLY) }),
-  'a pipe that nobody reads': async () => {
-    const { reader, writer } = await kernelPipe()
-    onEnd.push(() => closeSync(reader))
-    return { stdout: writer }
-  },
   'a socket that nobody reads': async () => {
     const silent = spawn('sleep', ['600'], { stdio: ['pipe', 'ignore', 'ignore'] })
     onEnd.push(async () => {

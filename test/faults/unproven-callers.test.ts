@@ -102,33 +102,34 @@ const reading = (path: string) => async () => () =>
 
 type Request = () => Promise<Pick<Answer, 'status'>>
 
+/** Each kind in turn: together they hold no more than one of them may. */
+const inTurn = async (...kinds: readonly (() => Promise<Request>)[]): Promise<Request> => {
+  const requests = await Promise.all(kinds.map((make) => make()))
+  let next = 0
+  return () => {
+    next += 1
+    return requests[next % requests.length]!()
+  }
+}
+
+const byServiceClients = () =>
+  inTurn(
+    withBasic('/oauth/introspect', { token: 'x' }),
+    withBasic('/oauth/revoke', { token: 'x' }),
+    withBasic('/oauth/token', { grant_type: 'refresh_token', refresh_token: 'x' }),
+    reading('/revocations?cursor=0'),
+    reading('/revocations/snapshot'),
+  )
+
+const grants = withBasic('/oauth/token', { grant_type: 'client_credentials' })
+
 /** Name, the statement that such a request makes Postgres run, the most connections it may hold, and how one is made. */
 const floods: readonly (readonly [string, string, number, () => Promise<Request>])[] = [
   ['readiness', 'ping', 1, async () => () => cardea.client.get('/health/ready')],
-  [
-    'introspection',
-    'service_client_valid_digests',
-    2,
-    withBasic('/oauth/introspect', { token: 'x' }),
-  ],
-  ['revocation', 'service_client_valid_digests', 2, withBasic('/oauth/revoke', { token: 'x' })],
-  [
-    'the refresh token grant',
-    'service_client_valid_digests',
-    2,
-    withBasic('/oauth/token', { grant_type: 'refresh_token', refresh_token: 'x' }),
-  ],
-  [
-    'the client credentials grant',
-    'service_client_rights',
-    2,
-    withBasic('/oauth/token', { grant_type: 'client_credentials' }),
-  ],
-  ['the feed', 'service_client_valid_digests', 2, reading('/revocations?cursor=0')],
-  ['the snapshot of the feed', 'service_client_valid_digests', 2, reading('/revocations/snapshot')],
+  ['each route of service clients', 'service_client_valid_digests', 2, byServiceClients],
+  ['the client credentials grant', 'service_client_rights', 2, grants],
   ['wrong secrets of one client', 'service_client_valid_digests', 1, ofKnownClient],
-  ['logins', 'account_find_by_email', 2, async () => logIn],
-  ['the form of the login page', 'account_find_by_email', 2, byForm],
+  ['logins, by form too,', 'account_find_by_email', 2, () => inTurn(async () => logIn, byForm)],
   ['records of refused logins', 'account_count_failed_login', 1, async () => logIn],
 ]
 

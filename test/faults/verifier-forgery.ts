@@ -1,8 +1,8 @@
-import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { encodeFeedJson } from '../../packages/verifier/src/wire.ts'
 import { scratchFolder } from '../support/programs/scratch-folder.ts'
+import { listenHttp } from '../support/servers/http-server.ts'
 import { selfSigned } from '../support/servers/self-signed.ts'
 
 export type Forger = {
@@ -32,21 +32,13 @@ export const startForger = async (jwks: string, how: 'tls' | 'clear'): Promise<F
   const folder = await scratchFolder('forger')
   const pair = how === 'tls' ? await selfSigned(folder.path) : undefined
   const listener = forge(jwks, heard)
-  const server = (pair ? createTlsServer(pair, listener) : createServer(listener)).listen(
-    0,
-    '127.0.0.1',
-  )
-  await once(server, 'listening')
-  const address = server.address()
-  if (typeof address !== 'object' || address === null) throw new Error('no port to be had')
+  const server = await listenHttp(pair ? createTlsServer(pair, listener) : createServer(listener))
   return {
-    address: `${pair ? 'https' : 'http'}://127.0.0.1:${address.port}`,
+    address: server.address.replace('http', pair ? 'https' : 'http'),
     heard,
     certificatePath: pair?.certificatePath,
     stop: async () => {
-      server.close()
-      server.closeAllConnections()
-      await once(server, 'close')
+      await server.stop()
       await folder.remove()
     },
   }

@@ -3,7 +3,7 @@ import dns from 'node:dns'
 import { EventEmitter, once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import {
   type Database,
   type DatabaseOptions,
@@ -26,11 +26,6 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-const atEnd: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const end of atEnd.splice(0).reverse()) await end()
-})
-
 const places = 4
 
 const optionsFor = (url: string): DatabaseOptions => ({
@@ -44,7 +39,7 @@ const optionsFor = (url: string): DatabaseOptions => ({
 
 const open = (url: string): Database => {
   const opened = openDatabase(optionsFor(url))
-  atEnd.push(opened.close)
+  onTestFinished(opened.close)
   return opened
 }
 
@@ -67,7 +62,7 @@ const countingProxy = async (url: string) => {
     made += 1
     return {}
   })
-  atEnd.push(proxy.stop)
+  onTestFinished(proxy.stop)
   return {
     proxy,
     url: proxy.through(url),
@@ -94,7 +89,7 @@ test('R104: a handshake that takes longer than a request waits succeeds while re
 
 test('R104: of a flood while Postgres is frozen everybody is told so, attempts to connect are not begun again, and they serve when it thaws', async () => {
   const own = await startPostgres()
-  atEnd.push(own.stop)
+  onTestFinished(own.stop)
   const { proxy, url, reset, expectFewAttempts } = await countingProxy(own.appUrl)
   const opened = open(url)
   await whenUp(opened)
@@ -120,7 +115,7 @@ test('R104: an attempt that hangs keeps nobody from a connection that is idle', 
   const silent = createServer()
   silent.listen(0, '127.0.0.1')
   await once(silent, 'listening')
-  atEnd.push(async () => void silent.close())
+  onTestFinished(async () => void silent.close())
   proxy.pointTo(`postgres://127.0.0.1:${(silent.address() as AddressInfo).port}/`)
 
   const signals = new EventEmitter()
@@ -139,7 +134,7 @@ test('R104: an attempt that hangs keeps nobody from a connection that is idle', 
 
 test('closing does not wait for an attempt to connect', async () => {
   const own = await startPostgres()
-  atEnd.push(own.stop)
+  onTestFinished(own.stop)
   await own.freeze()
   const opened = openDatabase(optionsFor(own.appUrl))
   await expect(opened.ping()).rejects.toMatchObject({ code: 'store_unavailable' })
@@ -156,7 +151,7 @@ const blackHole = async (port: string): Promise<void> => {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const sockets: Socket[] = []
-  atEnd.push(async () => {
+  onTestFinished(async () => {
     for (const socket of sockets) socket.destroy()
     child.kill('SIGKILL')
     await once(child, 'exit')

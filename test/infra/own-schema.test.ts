@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { afterEach, describe, expect, inject, test, vi } from 'vitest'
+import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
 import { explainFailure } from '../../src/explain-failure.ts'
 import { channelIn } from '../../src/infra/postgres/own-schema.ts'
@@ -12,20 +12,15 @@ import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-s
 import { sqlAs } from '../support/servers/sql.ts'
 import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
 
-const atEnd: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const end of atEnd.splice(0).reverse()) await end()
-})
-
 const fresh = async (): Promise<FreshDatabase> => {
   const database = await freshDatabase()
-  atEnd.push(database.drop)
+  onTestFinished(database.drop)
   return database
 }
 
 const start = async (database: FreshDatabase, databaseSchema: string): Promise<Cardea> => {
   const cardea = await startCardea({ database, redisUrl: null, config: { databaseSchema } })
-  atEnd.push(cardea.stop)
+  onTestFinished(cardea.stop)
   return cardea
 }
 
@@ -71,7 +66,7 @@ const installer = async (database: FreshDatabase): Promise<string> => {
   await server(`CREATE ROLE ${name} LOGIN PASSWORD 'pw'`)
   const url = new URL(database.ownerUrl)
   await server(`GRANT CONNECT ON DATABASE ${url.pathname.slice(1)} TO ${name}`)
-  atEnd.push(async () => {
+  onTestFinished(async () => {
     await sqlAs(database.ownerUrl)(`DROP OWNED BY ${name}`)
     await server(`DROP ROLE ${name}`)
   })
@@ -231,7 +226,7 @@ test('the statements of the guide make two roles and a schema that a migration a
   const ownerRole = `cardea_owner_${suffix}`
   const appRole = `cardea_app_${suffix}`
   const code = codeBlock('docs/guides/operate.md', 'CREATE SCHEMA')
-  atEnd.push(async () => {
+  onTestFinished(async () => {
     await sqlAs(database.ownerUrl)(`DROP OWNED BY ${ownerRole}, ${appRole}`)
     await sqlAs(database.ownerUrl)(`DROP ROLE ${ownerRole}, ${appRole}`)
   })
@@ -269,7 +264,7 @@ test('without DATABASE_SCHEMA the search path of the roles decides, and grants g
   expect(await tablesIn(database, 'auth')).toContain('sessions')
   expect(await tablesIn(database, 'public')).toEqual([])
   const cardea = await startCardea({ database })
-  atEnd.push(cardea.stop)
+  onTestFinished(cardea.stop)
   expect((await cardea.client.logIn(await cardea.createAccount())).accessToken).toBeTruthy()
 })
 
@@ -289,17 +284,14 @@ describe('a migration that cannot work says why and what to do, and makes nothin
     expect(await tablesIn(database, schema ?? 'public')).toEqual(['accounts', 'audit_events'])
   })
 
-  test.each([
-    ['Rails', 'version varchar'],
-    ['golang-migrate', 'version bigint, dirty boolean'],
-    ['Ecto', 'version bigint, inserted_at timestamp'],
-  ])(
-    'the list of migrations of another program: %s; doctor says the same',
-    async (_who, columns) => {
-      const database = await fresh()
-      await sqlAs(database.ownerUrl)(`CREATE TABLE schema_migrations (${columns})`)
+  test('the list of migrations of Rails, golang-migrate or Ecto; doctor says the same', async () => {
+    const database = await fresh()
+    const asOwner = sqlAs(database.ownerUrl)
+    const ecto = 'version bigint, inserted_at timestamp'
+    for (const columns of ['version varchar', 'version bigint, dirty boolean', ecto]) {
+      await asOwner(`CREATE TABLE schema_migrations (${columns})`)
       const failure = await failureOf(migrate(database))
-      expect(failure).toMatchObject({
+      expect(failure, columns).toMatchObject({
         code: 'database_unfit',
         messages: [expect.stringMatching(/another program .*: schema_migrations$/)],
       })
@@ -314,8 +306,9 @@ describe('a migration that cannot work says why and what to do, and makes nothin
         message: failure.messages[0],
         fix: failure.hint,
       })
-    },
-  )
+      await asOwner('DROP TABLE schema_migrations')
+    }
+  })
 
   test('a role that may not make the schema, and one that may not make tables in it', async () => {
     const database = await fresh()

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { explainFailure } from '../../src/explain-failure.ts'
 import { withLockPatience } from '../../src/infra/postgres/lock-patience.ts'
 import { ownerPool } from '../support/servers/migrated-database.ts'
@@ -7,16 +7,11 @@ import { sqlAs } from '../support/servers/sql.ts'
 import { startCardea } from '../support/service/cardea.ts'
 import { startPgBouncer } from './pgbouncer-process.ts'
 
-const atEnd: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const end of atEnd.splice(0).reverse()) await end()
-})
-
 const pooled = async (mode: 'session' | 'transaction') => {
   const database = await freshDatabase()
-  atEnd.push(database.drop)
+  onTestFinished(database.drop)
   const pooler = await startPgBouncer([database.appUrl, database.ownerUrl], mode)
-  atEnd.push(pooler.stop)
+  onTestFinished(pooler.stop)
   const through: FreshDatabase = {
     ...database,
     appUrl: pooler.through(database.appUrl),
@@ -42,7 +37,7 @@ test.each(['session', 'transaction'] as const)(
       database: through,
       config: { databasePreparedStatements: false, databasePoolSize: 2 },
     })
-    atEnd.push(cardea.stop)
+    onTestFinished(cardea.stop)
     const loggedIn = await cardea.client.logIn(await cardea.createAccount())
     expect((await cardea.client.refresh(loggedIn.refreshToken)).status).toBe(200)
     expect((await cardea.client.get('/health/ready')).body.status).toBe('ready')
@@ -90,7 +85,7 @@ test('behind a pooler the schema comes from the role: without it a start fails, 
     'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
   )
   const cardea = await startCardea({ database: through, config })
-  atEnd.push(cardea.stop)
+  onTestFinished(cardea.stop)
   expect((await cardea.client.logIn(await cardea.createAccount())).accessToken).toBeTruthy()
 })
 
@@ -102,7 +97,7 @@ test('the role’s own limits stop no migration, also through a pooler', async (
     await sqlAs(database.ownerUrl)(`ALTER DATABASE ${name} SET ${limit} = '10min'`)
   }
   const owner = ownerPool(through.ownerUrl)
-  atEnd.push(owner.close)
+  onTestFinished(owner.close)
   const text = 'SELECT current_setting(name) AS value FROM unnest($1::text[]) AS name'
   const patience = {
     clock: { monotonicMs: () => 0 },

@@ -1,25 +1,26 @@
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import type { Database } from '../../src/infra/postgres/database.ts'
 import { appPool } from '../support/servers/migrated-database.ts'
 import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
-import { startStandby } from '../support/servers/postgres-standby.ts'
+import { type PostgresStandby, startStandby } from '../support/servers/postgres-standby.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { type Fate, startTcpProxy } from '../support/servers/tcp-proxy.ts'
 
-const atEnd: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const end of atEnd.splice(0).reverse()) await end()
-})
+let primary: PostgresServer
+let standby: PostgresStandby
 
-const server = async (): Promise<PostgresServer> => {
-  const started = await startPostgres()
-  atEnd.push(started.stop)
-  return started
-}
+beforeAll(async () => {
+  primary = await startPostgres()
+  standby = await startStandby(primary)
+})
+afterAll(async () => {
+  await standby.stop()
+  await primary.stop()
+})
 
 const open = (url: string): Database => {
   const database = appPool(url)
-  atEnd.push(database.close)
+  onTestFinished(database.close)
   return database
 }
 
@@ -42,7 +43,7 @@ const asPooler = (bytes: Buffer): Fate => {
 
 const behindPooler = async (url: string): Promise<string> => {
   const proxy = await startTcpProxy(url, () => ({ onServerBytes: asPooler }))
-  atEnd.push(proxy.stop)
+  onTestFinished(proxy.stop)
   return proxy.through(url)
 }
 
@@ -61,8 +62,8 @@ const becomes = async (database: Database, state: string): Promise<void> =>
     interval: 100,
   })
 
-const setReadOnly = async ({ ownerUrl }: PostgresServer, value: 'on' | 'off'): Promise<void> => {
-  const asOwner = sqlAs(ownerUrl)
+const setReadOnly = async (value: 'on' | 'off'): Promise<void> => {
+  const asOwner = sqlAs(primary.ownerUrl)
   await asOwner(`ALTER SYSTEM SET default_transaction_read_only = ${value}`)
   await asOwner('SELECT pg_reload_conf()')
 }
@@ -73,9 +74,6 @@ const ways = [
 ] as const
 
 test.each(ways)('R104: a standby that is reached %s runs no statement', async (_how, reach) => {
-  const primary = await server()
-  const standby = await startStandby(primary)
-  atEnd.push(standby.stop)
   expect(await stateOf(open(await reach(primary.appUrl)))).toBe('ready')
   const database = open(await reach(standby.appUrl))
   expect(await stateOf(database)).toBe('not_primary')
@@ -87,12 +85,11 @@ test.each(ways)('R104: a standby that is reached %s runs no statement', async (_
 test.each(ways)(
   'R104: a server that is set to read only while connections are open is left when reached %s, and used again afterwards',
   async (_how, reach) => {
-    const own = await server()
-    const database = open(await reach(own.appUrl))
+    const database = open(await reach(primary.appUrl))
     expect(await stateOf(database)).toBe('ready')
-    await setReadOnly(own, 'on')
+    await setReadOnly('on')
     await becomes(database, 'not_primary')
-    await setReadOnly(own, 'off')
+    await setReadOnly('off')
     await becomes(database, 'ready')
   },
 )

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, inject, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { startInstance } from '../../src/app.ts'
 import { systemRandom } from '../../src/lib/machine.ts'
 import { freePort } from '../support/servers/free-port.ts'
@@ -12,11 +12,6 @@ beforeAll(async () => {
   cardea = await startCardea({ redisUrl: null })
 })
 afterAll(() => cardea.stop())
-
-const atEnd: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const end of atEnd.splice(0).reverse()) await end()
-})
 
 /** What one more process has logged when its start is over, which waits for `whenListening` at last. */
 const logOfStart = async (
@@ -48,7 +43,7 @@ test('a start in which Redis was silent for a moment, and replies again by its e
     const isSilent = connections === 1
     return { onServerBytes: () => (isSilent ? 'lose' : 'pass') }
   })
-  atEnd.push(proxy.stop)
+  onTestFinished(proxy.stop)
   const logged = await logOfStart(proxy.through(inject('redisUrl')), redisBecomes('ready'))
   expect(connections).toBeGreaterThan(1)
   expect(logged).toEqual(['listening'])

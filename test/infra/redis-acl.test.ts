@@ -111,12 +111,43 @@ const startClusterOf = async (users: string): Promise<RedisCluster> => {
   return startRedisCluster(['--aclfile', file])
 }
 
+/** Everything that Cardea does in a Redis; returns keys of what it has left there. */
+const doAll = async (redis: RedisConnection) => {
+  const counted = limits(loginLimitRules(), redis)
+  expect(admitted(await failTimes(counted, 5))).toBe(4)
+  const { succeeded } = await counted.admit(attempt({ identifier: 'bob@example.com' }))
+  await succeeded()
+  const mirror = redisRevocationCache(redis, { clock: systemClock, random: systemRandom })
+  const notAfter = Math.ceil(systemClock.nowMs() / 1000) + 60
+  const tokens = Array.from({ length: 20 }, () => newId(systemRandom))
+  const [token = ''] = tokens
+  const account = newId(systemRandom)
+  await mirror.write([
+    ...tokens.map((key) => ({ kind: 'jti', key, minEpoch: undefined, notAfter }) as const),
+    { kind: 'sub', key: account, minEpoch: 7, notAfter },
+    { kind: 'sub', key: account, minEpoch: 6, notAfter },
+    { kind: 'everyone', key: '', minEpoch: 9, notAfter },
+  ])
+  await mirror.isIntact()
+  await mirror.beginRewrite()
+  await mirror.markIntact()
+  expect(await mirror.isIntact()).toBe(true)
+  const copies = redisSessionCache(redis, [{ id: 0, key: randomBytes(32) }])
+  const copy = newCopy()
+  const { sessionId } = copy.session
+  await copies.write(copy)
+  expect(await copies.read(sessionId)).toEqual(copy)
+  await copies.write({ ...copy, session: { ...copy.session, dataVersion: 0 } })
+  expect(await copies.read(sessionId)).toEqual(copy)
+  await copies.drop([sessionId])
+  await redis.assertTakesWrites()
+  expect(errors).toEqual([])
+  return { counted, token, account, sessionId }
+}
+
 describe('the Redis user of deploy/', () => {
-  test('R129: may count login attempts and forgive them', async () => {
-    const counted = limits(loginLimitRules())
-    expect(admitted(await failTimes(counted, 5))).toBe(4)
-    const { succeeded } = await counted.admit(attempt({ identifier: 'bob@example.com' }))
-    await succeeded()
+  test('R129: may count login attempts, mirror revocations and keep copies of sessions, and is refused nothing', async () => {
+    const { counted, token, account, sessionId } = await doAll(connection)
     const keys = await inspector.keys('cardea:limit:*')
     expect(keys).not.toEqual([])
     // A count that would never end is given an end again.
@@ -124,40 +155,9 @@ describe('the Redis user of deploy/', () => {
     await failTimes(counted, 5)
     const endsInMs = await Promise.all(keys.map((key) => inspector.pttl(key)))
     expect(Math.max(...endsInMs)).toBeGreaterThan(0)
-    expect(errors).toEqual([])
-    expect(await refusals()).toEqual([])
-  })
-
-  test('R129: may mirror revocations and see that they are still there', async () => {
-    const mirror = redisRevocationCache(connection, { clock: systemClock, random: systemRandom })
-    const notAfter = Math.ceil(systemClock.nowMs() / 1000) + 60
-    const [token, account] = [newId(systemRandom), newId(systemRandom)]
-    await mirror.write([
-      { kind: 'jti', key: token, minEpoch: undefined, notAfter },
-      { kind: 'sub', key: account, minEpoch: 7, notAfter },
-      { kind: 'sub', key: account, minEpoch: 6, notAfter },
-      { kind: 'everyone', key: '', minEpoch: 9, notAfter },
-    ])
-    await mirror.isIntact()
-    await mirror.beginRewrite()
-    await mirror.markIntact()
-    expect(await mirror.isIntact()).toBe(true)
     expect(await inspector.get(`cardea:revoked:jti:${token}`)).toBe('1')
     expect(await inspector.get(`cardea:revoked:sub:${account}`)).toBe('7')
     expect(await inspector.get('cardea:revoked:everyone')).toBe('9')
-    await connection.assertTakesWrites()
-    expect(await refusals()).toEqual([])
-  })
-
-  test('R129: may keep, read and drop copies of sessions', async () => {
-    const copies = redisSessionCache(connection, [{ id: 0, key: randomBytes(32) }])
-    const copy = newCopy()
-    const { sessionId } = copy.session
-    await copies.write(copy)
-    expect(await copies.read(sessionId)).toEqual(copy)
-    await copies.write({ ...copy, session: { ...copy.session, dataVersion: 0 } })
-    expect(await copies.read(sessionId)).toEqual(copy)
-    await copies.drop([sessionId])
     expect(await inspector.exists(`cardea:session:${sessionId}`)).toBe(0)
     expect(await refusals()).toEqual([])
   })
@@ -165,23 +165,10 @@ describe('the Redis user of deploy/', () => {
   const refused = /NOPERM|The user executing the script can't/
 
   test.each([
-    'FLUSHALL',
-    'FLUSHDB',
-    'CONFIG GET *',
-    'CONFIG SET maxmemory 1',
-    'KEYS *',
-    'SCAN 0',
-    'ACL SETUSER cardea allkeys +@all',
-    'ACL LIST',
-    'SHUTDOWN',
-    'MONITOR',
-    'REPLICAOF 127.0.0.1 1',
-    'MODULE LIST',
-    'SCRIPT FLUSH',
-    'CLIENT KILL TYPE normal',
-    'PUBLISH cardea:wake x',
-    'GET somebody:else',
-    'SET somebody:else x',
+    ...['FLUSHALL', 'FLUSHDB', 'CONFIG GET *', 'CONFIG SET maxmemory 1', 'KEYS *', 'SCAN 0'],
+    ...['ACL SETUSER cardea allkeys +@all', 'ACL LIST', 'SHUTDOWN', 'MONITOR'],
+    ...['REPLICAOF 127.0.0.1 1', 'MODULE LIST', 'SCRIPT FLUSH', 'CLIENT KILL TYPE normal'],
+    ...['PUBLISH cardea:wake x', 'GET somebody:else', 'SET somebody:else x'],
     'DEL cardea:limit:x somebody:else',
   ])('R129: is refused %s', async (line) => {
     const [command = '', ...args] = line.split(' ')
@@ -252,29 +239,8 @@ describe('the same user in a Redis Cluster', () => {
   }
 
   test('R129: may do all that it needs, on every node, and is refused nothing', async () => {
-    const counted = limits(loginLimitRules(), inCluster)
-    expect(admitted(await failTimes(counted, 5))).toBe(4)
-    const { succeeded } = await counted.admit(attempt({ identifier: 'bob@example.com' }))
-    await succeeded()
-    const mirror = redisRevocationCache(inCluster, { clock: systemClock, random: systemRandom })
-    const notAfter = Math.ceil(systemClock.nowMs() / 1000) + 60
-    const tokens = Array.from({ length: 20 }, () => newId(systemRandom))
-    await mirror.write([
-      ...tokens.map((key) => ({ kind: 'jti', key, minEpoch: undefined, notAfter }) as const),
-      { kind: 'sub', key: newId(systemRandom), minEpoch: 7, notAfter },
-    ])
-    await mirror.isIntact()
-    await mirror.beginRewrite()
-    await mirror.markIntact()
-    expect(await mirror.isIntact()).toBe(true)
-    const copies = redisSessionCache(inCluster, [{ id: 0, key: randomBytes(32) }])
-    const copy = newCopy()
-    await copies.write(copy)
-    expect(await copies.read(copy.session.sessionId)).toEqual(copy)
-    await copies.drop([copy.session.sessionId])
+    await doAll(inCluster)
     await askWhileMoving(`cardea:revoked:jti:${newId(systemRandom)}`)
-    await inCluster.assertTakesWrites()
-    expect(errors).toEqual([])
     for (const { client } of cluster.masters) expect(await refusals(client)).toEqual([])
   })
 
@@ -290,15 +256,8 @@ describe('the same user in a Redis Cluster', () => {
   })
 
   test.each([
-    'CLUSTER NODES',
-    'CLUSTER RESET HARD',
-    'CLUSTER FAILOVER',
-    'CLUSTER MEET 127.0.0.1 1',
-    'CLUSTER FORGET x',
-    'CLIENT LIST',
-    'CLIENT KILL TYPE normal',
-    'READONLY',
-    'FLUSHALL',
+    ...['CLUSTER NODES', 'CLUSTER RESET HARD', 'CLUSTER FAILOVER', 'CLUSTER MEET 127.0.0.1 1'],
+    ...['CLUSTER FORGET x', 'CLIENT LIST', 'CLIENT KILL TYPE normal', 'READONLY', 'FLUSHALL'],
     'CONFIG GET *',
   ])('R129: is refused %s', async (line) => {
     const [command = '', ...args] = line.split(' ')

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import {
   assertServer,
   settingsFor,
@@ -10,14 +10,9 @@ import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-s
 import { sqlAs } from '../support/servers/sql.ts'
 import { startCardea } from '../support/service/cardea.ts'
 
-const atEnd: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const end of atEnd.splice(0).reverse()) await end()
-})
-
 const fresh = async (): Promise<FreshDatabase> => {
   const database = await freshDatabase()
-  atEnd.push(database.drop)
+  onTestFinished(database.drop)
   return database
 }
 
@@ -57,7 +52,7 @@ const setForBoth = async ({ ownerUrl, appUrl }: FreshDatabase): Promise<void> =>
 
 const open = (url: string, more: { schema?: string; idleInTransactionTimeoutMs?: number } = {}) => {
   const database = ownerPool(url, more)
-  atEnd.push(database.close)
+  onTestFinished(database.close)
   return database
 }
 
@@ -102,7 +97,7 @@ test('a service whose roles have settings of other programs migrates, starts and
   const database = await fresh()
   await setForBoth(database)
   const cardea = await startCardea({ database, config: { databaseSchema: 'cardea' } })
-  atEnd.push(cardea.stop)
+  onTestFinished(cardea.stop)
   const [instance] = cardea.instances
   const { accountId: id } = await instance!.core.createAccount({
     email: 'ж@example.com',
@@ -149,7 +144,7 @@ describe('a database that Cardea cannot live with', () => {
       await server(
         `CREATE DATABASE ${name} ENCODING '${encoding}' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0`,
       )
-      atEnd.push(async () => {
+      onTestFinished(async () => {
         await server(`DROP DATABASE ${name} WITH (FORCE)`)
       })
       const settings = {

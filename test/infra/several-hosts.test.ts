@@ -1,4 +1,4 @@
-import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { awaitPrimary } from '../../src/infra/postgres/await-primary.ts'
 import type { Database } from '../../src/infra/postgres/database.ts'
 import { listen } from '../../src/infra/postgres/listen.ts'
@@ -11,18 +11,17 @@ import { type PostgresStandby, startStandby } from '../support/servers/postgres-
 import { sqlAs } from '../support/servers/sql.ts'
 import { startCardea } from '../support/service/cardea.ts'
 
-const atEnd: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const end of atEnd.splice(0).reverse()) await end()
-})
+let primary: PostgresServer
+let standby: PostgresStandby
 
-const primaryAndStandby = async (): Promise<readonly [PostgresServer, PostgresStandby]> => {
-  const primary = await startPostgres()
-  atEnd.push(primary.stop)
-  const standby = await startStandby(primary)
-  atEnd.push(standby.stop)
-  return [primary, standby]
-}
+beforeAll(async () => {
+  primary = await startPostgres()
+  standby = await startStandby(primary)
+})
+afterAll(async () => {
+  await standby.stop()
+  await primary.stop()
+})
 
 /** The servers in this order, as one URL: their roles and passwords are the same. */
 const together = (first: string, ...others: readonly string[]): string => {
@@ -32,7 +31,7 @@ const together = (first: string, ...others: readonly string[]): string => {
 
 const open = (url: string): Database => {
   const database = appPool(url)
-  atEnd.push(database.close)
+  onTestFinished(database.close)
   return database
 }
 
@@ -65,7 +64,6 @@ test.each([
 })
 
 test('R104: of several hosts the primary is used, wherever it stands and whatever the others do', async () => {
-  const [primary, standby] = await primaryAndStandby()
   const nowhere = Object.assign(new URL(primary.appUrl), { port: String(await freePort()) }).href
   const port = new URL(primary.appUrl).port
   expect(await portOf(open(together(standby.appUrl, nowhere, primary.appUrl)))).toBe(port)
@@ -93,26 +91,7 @@ test('R104: of several hosts the primary is used, wherever it stands and whateve
   await standby.thaw()
 })
 
-test('R104: a service follows its primary from host to host without a restart, however the old one goes', async () => {
-  const [primary, standby] = await primaryAndStandby()
-  const appUrl = together(primary.appUrl, standby.appUrl)
-  const cardea = await startCardea({
-    database: { ownerUrl: primary.ownerUrl, appUrl },
-    redisUrl: null,
-    config: { databaseConnectTimeoutMs: 2_000, databaseStatementTimeoutMs: 2_000 },
-  })
-  atEnd.push(cardea.stop)
-  const ready = () => cardea.client.get('/health/ready').then(({ body }) => body.stores.postgres)
-  expect(await ready()).toBe('ready')
-  await primary.freeze()
-  await vi.waitFor(async () => expect(await ready()).not.toBe('ready'))
-  await standby.promote()
-  await vi.waitFor(async () => expect(await ready()).toBe('ready'))
-  await primary.thaw()
-})
-
 test('R104: when none of several hosts is a primary the store is away, and the error names each', async () => {
-  const [primary, standby] = await primaryAndStandby()
   const port = await freePort()
   const nowhere = Object.assign(new URL(primary.appUrl), { port: String(port) }).href
   const url = together(nowhere, standby.appUrl)
@@ -132,7 +111,6 @@ test('R104: when none of several hosts is a primary the store is away, and the e
 })
 
 test('a password that every host refuses is told at once, however long there is to wait', async () => {
-  const [primary, standby] = await primaryAndStandby()
   const wrong = (url: string) => Object.assign(new URL(url), { password: 'wrong' }).href
   const url = together(wrong(standby.appUrl), primary.appUrl)
   const waiting = awaitPrimary({
@@ -145,7 +123,6 @@ test('a password that every host refuses is told at once, however long there is 
 })
 
 test('closing does not wait for a search among hosts that do not reply, and leaves no connection', async () => {
-  const [primary, standby] = await primaryAndStandby()
   await primary.freeze()
   await standby.freeze()
   const url = together(primary.appUrl, standby.appUrl)
@@ -158,4 +135,22 @@ test('closing does not wait for a search among hosts that do not reply, and leav
   for (const { ownerUrl } of [primary, standby]) {
     await vi.waitFor(async () => expect(await sqlAs(ownerUrl)(others)).toEqual([]))
   }
+})
+
+// The last one: there are two primaries afterwards.
+test('R104: a service follows its primary from host to host without a restart, however the old one goes', async () => {
+  const appUrl = together(primary.appUrl, standby.appUrl)
+  const cardea = await startCardea({
+    database: { ownerUrl: primary.ownerUrl, appUrl },
+    redisUrl: null,
+    config: { databaseConnectTimeoutMs: 2_000, databaseStatementTimeoutMs: 2_000 },
+  })
+  onTestFinished(cardea.stop)
+  const ready = () => cardea.client.get('/health/ready').then(({ body }) => body.stores.postgres)
+  expect(await ready()).toBe('ready')
+  await primary.freeze()
+  await vi.waitFor(async () => expect(await ready()).not.toBe('ready'))
+  await standby.promote()
+  await vi.waitFor(async () => expect(await ready()).toBe('ready'))
+  await primary.thaw()
 })

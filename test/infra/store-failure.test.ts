@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { afterEach, expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { isStoreAway, storeFailure } from '../../src/infra/postgres/store-failure.ts'
 import { scratchFolder } from '../support/programs/scratch-folder.ts'
 import { appPool } from '../support/servers/migrated-database.ts'
@@ -7,11 +7,6 @@ import { startPostgres } from '../support/servers/postgres-server.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { startCardea } from '../support/service/cardea.ts'
 import { quickSession } from '../support/service/quick-session.ts'
-
-const atEnd: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const end of atEnd.splice(0).reverse()) await end()
-})
 
 const errorWith = (code: string, message = 'of the driver'): Error =>
   Object.assign(new Error(message), { code })
@@ -42,13 +37,13 @@ test('what a statement says of itself is not read as a failure of the wire', () 
 
 test('R104: writing to a Unix socket that Postgres has just closed is a store that is away, and the next statement works', async () => {
   const sockets = await scratchFolder('sockets')
-  atEnd.push(sockets.remove)
+  onTestFinished(sockets.remove)
   const server = await startPostgres({ unix_socket_directories: sockets.path })
-  atEnd.push(server.stop)
+  onTestFinished(server.stop)
   const { username, password, pathname, port } = new URL(server.appUrl)
   const url = `postgres://${username}:${password}@${pathname}?host=${sockets.path}&port=${port}`
   const database = appPool(url, { poolSize: 1 })
-  atEnd.push(database.close)
+  onTestFinished(database.close)
   const ask = () =>
     database.query<{ pid: number }>({ name: 'own_pid', text: 'SELECT pg_backend_pid() AS pid' })
   const [{ pid } = { pid: 0 }] = await ask()
@@ -65,9 +60,9 @@ test('R104: writing to a Unix socket that Postgres has just closed is a store th
 
 test('R104: while the role of the service may not log in, refreshes are 503 and consume nothing; then they work without a restart', async () => {
   const server = await startPostgres()
-  atEnd.push(server.stop)
+  onTestFinished(server.stop)
   const cardea = await startCardea({ database: server })
-  atEnd.push(cardea.stop)
+  onTestFinished(cardea.stop)
   const { refreshToken } = await quickSession(cardea, (await cardea.createAccount()).id)
   const { username, password } = new URL(server.appUrl)
   const asOwner = sqlAs(server.ownerUrl)

@@ -8,8 +8,6 @@ import { revokeAt } from '../support/verifier/verifier-revocations.ts'
 import { logInAt } from '../support/verifier/verifier-tokens.ts'
 import { guidePage, guideVerifier, runGuide } from './guide-code.ts'
 
-const binary = 'application/vnd.cardea.revocations'
-
 let cardea: Cardea
 let proxy: TcpProxy
 let fate: Fate = 'pass'
@@ -158,57 +156,5 @@ describe("the guide's example of a check with the copy", () => {
     const stranger = await startExample('a secret of nobody')
     const other = await logIn()
     expect(await stranger.ask({ token: other.token })).toEqual({ status: 503, claims: null })
-  })
-})
-
-describe('the feed, as the guide describes it', () => {
-  const get = (path: string, headers: Record<string, string> = {}) =>
-    fetch(`${cardea.config.issuer}${path}`, {
-      headers: { authorization: client.authorization, ...headers },
-    })
-
-  test('says the same in JSON and in the binary form, as the code of the guide reads it', async () => {
-    for (let count = 0; count < 3; count += 1) await revoke({ sid: (await logIn()).sid })
-    await revoke({ sub: (await logIn()).sub })
-    const python = await runGuide('python', 'decode-feed.py', [
-      { page: guidePage, name: 'cardea_binary.py' },
-    ])
-    processes.push(python)
-    for (const path of ['/revocations/snapshot', '/revocations?cursor=0']) {
-      const inJson = await get(path)
-      expect(inJson.headers.get('content-type')).toMatch(/^application\/json/)
-      const inBinary = await get(path, { accept: binary })
-      expect(inBinary.headers.get('content-type')).toBe(binary)
-      const bytes = Buffer.from(await inBinary.arrayBuffer())
-      const { page } = await python.ask({ page: bytes.toString('base64') })
-      const json = JSON.parse(await inJson.text())
-      expect(page.feed_id).toBe(json.feed_id)
-      expect(page.entries.length).toBeGreaterThanOrEqual(4)
-      // Entries come in any order.
-      expect(page.entries).toHaveLength(json.entries.length)
-      expect(page.entries).toEqual(expect.arrayContaining(json.entries))
-    }
-  })
-
-  test.each([
-    ['/revocations?cursor=18446744073709551615', 410, 'cursor_unknown'],
-    ['/revocations?cursor=yesterday', 410, 'cursor_unknown'],
-    ['/revocations?cursor=1&wait=4', 400, 'invalid_request'],
-    ['/revocations?wait=1', 400, 'invalid_request'],
-  ])('answers %s with %i %s', async (path, status, code) => {
-    const answer = await get(path)
-    expect(answer.status).toBe(status)
-    expect(await answer.json()).toMatchObject({ code })
-  })
-
-  test('answers nobody without the credentials of a service client', async () => {
-    for (const path of ['/revocations/snapshot', '/revocations?cursor=1']) {
-      const nobody = await fetch(`${cardea.config.issuer}${path}`)
-      expect(nobody.status).toBe(401)
-      expect(await nobody.json()).toMatchObject({ code: 'missing_credentials' })
-      const stranger = await get(path, { authorization: `Basic ${btoa('shop:wrong')}` })
-      expect(stranger.status).toBe(401)
-      expect(await stranger.json()).toMatchObject({ code: 'invalid_client' })
-    }
   })
 })

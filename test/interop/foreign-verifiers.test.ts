@@ -53,6 +53,7 @@ describe.each(algorithms)('a service that signs with %s', (algorithm) => {
       return started
     }
     cardea = await start()
+    if (algorithm !== 'ES256') return
     // The same accounts and keys, so that nothing but the issuer, or the time, is different.
     foreignIssuer = await start({ port: 0, issuer: 'http://other.example.com' })
     // Its tokens have expired by the clock of the library 9 s before they are issued.
@@ -107,6 +108,9 @@ describe.each(algorithms)('a service that signs with %s', (algorithm) => {
       // Not because it refuses everything by now.
       await expectAccepted(token)
     })
+
+    // What a library makes of claims is the same for every algorithm.
+    if (algorithm !== 'ES256') return
 
     test('refuses a token for another audience, and one of another issuer with the same keys', async () => {
       const elsewhere = await logIn(cardea, 'https://other.example.com')

@@ -1,9 +1,8 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { goodClaims } from '../../packages/verifier/test/tokens/signed-tokens.ts'
 import { newSigningKey, type TestKey } from '../keys/new-signing-key.ts'
 import type { ForeignProcess } from '../support/programs/foreign-process.ts'
+import { serveHttp } from '../support/servers/http-server.ts'
 import { tokenOf } from './bad-tokens.ts'
 import { libraries, shop, startVerifier } from './libraries.ts'
 
@@ -21,21 +20,13 @@ const away: Answer = { status: 503, body: '' }
 const startIssuer = async (key: TestKey) => {
   const state: State = { asked: 0, instead: undefined }
   const keySet = { status: 200, body: JSON.stringify({ keys: [key.publicJwk] }) }
-  const server = createServer((request, response) => {
+  const { address, stop } = await serveHttp((request, response) => {
     state.asked += 1
     const answer = state.instead ?? keySet
     if (answer === 'cut') request.socket.destroy()
     else response.writeHead(answer.status).end(answer.body)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (typeof address !== 'object' || address === null) throw new Error('no address')
-  const close = async () => {
-    server.closeAllConnections()
-    server.close()
-    await once(server, 'close')
-  }
-  return { state, issuer: `http://127.0.0.1:${address.port}`, close }
+  })
+  return { state, issuer: address, close: stop }
 }
 
 const claimsOf = (iss: string): Record<string, unknown> => {

@@ -1,10 +1,9 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
 import {
   encodeFeedJson,
   type FeedPage,
   type RevocationEntry,
 } from '../../packages/verifier/src/wire.ts'
+import { serveHttp } from '../support/servers/http-server.ts'
 
 export type ScriptedAnswer = {
   readonly status?: number
@@ -38,7 +37,7 @@ export const page = (
 /** A feed that says what a test wants it to. Questions for changes are held for a moment, as Cardea holds them when nothing is new. */
 export const scriptedFeed = async (): Promise<ScriptedFeed> => {
   const asked: ScriptedFeed['asked'] = []
-  const server = createServer((request, response) => {
+  const { address, stop } = await serveHttp((request, response) => {
     const url = new URL(request.url ?? '/', 'http://feed')
     const { authorization } = request.headers
     asked.push({ url: request.url ?? '', authorization, atMs: performance.now() })
@@ -47,19 +46,7 @@ export const scriptedFeed = async (): Promise<ScriptedFeed> => {
     const send = () =>
       response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(body)
     setTimeout(send, afterMs ?? (cursor === undefined ? 0 : 20))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (typeof address !== 'object' || address === null) throw new Error('no port to be had')
-  const feed: ScriptedFeed = {
-    address: `http://127.0.0.1:${address.port}`,
-    answer: () => page([]),
-    asked,
-    stop: async () => {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
-  }
+  })
+  const feed: ScriptedFeed = { address, answer: () => page([]), asked, stop }
   return feed
 }

@@ -6,7 +6,7 @@ import { freshDatabase } from '../support/servers/postgres-server.ts'
 import { type Cardea, type CardeaOptions, startCardea } from '../support/service/cardea.ts'
 import { type QuickSession, quickSession } from '../support/service/quick-session.ts'
 import { headerOf } from '../support/service/verified-claims.ts'
-import { dayMs, hourMs } from './key-instances.ts'
+import { hourMs } from './key-instances.ts'
 
 const minuteMs = 60_000
 const commandLine = { kind: 'command-line' } as const
@@ -206,12 +206,4 @@ test('R87: while the keys cannot be read nothing is consumed: after 10 minutes a
   await change('retiring', 'active')
   expect((await client.refresh(handle)).status).toBe(200)
   expect((await client.get('/.well-known/jwks.json')).status).toBe(200)
-})
-
-test('a service that nobody asked anything for a month goes on at once', async () => {
-  await start({ instances: 1 })
-  const account = await cardea.createAccount()
-  clock.advance(29 * dayMs)
-  const { accessToken } = await cardea.client.logIn(account)
-  expect((await cardea.client.get('/account', { token: accessToken })).status).toBe(200)
 })

@@ -126,16 +126,6 @@ describe('the life of a key', () => {
 })
 
 describe('asking for a rotation', () => {
-  test('rotates at once when the next key has been published for an hour', async () => {
-    const keys = await start()
-    const [first, second] = [keys.signer().kid, await kidIn('next')]
-    clock.advance(hourMs)
-    const rotation = await keys.rotate(commandLine)
-    expect(rotation).toEqual({ kind: 'rotated', active: second, next: await kidIn('next') })
-    expect(keys.signer().kid).toBe(second)
-    expect(await kidIn('retiring')).toBe(first)
-  })
-
   test('R86: twice in a row plans the second for an hour later: no key signs sooner', async () => {
     const keys = await start()
     clock.advance(hourMs)
@@ -247,15 +237,6 @@ describe('what breaks in the middle', () => {
     expect((await trail()).map(({ event }) => event)).toEqual(['signing_key_added'])
     isBroken = false
     expect(await keepAll(keys)).toEqual(['rotate'])
-  })
-
-  test('R87: an instance that dies after the commit has rotated for all: the others find it done', async () => {
-    const [dying, other] = [await start(), await start()]
-    const second = await kidIn('next')
-    clock.advance(30 * dayMs)
-    await dying.keep()
-    expect(await other.keep()).toEqual({ kind: 'nothing_due' })
-    expect(other.signer().kid).toBe(second)
   })
 
   test('R87: keys that were damaged meanwhile change nothing in an instance that runs, and it says so', async () => {

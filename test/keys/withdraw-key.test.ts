@@ -139,14 +139,6 @@ describe('another key', () => {
     const record = (await instance.keys.list()).find((key) => key.kid === kid)
     expect(record).toMatchObject({ state: 'gone', revokedAtMs })
   })
-
-  test('an unknown one is refused, and nothing changes', async () => {
-    const instance = await start()
-    const before = await states()
-    const refused = { code: 'signing_key_not_found', status: 404 }
-    await expect(withdraw(instance, 'A'.repeat(43))).rejects.toMatchObject(refused)
-    expect(await states()).toEqual(before)
-  })
 })
 
 test('two that revoke the active key at the same moment leave one that signs and one that is next', async () => {

@@ -1,20 +1,19 @@
-import { once } from 'node:events'
-import { createServer, type RequestListener, type Server } from 'node:http'
+import type { RequestListener } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type EchoBackend, startEchoBackend } from '../support/programs/echo-backend.ts'
 import type { RunningProxy } from '../support/programs/proxy-process.ts'
 import { proxyNames, startReverseProxy } from '../support/programs/reverse-proxies.ts'
+import { type HttpServer, serveHttp } from '../support/servers/http-server.ts'
 import { startBrowser } from './browser.ts'
 
 /** What listens where the proxy believes Cardea to be: something broken, or another server altogether. */
-let impostor: Server
-let address: string
+let impostor: HttpServer
 let answer: RequestListener
 let asked: { method: string | undefined; url: string | undefined; bodyBytes: number }[] = []
 let app: EchoBackend
 
 beforeAll(async () => {
-  impostor = createServer((request, response) => {
+  impostor = await serveHttp((request, response) => {
     let bodyBytes = 0
     request.on('data', (chunk: Buffer) => {
       bodyBytes += chunk.length
@@ -23,19 +22,13 @@ beforeAll(async () => {
       asked.push({ method: request.method, url: request.url, bodyBytes })
       answer(request, response)
     })
-  }).listen(0, '127.0.0.1')
-  await once(impostor, 'listening')
-  const place = impostor.address()
-  if (typeof place !== 'object' || place === null) throw new Error('no port to be had')
-  address = `127.0.0.1:${place.port}`
+  })
   app = await startEchoBackend()
 })
 
 afterAll(async () => {
   await app.stop()
-  impostor.close()
-  impostor.closeAllConnections()
-  await once(impostor, 'close')
+  await impostor.stop()
 })
 
 beforeEach(() => {
@@ -69,7 +62,10 @@ const strange: Readonly<Record<string, RequestListener>> = {
 describe.each(proxyNames)('%s', (name) => {
   let proxy: RunningProxy
   beforeAll(async () => {
-    proxy = await startReverseProxy(name, { cardea: address, app: app.address })
+    proxy = await startReverseProxy(name, {
+      cardea: `127.0.0.1:${impostor.port}`,
+      app: app.address,
+    })
   })
   afterAll(async () => await proxy?.stop())
 

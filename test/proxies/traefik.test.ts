@@ -60,17 +60,8 @@ test('a path that apps could read in other ways than Traefik goes nowhere, and n
   const pattern = /PathRegexp\(`\(\?i\)([^`]+)`\)/.exec(routers['disguised']?.rule ?? '')?.[1]
   const disguised = new RegExp(pattern ?? '(?!)', 'i')
   for (const path of [
-    '/staff/..%2Fx',
-    '/staff%2F..%2Fx',
-    '/staff%2f..',
-    '/x/..;/staff',
-    '/x%2F..%3Bstaff',
-    '/;/staff',
-    '/%2Fstaff',
-    '/x\\..\\staff',
-    '/x%5C..%5Cstaff',
-    '/st%09aff',
-    '/x%00',
+    ...['/staff/..%2Fx', '/staff%2F..%2Fx', '/staff%2f..', '/x/..;/staff', '/x%2F..%3Bstaff'],
+    ...['/;/staff', '/%2Fstaff', '/x\\..\\staff', '/x%5C..%5Cstaff', '/st%09aff', '/x%00'],
   ]) {
     expect(path).toMatch(disguised)
   }

@@ -101,7 +101,7 @@ describe('the feed', () => {
     }
   })
 
-  test('what was revoked is in the next page and in every snapshot, on every instance, with the same name and form', async () => {
+  test('R70: what was revoked is in the next page and in every snapshot, on every instance, once it was answered', async () => {
     const before = await snapshot()
     const jti = await revokeSomeToken()
     for (const client of [cardea.clientOf(0), cardea.clientOf(1)]) {

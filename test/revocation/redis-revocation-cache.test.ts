@@ -187,19 +187,3 @@ test('R71: an entry that a full Redis does not take takes the mark away, and wit
   await mirror.markIntact()
   expect(await look.exists('cardea:mirror:intact')).toBe(1)
 })
-
-test('in a cluster what is compared lies on one node', async () => {
-  await mirror.beginRewrite()
-  const [begun = ''] = await look.keys('cardea:mirror:begun:*')
-  const cluster = await startRedis({ args: ['--cluster-enabled', 'yes'] })
-  const node = new Redis(cluster.url)
-  try {
-    const slots = await Promise.all(
-      [begun, 'cardea:mirror:intact'].map((key) => node.cluster('KEYSLOT', key)),
-    )
-    expect(new Set(slots).size).toBe(1)
-  } finally {
-    node.disconnect()
-    await cluster.stop()
-  }
-})

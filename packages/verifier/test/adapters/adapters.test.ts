@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
-import { newId } from '../support/issuer.ts'
+import { newId } from '../tokens/signed-tokens.ts'
 import { routes, servers } from './guarded-servers.ts'
 import { startGuarded } from './start-guarded.ts'
 
@@ -70,7 +70,7 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
     }
   })
 
-  test('R100: what is no good token is 401 invalid_token', async () => {
+  test('R30: R100: what is no good token for this audience is 401 invalid_token, also beside a good one', async () => {
     const { issuer, url } = await startGuarded(startServer)
     const good = await issuer.token()
     const fields = [
@@ -83,20 +83,14 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
       `Bearer ${good}x`,
       `Bearer ${good.slice(0, -6)}AAAAAA`,
       `Bearer ${await issuer.token({ sid: null })}`,
+      `Bearer ${await issuer.token({ aud: 'https://other.example.com' })}`,
+      [`Bearer ${good}`, `Bearer ${good}`],
     ]
     for (const authorization of fields) {
-      expect(await send(`${url}/orders`, { authorization }), authorization).toMatchObject(
+      expect(await send(`${url}/orders`, { authorization }), String(authorization)).toMatchObject(
         refused(401, 'token_invalid', invalid),
       )
     }
-  })
-
-  test('R30: a token for another audience is 401 invalid_token', async () => {
-    const { issuer, url } = await startGuarded(startServer)
-    const token = await issuer.token({ aud: 'https://other.example.com' })
-    expect(await send(`${url}/orders`, bearer(token))).toMatchObject(
-      refused(401, 'token_invalid', invalid),
-    )
   })
 
   test('an expired and a revoked token are told apart by their codes', async () => {
@@ -151,14 +145,6 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
     )
   })
 
-  test('two Authorization fields are refused, even when both are good', async () => {
-    const { issuer, url } = await startGuarded(startServer)
-    const field = `Bearer ${await issuer.token()}`
-    expect(await send(`${url}/orders`, { authorization: [field, field] })).toMatchObject(
-      refused(401, 'token_invalid', invalid),
-    )
-  })
-
   test('R117: a token over 4 KiB is 401, though its signature is good', async () => {
     const { issuer, url } = await startGuarded(startServer)
     const fits = await issuer.token({ roles: ['r'.repeat(2400)] })
@@ -177,7 +163,7 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
     issuer.revoke({ kind: 'sid', key: known, ...revocable })
     await expect.poll(async () => (await send(`${url}/orders`, bearer(dead))).status).toBe(401)
 
-    issuer.setAway(true)
+    issuer.goAway()
     skipSeconds(30)
     expect(verifier.state()).toBe('STALE')
     const token = await issuer.token({ sid })
@@ -224,7 +210,7 @@ describe.each(Object.entries(servers))('behind %s', (_name, startServer) => {
       status: 200,
       body: { ready: true, state: 'FRESH' },
     })
-    issuer.setAway(true)
+    issuer.goAway()
     skipSeconds(30)
     expect(await send(`${url}/ready`)).toMatchObject({
       status: 200,

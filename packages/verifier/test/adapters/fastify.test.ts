@@ -9,12 +9,6 @@ import { startIssuer } from '../support/issuer.ts'
 
 const follow = ({ url, audience, client }: TestIssuer) => ({ issuer: url, audience, client })
 
-const startedIssuer = async () => {
-  const issuer = await startIssuer()
-  onTestFinished(issuer.stop)
-  return issuer
-}
-
 const openApp = (log: (line: string) => void = () => undefined) => {
   const stream = new Writable({
     write: (line, _encoding, done) => {
@@ -28,7 +22,7 @@ const openApp = (log: (line: string) => void = () => undefined) => {
 }
 
 test('the plugin makes a verifier from its options and closes it with the app', async () => {
-  const issuer = await startedIssuer()
+  const issuer = await startIssuer()
   const app = openApp()
   await app.register(cardea, follow(issuer))
   app.get('/me', { onRequest: app.protect() }, (request) => request.auth.sub)
@@ -43,7 +37,7 @@ test('the plugin makes a verifier from its options and closes it with the app', 
 })
 
 test('a verifier that was handed in outlives the app', async () => {
-  const issuer = await startedIssuer()
+  const issuer = await startIssuer()
   const first = openApp()
   await first.register(cardea, follow(issuer))
   const second = openApp()
@@ -54,7 +48,7 @@ test('a verifier that was handed in outlives the app', async () => {
 })
 
 test('a scope is guarded as a whole, and what stands outside stays open', async () => {
-  const issuer = await startedIssuer()
+  const issuer = await startIssuer()
   const app = openApp()
   await app.register(cardea, { ...follow(issuer), realm: 'orders' })
   app.get('/open', () => 'open')
@@ -69,7 +63,7 @@ test('a scope is guarded as a whole, and what stands outside stays open', async 
 })
 
 test('routes of HTTP/2 are guarded in the same way', async () => {
-  const issuer = await startedIssuer()
+  const issuer = await startIssuer()
   const app = Fastify({ http2: true })
   onTestFinished(() => app.close())
   await app.register(cardea, follow(issuer))
@@ -86,7 +80,7 @@ test('routes of HTTP/2 are guarded in the same way', async () => {
 })
 
 test('two scopes may follow two issuers', async () => {
-  const issuers = [await startedIssuer(), await startedIssuer()]
+  const issuers = [await startIssuer(), await startIssuer()]
   const app = openApp()
   for (const [place, issuer] of issuers.entries()) {
     const guarded: FastifyPluginAsync = async (scope) => {
@@ -107,7 +101,7 @@ test('two scopes may follow two issuers', async () => {
 })
 
 test('the claims of a route that is not protected cannot be asked for', async () => {
-  const issuer = await startedIssuer()
+  const issuer = await startIssuer()
   const lines: string[] = []
   const app = openApp((line) => lines.push(line))
   await app.register(cardea, follow(issuer))
@@ -117,7 +111,7 @@ test('the claims of a route that is not protected cannot be asked for', async ()
 })
 
 test('R98: a refusal carries the id of the request, and the log the exact reason and no token', async () => {
-  const issuer = await startedIssuer()
+  const issuer = await startIssuer()
   const lines: string[] = []
   const app = openApp((line) => lines.push(line))
   await app.register(cardea, follow(issuer))
@@ -137,7 +131,7 @@ test('R98: a refusal carries the id of the request, and the log the exact reason
 })
 
 test('an option that does not exist stops the app from starting, and is named with the one that was probably meant', async () => {
-  const issuer = await startedIssuer()
+  const issuer = await startIssuer()
   // As a caller without a type checker would.
   const register = (options: object) => openApp().register(cardea, options as CardeaOptions)
   const wrong = [
@@ -158,7 +152,7 @@ test('an option that does not exist stops the app from starting, and is named wi
 })
 
 test('options that cannot be stop the app from starting, and leave nothing running', async () => {
-  const issuer = await startedIssuer()
+  const issuer = await startIssuer()
   const app = openApp()
   await expect(
     app.register(cardea, { ...follow(issuer), realm: 'a "quoted" realm' }),

@@ -1,8 +1,8 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
 import express from 'express'
 import Fastify from 'fastify'
+import { onTestFinished } from 'vitest'
 import {
   claimsOf,
   type ExpressOptions,
@@ -12,6 +12,7 @@ import {
 import { cardea as fastifyPlugin } from '../../src/fastify.ts'
 import { cardea as fetchGuards } from '../../src/fetch.ts'
 import type { AccessTokenClaims, Verifier, VerifyOptions } from '../../src/index.ts'
+import { startServer } from '../keys/jwks-server.ts'
 
 /** The routes that every server has, and what they ask for. */
 export const routes: Readonly<Record<string, VerifyOptions>> = {
@@ -28,27 +29,13 @@ export type GuardedServer = {
   readonly url: string
   /** What was logged, or told, of faults that nobody expected. */
   readonly surprises: readonly unknown[]
-  readonly stop: () => Promise<void>
 }
 
 /** Of the guards; those of the adapters for the ordinary tests. */
 export type ServedOptions = Pick<ExpressOptions, 'allowedOrigins' | 'credential'>
 
-/** Starts a server over real HTTP whose `routes` answer with the claims of the caller, and `/ready`. */
+/** Starts a server over real HTTP, which ends with the test, whose `routes` answer with the claims of the caller, and `/ready`. */
 export type StartServer = (verifier: Verifier, options?: ServedOptions) => Promise<GuardedServer>
-
-const listen = async (listener: RequestListener) => {
-  const server = createServer(listener).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (typeof address !== 'object' || address === null) throw new Error('the server has no port')
-  const stop = async () => {
-    server.close()
-    server.closeAllConnections()
-    await once(server, 'close')
-  }
-  return { url: `http://127.0.0.1:${address.port}`, stop }
-}
 
 const collect = (): { surprises: unknown[]; onRefusal: OnRefusal } => {
   const surprises: unknown[] = []
@@ -70,7 +57,8 @@ const startFastify: StartServer = async (verifier, options = {}) => {
     app.all(path, { onRequest: app.protect(requirements) }, (request) => request.auth)
   }
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
-  return { url, surprises, stop: () => app.close() }
+  onTestFinished(() => app.close())
+  return { url, surprises }
 }
 
 const startExpress: StartServer = async (verifier, options = {}) => {
@@ -84,7 +72,7 @@ const startExpress: StartServer = async (verifier, options = {}) => {
       response.json(claimsOf(request))
     })
   }
-  return { ...(await listen(app)), surprises }
+  return { ...(await startServer(app)), surprises }
 }
 
 /** Without any framework, as Connect, Polka and others call middleware. */
@@ -94,7 +82,7 @@ const startPlain: StartServer = async (verifier, options = {}) => {
   const guards = new Map(
     Object.entries(routes).map(([path, requirements]) => [path, protect(requirements)]),
   )
-  const server = await listen((request, response) => {
+  const server = await startServer((request, response) => {
     const path = request.url?.split('?', 1).join('') ?? ''
     const guard = guards.get(path)
     if (guard === undefined) return readiness(request, response)
@@ -127,7 +115,7 @@ const startFetch: StartServer = async (verifier, options = {}) => {
     const found: { readonly claims: AccessTokenClaims } | Response = await guard(request)
     return found instanceof Response ? found : Response.json(found.claims)
   }
-  const server = await listen(async (message, response) => {
+  const server = await startServer(async (message, response) => {
     const { status, headers, body } = await handle(await asRequest(message))
     response.writeHead(status, Object.fromEntries(headers))
     response.end(body === null ? '' : Buffer.from(await new Response(body).arrayBuffer()))

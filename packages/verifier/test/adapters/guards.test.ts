@@ -1,10 +1,10 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
 import express, { type RequestHandler } from 'express'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { claimsOf, cardea as expressGuards, type Refusal } from '../../src/express.ts'
 import { cardea as fetchGuards } from '../../src/fetch.ts'
 import { VerifierError, type VerifyOptions } from '../../src/index.ts'
+import { startServer } from '../keys/jwks-server.ts'
 
 const verifierThat = (verify: () => Promise<never>) => ({ verify, state: () => 'FRESH' as const })
 
@@ -166,18 +166,6 @@ test('R103: a listener for refusals that throws changes no answer', async () => 
   expect(await warned).toMatchObject([{ message: 'the metrics are broken' }])
 })
 
-const serve = async (listener: Parameters<typeof createServer>[1]) => {
-  const server = createServer(listener).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(async () => {
-    server.close()
-    server.closeAllConnections()
-    await once(server, 'close')
-  })
-  const address = server.address()
-  return typeof address === 'object' && address !== null ? `http://127.0.0.1:${address.port}` : ''
-}
-
 test('the claims of a request that no guard let pass cannot be asked for', () => {
   expect(() => claimsOf({})).toThrow(TypeError)
 })
@@ -202,7 +190,7 @@ test('a refusal that comes after somebody else has answered is kept back', async
   const onFailure = (error: unknown) => void failures.push(error)
   process.on('unhandledRejection', onFailure)
   onTestFinished(() => void process.off('unhandledRejection', onFailure))
-  const url = await serve(app)
+  const { url } = await startServer(app)
   const response = await fetch(url, { headers: { authorization: 'Bearer a.b.c' } })
   expect([response.status, await response.text()]).toEqual([504, 'too late'])
   refuseNow()
@@ -219,6 +207,6 @@ test('R98: the id that a logger gave the request is in the refusal', async () =>
     next()
   })
   app.get('/', protect())
-  const response = await fetch(await serve(app))
+  const response = await fetch((await startServer(app)).url)
   expect(await response.json()).toMatchObject({ code: 'token_missing', request_id: '17' })
 })

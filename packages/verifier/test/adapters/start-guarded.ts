@@ -28,8 +28,7 @@ export const startGuarded = async (
   { away = false, replace = (verifier) => verifier, sealedKeys, guards }: Options = {},
 ): Promise<Guarded> => {
   const issuer = await startIssuer()
-  onTestFinished(issuer.stop)
-  issuer.setAway(away)
+  if (away) issuer.goAway()
   let skippedMs = 0
   const verifier = createVerifier({
     issuer: issuer.url,
@@ -39,8 +38,7 @@ export const startGuarded = async (
     clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + skippedMs },
   })
   onTestFinished(() => verifier.close())
-  const { url, surprises, stop } = await startServer(replace(verifier), guards)
-  onTestFinished(stop)
+  const { url, surprises } = await startServer(replace(verifier), guards)
   if (!away) await verifier.ready()
   const skipSeconds = (seconds: number) => {
     skippedMs += seconds * 1000

@@ -1,5 +1,10 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http'
 import { onTestFinished } from 'vitest'
 
 export type Answer = {
@@ -19,9 +24,7 @@ export type TestServer = {
 }
 
 /** A real server on the loopback, gone when the test ends. What `answer` does not end stays open, as on a frozen machine. */
-export const startServer = async (
-  answer: (request: IncomingMessage, response: ServerResponse) => void,
-): Promise<TestServer> => {
+export const startServer = async (answer: RequestListener): Promise<TestServer> => {
   const requests: IncomingMessage[] = []
   let connections = 0
   const server = createServer((request, response) => {

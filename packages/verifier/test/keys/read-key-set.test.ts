@@ -61,14 +61,7 @@ describe('a sound key set', () => {
 describe('R89: a key set is refused as a whole', () => {
   test('when it is no set, or empty, or holds nothing that can verify', async () => {
     for (const text of [
-      '',
-      'null',
-      '[]',
-      '{}',
-      '{"keys":{}}',
-      '{"keys":null}',
-      'not json',
-      '<html></html>',
+      ...['', 'null', '[]', '{}', '{"keys":{}}', '{"keys":null}', 'not json', '<html></html>'],
     ]) {
       await refusal(readKeySet(text, new Map()))
     }

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as express from '../../src/express.ts'
 import * as fastify from '../../src/fastify.ts'
 import * as fetch from '../../src/fetch.ts'
@@ -106,7 +106,6 @@ describe.each(nodes)('installed, under Node %s', (_version, node = '') => {
     '%s imports every door and verifies a token',
     async (name, program) => {
       const issuer = await startIssuer()
-      onTestFinished(issuer.stop)
       await writeFile(join(packed.consumer, name), program)
       const sub = 'AAAAAAAAAAAAAAAAAAAAAA'
       const { url, audience, client, token } = issuer

@@ -13,13 +13,6 @@ const setUp = async (options: Parameters<typeof startVerifier>[1] = {}) => {
 }
 
 describe('a verifier that is ready', () => {
-  test('gives the claims of a good token', async () => {
-    const { cardea, verifier } = await setUp()
-    const { token, claims } = tokenOf(cardea)
-    expect(await verifier.verify(token)).toEqual(claims)
-    expect(verifier.state()).toBe('FRESH')
-  })
-
   test('R73: I11: causes no network call while it is FRESH: neither a request nor a connection', async () => {
     // Follows what a call of verify sets in motion, and only that: the background goes on asking for the feed.
     const verifying = new AsyncLocalStorage<boolean>()
@@ -36,7 +29,7 @@ describe('a verifier that is ready', () => {
     for (let count = 0; count < 300; count += 1) {
       const { token } = tokenOf(cardea)
       expect(await verify(token)).toBe('accepted')
-      expect(await verify(token)).toBe('accepted')
+      expect(await verify(token, 'introspect')).toBe('accepted')
       expect(await verify(token.slice(0, -2), 'introspect')).toBe('token_invalid')
     }
     expect(verifier.state()).toBe('FRESH')
@@ -47,29 +40,6 @@ describe('a verifier that is ready', () => {
     clock.jump(5001)
     expect(await verify(tokenOf(cardea).token, 'introspect')).toBe('accepted')
     expect(caused).toEqual(['/oauth/introspect'])
-  })
-
-  test('refuses bad tokens with 401 and one message, the reason hidden', async () => {
-    const { cardea, verifier } = await setUp()
-    const stranger = await newKey()
-    for (const token of [
-      '',
-      'x',
-      tokenOf(cardea, {}, stranger).token,
-      tokenOf(cardea, { aud: 'https://other.example' }).token,
-    ]) {
-      const error: unknown = await verifier.verify(token).catch((reason: unknown) => reason)
-      expect(error).toMatchObject({
-        name: 'VerifierError',
-        code: 'token_invalid',
-        status: 401,
-        message: 'The access token is not valid.',
-      })
-    }
-    const iat = Math.floor(Date.now() / 1000) - 1000
-    expect(await verdict(verifier, tokenOf(cardea, { iat, exp: iat + 900 }).token)).toBe(
-      'token_expired',
-    )
   })
 
   test('demands all roles and all scopes, with 403 and a code for each', async () => {
@@ -155,23 +125,6 @@ describe('revocation', () => {
     expect(await verdict(verifier, tokenOf(cardea, {}, await newKey()).token)).toBe('token_invalid')
     expect(verifier.stats().keys).toBe(1)
     expect(cardea.requests.filter(({ url }) => url?.includes('jwks')).length).toBe(requests)
-  })
-
-  test('R76: after a gap in the log or a fail-over of the issuer a new snapshot is taken', async () => {
-    const { cardea, verifier } = await setUp()
-    const reasons: string[] = []
-    verifier.on('snapshot', ({ reason }) => reasons.push(reason))
-    const first = tokenOf(cardea)
-    cardea.toy.feed.log.push(entryOf('jti', newId()), entryOf('jti', first.claims['jti']))
-    cardea.toy.feed.oldest = 2
-    await vi.waitUntil(async () => (await verdict(verifier, first.token)) === 'token_revoked')
-    const second = tokenOf(cardea)
-    cardea.toy.feed.feedId = '7300000000000000001-2'
-    cardea.toy.feed.log.push(entryOf('jti', second.claims['jti']))
-    await vi.waitUntil(async () => (await verdict(verifier, second.token)) === 'token_revoked')
-    await vi.waitUntil(() => reasons.includes('feed_changed'))
-    expect(await verdict(verifier, first.token)).toBe('token_revoked')
-    expect(verifier.stats().snapshotEntries).toBe(3)
   })
 })
 

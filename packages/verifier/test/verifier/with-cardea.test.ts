@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { type Cardea, startCardea } from '../../../../test/support/service/cardea.ts'
 import { newServiceClient } from '../../../../test/support/service/service-client.ts'
 import { createVerifier, type Verifier } from '../../src/index.ts'
@@ -40,37 +40,6 @@ const startVerifier = async (): Promise<{ verifier: Verifier; lose: () => void }
 }
 
 describe('with a real Cardea', () => {
-  test('a token from a login is accepted, with the claims of its owner', async () => {
-    const { verifier } = await startVerifier()
-    const account = await cardea.createAccount()
-    const { accessToken } = await cardea.client.logIn(account)
-    const claims = await verifier.verify(accessToken)
-    expect(claims).toMatchObject({ sub: account.id, iss: cardea.config.issuer, amr: ['pwd'] })
-    expect(await verdict(verifier, await cardea.operatorToken(), { roles: ['operator'] })).toBe(
-      'accepted',
-    )
-    expect(await verdict(verifier, accessToken, { roles: ['operator'] })).toBe('insufficient_role')
-  })
-
-  test('R73: a token is refused by itself after the token, its session or its account was revoked', async () => {
-    const { verifier } = await startVerifier()
-    const account = await cardea.createAccount()
-    const revoke = async (body: object): Promise<void> => {
-      const token = await cardea.operatorToken()
-      const answer = await cardea.client.post('/admin/revoke', { token, body })
-      expect(answer.status, answer.text).toBe(200)
-    }
-    for (const target of ['jti', 'sid', 'sub'] as const) {
-      const { accessToken } = await cardea.client.logIn(account)
-      const claims = await verifier.verify(accessToken)
-      await revoke({ [target]: claims[target], reason: 'lost telephone' })
-      await vi.waitUntil(async () => (await verdict(verifier, accessToken)) === 'token_revoked')
-      expect(verifier.state()).toBe('FRESH')
-    }
-    const { accessToken } = await cardea.client.logIn(account)
-    expect(await verdict(verifier, accessToken)).toBe('accepted')
-  })
-
   test('R74: cut off from the feed it denies, and under introspect it asks about each token', async () => {
     const { verifier, lose } = await startVerifier()
     const account = await cardea.createAccount()
