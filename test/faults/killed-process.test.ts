@@ -13,8 +13,7 @@ import {
   serviceOnDatabase,
 } from '../support/service/service-on-database.ts'
 
-// Each of the four points at which a kill meets the refreshes comes three times.
-const kills = 12
+const kills = 20
 const clients = 4
 
 let home: ServiceOnDatabase

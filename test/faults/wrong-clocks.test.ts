@@ -28,7 +28,7 @@ const settings = {
   // However long a busy machine takes between two requests of a test.
   REFRESH_GRACE_SECONDS: '60',
 }
-const peopleCount = 2
+const peopleCount = 6
 
 let database: FreshDatabase
 /** Two processes whose clocks are right. */
@@ -92,6 +92,7 @@ const warnings = (text: string) => text.split('\n').filter((line) => /clocks of 
 describe.each([
   ['9 s ahead', 9 * secondMs, 200, 'differs'],
   ['40 s behind', -40 * secondMs, 503, 'too_far'],
+  ['2 h ahead', 2 * hourMs, 503, 'too_far'],
   ['40 d ahead', 40 * dayMs, 503, 'too_far'],
 ])('with one of three processes %s', (_how, aheadMs, readyStatus, clock) => {
   let wrong: WrongClockProcess
