@@ -7,7 +7,7 @@ const leastSecretBytes = 32
 export const secret: Format<string> = {
   limits: `${leastSecretBytes} bytes or more, no white space`,
   parse: (text) => {
-    if (/\s/.test(text)) return { problem: 'must not hold white space' }
+    if (/\s/.test(text)) return { problem: 'must not contain white space' }
     return Buffer.byteLength(text) < leastSecretBytes
       ? { problem: `is shorter than ${leastSecretBytes} bytes` }
       : { value: text }
