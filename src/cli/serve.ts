@@ -33,7 +33,7 @@ const runMigrations = async (options: OutputOptions): Promise<void> => {
 
 export const migrateCommand = (): Command =>
   new Command('migrate')
-    .description('bring the database up to this version, with the role of MIGRATE_DATABASE_URL')
+    .description('migrate the database to this version, with the role of MIGRATE_DATABASE_URL')
     .option(...jsonOption)
     .action(runMigrations)
 
@@ -68,7 +68,7 @@ const noPsql = (): CommandError =>
   new CommandError(
     'psql_not_found',
     'there is no psql on this machine: the embedded PostgreSQL comes without it',
-    'install the package postgresql-client, or the one of that kind of your system',
+    'install the package postgresql-client, or its equivalent on your system',
     notFoundExitCode,
   )
 

@@ -43,7 +43,7 @@ const configNow = async (options?: LoadOptions): Promise<{ config: Config; warni
   if (differing.length === 0) return { config }
   const names = differing.join(', ')
   const service = `the running service (process ${running.pid})`
-  return { config, warning: `${names}: set for this command otherwise than for ${service}` }
+  return { config, warning: `${names}: set to another value for this command than for ${service}` }
 }
 
 /**

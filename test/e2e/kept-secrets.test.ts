@@ -74,5 +74,5 @@ test('production uses the kept pepper too, and warns that other instances lack i
   })
   await vi.waitFor(() => expect(service.stdout()).toContain('"listening"'))
   await stop(service)
-  expect(service.stdout()).toContain('PASSWORD_PEPPER is not set and DATA_DIR holds a pepper')
+  expect(service.stdout()).toContain('PASSWORD_PEPPER is not set and DATA_DIR contains a pepper')
 })
