@@ -68,7 +68,7 @@ const found = new WeakMap<object, AccessTokenClaims>()
  */
 export const claimsOf = (request: object): AccessTokenClaims => {
   const claims = found.get(request)
-  if (claims === undefined) throw new TypeError('no protect() stands before this handler')
+  if (claims === undefined) throw new TypeError('no protect() runs before this handler')
   return claims
 }
 

@@ -33,14 +33,14 @@ const pageOf = (answer: HttpAnswer): FeedPage => {
   if (mediaType === feedBinaryMediaType) return decodeFeedBinary(answer.body)
   // From a proxy in front of Cardea, or from another version of Cardea.
   if (mediaType === 'application/json') return decodeFeedJson(textOf(answer))
-  throw new RequestFailed(`the feed answered with media type ${mediaType || 'none'}`)
+  throw new RequestFailed(`the feed responded with media type ${mediaType || 'none'}`)
 }
 
 const checkStatus = ({ status }: HttpAnswer): void => {
   if (status === 200) return
   if (status === 410) throw new FeedGapError('the feed no longer knows the cursor')
   const hint = status === 401 || status === 403 ? '; is the client id and secret right?' : ''
-  throw new RequestFailed(`the feed answered ${status}${hint}`)
+  throw new RequestFailed(`the feed responded ${status}${hint}`)
 }
 
 /** Reads Cardea's feed over HTTP as a service client, in the binary form if the other side supports it. */

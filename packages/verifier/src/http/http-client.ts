@@ -81,6 +81,6 @@ export const textOf = ({ body }: HttpAnswer): string => {
   try {
     return utf8.decode(body)
   } catch (error) {
-    throw new RequestFailed('an answer that is not UTF-8', { cause: error })
+    throw new RequestFailed('a response that is not UTF-8', { cause: error })
   }
 }

@@ -50,7 +50,7 @@ export const fetchKeySetFrom =
     const mediaType = mediaTypeOf(answer)
     // An error page of a proxy, or a login page, may have status 200.
     if (!mediaTypes.includes(mediaType)) {
-      throw new RequestFailed(`${url} answered with media type ${mediaType || 'none'}`)
+      throw new RequestFailed(`${url} responded with media type ${mediaType || 'none'}`)
     }
     return {
       keys: await readKeySet(textOf(answer), last?.keys ?? new Map()),

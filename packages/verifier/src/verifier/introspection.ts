@@ -32,23 +32,23 @@ const parse = (json: string): unknown => {
   try {
     return JSON.parse(json)
   } catch {
-    throw new RequestFailed('introspection answered with what is not JSON')
+    throw new RequestFailed('introspection did not respond with JSON')
   }
 }
 
 /** Anything except a clear yes or no about this token is not accepted. */
 const verdictOf = (answer: HttpAnswer, jti: string): boolean => {
-  if (answer.status !== 200) throw new RequestFailed(`introspection answered ${answer.status}`)
+  if (answer.status !== 200) throw new RequestFailed(`introspection responded ${answer.status}`)
   if (mediaTypeOf(answer) !== 'application/json') {
-    throw new RequestFailed('introspection answered with what is not JSON')
+    throw new RequestFailed('introspection did not respond with JSON')
   }
   const body = parse(textOf(answer))
   if (!isRecord(body) || typeof body['active'] !== 'boolean') {
-    throw new RequestFailed('introspection answered without a verdict')
+    throw new RequestFailed('introspection responded without a verdict')
   }
   // A response about another token, for example from a cache in between.
   if (body['active'] && body['jti'] !== undefined && body['jti'] !== jti) {
-    throw new RequestFailed('introspection answered about another token')
+    throw new RequestFailed('introspection responded about another token')
   }
   return body['active']
 }
