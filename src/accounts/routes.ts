@@ -11,7 +11,7 @@ export const roleSchema = Type.String({
 })
 
 export const accountSchema = Type.Object({
-  id: Type.String({ description: 'The `sub` of tokens; never used again for anyone else' }),
+  id: Type.String({ description: 'The `sub` of tokens; never reused' }),
   email: Type.String(),
   status: Type.Union([Type.Literal('active'), Type.Literal('disabled')]),
   roles: Type.Array(Type.String()),

@@ -195,7 +195,7 @@ const whyUnlisted = (
   }
   if (origin === undefined || !isPageOrigin(origin)) return undefined
   const twin = twinOf(origin, origins)
-  const hint = twin === undefined ? '' : ` ${twin} is, and is another origin.`
+  const hint = twin === undefined ? '' : ` ${twin} is listed, but it is another origin.`
   return `${origin} is not in ALLOWED_ORIGINS.${hint}`
 }
 

@@ -53,7 +53,7 @@ const jwksSchema = {
         'application/jwk-set+json': { schema: Type.Object({ keys: Type.Array(publicJwk) }) },
       },
     },
-    304: { description: 'The copy named by If-None-Match is still current', type: 'null' },
+    304: { description: 'The version in If-None-Match is still current', type: 'null' },
     ...problemResponses(503),
   },
 }

@@ -65,13 +65,13 @@ const loginSchema = {
           ],
           {
             description:
-              'Which service the access token is for; several: those that tokens may be asked for later, the first of them now',
+              'The audience of the access token; several: the first one now, the others for later requests',
           },
         ),
       ),
       persist: Type.Optional(
         Type.Boolean({
-          description: 'false: the cookies end with the browser, and the session lasts less long',
+          description: 'false: the cookies end with the browser, and the session is shorter',
         }),
       ),
       device_token: Type.Optional(
@@ -90,7 +90,7 @@ const loginSchema = {
 }
 
 const reauthenticateSchema = {
-  summary: 'Prove again who I am, in the session of my cookie',
+  summary: 'Reauthenticate in the session of my cookie',
   body: Type.Object(
     { password: Type.String({ minLength: 1, maxLength: maxPasswordLength }) },
     { additionalProperties: false },

@@ -26,14 +26,14 @@ const refreshBody = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: 512,
-        description: 'Which service the access token is for: one that the login is for',
+        description: 'The audience of the access token: one of those of the login',
       }),
     ),
     scope: Type.Optional(
       Type.String({
         minLength: 1,
         maxLength: 512,
-        description: 'What the access token may do at most, separated by single spaces',
+        description: 'The maximum scope of the access token, separated by single spaces',
       }),
     ),
   },

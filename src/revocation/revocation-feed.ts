@@ -106,7 +106,7 @@ export const revocationErrors = defineErrors({
   // 410 and not 404: the address is correct, but the cursor is no longer valid. A follower starts over with a snapshot.
   cursor_unknown: {
     status: 410,
-    title: 'The log of revocations cannot be continued from this cursor. Take a snapshot.',
+    title: 'The revocation log cannot be continued from this cursor. Take a snapshot.',
   },
 })
 

@@ -127,7 +127,7 @@ export const tokenAnswerSchema = Type.Object({
   expires_in: Type.Integer({ description: 'Seconds' }),
   session_id: Type.String(),
   refresh_token: Type.Optional(
-    Type.String({ description: 'Only for a session that was asked for with "delivery": "body"' }),
+    Type.String({ description: 'Only for a session that was requested with "delivery": "body"' }),
   ),
   device_token: Type.Optional(
     Type.String({
