@@ -26,7 +26,7 @@ type ListOptions = OneAccountOptions & { readonly before?: number; readonly limi
 const defaultLimit = 50
 
 /** A page is in memory at once. Use `--before` for the following ones. */
-const mostAtOnce = 1_000
+const maxAtOnce = 1_000
 
 /** Digits only: `Number()` would also accept "1e3" and "". */
 const wholeNumber =
@@ -118,8 +118,8 @@ const listAuditCommand = (): Command =>
     )
     .option(
       '--limit <count>',
-      `the maximum number of entries, up to ${mostAtOnce}; ${defaultLimit} unless given`,
-      wholeNumber(mostAtOnce),
+      `the maximum number of entries, up to ${maxAtOnce}; ${defaultLimit} unless given`,
+      wholeNumber(maxAtOnce),
       defaultLimit,
     )
     .option(...jsonOption)

@@ -6,7 +6,7 @@ import { foreignEnvironment } from '../config/index.ts'
 import { completeSchema, prepareSchema } from '../schema.ts'
 import { serve } from '../serve.ts'
 import { CommandError, jsonOption, type OutputOptions, printResult, usageError } from './output.ts'
-import { commandConfig, openStoresBeside, tellProgress } from './with-core.ts'
+import { commandConfig, openStoresBeside, printProgress } from './with-core.ts'
 
 const runService = async (): Promise<void> => {
   process.exitCode = await serve()
@@ -19,8 +19,8 @@ const runMigrations = async (options: OutputOptions): Promise<void> => {
   const config = await commandConfig()
   const stores = await openStoresBeside(config)
   try {
-    const migrations = await prepareSchema(config, stores, tellProgress)
-    const indexes = await completeSchema(config, stores, tellProgress)
+    const migrations = await prepareSchema(config, stores, printProgress)
+    const indexes = await completeSchema(config, stores, printProgress)
     const done = [
       ...migrations.map((name) => `ran ${name}`),
       ...indexes.map((name) => `built the index ${name}`),
@@ -100,7 +100,7 @@ const openPsql = async (args: readonly string[], { owner }: Options): Promise<vo
   }
   const stores = await openStoresBeside(config)
   try {
-    await prepareSchema(config, stores, tellProgress)
+    await prepareSchema(config, stores, printProgress)
     process.exitCode = await runPsql(owner ? stores.migrateUrl : stores.databaseUrl, args)
   } finally {
     await stores.close()

@@ -19,10 +19,10 @@ const forwardAuthQuery = Type.Object(
       }),
     ),
     token: Type.Optional(
-      Type.Literal('1', { description: 'Answer with an access token for the upstream' }),
+      Type.Literal('1', { description: 'Respond with an access token for the upstream' }),
     ),
     email: Type.Optional(
-      Type.Literal('1', { description: 'Answer with the e-mail address for the upstream' }),
+      Type.Literal('1', { description: 'Respond with the e-mail address for the upstream' }),
     ),
     audience: Type.Optional(
       Type.String({

@@ -241,12 +241,12 @@ const respondToPreflight = (
   reply: FastifyReply,
   methods: string,
 ): void => {
-  const asked = request.headers['access-control-request-headers']
+  const requested = request.headers['access-control-request-headers']
   reply
     .headers({
       'access-control-allow-methods': methods,
-      ...(asked !== undefined &&
-        headerNames.test(asked) && { 'access-control-allow-headers': asked }),
+      ...(requested !== undefined &&
+        headerNames.test(requested) && { 'access-control-allow-headers': requested }),
       'access-control-max-age': preflightMaxAgeSeconds,
     })
     .code(204)

@@ -67,7 +67,7 @@ const cacheControl = 'public, max-age=300, stale-while-revalidate=60, stale-if-e
 /** Otherwise Fastify adds a charset, which JSON does not have (RFC 8259 section 11). */
 const asItIs = (body: string): string => body
 
-const answer = (
+const respond = (
   request: FastifyRequest,
   reply: FastifyReply,
   { body, etag }: JwksDocument,
@@ -88,8 +88,8 @@ export const keyRoutes = (currentJwks: () => JwksDocument | Promise<JwksDocument
     schema: jwksSchema,
     handler: (request, reply) => {
       const jwks = currentJwks()
-      if (jwks instanceof Promise) return jwks.then((read) => answer(request, reply, read))
-      return answer(request, reply, jwks)
+      if (jwks instanceof Promise) return jwks.then((read) => respond(request, reply, read))
+      return respond(request, reply, jwks)
     },
   }),
 ]

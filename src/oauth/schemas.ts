@@ -88,7 +88,7 @@ export const introspectSchema = {
 /** Routes that public clients may also call without credentials. */
 const security = [{ serviceClient: [] }, {}]
 
-const tokenAnswer = Type.Object({
+const tokenResponse = Type.Object({
   access_token: Type.String({ description: 'A JWT of type at+jwt (RFC 9068)' }),
   token_type: Type.Literal('Bearer'),
   expires_in: Type.Integer({ description: 'Seconds' }),
@@ -96,7 +96,7 @@ const tokenAnswer = Type.Object({
   refresh_token: Type.Optional(Type.String({ description: 'Only for `refresh_token`' })),
 })
 
-export type OauthTokenAnswer = Static<typeof tokenAnswer>
+export type OauthTokenResponse = Static<typeof tokenResponse>
 
 const tokenBody = Type.Object({
   grant_type: Type.String({
@@ -117,7 +117,7 @@ export const tokenSchema = {
   security,
   summary: 'An access token for a service client, or for a refresh token (RFC 6749)',
   body: tokenBody,
-  response: { 200: tokenAnswer, ...oauthErrorResponses(400, 401, 403, 413, 415, 503) },
+  response: { 200: tokenResponse, ...oauthErrorResponses(400, 401, 403, 413, 415, 503) },
 }
 
 export const revokeTokenSchema = {

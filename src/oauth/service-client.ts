@@ -58,14 +58,14 @@ export const secretIdOf = (digest: Buffer): string =>
 
 export const secretIdPattern = `^[A-Za-z0-9_-]{${secretIdLength}}$`
 
-const mostScopes = 32
+const maxScopes = 32
 
 /** The scopes of this service's own routes for users. A service client with one would be treated as a logged-in user. */
 const reserved: readonly string[] = [accountScope, adminScope]
 
 /** Whether a service client may have these scopes. */
 export const areClientScopes = (scopes: readonly string[]): boolean =>
-  scopes.length <= mostScopes &&
+  scopes.length <= maxScopes &&
   scopes.every((scope) => isScopeToken(scope) && !reserved.includes(scope))
 
 /** Errors about a service client, or for one. */

@@ -33,8 +33,8 @@ export {
   openSession,
 } from './open-session.ts'
 export {
-  type CookieAnswer,
-  cookieAnswerSchema,
+  type CookieResponse,
+  cookieResponseSchema,
   expiredAtLogin,
   expiredRefreshCookie,
   expiredSealedCookies,
@@ -42,12 +42,12 @@ export {
   presentedHandle,
   presentedSessionCookie,
   presentedTokenSchema,
-  type SealedAnswer,
-  sealedAnswer,
+  type SealedResponse,
+  sealedResponse,
   sessionCookie,
-  type TokenAnswer,
-  tokenAnswer,
-  tokenAnswerSchema,
+  type TokenResponse,
+  tokenResponse,
+  tokenResponseSchema,
 } from './responses.ts'
 export {
   describeSession,

@@ -136,8 +136,8 @@ const doctor = async (changed: Readonly<Record<string, string>>) => {
 }
 
 const answers = {
-  postgres: expect.stringMatching(/^ok PostgreSQL .+ answers$/),
-  redis: 'ok answers',
+  postgres: expect.stringMatching(/^ok PostgreSQL .+ responds$/),
+  redis: 'ok responds',
 }
 
 test('R124: production logs in over verified TLS to Postgres and Redis', async () => {

@@ -48,7 +48,7 @@ const versionStatement = {
 /** Every connection refuses a version that is too old. */
 const checkVersion = async ({ database }: Core): Promise<Finding> => {
   const [row] = await database.query<{ version: string }>(versionStatement)
-  return ok('postgres', `PostgreSQL ${row?.version} answers`)
+  return ok('postgres', `PostgreSQL ${row?.version} responds`)
 }
 
 /** The same check as at the start of the service. */

@@ -93,9 +93,9 @@ const checkClock = async (
   { client }: Connection,
   { machine: { clock: time } }: Core,
 ): Promise<Finding> => {
-  const told = await mayAsk(() => client.time())
-  if (!told) return skip('redis-clock', 'this user may not read the time')
-  const [seconds, microseconds] = told.map(Number)
+  const reply = await mayAsk(() => client.time())
+  if (!reply) return skip('redis-clock', 'this user may not read the time')
+  const [seconds, microseconds] = reply.map(Number)
   const skewMs = Math.abs((seconds ?? 0) * 1000 + (microseconds ?? 0) / 1000 - time.nowMs())
   const text = `Redis and Postgres are ${Math.round(skewMs)} ms apart`
   return skewMs > skewWarnMs
@@ -113,12 +113,12 @@ export const checkRedis = async (core: Core): Promise<readonly Finding[]> => {
       'check REDIS_URL, that Redis runs and accepts this login, and with TLS that its certificate is trusted (NODE_EXTRA_CA_CERTS)'
     return [fail('redis', text, fix)]
   }
-  const answers = ok('redis', 'answers')
+  const reachable = ok('redis', 'responds')
   const writes = await checkWrites(redis)
   // The client reconnects to a replica after each refusal, so nothing more can be checked.
-  if (/READONLY/.test(writes.message)) return [answers, writes]
+  if (/READONLY/.test(writes.message)) return [reachable, writes]
   return [
-    answers,
+    reachable,
     writes,
     ...(await checkMemory(redis)),
     await checkUser(redis, config.production),
