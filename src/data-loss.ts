@@ -128,14 +128,14 @@ export type DataLoss = {
   readonly isUnanswered: () => boolean
 }
 
-const mostActs = 32
+const maxActs = 32
 
 /** Keeps the newest entries of this process for `ownActs`. A standby that is behind lacks these first. */
 export const newestActs = () => {
   let acts: readonly CommittedAct[] = []
   return {
     add: (more: readonly CommittedAct[]): void => {
-      if (more.length > 0) acts = [...acts, ...more].slice(-mostActs)
+      if (more.length > 0) acts = [...acts, ...more].slice(-maxActs)
     },
     list: (): readonly CommittedAct[] => acts,
   }
@@ -217,12 +217,12 @@ const record = (
 /** The log line about a loss: the error, what happened and what to do. */
 const lossReport = (feedId: string, restored: number, everyoneRevoked: boolean) => {
   const what = `${restored} revocations were appended again; logins and other acts may be missing.`
-  const answer = everyoneRevoked
+  const next = everyoneRevoked
     ? 'REVOKE_ON_DATA_LOSS has ended everything issued before.'
     : '`cardea revoke --everyone` ends everything issued before.'
   return [
     new Error('the log lacks what this process had committed or knew to be revoked'),
-    `Postgres has lost commits (log ${feedId}): ${what} ${answer}`,
+    `Postgres has lost commits (log ${feedId}): ${what} ${next}`,
   ] as const
 }
 

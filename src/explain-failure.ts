@@ -41,30 +41,31 @@ const textOf = (error: unknown): string => {
 
 const hints: Readonly<Record<string, string>> = {
   account_exists: '`cardea account list --email …` shows it',
-  account_not_found: '`cardea account list` shows who there is',
+  account_not_found: '`cardea account list` lists the accounts',
   client_name_taken:
-    '`cardea client list` shows who has it: `cardea client secret add` gives it another secret, and `cardea client disable` its name back',
+    '`cardea client list` shows which client has it: add a secret to that client with `cardea client secret add`, or free the name with `cardea client disable`',
   client_disabled: 'a disabled client is never enabled again; `cardea client create` makes another',
-  client_secret_not_found: '`cardea client secret list` shows which there are',
-  client_not_found: '`cardea client list` shows which there are',
+  client_secret_not_found: '`cardea client secret list` lists the secrets',
+  client_not_found: '`cardea client list` lists the clients',
   invalid_client_name:
     'take 1 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first',
   invalid_client_owner:
-    '`cardea account enable` brings a disabled account back; or name another owner, or none',
+    '`cardea account enable` enables a disabled account; or name another owner, or none',
   invalid_client_scope:
     'take up to 32 scopes of printable characters without quotes and backslashes; `account` and `admin` are for people',
   invalid_email: 'write it as name@example.com',
-  last_client_secret: '`cardea client disable` shuts the client out; or add another secret first',
-  too_many_client_secrets: '`cardea client secret list` shows which there are',
-  unknown_client_audience: 'AUDIENCE lists those that there are',
+  last_client_secret:
+    'disable the client with `cardea client disable`, or add another secret first',
+  too_many_client_secrets: '`cardea client secret list` lists the secrets',
+  unknown_client_audience: 'AUDIENCE lists the allowed ones',
   session_not_found:
     '`GET /admin/accounts/{id}/sessions` shows those of an account; the token of a service client is revoked with --jti',
-  signing_key_not_found: '`cardea keys list --all` shows which there ever were',
-  password_rejected: 'take a longer or less common one; PASSWORD_MIN_LENGTH sets the least',
+  signing_key_not_found: '`cardea keys list --all` lists every key that ever existed',
+  password_rejected: 'choose a longer or less common one; PASSWORD_MIN_LENGTH sets the minimum',
 }
 
 const databaseHint =
-  'check DATABASE_URL, and that Postgres runs, is the primary and lets this role in; DATABASE_START_TIMEOUT_SECONDS sets how long it is waited for'
+  'check DATABASE_URL, and that Postgres runs, is the primary and accepts the login of this role; DATABASE_START_TIMEOUT_SECONDS sets how long to wait for it'
 
 const embeddedHint =
   'the embedded Postgres may need more time on a busy machine: set DATABASE_START_TIMEOUT_SECONDS higher; postgres.log in DATA_DIR says what it does'
@@ -74,7 +75,7 @@ const appFailure = (error: AppError): Failure => {
   if (code === 'store_unavailable') {
     return one(
       code,
-      `Postgres does not answer: ${textOf(cause)}`,
+      `Postgres does not respond: ${textOf(cause)}`,
       usesEmbeddedPostgres() ? embeddedHint : databaseHint,
       exitCodes.storeAway,
     )
@@ -103,7 +104,7 @@ const known: readonly Known[] = [
   [
     MigrationBlocked,
     'migration_blocked',
-    'let that session end (a back-up, a report), or end it with `SELECT pg_terminate_backend(pid)`; then run `cardea migrate` again: nothing is half done',
+    'let that session end (a back-up, a report), or end it with `SELECT pg_terminate_backend(pid)`; then run `cardea migrate` again: no migration is half done',
     failed,
   ],
   [
@@ -125,11 +126,11 @@ type Explanation = { readonly hint: string; readonly exitCode: ExitCode }
 /** Errors of `packages/embedded-stores`, by code, because production does not load their classes. */
 const embeddedStores: Readonly<Record<string, Explanation>> = {
   data_dir_in_use: {
-    hint: 'two services cannot share one folder; commands work beside a running one',
+    hint: 'two services cannot share one folder; commands can run beside a service',
     exitCode: inUse,
   },
   unsafe_file: {
-    hint: 'whoever can change these files, or read the secrets in them, can log in as anybody; if somebody may have, replace the secrets: docs/guides/operate.md',
+    hint: 'a user who can change these files or read their secrets can log in as anybody; if that may have happened, replace the secrets: docs/guides/operate.md',
     exitCode: settings,
   },
   data_dir_forbidden: {
@@ -150,7 +151,7 @@ const symptoms: readonly Symptom[] = [
   ],
   [
     /^EACCES$/,
-    'this user may not do that',
+    'this user lacks a permission',
     'set PORT to 1024 or more; run it as the owner of the files in DATA_DIR, or set DATA_DIR to a folder of your own',
     failed,
   ],
@@ -162,7 +163,7 @@ const symptoms: readonly Symptom[] = [
   ],
   [
     /^42501$/,
-    'the role of the database may not do that',
+    'the database role lacks a privilege',
     'run `cardea migrate` with MIGRATE_DATABASE_URL naming the owner of the tables; it grants what is missing',
     failed,
   ],

@@ -111,7 +111,7 @@ const openSecrets = async ({ secrets, dataDir }: Config): Promise<readonly strin
 export const storesWarnings = (config: Config, { peppers }: StoreCredentials): string[] =>
   config.production && !config.passwordPeppers && peppers.length > 0
     ? [
-        'PASSWORD_PEPPER is not set and DATA_DIR holds a pepper, which is used: instances without that file cannot judge these passwords',
+        'PASSWORD_PEPPER is not set and DATA_DIR contains a pepper, which is used: processes without that file cannot check these passwords',
       ]
     : []
 

@@ -59,7 +59,7 @@ import {
   openSession,
   operatorRightAt,
   ownerRightAt,
-  sealedAnswer,
+  sealedResponse,
 } from './sessions/index.ts'
 import { mintAccessToken, sealAccessToken } from './tokens/index.ts'
 
@@ -111,7 +111,7 @@ const composeTokens = ({ config, machine, ring, database, keys, revocations }: C
       const { audience, authenticatedAtMs: factsReadAtMs } = facts
       return issueTokens(issuing, facts, secret, { audience, factsReadAtMs })
     },
-    answerSealed: sealedAnswer(sealAccessToken(ring)),
+    respondSealed: sealedResponse(sealAccessToken(ring)),
   }
 }
 
@@ -325,7 +325,7 @@ export function composeService(core: Core, log: Log, stopping?: AbortSignal): Se
   const identifierKey = ring.derive(keyLabels.limitIdentifier)[0].key
   const limits = openLimits({ settings: config, identifierKey, redis, clock, report })
   const tokens = composeTokens(core)
-  const { authenticate, issue, answerSealed, handles, cookieHandles } = tokens
+  const { authenticate, issue, respondSealed, handles, cookieHandles } = tokens
   const cookies = composeCookies(core, tokens)
   const { issueCookie, replaceData } = cookies
   const login = composeLogin(core, tokens, cookies, limits)
@@ -347,9 +347,9 @@ export function composeService(core: Core, log: Log, stopping?: AbortSignal): Se
     keys,
     metadata,
     health: healthOf(core, log, stopping),
-    login: { logIn: logInPerson, issue, answerSealed, issueCookie },
+    login: { logIn: logInPerson, issue, respondSealed, issueCookie },
     reauthenticate: { reauthenticate: proveAgain },
-    refresh: { refresh, reference: pseudonym, log, answerSealed },
+    refresh: { refresh, reference: pseudonym, log, respondSealed },
     logout: { ...endings, logOut: logOut({ clock, inTransaction }), authenticate, ownerRight },
     account: { accounts },
     ownSessions: { clock, codec: handles, sessions, endOne, endAll },

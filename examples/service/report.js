@@ -48,7 +48,7 @@ for await (const _ of setInterval(1000)) {
       console.log('later:', error.message)
       continue
     }
-    console.log('Cardea lets this client in no more')
+    console.log('Cardea no longer accepts this client')
     process.exitCode = 1
     break
   }

@@ -61,7 +61,7 @@ export const parseEmail = (text: string): EmailAddress => {
   const address = text.trim().normalize('NFC')
   assertFits(address)
   if (invisible.test(address)) {
-    throw refuse('The address holds a space or an invisible character.')
+    throw refuse('The address contains a space or an invisible character.')
   }
   const at = address.indexOf('@')
   if (at === -1 || at !== address.lastIndexOf('@')) {

@@ -22,7 +22,7 @@ export const codePointsIn = (text: string): number => {
 export const normalizePassword = (text: string): string => {
   if (/\p{Surrogate}/u.test(text)) {
     throw accountErrors.error('invalid_password', {
-      detail: 'The password holds half of a character (a lone surrogate).',
+      detail: 'The password contains half of a character (a lone surrogate).',
     })
   }
   return text.normalize('NFC')

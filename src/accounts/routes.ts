@@ -11,7 +11,7 @@ export const roleSchema = Type.String({
 })
 
 export const accountSchema = Type.Object({
-  id: Type.String({ description: 'The `sub` of tokens; never used again for anyone else' }),
+  id: Type.String({ description: 'The `sub` of tokens; never reused' }),
   email: Type.String(),
   status: Type.Union([Type.Literal('active'), Type.Literal('disabled')]),
   roles: Type.Array(Type.String()),
@@ -19,7 +19,7 @@ export const accountSchema = Type.Object({
   updated_at: Type.String({ format: 'date-time' }),
 })
 
-export type AccountAnswer = Static<typeof accountSchema>
+export type AccountResponse = Static<typeof accountSchema>
 
 const ownAccountSchema = {
   summary: 'Who I am',
@@ -29,7 +29,7 @@ const ownAccountSchema = {
 export type AccountRouteDeps = { readonly accounts: Pick<AccountStore, 'find'> }
 
 /** An account as its owner and operators see it, without the password. */
-export const describeAccount = (account: Account): AccountAnswer => ({
+export const describeAccount = (account: Account): AccountResponse => ({
   id: account.accountId,
   email: account.email,
   status: account.status,

@@ -28,7 +28,7 @@ export const listAccountsSchema = {
     {
       email: Type.Optional(email),
       after: Type.Optional(
-        Type.String({ pattern: idPattern, description: 'The last id of the page before' }),
+        Type.String({ pattern: idPattern, description: 'The last id of the previous page' }),
       ),
     },
     closed,
@@ -36,9 +36,7 @@ export const listAccountsSchema = {
   response: {
     200: Type.Object({
       accounts: Type.Array(accountSchema),
-      next: Type.Optional(
-        Type.String({ description: 'What to send as `after` for the next page' }),
-      ),
+      next: Type.Optional(Type.String({ description: 'Send it as `after` for the next page' })),
     }),
     ...problemResponses(400, 401, 403, 503),
   },

@@ -28,19 +28,20 @@ export type RevokeBody = Static<typeof revokeBodySchema>
 
 const revokeSchema = {
   summary:
-    'Take back exactly one of: an account or service client, a session, a token, a signing key, everything',
+    'Revoke exactly one of: an account or service client, a session, a token, a signing key, everything',
   body: revokeBodySchema,
   response: {
     200: Type.Object({
-      seq: Type.Integer({ description: 'Place in the log of revocations' }),
+      seq: Type.Integer({ description: 'Position in the revocation log' }),
       committed_at: Type.String({ format: 'date-time' }),
       effective_by: Type.String({
         format: 'date-time',
-        description: 'From then on no verifier that calls itself fresh accepts what was revoked',
+        description:
+          'After this time no verifier that reports itself fresh accepts what was revoked',
       }),
       checked: Type.Boolean({
         description:
-          'Whether what was named is known to exist: false for a `jti`, which is recorded whether or not a token has it',
+          'Whether the target is known to exist: false for a `jti`, which is recorded unchecked',
       }),
     }),
     ...problemResponses(400, 401, 403, 404, 413, 415, 503),

@@ -14,12 +14,12 @@ const client = {
   scopes: Type.Array(Type.String()),
   audiences: Type.Array(Type.String()),
   owner: Type.Optional(
-    Type.String({ description: 'The account it belongs to and ends with; absent: nobody' }),
+    Type.String({ description: 'The owning account, with which it ends; absent: no owner' }),
   ),
   created_at: time,
 }
 
-const secretText = Type.String({ description: 'Shown this once: only its hash is kept' })
+const secretText = Type.String({ description: 'Shown only now: only its hash is stored' })
 
 const clientSchema = Type.Object({ ...client, disabled_at: Type.Optional(time) })
 
@@ -35,7 +35,7 @@ export const createClientSchema = {
       owner: Type.Optional(
         Type.String({
           pattern: idPattern,
-          description: 'The id of an active account, with which it is to end',
+          description: 'The id of an active account that owns the client; the client ends with it',
         }),
       ),
     },
@@ -75,14 +75,14 @@ export const oneClientSchema = {
 }
 
 export const changeClientSchema = {
-  summary: 'Disable a service client, for good',
+  summary: 'Permanently disable a service client',
   params: clientParams,
   body: Type.Object({ status: Type.Literal('disabled') }, closed),
   response: { 200: clientSchema, ...problemResponses(400, 401, 403, 404, 413, 415, 503) },
 }
 
 export const addSecretSchema = {
-  summary: 'Add a secret to a service client, beside those it has',
+  summary: 'Add a secret to a service client; its other secrets stay valid',
   params: clientParams,
   response: {
     201: Type.Object({

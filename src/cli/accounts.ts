@@ -204,13 +204,13 @@ const accountStatusCommand = (
     .action((options: ChangeOptions) => change(options, { status }))
 
 const changeAccountRoles = (): Command =>
-  oneAccountCommand('roles', 'set the roles to exactly those named; none takes all away')
+  oneAccountCommand('roles', 'set the roles to exactly the given ones; without any, remove all')
     .option('--role <role>', 'a role; may be given several times', collectRole)
     .option(...jsonOption)
     .action((options: ChangeOptions) => change(options, { roles: options.role ?? [] }))
 
 const changeAccountEmail = (): Command =>
-  oneAccountCommand('email', 'set another address to log in with; sessions go on')
+  oneAccountCommand('email', 'change the login address; sessions continue')
     .requiredOption('--to <email>', 'the new address')
     .option(...jsonOption)
     .action(({ to, ...options }: OneAccountOptions & { readonly to: string }) =>
@@ -253,7 +253,7 @@ export const accountCommand = (): Command => {
     accountStatusCommand(
       'disable',
       'disabled',
-      'end every session and refuse further logins; its service clients end for good',
+      'end every session, refuse further logins, and permanently disable its service clients',
     ),
     accountStatusCommand('enable', 'active', 'let it log in again, also after too many failures'),
     changeAccountRoles(),

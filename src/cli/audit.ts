@@ -26,7 +26,7 @@ type ListOptions = OneAccountOptions & { readonly before?: number; readonly limi
 const defaultLimit = 50
 
 /** A page is in memory at once. Use `--before` for the following ones. */
-const mostAtOnce = 1_000
+const maxAtOnce = 1_000
 
 /** Digits only: `Number()` would also accept "1e3" and "". */
 const wholeNumber =
@@ -109,7 +109,7 @@ const listAuditCommand = (): Command =>
     .description(
       'show the audit trail, newest first: number, time, event, outcome, actor, account, address',
     )
-    .option('--sub <id>', 'only what concerns the account with this id')
+    .option('--sub <id>', 'only entries about the account with this id')
     .option('--email <email>', 'the same, by its address')
     .option(
       '--before <number>',
@@ -118,8 +118,8 @@ const listAuditCommand = (): Command =>
     )
     .option(
       '--limit <count>',
-      `how many at most, up to ${mostAtOnce}; ${defaultLimit} unless given`,
-      wholeNumber(mostAtOnce),
+      `the maximum number of entries, up to ${maxAtOnce}; ${defaultLimit} unless given`,
+      wholeNumber(maxAtOnce),
       defaultLimit,
     )
     .option(...jsonOption)
@@ -147,7 +147,10 @@ const readTime = (text: string): Limit => {
   if (!Number.isNaN(ms) && new Date(ms).toISOString().startsWith(text.slice(0, 10))) {
     return { text: `from before ${new Date(ms).toISOString()}`, beforeMs: () => ms }
   }
-  throw usageError('--before is no time', 'write a date such as 2026-01-31, or 2026-01-31T12:00Z')
+  throw usageError(
+    '--before is not a time',
+    'write a date such as 2026-01-31, or 2026-01-31T12:00Z',
+  )
 }
 
 const readDays = (text: string): Limit => {
@@ -157,7 +160,7 @@ const readDays = (text: string): Limit => {
       beforeMs: (nowMs) => nowMs - Number(text) * dayMs,
     }
   }
-  throw usageError('--older-than is no number of days', 'write 1 to 99999')
+  throw usageError('--older-than is not a number of days', 'write 1 to 99999')
 }
 
 const limitOf = ({ before, olderThan }: PurgeOptions): Limit => {
@@ -170,10 +173,10 @@ const limitOf = ({ before, olderThan }: PurgeOptions): Limit => {
 const confirm = async ({ yes }: PurgeOptions, { text }: Limit): Promise<void> => {
   if (yes) return
   if (!isInteractive()) {
-    throw usageError('removing entries needs a yes', 'add --yes to go on without being asked')
+    throw usageError('removing entries must be confirmed', 'add --yes to skip the question')
   }
-  if (!(await askYes(`Every entry of the audit trail ${text} is removed for good.`)))
-    throw usageError('nothing was removed', 'answer yes to go on')
+  if (!(await askYes(`Every entry of the audit trail ${text} is permanently removed.`)))
+    throw usageError('nothing was removed', 'type yes to continue')
 }
 
 /** Runs with the role that owns the trail, because the service's role may not delete. */
@@ -210,10 +213,10 @@ const act = async (options: PurgeOptions): Promise<void> => {
 const purgeAuditCommand = (): Command =>
   new Command('purge')
     .description(
-      'remove old entries of the audit trail for good, with the role of MIGRATE_DATABASE_URL',
+      'permanently remove old entries of the audit trail, with the role of MIGRATE_DATABASE_URL',
     )
     .option('--before <time>', 'entries from before this date or time, in UTC')
-    .option('--older-than <days>', 'entries that are older than so many days')
+    .option('--older-than <days>', 'entries that are older than this number of days')
     .option('--yes', 'do not ask')
     .option(...jsonOption)
     .action(act)

@@ -33,13 +33,13 @@ const addSecret = async (clientId: string, options: OutputOptions): Promise<void
   }
   printResult(options, shown, [
     ...factLines(shown),
-    'The secret is not shown again: only its hash is kept.',
+    'The secret is not shown again: only its hash is stored.',
   ])
 }
 
 const addClientSecretCommand = (): Command =>
   new Command('add')
-    .description('add a secret to a client, beside those it has; prints it, this once')
+    .description('add a secret to a client and print it once; its other secrets stay valid')
     .argument('<client_id>', 'as `client create` printed it')
     // One id in 64 begins with `-` and would be refused as an unknown option. `assertId` refuses what is not an id.
     .allowUnknownOption()
@@ -91,7 +91,7 @@ const revokeSecret = async (
 
 const revokeClientSecretCommand = (): Command =>
   new Command('revoke')
-    .description('let a client in no more by one of its secrets')
+    .description('revoke one secret of a client')
     .argument('<client_id>', 'as `client create` printed it')
     .argument('<secret_id>', 'as `client secret list` shows it')
     // Both ids may begin with `-`.
@@ -144,7 +144,7 @@ const createOne = async ({ name, scope, audience, owner, ...options }: Options):
   const lists = { scope: granted.join(' '), audiences: audiences.join(' ') }
   printResult(options, { ...secret, name, scopes: granted, audiences, ...owned }, [
     ...factLines({ ...secret, name, ...lists, ...owned }),
-    'The secret is not shown again: only its hash is kept.',
+    'The secret is not shown again: only its hash is stored.',
   ])
 }
 
@@ -155,18 +155,15 @@ const add = (audience: string, before: readonly string[] = []): readonly string[
 
 const createClientCommand = (): Command =>
   new Command('create')
-    .description('add a service client; prints its secret, this once')
+    .description('add a service client and print its secret once')
     .requiredOption('--name <name>', '1 to 64 letters, digits, dots, underscores and hyphens')
-    .option(
-      '--scope <scopes>',
-      'what its tokens may say it may do, e.g. "orders:read orders:write"',
-    )
+    .option('--scope <scopes>', 'the scopes of its tokens, e.g. "orders:read orders:write"')
     .option(
       '--audience <audience>',
       'an audience that it may request tokens for; may be given several times',
       add,
     )
-    .option('--owner <email>', 'the account it belongs to and ends with; nobody unless given')
+    .option('--owner <email>', 'the account that owns it and with which it ends; default: none')
     .option(...jsonOption)
     .action(createOne)
 
@@ -210,7 +207,7 @@ const disableOne = async (clientId: string, options: OutputOptions): Promise<voi
 
 const disableClientCommand = (): Command =>
   new Command('disable')
-    .description('shut a service client out, for good, and take its tokens back')
+    .description('permanently disable a service client and revoke its tokens')
     .argument('<client_id>', 'as `client create` printed it')
     // One id in 64 begins with `-` and would be refused as an unknown option. `assertId` refuses what is not an id.
     .allowUnknownOption()

@@ -36,9 +36,9 @@ const takeOptionsOnce = (command: Command): void => {
 /** The whole command line as a tree. A test checks `docs/reference/cli.md` against it. */
 export const commandTree = (): Command => {
   const tree = new Command('cardea')
-    .description('Sessions and tokens that can be taken back. Settings come from the environment.')
+    .description('Sessions and tokens that can be revoked. Settings come from the environment.')
     .version(version, '--version', 'print the version')
-    .helpOption('--help', 'say how to use it')
+    .helpOption('--help', 'show how to use it')
     // Otherwise an id such as -VqK… after `revoke --sid` would be parsed as an option of `cardea` itself.
     .enablePositionalOptions()
     // Turns mistakes into errors, so that one place writes their texts.
@@ -72,7 +72,7 @@ const usageFailure = ({ code, message }: CommanderError): Failure => {
   // Commander puts its guess ("Did you mean …?") on a second line.
   const [what = '', guess] =
     code === 'commander.help' ? ['a command is missing'] : words.split('\n')
-  const see = '`cardea --help` and `cardea <command> --help` show what there is'
+  const see = '`cardea --help` and `cardea <command> --help` list the commands and options'
   return {
     messages: [what],
     hint: guess === undefined ? see : `${guess.replace(/^\((.*)\)$/, '$1')} ${see}`,

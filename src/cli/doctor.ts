@@ -176,9 +176,6 @@ const act = async ({ url, ...options }: Options): Promise<void> => {
 export const doctorCommand = (): Command =>
   new Command('doctor')
     .description('check this deployment and say what to fix; changes nothing')
-    .option(
-      '--url [url]',
-      'also try a login as clients do, through this address; ISSUER unless given',
-    )
+    .option('--url [url]', 'also try a login as clients do, through this address; default: ISSUER')
     .option(...jsonOption)
     .action(act)

@@ -48,7 +48,7 @@ const lineOf = (key: Shown): string =>
 const listKeysCommand = (): Command =>
   new Command('list')
     .description('show the signing keys: kid, state, algorithm, since when')
-    .option('--all', 'those that are gone, too')
+    .option('--all', 'also those that were erased')
     .option(...jsonOption)
     .action(async ({ all, ...options }: ListOptions) => {
       const config = await commandConfig()
@@ -79,11 +79,11 @@ const revokeOne = async (kid: string, options: RevokeOptions): Promise<void> => 
 
 const revokeKeyCommand = (): Command =>
   new Command('revoke')
-    .description('take a signing key out of use at once, and every token that it signed with it')
+    .description('withdraw a signing key at once and revoke every token that it signed')
     .argument('<kid>', 'as `keys list` shows it')
     // One kid in 64 begins with `-` and would be refused as an unknown option. The check above refuses what is not a kid.
     .allowUnknownOption()
-    .option('--reason <text>', 'your words for the audit trail')
+    .option('--reason <text>', 'a reason for the audit trail')
     .option(...jsonOption)
     .action(revokeOne)
 

@@ -2,10 +2,7 @@ import { exitCodes, type Failure } from '../explain-failure.ts'
 import { isId } from '../lib/machine.ts'
 
 /** An option of every command except `serve`, whose output is its log. */
-export const jsonOption = [
-  '--json',
-  'print one JSON document, and failures as one on stderr',
-] as const
+export const jsonOption = ['--json', 'print one JSON document; failures as JSON on stderr'] as const
 
 export type OutputOptions = { readonly json?: true }
 

@@ -52,7 +52,7 @@ const ask = async ({ questions, isHidden }: Asking): Promise<string[]> => {
 
 /** Anything except `yes` means no. */
 export const askYes = async (question: string): Promise<boolean> => {
-  const questions = [`${question} Type yes to go on: `]
+  const questions = [`${question} Type yes to continue: `]
   const [answer] = await ask({ questions, isHidden: false })
   return answer?.trim() === 'yes'
 }

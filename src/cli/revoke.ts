@@ -42,7 +42,7 @@ const targetOf = ({ sub, email, sid, jti, everyone }: Options): RevokeTarget => 
 
 export const assertReason = (reason: string | undefined): void => {
   if (reason !== undefined && (reason === '' || reason.length > longestReason)) {
-    throw usageError('the reason does not fit', `write 1 to ${longestReason} characters`)
+    throw usageError('the reason is empty or too long', `write 1 to ${longestReason} characters`)
   }
 }
 
@@ -57,10 +57,9 @@ const checkTexts = ({ sub, email, sid, jti, reason }: Options): void => {
 /** One mistyped line must not log everybody out. */
 const confirmEveryone = async ({ everyone, yes }: Options): Promise<void> => {
   if (!everyone || yes) return
-  const question = 'Everything issued so far dies and everybody has to log in again.'
-  if (!isInteractive())
-    throw usageError('--everyone needs a yes', 'add --yes to go on without being asked')
-  if (!(await askYes(question))) throw usageError('nothing was revoked', 'answer yes to go on')
+  const question = 'Everything issued so far is revoked and everybody must log in again.'
+  if (!isInteractive()) throw usageError('--everyone needs a yes', 'add --yes to skip the question')
+  if (!(await askYes(question))) throw usageError('nothing was revoked', 'type yes to continue')
 }
 
 export const printRevoked = (
@@ -89,18 +88,16 @@ const act = async (options: Options): Promise<void> => {
 
 export const revokeCommand = (): Command =>
   new Command('revoke')
-    .description(
-      'take back an account’s sessions and tokens, one session, one token, or everything',
-    )
+    .description('revoke an account’s sessions and tokens, one session, one token, or everything')
     .option(
       '--sub <id>',
-      'all of the account with this id, its service clients for good; or of this service client',
+      'everything of the account with this id (its service clients are permanently disabled), or of this service client',
     )
     .option('--email <email>', 'the same, by its address')
     .option('--sid <id>', 'this session')
     .option('--jti <id>', 'this access token')
     .option('--everyone', 'everything issued so far')
-    .option('--reason <text>', 'your words for the audit trail')
+    .option('--reason <text>', 'a reason for the audit trail')
     .option('--yes', 'do not ask before --everyone')
     .option(...jsonOption)
     .action(act)

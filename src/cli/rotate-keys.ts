@@ -39,17 +39,17 @@ const linesOf = (rotation: KeyRotation): string[] => {
     case 'planned':
       return [
         `${rotation.next} (${rotation.algorithm}) signs from ${new Date(rotation.atMs).toISOString()} on`,
-        'until then verifiers learn of it; the running service does the rest',
+        'verifiers fetch it until then; the running service completes the rotation',
       ]
     case 'done_by_another':
-      return ['another instance changed the keys at this very moment; nothing was done here']
+      return ['another process changed the keys at the same moment; nothing was done here']
   }
 }
 
 export const rotateKeysCommand = (): Command =>
   new Command('rotate')
     .description(
-      'let the next signing key sign: now if it has been published for an hour, else then',
+      'switch to the next signing key: now if it has been published for an hour, otherwise after that hour',
     )
     .option(...jsonOption)
     .action(async (options: OutputOptions) => {

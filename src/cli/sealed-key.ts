@@ -17,7 +17,7 @@ const assertAudience = ({ audiences, issuer }: Config, audience: string): void =
 }
 
 const warning =
-  'warning: whoever has these keys can take the access tokens out of the sealed cookies of this audience; keep them as secrets\n'
+  'warning: these keys decrypt the access tokens in the sealed cookies of this audience; keep them secret\n'
 
 /** The web app needs the key, so it is printed: only on standard output, to be piped into a secret store. */
 const printSealedKey = async ({ audience, ...options }: SealedKeyOptions): Promise<void> => {
@@ -42,7 +42,9 @@ const printSealedKey = async ({ audience, ...options }: SealedKeyOptions): Promi
 
 export const sealedKeyCommand = (): Command =>
   new Command('sealed-key')
-    .description('print the keys that open the sealed sessions of one audience: they are secrets')
+    .description(
+      'print the keys that decrypt the sealed sessions of one audience: they are secrets',
+    )
     .requiredOption('--audience <audience>', 'one of AUDIENCE, or the ISSUER')
     .option(...jsonOption)
     .action(printSealedKey)

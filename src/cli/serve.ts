@@ -6,7 +6,7 @@ import { foreignEnvironment } from '../config/index.ts'
 import { completeSchema, prepareSchema } from '../schema.ts'
 import { serve } from '../serve.ts'
 import { CommandError, jsonOption, type OutputOptions, printResult, usageError } from './output.ts'
-import { commandConfig, openStoresBeside, tellProgress } from './with-core.ts'
+import { commandConfig, openStoresBeside, printProgress } from './with-core.ts'
 
 const runService = async (): Promise<void> => {
   process.exitCode = await serve()
@@ -19,8 +19,8 @@ const runMigrations = async (options: OutputOptions): Promise<void> => {
   const config = await commandConfig()
   const stores = await openStoresBeside(config)
   try {
-    const migrations = await prepareSchema(config, stores, tellProgress)
-    const indexes = await completeSchema(config, stores, tellProgress)
+    const migrations = await prepareSchema(config, stores, printProgress)
+    const indexes = await completeSchema(config, stores, printProgress)
     const done = [
       ...migrations.map((name) => `ran ${name}`),
       ...indexes.map((name) => `built the index ${name}`),
@@ -33,7 +33,7 @@ const runMigrations = async (options: OutputOptions): Promise<void> => {
 
 export const migrateCommand = (): Command =>
   new Command('migrate')
-    .description('bring the database up to this version, with the role of MIGRATE_DATABASE_URL')
+    .description('migrate the database to this version, with the role of MIGRATE_DATABASE_URL')
     .option(...jsonOption)
     .action(runMigrations)
 
@@ -68,7 +68,7 @@ const noPsql = (): CommandError =>
   new CommandError(
     'psql_not_found',
     'there is no psql on this machine: the embedded PostgreSQL comes without it',
-    'install the package postgresql-client, or the one of that kind of your system',
+    'install the package postgresql-client, or its equivalent on your system',
     notFoundExitCode,
   )
 
@@ -100,7 +100,7 @@ const openPsql = async (args: readonly string[], { owner }: Options): Promise<vo
   }
   const stores = await openStoresBeside(config)
   try {
-    await prepareSchema(config, stores, tellProgress)
+    await prepareSchema(config, stores, printProgress)
     process.exitCode = await runPsql(owner ? stores.migrateUrl : stores.databaseUrl, args)
   } finally {
     await stores.close()

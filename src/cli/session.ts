@@ -74,11 +74,11 @@ const end = async (sessionId: string, { reason, ...options }: EndOptions): Promi
 
 const endOne = (): Command =>
   new Command('end')
-    .description('end one session, and take back the access tokens it has out')
+    .description('end one session and revoke its access tokens')
     .argument('<session_id>', 'as `session list` shows it')
     // One id in 64 begins with `-` and would be refused as an unknown option. `assertId` refuses what is not an id.
     .allowUnknownOption()
-    .option('--reason <text>', 'your words for the audit trail')
+    .option('--reason <text>', 'a reason for the audit trail')
     .option(...jsonOption)
     .action(end)
 

@@ -43,7 +43,7 @@ const configNow = async (options?: LoadOptions): Promise<{ config: Config; warni
   if (differing.length === 0) return { config }
   const names = differing.join(', ')
   const service = `the running service (process ${running.pid})`
-  return { config, warning: `${names}: set for this command otherwise than for ${service}` }
+  return { config, warning: `${names}: set to another value for this command than for ${service}` }
 }
 
 /**
@@ -75,7 +75,7 @@ export const assertSameSettings = async (config: Config): Promise<void> => {
 const redisReadyMs = 1000
 
 /** Prints what a command waits for, so that it does not seem to hang. */
-export const tellProgress = (text: string): void => {
+export const printProgress = (text: string): void => {
   process.stderr.write(`${text}\n`)
 }
 
@@ -139,8 +139,8 @@ export const withCore = async <T>(
 ): Promise<T> => {
   const stores = await openStoresBeside(config)
   try {
-    if (config.databaseUrl === undefined) await prepareSchema(config, stores, tellProgress)
-    else await awaitDatabase(config, stores.databaseUrl, tellProgress)
+    if (config.databaseUrl === undefined) await prepareSchema(config, stores, printProgress)
+    else await awaitDatabase(config, stores.databaseUrl, printProgress)
     const core = await openCore(patientConfig(config), stores, machine)
     try {
       await assertSchema(core.database)

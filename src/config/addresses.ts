@@ -64,7 +64,7 @@ export const registrableDomain: Format<string> = {
       }
     }
     return isPublicSuffix(text)
-      ? { problem: 'is a public suffix, below which strangers have hosts of their own' }
+      ? { problem: 'is a public suffix, below which others own hosts' }
       : { value: text }
   },
 }

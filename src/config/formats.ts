@@ -66,7 +66,7 @@ export const audienceName: Format<string> = {
   parse: (text) =>
     /^[\x21-\x7e]{1,255}$/.test(text) && (!text.includes(':') || URL.canParse(text))
       ? { value: text }
-      : { problem: 'must be printable ASCII without spaces, and a URI if it holds a colon' },
+      : { problem: 'must be printable ASCII without spaces, and a URI if it contains a colon' },
 }
 
 /** Items separated by commas; surrounding blanks are ignored. An empty or a repeated item is a typing mistake, so it is refused. */
@@ -75,7 +75,7 @@ export const listOf = <Value>(item: Format<Value>, most = 100): Format<readonly 
   parse: (text) => {
     const texts = text.split(',').map((part) => part.trim())
     if (texts.length > most) return { problem: `must not have more than ${most} items` }
-    if (new Set(texts).size < texts.length) return { problem: 'must not hold an item twice' }
+    if (new Set(texts).size < texts.length) return { problem: 'must not contain an item twice' }
     return parseAll(texts, item)
   },
 })

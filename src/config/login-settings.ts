@@ -6,17 +6,18 @@ import type { Setting } from './setting.ts'
 const passwordPeppers: Setting<readonly string[] | undefined> = {
   name: 'PASSWORD_PEPPER',
   meaning:
-    'A key mixed into every password hash and kept outside the database. The first makes, all verify. Never one of CARDEA_SECRET.',
+    'A key that is part of every password hash and is stored outside the database. The first makes new hashes, all verify. Never one of CARDEA_SECRET.',
   format: listOf(secret, 8),
   fallback: undefined,
-  defaultText: 'that in DATA_DIR, made there together with a CARDEA_SECRET; else none',
-  whyThisDefault: 'A lost pepper locks everybody out: beside secrets of your own it is a choice.',
+  defaultText: 'the one in DATA_DIR, generated together with a CARDEA_SECRET; otherwise none',
+  whyThisDefault:
+    'A lost pepper locks everybody out, so it is optional when you set the secrets yourself.',
   isSecret: true,
 }
 
 const passwordMinLength: Setting<number> = {
   name: 'PASSWORD_MIN_LENGTH',
-  meaning: 'The fewest characters (Unicode code points) of a new password.',
+  meaning: 'The minimum number of characters (Unicode code points) of a new password.',
   format: wholeNumber(8, 64),
   fallback: 15,
   whyThisDefault:
@@ -29,16 +30,17 @@ const hashConcurrency: Setting<number> = {
   format: wholeNumber(1, 256),
   fallback: Math.min(256, Math.max(1, availableParallelism() - 1)),
   defaultText: 'cores - 1, at least 1',
-  whyThisDefault: 'A storm of logins leaves one core to refreshes.',
+  whyThisDefault: 'A wave of logins leaves one core to refreshes.',
 }
 
 const hashQueue: Setting<number> = {
   name: 'HASH_QUEUE',
   meaning:
-    'How many logins may wait for a hash, each at most 10 s; one more is answered with 503 at once. Those whose clients leave take no place.',
+    'How many logins may wait for a hash, each at most 10 s; one more gets 503 at once. Logins whose clients disconnect take no place.',
   format: wholeNumber(0, 10_000),
   fallback: 64,
-  whyThisDefault: 'About a second of work for one core: who waits longer has gone.',
+  whyThisDefault:
+    'About a second of work for one core: clients that wait longer have usually left.',
 }
 
 const loginFailuresPerSource: Setting<number> = {
@@ -54,12 +56,12 @@ const loginFailuresPerNetwork: Setting<number> = {
   meaning: 'The same for the network around the address (IPv4 /24, IPv6 /48).',
   format: wholeNumber(1, 1_000_000),
   fallback: 500,
-  whyThisDefault: 'Ten busy addresses: one host of a network does not shut out its neighbours.',
+  whyThisDefault: 'Ten busy addresses: one host of a network does not lock out its neighbours.',
 }
 
 const loginFailuresGlobal: Setting<number> = {
   name: 'LOGIN_FAILURES_GLOBAL',
-  meaning: 'The same for everybody together, against guessing from many addresses.',
+  meaning: 'The same for all clients together, against guessing from many addresses.',
   format: wholeNumber(1, 1_000_000),
   fallback: 5000,
   whyThisDefault: 'Far above what honest mistakes add up to in most installations.',
@@ -68,7 +70,7 @@ const loginFailuresGlobal: Setting<number> = {
 const loggedActsPerAccount: Setting<number> = {
   name: 'LOGGED_ACTS_PER_ACCOUNT',
   meaning:
-    'Acts in ten minutes that one account or service client may leave in the audit trail and the log of revocations: logins, step-ups, revoked tokens. One session has a quarter. Ending sessions is not counted.',
+    'Operations in ten minutes that one account or service client may write to the audit trail and the revocation log: logins, step-ups, revoked tokens. One session may use a quarter. Ending sessions is not counted.',
   format: wholeNumber(4, 1_000_000),
   fallback: 120,
   whyThisDefault: 'One in five seconds: far more than a person does, far less than fills a disk.',

@@ -34,6 +34,8 @@ export const misspeltSettings = (environment: Environment = process.env): Settin
     const plain = singular(name)
     const closest = closestMatch(plain, [...candidates.keys()], { maxDistance: maxDistance(plain) })
     const meant = closest === undefined ? undefined : candidates.get(closest)
-    return meant === undefined ? [] : [{ name, message: `is no setting: did you mean ${meant}?` }]
+    return meant === undefined
+      ? []
+      : [{ name, message: `is not a setting: did you mean ${meant}?` }]
   })
 }

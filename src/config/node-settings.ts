@@ -20,7 +20,7 @@ export const sizeThreadPool = (
  */
 export const nodeTlsProblems = (
   rejectUnauthorized: string | undefined,
-  leastTlsVersion: string = DEFAULT_MIN_VERSION,
+  minTlsVersion: string = DEFAULT_MIN_VERSION,
 ): SettingProblem[] => {
   const problems: SettingProblem[] = []
   if (rejectUnauthorized === '0') {
@@ -29,7 +29,7 @@ export const nodeTlsProblems = (
       message: 'must not be 0 in production: no certificate would be checked',
     })
   }
-  if (leastTlsVersion === 'TLSv1' || leastTlsVersion === 'TLSv1.1') {
+  if (minTlsVersion === 'TLSv1' || minTlsVersion === 'TLSv1.1') {
     problems.push({
       name: 'NODE_OPTIONS',
       message: 'or the command line lowers TLS below version 1.2: remove --tls-min-v1.0 or -v1.1',

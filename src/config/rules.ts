@@ -89,7 +89,7 @@ const hostOf = (authority: string): string => authority.replace(/:\d+$/, '')
 const unlessAllowed = 'or ALLOW_PLAINTEXT_STORES=true on a private network'
 const postgresWithoutTls = `must end with sslmode=verify-full (or verify-ca) in production, ${unlessAllowed}`
 const wellKnown =
-  'holds a well-known or repeated text: make one with "openssl rand -base64 32" (in production)'
+  'contains a well-known or repeated text: make one with "openssl rand -base64 32" (in production)'
 
 /** Rules about combinations of settings, checked everywhere. */
 const alwaysRules: readonly Rule[] = [
@@ -205,7 +205,7 @@ export const brokenRules = (config: Config): SettingProblem[] => {
  * proxy's address.
  */
 export const noTrustedProxy =
-  'TRUSTED_PROXIES is empty: no proxy is believed to have ended TLS, so every request but /health/ gets 403'
+  'TRUSTED_PROXIES is empty: no proxy is trusted to terminate TLS, so every request except /health/ gets 403'
 
 /** Warnings about allowed but risky settings: one sentence each, logged at every start. Contains no secret. */
 export const configWarnings = (config: Config): string[] => {
@@ -224,14 +224,14 @@ export const configWarnings = (config: Config): string[] => {
     )
     if (config.trustedProxies.length === 0) {
       warnings.push(
-        'COOKIE_DOMAIN is set and TRUSTED_PROXIES is empty: nobody says which page was wanted, so the login page leads back to none',
+        'COOKIE_DOMAIN is set and TRUSTED_PROXIES is empty: the requested page is unknown, so the login page cannot return to it',
       )
     }
   }
   if (!config.production) return warnings
   if (config.trustedProxies.length === 0) warnings.push(noTrustedProxy)
   if (config.allowedOrigins.some((origin) => origin.startsWith('http:'))) {
-    warnings.push('ALLOWED_ORIGINS names an http:// origin: its pages can be changed on the way')
+    warnings.push('ALLOWED_ORIGINS contains an http:// origin: its pages can be changed in transit')
   }
   return warnings
 }

@@ -1,15 +1,15 @@
 import type { Format } from './setting.ts'
 
 /** 256 bits, the strength of the HMAC-SHA-256 keys (RFC 2104 section 3 warns of keys shorter than the digest). */
-const leastSecretBytes = 32
+const minSecretBytes = 32
 
 /** Measured as written: `openssl rand -base64 32` makes 44 characters, `openssl rand -hex 32` makes 64. */
 export const secret: Format<string> = {
-  limits: `${leastSecretBytes} bytes or more, no white space`,
+  limits: `${minSecretBytes} bytes or more, no white space`,
   parse: (text) => {
-    if (/\s/.test(text)) return { problem: 'must not hold white space' }
-    return Buffer.byteLength(text) < leastSecretBytes
-      ? { problem: `is shorter than ${leastSecretBytes} bytes` }
+    if (/\s/.test(text)) return { problem: 'must not contain white space' }
+    return Buffer.byteLength(text) < minSecretBytes
+      ? { problem: `is shorter than ${minSecretBytes} bytes` }
       : { value: text }
   },
 }
@@ -21,7 +21,7 @@ const placeholderWords =
   /change[-_ ]?(me|this|it)|replace[-_ ]?(me|this)|secret|passw(or)?d|default|example|placeholder|insecure|keyboard|cardea|abcdefgh|01234567|qwerty/i
 
 /** A random text of 32 hexadecimal digits has fewer than 8 different ones about once in 30 million. */
-const leastDifferentCharacters = 8
+const minDifferentCharacters = 8
 
 const longestPattern = 16
 
@@ -38,5 +38,5 @@ const repeatsAPattern = (text: string): boolean => {
  */
 export const isWellKnownSecret = (text: string): boolean =>
   placeholderWords.test(text) ||
-  new Set(text).size < leastDifferentCharacters ||
+  new Set(text).size < minDifferentCharacters ||
   repeatsAPattern(text)

@@ -5,7 +5,7 @@ import type { Setting } from './setting.ts'
 const environment: Setting<'development' | 'test' | 'production'> = {
   name: 'NODE_ENV',
   meaning:
-    'The word production turns on every demand marked below and refuses stores without verified TLS and well-known secrets.',
+    'The value production enables every requirement marked below. It refuses well-known secrets and stores without verified TLS.',
   format: oneOf(['development', 'test', 'production']),
   fallback: 'development',
   whyThisDefault:
@@ -18,7 +18,7 @@ const host: Setting<string> = {
   format: listenHost,
   fallback: '127.0.0.1',
   whyThisDefault:
-    'The service speaks plain HTTP: nobody outside this machine should reach it unless you allow it.',
+    'The service uses plain HTTP, so other machines cannot reach it unless you allow it.',
 }
 
 const port: Setting<number> = {
@@ -26,16 +26,16 @@ const port: Setting<number> = {
   meaning: 'The TCP port to listen on. 0 takes any free one; then set ISSUER too.',
   format: wholeNumber(0, 65_535),
   fallback: 8088,
-  whyThisDefault: 'Needs no privileges and is seldom taken.',
+  whyThisDefault: 'Needs no privileges and is rarely in use.',
 }
 
 const dataDir: Setting<string> = {
   name: 'DATA_DIR',
   meaning:
-    'Where the embedded Postgres, the first secret and pepper and the lock of a running service live. A relative path starts at the working directory.',
+    'The folder of the embedded Postgres, the generated secret and pepper, and the lock of a running service. A relative path starts at the working directory.',
   format: folder,
   fallback: '.data',
-  whyThisDefault: 'Beside the clone, ignored by git, gone with it.',
+  whyThisDefault: 'Inside the clone, ignored by git and removed with it.',
 }
 
 const allowedOrigins: Setting<readonly string[]> = {
@@ -44,25 +44,26 @@ const allowedOrigins: Setting<readonly string[]> = {
     'The apps whose pages may call this service: with cookies from the same site, without them from another site or a webview.',
   format: listOf(pageOrigin),
   fallback: [],
-  defaultText: 'nobody',
-  whyThisDefault: 'Every origin here can act for whoever is logged in, so each is named.',
+  defaultText: 'none',
+  whyThisDefault:
+    'Pages of these origins can act for every logged-in user, so each must be listed.',
 }
 
 const trustedProxies: Setting<readonly string[]> = {
   name: 'TRUSTED_PROXIES',
   meaning:
-    'The proxies in front, whose word on the address of the client, on HTTPS and on the page it wanted is taken (X-Forwarded-For, -Proto, -Uri, and -Host with COOKIE_DOMAIN).',
+    'The proxies in front of the service. Their headers are trusted for the client address, for HTTPS and for the requested page (X-Forwarded-For, -Proto, -Uri, and -Host with COOKIE_DOMAIN).',
   format: listOf(addressRange),
   fallback: [],
-  defaultText: 'nobody',
+  defaultText: 'none',
   whyThisDefault:
-    'A client believed about its own address escapes every limit and forges the audit.',
+    'A client that could set its own address would evade every limit and forge the audit trail.',
 }
 
 const maxHeaderBytes: Setting<number> = {
   name: 'MAX_HEADER_BYTES',
   meaning:
-    'The longest headers of a request, its cookies included, in bytes. Longer ones get 431 and, in browsers, a page that says what to do.',
+    'The maximum size of the headers of a request, including its cookies, in bytes. Longer ones get 431 and, in browsers, a page that says what to do.',
   format: wholeNumber(8_192, 131_072),
   fallback: 16_384,
   whyThisDefault:
@@ -72,19 +73,19 @@ const maxHeaderBytes: Setting<number> = {
 const shutdownDelaySeconds: Setting<number> = {
   name: 'SHUTDOWN_DELAY_SECONDS',
   meaning:
-    'Seconds that the service goes on serving after SIGTERM while /health/ready says not_ready. Then it takes no new connections and finishes what is under way, for up to 15 s more.',
+    'How many seconds the service still serves requests after SIGTERM while /health/ready says not_ready. Then it accepts no new connections and finishes running requests, for up to 15 s more.',
   format: wholeNumber(0, 300),
   fallback: 0,
   whyThisDefault:
-    'Without a load balancer nobody has to notice. Behind one: longer than it needs to notice, so that a restart loses no request.',
+    'Right without a load balancer. Behind one, set it longer than the load balancer needs to notice, so that a restart loses no request.',
 }
 
 const logLevel: Setting<'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'> = {
   name: 'LOG_LEVEL',
-  meaning: 'The least important kind of log line to write.',
+  meaning: 'The lowest level of log lines to write.',
   format: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
   fallback: 'info',
-  whyThisDefault: 'Tells what happened without a line for every step.',
+  whyThisDefault: 'Shows what happened without a line for every step.',
 }
 
 /** Settings of the process: its address, the trusted proxies, the log. */

@@ -52,7 +52,7 @@ export const settingReader = (environment: Environment, isProduction: boolean): 
     const source = sourceOf(environment, setting)
     if (source === undefined) {
       if (isProduction && isDemandedInProduction) {
-        problems.push({ name, message: 'is missing: production demands it' })
+        problems.push({ name, message: 'is missing: production requires it' })
       }
       return fallback
     }

@@ -5,7 +5,7 @@ import { postgresUrl, redisUrl, schemaName } from './store-addresses.ts'
 const databaseUrl: Setting<string | undefined> = {
   name: 'DATABASE_URL',
   meaning:
-    'Postgres, the truth. The role needs no DDL. Of several hosts the primary is used. In production the URL carries sslmode=verify-full (or verify-ca).',
+    'The Postgres database. The role needs no DDL. Of several hosts the primary is used. In production the URL must have sslmode=verify-full (or verify-ca).',
   format: postgresUrl,
   fallback: undefined,
   defaultText: 'an embedded Postgres in DATA_DIR',
@@ -17,7 +17,7 @@ const databaseUrl: Setting<string | undefined> = {
 const migrateDatabaseUrl: Setting<string | undefined> = {
   name: 'MIGRATE_DATABASE_URL',
   meaning:
-    'The same database through a role that may create tables; used for migrations only, with the same demands on TLS.',
+    'The same database through a role that may create tables; used for migrations only, with the same TLS requirements.',
   format: postgresUrl,
   fallback: undefined,
   defaultText: 'DATABASE_URL',
@@ -29,7 +29,7 @@ const migrateDatabaseUrl: Setting<string | undefined> = {
 const databaseSchema: Setting<string | undefined> = {
   name: 'DATABASE_SCHEMA',
   meaning:
-    'The schema of the tables. A migration makes it, if its role may. Each installation in a database needs a schema of its own.',
+    'The schema of the tables. A migration creates it if its role may. Each installation in a database needs its own schema.',
   format: schemaName,
   fallback: undefined,
   defaultText: 'the first in the search path of the connection, usually public',
@@ -39,11 +39,11 @@ const databaseSchema: Setting<string | undefined> = {
 const redisUrlSetting: Setting<string | undefined> = {
   name: 'REDIS_URL',
   meaning:
-    'Redis, fast and forgettable: shared limits, revoked entries. In production a rediss scheme: TLS.',
+    'Redis, for shared limits, cached sessions and cached revocations. In production the scheme must be rediss (TLS).',
   format: redisUrl,
   fallback: undefined,
   defaultText: 'in this process',
-  whyThisDefault: 'Enough for one instance; several must share their limits.',
+  whyThisDefault: 'Enough for one process; several must share their limits.',
   isDemandedInProduction: true,
   isSecret: true,
 }
@@ -65,7 +65,7 @@ const redisSentinelPassword: Setting<string | undefined> = {
   format: text,
   fallback: undefined,
   defaultText: 'none',
-  whyThisDefault: 'Sentinels ask for none unless they are told to.',
+  whyThisDefault: 'Sentinels require no password by default.',
   isSecret: true,
 }
 
@@ -75,7 +75,7 @@ const allowPlaintextStores: Setting<boolean> = {
     'In production, allow Postgres and Redis without verified TLS. For a private network or a Unix socket; warns at every start.',
   format: trueOrFalse,
   fallback: false,
-  whyThisDefault: 'Whoever can listen on that wire reads and changes sessions.',
+  whyThisDefault: 'An attacker on the network could read and change sessions.',
 }
 
 const redisTimeoutMs: Setting<number> = {
@@ -90,11 +90,12 @@ const redisTimeoutMs: Setting<number> = {
 
 const databasePoolSize: Setting<number> = {
   name: 'DATABASE_POOL_SIZE',
-  meaning: 'The most connections to Postgres from one instance, besides one that only listens.',
+  meaning:
+    'The maximum number of connections to Postgres from one process, without one that only listens.',
   format: wholeNumber(1, 100),
   fallback: 8,
   whyThisDefault:
-    'Group commit is near its best at 8 to 32 writers, and a few instances stay below the usual 100 connections of a server.',
+    'Group commit is near its best at 8 to 32 writers, and a few processes stay below the usual 100 connections of a server.',
 }
 
 const databaseConnectTimeoutMs: Setting<number> = {
@@ -104,7 +105,7 @@ const databaseConnectTimeoutMs: Setting<number> = {
   format: wholeNumber(50, 10_000),
   fallback: 300,
   whyThisDefault:
-    'With the statement timeout below a second: a request is answered with 503 within 1 s when Postgres is away.',
+    'With the statement timeout below a second: a request gets 503 within 1 s when Postgres is unreachable.',
 }
 
 const databaseStartTimeoutSeconds: Setting<number> = {
@@ -143,7 +144,7 @@ const revokeOnDataLoss: Setting<boolean> = {
   format: trueOrFalse,
   fallback: false,
   whyThisDefault:
-    'What this process knows to be revoked stays revoked in any case; most people would be logged out for the few acts that are lost.',
+    'What a process knows to be revoked stays revoked in any case, and everybody would have to log in because of a few lost changes.',
 }
 
 /** Settings for Postgres and Redis: addresses, connections, timeouts. */

@@ -10,7 +10,7 @@ const longestSessionDays = 365
 const issuer: Setting<string | undefined> = {
   name: 'ISSUER',
   meaning:
-    'The public address of this service, the iss of every token, kept byte for byte. In production it begins with https://.',
+    'The public address of this service, the iss of every token, used unchanged. In production it must begin with https://.',
   format: issuerAddress,
   fallback: undefined,
   defaultText: 'http://HOST:PORT',
@@ -32,12 +32,12 @@ const audiences: Setting<readonly string[] | undefined> = {
 const secrets: Setting<readonly string[] | undefined> = {
   name: 'CARDEA_SECRET',
   meaning:
-    'The root of the keys that protect session handles and stored signing keys. The first makes, all verify, so it can be rolled.',
+    'The root of the keys that protect session handles and stored signing keys. The first makes new values, all verify, so it can be rolled.',
   format: listOf(secret, 8),
   fallback: undefined,
   defaultText: 'made at the first start, in DATA_DIR',
   whyThisDefault:
-    'Outside development it must come from a store of secrets and be the same on every instance.',
+    'Outside development it must come from a secret store and be the same for every process.',
   isDemandedInProduction: true,
   isSecret: true,
 }
@@ -45,11 +45,11 @@ const secrets: Setting<readonly string[] | undefined> = {
 const accessTokenSeconds: Setting<number> = {
   name: 'ACCESS_TOKEN_SECONDS',
   meaning:
-    'How long an access token is valid. Revocations are kept for the longest life, whatever is set here.',
+    'How long an access token is valid. Revocations are kept for the maximum lifetime in any case.',
   format: wholeNumber(60, longestTokenSeconds),
   fallback: longestTokenSeconds,
   whyThisDefault:
-    'Revocation does not wait for it, so the longest that verifiers accept costs the fewest refreshes.',
+    'Revocation does not depend on it, and the maximum that verifiers accept causes the fewest refreshes.',
 }
 
 const refreshGraceSeconds: Setting<number> = {
@@ -69,7 +69,7 @@ const refreshLostResponse: Setting<'resume' | 'end'> = {
   format: oneOf(['resume', 'end']),
   fallback: 'resume',
   whyThisDefault:
-    'A response that did not arrive logs nobody out, and two holders of one session are still detected.',
+    'A lost response does not log the user out, and two holders of one session are still detected.',
 }
 
 const sessionIdleDays: Setting<number> = {
@@ -77,7 +77,7 @@ const sessionIdleDays: Setting<number> = {
   meaning: 'A session not used for this many days ends.',
   format: wholeNumber(1, longestSessionDays),
   fallback: 14,
-  whyThisDefault: 'Bridges a holiday, ends a forgotten device.',
+  whyThisDefault: 'Survives a holiday, but ends the session of a forgotten device.',
 }
 
 const sessionAbsoluteDays: Setting<number> = {
@@ -96,21 +96,22 @@ const browserSessionHours: Setting<number> = {
   format: wholeNumber(1, longestSessionDays * 24),
   fallback: 24,
   whyThisDefault:
-    'A working day with room. Its cookies end with the browser, but a browser that restores its tabs restores them too.',
+    'A working day with some reserve. Its cookies end with the browser, but a browser that restores its tabs restores them too.',
 }
 
 const sessionsPerAccount: Setting<number> = {
   name: 'SESSIONS_PER_ACCOUNT',
-  meaning: 'The most sessions of one account; a further one ends the least recently used.',
+  meaning:
+    'The maximum number of sessions of one account; a further login ends the least recently used.',
   format: wholeNumber(1, 1000),
   fallback: 20,
-  whyThisDefault: 'More devices than a person has, few enough to read through.',
+  whyThisDefault: 'More devices than one person has, but few enough to review.',
 }
 
 const signingAlgorithm: Setting<'ES256' | 'RS256' | 'Ed25519'> = {
   name: 'SIGNING_ALGORITHM',
   meaning:
-    'How access tokens are signed. Keys that exist keep theirs: a change begins with the next rotation, or with cardea keys rotate.',
+    'How access tokens are signed. Existing keys keep their algorithm: a change begins with the next rotation, or with cardea keys rotate.',
   format: oneOf(['ES256', 'RS256', 'Ed25519']),
   fallback: 'ES256',
   whyThisDefault:
@@ -120,11 +121,11 @@ const signingAlgorithm: Setting<'ES256' | 'RS256' | 'Ed25519'> = {
 const signingKeyRotationDays: Setting<number> = {
   name: 'SIGNING_KEY_ROTATION_DAYS',
   meaning:
-    'A signing key is replaced after this many days; its successor has been published since.',
+    'A signing key is replaced after this many days. Its successor is published long before.',
   format: wholeNumber(1, 365),
   fallback: 30,
   whyThisDefault:
-    'Bounds what a key stolen unnoticed is good for, and rotating is so usual that it works when it must.',
+    'Limits the use of a key that was stolen unnoticed, and regular rotation proves that it works in an emergency.',
 }
 
 /** Settings for what is issued: tokens, handles, lifetimes. */

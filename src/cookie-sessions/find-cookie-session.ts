@@ -31,7 +31,7 @@ export const readPresentedCookie = (
 }
 
 /** About 450 bytes each. */
-const mostRemembered = 10_000
+const maxRemembered = 10_000
 
 export type RememberedCookie = PresentedCookie & {
   /** A step-up revokes the handle by this id. */
@@ -44,7 +44,7 @@ export type RememberedCookie = PresentedCookie & {
  * and so cannot displace valid ones.
  */
 export const rememberedCookies = (codec: Pick<HandleCodec, 'read'>) => {
-  const remembered = new LruMap<RememberedCookie>(mostRemembered)
+  const remembered = new LruMap<RememberedCookie>(maxRemembered)
   return function readRemembered(text: string): RememberedCookie | undefined {
     const digest = hash('sha256', text, 'base64url')
     const known = remembered.get(digest)

@@ -22,8 +22,8 @@ export {
 } from './issue-cookie.ts'
 export {
   type CookieSessionRouteDeps,
-  cookieAnswer,
   cookieAuthentication,
+  cookieResponse,
   cookieSessionOf,
   cookieSessionRoutes,
 } from './routes.ts'

@@ -6,7 +6,7 @@ import { clientFacts } from '../http/client-facts.ts'
 import { httpErrors, problemResponses } from '../http/errors.ts'
 import { defineRoute, type Route } from '../http/route.ts'
 import {
-  type CookieAnswer,
+  type CookieResponse,
   type HandleCodec,
   presentedSessionCookie,
   sessionCookie,
@@ -24,7 +24,7 @@ import { maxDataBytes, type ReplaceSessionData } from './session-data.ts'
 
 const timeSchema = Type.String({ format: 'date-time' })
 
-const sessionAnswerSchema = Type.Object({
+const sessionResponseSchema = Type.Object({
   account: Type.Object({
     id: Type.String(),
     email: Type.String(),
@@ -47,11 +47,11 @@ const sessionAnswerSchema = Type.Object({
   ),
 })
 
-export type SessionAnswer = Static<typeof sessionAnswerSchema>
+export type SessionAnswer = Static<typeof sessionResponseSchema>
 
 const sessionSchema = {
   summary: 'The session of my cookie',
-  response: { 200: sessionAnswerSchema, ...problemResponses(400, 401, 503) },
+  response: { 200: sessionResponseSchema, ...problemResponses(400, 401, 503) },
 }
 
 const replaceDataSchema = {
@@ -64,7 +64,7 @@ const replaceDataSchema = {
 }
 
 /** The response of a login with a session cookie. The handle is only in the cookie. */
-export const cookieAnswer = (reply: FastifyReply, issued: IssuedCookie): CookieAnswer => {
+export const cookieResponse = (reply: FastifyReply, issued: IssuedCookie): CookieResponse => {
   const { sessionId, handle, expiresInSeconds, absoluteExpiresInSeconds, persists } = issued
   const maxAgeSeconds = persists ? absoluteExpiresInSeconds : undefined
   setCookies(reply, [sessionCookie(reply, handle, maxAgeSeconds)])

@@ -26,7 +26,7 @@ export type SessionCache = {
 const keyOf = (sessionId: string): string => `cardea:session:${sessionId}`
 
 /** The number of parsed sessions kept in memory, about 2 KB each with their text. */
-const mostOpened = 10_000
+const maxOpened = 10_000
 
 /** In characters. Longer ones, with much data, are parsed at each lookup, so that all together take at most 40 MB. */
 const longestKept = 2_048
@@ -66,7 +66,7 @@ export const redisSessionCache = (
   }
 
   // Reuses the result for the same text: checking its MAC and parsing its JSON take longer than the rest of a lookup.
-  const opened = new LruMap<{ readonly text: string; readonly copy: CachedSession }>(mostOpened)
+  const opened = new LruMap<{ readonly text: string; readonly copy: CachedSession }>(maxOpened)
   const reopen = (text: string, sessionId: string): CachedSession | undefined => {
     const known = opened.get(sessionId)
     if (known?.text === text) return known.copy

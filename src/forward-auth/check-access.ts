@@ -216,9 +216,9 @@ export const checkAccess =
 export type CheckAccess = ReturnType<typeof checkAccess>
 
 export const forwardAuthErrors = defineErrors({
-  sign_in_required: { status: 401, title: 'Nobody is logged in; log in first.' },
+  sign_in_required: { status: 401, title: 'No user is logged in; log in first.' },
   sign_in_too_old: { status: 401, title: 'The login is too long ago; log in again.' },
-  role_required: { status: 403, title: 'The account has none of the roles that are asked for.' },
+  role_required: { status: 403, title: 'The account has none of the required roles.' },
   token_not_for_upstream: {
     status: 403,
     title: 'The access token was not made for the service behind the proxy.',

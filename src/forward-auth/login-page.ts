@@ -3,7 +3,7 @@ import { parseEmail } from '../accounts/index.ts'
 import type { RequestFacts } from '../audit/index.ts'
 import {
   type CookieSession,
-  cookieAnswer,
+  cookieResponse,
   type FindCookieSession,
 } from '../cookie-sessions/index.ts'
 import { prefersHtml } from '../http/accept.ts'
@@ -49,7 +49,7 @@ const sessionToRenew =
     return isTheirs ? { session, handle } : undefined
   }
 
-export type AnswerLoginDeps = Pick<LoginRouteDeps, 'logIn' | 'issueCookie'> &
+export type LoginResponseDeps = Pick<LoginRouteDeps, 'logIn' | 'issueCookie'> &
   ReauthenticateRouteDeps & { readonly findCookieSession: FindCookieSession }
 
 /** What the user has entered, and whether the page asked them to log in again. */
@@ -66,7 +66,7 @@ export type PageLogin = {
  * a new handle, as with `POST /session/reauthenticate`. All others get a new session, which replaces those of the sent cookies.
  * @throws duplicate_cookie before the password is checked, and what `logIn` and `reauthenticate` throw
  */
-const answerLogin = (deps: AnswerLoginDeps) => {
+const respondToLogin = (deps: LoginResponseDeps) => {
   const findSession = sessionToRenew(deps.findCookieSession)
   return async (
     request: FastifyRequest,
@@ -81,18 +81,18 @@ const answerLogin = (deps: AnswerLoginDeps) => {
       ? await findSession(presented.session, email, client)
       : undefined
     if (renewable) {
-      cookieAnswer(reply, await deps.reauthenticate({ ...who, ...renewable }))
+      cookieResponse(reply, await deps.reauthenticate({ ...who, ...renewable }))
       return
     }
     const kept = { kind: 'cookie', delivery: 'cookie', audiences: [], persists } as const
     const opened = await deps.logIn({ ...who, ...kept, email, presented })
     setCookies(reply, expiredAtLogin(request, 'cookie', opened.replaced))
-    cookieAnswer(reply, deps.issueCookie(opened))
+    cookieResponse(reply, deps.issueCookie(opened))
     setCookies(reply, [deviceCookie(opened.deviceToken, persists)])
   }
 }
 
-export type LoginPageDeps = LoginFormDeps & AnswerLoginDeps & { readonly returns: ReturnTokens }
+export type LoginPageDeps = LoginFormDeps & LoginResponseDeps & { readonly returns: ReturnTokens }
 
 /** A longer address than any valid one is not repeated in the form. */
 const maxEmailLength = 320
@@ -213,7 +213,7 @@ const pageRoute = (
 
 const formRoute = (deps: LoginPageDeps, { refusalPage }: Page): Route => {
   const { returns, forms } = deps
-  const answer = answerLogin(deps)
+  const respond = respondToLogin(deps)
 
   /** Checked first, because a page of another site could have sent the form. */
   const assertOwnForm = (request: FastifyRequest<{ Body: LoginForm }>): void => {
@@ -238,7 +238,7 @@ const formRoute = (deps: LoginPageDeps, { refusalPage }: Page): Route => {
       const reauthenticates = target?.reauthenticates ?? false
       // The form does not ask this when a user logs in again. If that session is over by now, the new one is of the usual kind.
       const persists = reauthenticates || persist !== undefined
-      await answer(request, reply, { email, password, reauthenticates, persists })
+      await respond(request, reply, { email, password, reauthenticates, persists })
       return reply.redirect(target?.address ?? '/', 303)
     },
   })

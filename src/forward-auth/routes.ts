@@ -66,7 +66,7 @@ const challengeFor = (
 }
 
 /** The identity is only in headers, so that a proxy that forwards the body by mistake reveals nothing. */
-const answerAllowed = (
+const respondAllowed = (
   reply: FastifyReply,
   { identity, token, email }: Extract<AccessVerdict, { kind: 'allowed' }>,
 ): FastifyReply =>
@@ -105,8 +105,8 @@ export const forwardAuthRoutes = ({
       const value = isTrustedPeer(request) ? request.headers[name] : undefined
       return typeof value === 'string' ? value : undefined
     }
-    const asked = { host: said('x-forwarded-host'), uri: said('x-forwarded-uri') }
-    return returnAddressOf(asked, returnRules)
+    const page = { host: said('x-forwarded-host'), uri: said('x-forwarded-uri') }
+    return returnAddressOf(page, returnRules)
   }
 
   /**
@@ -140,7 +140,7 @@ export const forwardAuthRoutes = ({
         const presented = presentedBy(request)
         const wanted = wantedBy(request.query, audiences)
         const verdict = await check(presented, wanted)
-        if (verdict.kind === 'allowed') return answerAllowed(reply, verdict)
+        if (verdict.kind === 'allowed') return respondAllowed(reply, verdict)
         const staleAfterSeconds = verdict.kind === 'too_old' ? wanted.maxAgeSeconds : undefined
         const cause = verdict.kind === 'signed_out' ? verdict.cause : undefined
         return sendToLogin(request, reply, { presented, staleAfterSeconds, cause })

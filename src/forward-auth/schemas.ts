@@ -15,20 +15,20 @@ const forwardAuthQuery = Type.Object(
     max_age: Type.Optional(
       Type.String({
         pattern: '^[1-9][0-9]{0,8}$',
-        description: 'Seconds since the person last proved who they are, at most',
+        description: 'The maximum number of seconds since the user last authenticated',
       }),
     ),
     token: Type.Optional(
-      Type.Literal('1', { description: 'Answer with an access token for the upstream' }),
+      Type.Literal('1', { description: 'Respond with an access token for the upstream' }),
     ),
     email: Type.Optional(
-      Type.Literal('1', { description: 'Answer with the e-mail address for the upstream' }),
+      Type.Literal('1', { description: 'Respond with the e-mail address for the upstream' }),
     ),
     audience: Type.Optional(
       Type.String({
         minLength: 1,
         maxLength: 512,
-        description: 'Which service is asked for: a bearer token must be for it',
+        description: 'The audience that a bearer token must have',
       }),
     ),
     login: Type.Optional(
@@ -41,10 +41,10 @@ const forwardAuthQuery = Type.Object(
 export type ForwardAuthQuery = Static<typeof forwardAuthQuery>
 
 export const forwardAuthSchema = {
-  summary: 'Whether a request that a proxy holds may pass, and as whom',
+  summary: 'Whether a request that a proxy holds may pass, and as which user',
   querystring: forwardAuthQuery,
   response: {
-    200: empty('It may; the headers X-Auth-* say who asks'),
+    200: empty('It may pass; the headers X-Auth-* name the user'),
     302: empty('To the login page'),
     ...problemResponses(400, 401, 403, 503),
   },
@@ -110,7 +110,7 @@ export const logoutPageSchema = {
   summary: 'The logout page, for browsers',
   querystring: wayBack,
   response: {
-    200: page('The form; or, without a session, that nobody is logged in'),
+    200: page('The form; or, without a session, that no user is logged in'),
     400: page('The form, and what is wrong'),
     403: page('That the page works over HTTPS only'),
     ...problemResponses(405),
@@ -133,7 +133,7 @@ export const logoutFormSchema = {
     403: page('A new form; or, for a form of another site, a link to the page'),
     413: page('A new form'),
     415: page('A new form'),
-    503: page('A new form: nobody knows whether the session has ended'),
+    503: page('A new form: it is unknown whether the session has ended'),
   },
 }
 

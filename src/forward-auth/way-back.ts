@@ -40,10 +40,10 @@ export const wayBackOf = (
   { returns, returnRules }: WayBackDeps,
   request: FastifyRequest,
 ): string | undefined => {
-  const asked = textIn(request.query, 'return')
+  const given = textIn(request.query, 'return')
   return (
-    returns.read(asked)?.address ??
-    safeReturnAddress(asked, returnRules) ??
+    returns.read(given)?.address ??
+    safeReturnAddress(given, returnRules) ??
     referringPage(request, returnRules)
   )
 }

@@ -9,11 +9,11 @@ const storeState = Type.Union([
   Type.Literal('ready'),
   Type.Literal('unreachable'),
   Type.Literal('not_primary', {
-    description: 'Postgres answers, but as a standby or set to read only; it is not used then',
+    description: 'Postgres responds, but is a standby or read-only; it is not used then',
   }),
   Type.Literal('refuses_writes', {
     description:
-      'Redis answers and takes no writes: a replica, full, a node of a Cluster behind the URL of a single server, or its user may not',
+      'Redis responds but accepts no writes: a replica, full, a node of a Cluster behind the URL of a single server, or its user may not',
   }),
   Type.Literal('in_process', {
     description: 'No such store is configured; this process does its work',
@@ -32,21 +32,21 @@ const readiness = Type.Object({
   revocations: Type.Union([
     Type.Literal('ready'),
     Type.Literal('loading', {
-      description: 'This process has not read yet what is revoked; it goes on trying',
+      description: 'This process has not loaded the revocations yet; it keeps trying',
     }),
   ]),
   data: Type.Union([
     Type.Literal('complete'),
     Type.Literal('lost', {
       description:
-        'Postgres lost commits in a fail-over. Until everything is revoked, sessions that had ended may be alive',
+        'Postgres lost commits in a fail-over. Until everything is revoked, sessions that had ended may be valid again',
     }),
   ]),
   log: Type.Union([
     Type.Literal('complete'),
     Type.Literal('dropping', {
       description:
-        'Standard output takes no lines, and some are lost: the disk is full, or its reader stands still',
+        'Standard output accepts no lines, and some are lost: the disk is full, or its reader is blocked',
     }),
   ]),
   clock: Type.Union([
@@ -61,7 +61,7 @@ const readiness = Type.Object({
     Type.Literal('serving'),
     Type.Literal('stopping', {
       description:
-        'The process was asked to stop. It serves what comes for SHUTDOWN_DELAY_SECONDS: not ready, so that load balancers send nothing more',
+        'The process received a stop signal. It still serves requests for SHUTDOWN_DELAY_SECONDS: not ready, so that load balancers send no more',
     }),
   ]),
 })

@@ -154,7 +154,7 @@ export const guardAccess = (app: FastifyInstance, options: AccessOptions): void 
     }
     // Runs after the hooks of the server. A request that they refuse must not cost a lookup.
     route.onRequest = function assertAccess(request, reply, done) {
-      demand(request, reply).then(() => done(), done)
+      requireCaller(request, reply).then(() => done(), done)
     }
   })
 
@@ -168,7 +168,7 @@ export const guardAccess = (app: FastifyInstance, options: AccessOptions): void 
     }
   }
 
-  const demand = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+  const requireCaller = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const { access } = request.routeOptions.config
     if (access === 'service') return assertService(request, reply, options.authenticateService)
     const byCookie = await assertCookie(request, options)

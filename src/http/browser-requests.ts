@@ -195,7 +195,7 @@ const whyUnlisted = (
   }
   if (origin === undefined || !isPageOrigin(origin)) return undefined
   const twin = twinOf(origin, origins)
-  const hint = twin === undefined ? '' : ` ${twin} is, and is another origin.`
+  const hint = twin === undefined ? '' : ` ${twin} is listed, but it is another origin.`
   return `${origin} is not in ALLOWED_ORIGINS.${hint}`
 }
 
@@ -241,12 +241,12 @@ const respondToPreflight = (
   reply: FastifyReply,
   methods: string,
 ): void => {
-  const asked = request.headers['access-control-request-headers']
+  const requested = request.headers['access-control-request-headers']
   reply
     .headers({
       'access-control-allow-methods': methods,
-      ...(asked !== undefined &&
-        headerNames.test(asked) && { 'access-control-allow-headers': asked }),
+      ...(requested !== undefined &&
+        headerNames.test(requested) && { 'access-control-allow-headers': requested }),
       'access-control-max-age': preflightMaxAgeSeconds,
     })
     .code(204)

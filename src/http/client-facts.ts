@@ -189,7 +189,7 @@ export const warnOfProxies = (
   { log, trustedProxies }: { readonly log: Log; readonly trustedProxies: readonly string[] },
 ): void => {
   const isTrusted = trustedPeers(trustedProxies)
-  const told = new Set<keyof typeof faults>()
+  const reported = new Set<keyof typeof faults>()
 
   const faultOf = (request: FastifyRequest, named: string): keyof typeof faults | undefined => {
     const { 'x-forwarded-for': client, 'x-forwarded-proto': protocol } = request.headers
@@ -204,8 +204,8 @@ export const warnOfProxies = (
 
   app.decorate('warnOfProxy', (request: FastifyRequest, named: string) => {
     const fault = faultOf(request, named)
-    if (fault === undefined || told.has(fault)) return
-    told.add(fault)
+    if (fault === undefined || reported.has(fault)) return
+    reported.add(fault)
     log.warn({ proxy: request.socket.remoteAddress, request_id: request.id }, faults[fault])
   })
 }

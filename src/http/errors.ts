@@ -5,7 +5,7 @@ import { type AppError, defineErrors } from '../lib/app-error.ts'
 export const httpErrors = defineErrors({
   invalid_request: {
     status: 400,
-    title: 'The request does not have the form this endpoint asks for.',
+    title: 'The request does not have the form that this endpoint requires.',
   },
   duplicate_cookie: { status: 400, title: 'A cookie of this service was sent more than once.' },
   missing_token: { status: 401, title: 'This endpoint needs an access token.' },
@@ -16,7 +16,7 @@ export const httpErrors = defineErrors({
   },
   invalid_client: {
     status: 401,
-    title: 'These are not the credentials of a service client that may call.',
+    title: 'These are not the credentials of an enabled service client.',
   },
   insufficient_scope: { status: 403, title: 'The access token does not allow this.' },
   forbidden_origin: { status: 403, title: 'Requests from this web origin are not allowed.' },
@@ -26,7 +26,7 @@ export const httpErrors = defineErrors({
   },
   https_required: { status: 403, title: 'This service is reached over HTTPS only.' },
   not_found: { status: 404, title: 'There is nothing at this address.' },
-  method_not_allowed: { status: 405, title: 'This address does not answer to this method.' },
+  method_not_allowed: { status: 405, title: 'This address does not support this method.' },
   request_timeout: { status: 408, title: 'The request did not arrive in time.' },
   payload_too_large: { status: 413, title: 'The request body is too large.' },
   uri_too_long: { status: 414, title: 'The request address is too long.' },
@@ -39,7 +39,7 @@ export const httpErrors = defineErrors({
   internal_error: { status: 500, title: 'Something went wrong inside the service.' },
   service_unavailable: {
     status: 503,
-    title: 'The service cannot answer this request now. Try again.',
+    title: 'The service cannot respond to this request now. Try again.',
   },
 })
 
@@ -51,7 +51,7 @@ export const problemSchema = Type.Object(
     type: Type.String({ description: '`urn:cardea:problem:` and the code' }),
     title: Type.String({ description: 'One sentence, always the same for this code' }),
     status: Type.Integer(),
-    code: Type.String({ description: 'Stable; the one member to branch on' }),
+    code: Type.String({ description: 'Stable; branch on this member only' }),
     detail: Type.Optional(Type.String({ description: 'More about this occurrence, for people' })),
     reason: Type.Optional(Type.String({ description: 'Why the session ended' })),
     request_id: Type.String(),

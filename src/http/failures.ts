@@ -42,7 +42,7 @@ const describe = (violation: Violation, permitted: readonly string[], part: stri
   const { missingProperty, additionalProperty } = violation.params
   if (violation.keyword === 'required') return `${place} lacks the member${named(missingProperty)}.`
   if (violation.keyword === 'additionalProperties') {
-    return `${place} has a member${named(additionalProperty)} that is not known here.`
+    return `${place} has an unknown member${named(additionalProperty)}.`
   }
   if (permitted.length > 0) return `${place} must be ${permitted.join(' or ')}.`
   if (violation.params['pattern'] === idPattern) return `${place} is not an id.`

@@ -20,7 +20,7 @@ export const speaksOauth = (request: FastifyRequest): boolean =>
 /** RFC 6749 section 5.2. The request id is only in the header `x-request-id`, because the standard defines the members. */
 export const oauthErrorSchema = Type.Object(
   {
-    error: Type.String({ description: 'A registered code; the one member to branch on' }),
+    error: Type.String({ description: 'A registered code; branch on this member only' }),
     error_description: Type.Optional(Type.String({ description: 'For people' })),
   },
   { $id: 'OAuthError', description: 'Why a request to an OAuth endpoint was refused (RFC 6749)' },

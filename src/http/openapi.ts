@@ -28,7 +28,7 @@ export const describeApi = async (app: FastifyInstance, options: OpenApiOptions)
       info: {
         title: 'Cardea',
         version: options.version,
-        description: 'Logs people in, issues access tokens, and takes them back everywhere.',
+        description: 'Logs users in, issues access tokens, and revokes them everywhere.',
       },
       servers: [{ url: options.issuer }],
       components: {

@@ -267,7 +267,7 @@ export const limitResponseTime = (
     for (const exchange of inFlight.owed()) {
       exchange.checks += 1
       if (exchange.checks * checkEveryMs <= responseMs || exchange.reply.sent) continue
-      const cause = new Error(`no answer within ${responseMs} ms`)
+      const cause = new Error(`no response within ${responseMs} ms`)
       exchange.reply.send(httpErrors.error('service_unavailable', { retryAfterSeconds: 1, cause }))
     }
   }

@@ -53,7 +53,7 @@ const jwksSchema = {
         'application/jwk-set+json': { schema: Type.Object({ keys: Type.Array(publicJwk) }) },
       },
     },
-    304: { description: 'The copy named by If-None-Match is still current', type: 'null' },
+    304: { description: 'The version in If-None-Match is still current', type: 'null' },
     ...problemResponses(503),
   },
 }
@@ -67,7 +67,7 @@ const cacheControl = 'public, max-age=300, stale-while-revalidate=60, stale-if-e
 /** Otherwise Fastify adds a charset, which JSON does not have (RFC 8259 section 11). */
 const asItIs = (body: string): string => body
 
-const answer = (
+const respond = (
   request: FastifyRequest,
   reply: FastifyReply,
   { body, etag }: JwksDocument,
@@ -88,8 +88,8 @@ export const keyRoutes = (currentJwks: () => JwksDocument | Promise<JwksDocument
     schema: jwksSchema,
     handler: (request, reply) => {
       const jwks = currentJwks()
-      if (jwks instanceof Promise) return jwks.then((read) => answer(request, reply, read))
-      return answer(request, reply, jwks)
+      if (jwks instanceof Promise) return jwks.then((read) => respond(request, reply, read))
+      return respond(request, reply, jwks)
     },
   }),
 ]

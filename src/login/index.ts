@@ -1,5 +1,5 @@
 /**
- * Owns logging in: the limits on attempts, the one answer for every refusal, and the step from a right password to a session. It
+ * Owns logging in: the limits on attempts, the same response for every refusal, and the step from a correct password to a session. It
  * never keeps anything of its own but counters, and never issues a token outside a session.
  */
 

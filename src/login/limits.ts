@@ -27,10 +27,10 @@ type ShareSettings = {
 }
 
 /** The default size of the hash queue. */
-const mostWaiting = 64
+const maxWaiting = 64
 
 /** A refusal that cost a hash must be recorded, so these may wait longer. */
-const mostRecordsWaiting = 1_000
+const maxRecordsWaiting = 1_000
 const recordWaitMs = 10_000
 
 const unprovenShares = ({
@@ -48,9 +48,9 @@ const unprovenShares = ({
   // As long as requests wait for a connection of the pool.
   const lookUpWaitMs = databaseConnectTimeoutMs
   return {
-    accountLookUps: share(1 / 4, Math.max(mostWaiting, hashQueue), lookUpWaitMs),
-    refusalRecords: share(1 / 8, mostRecordsWaiting, recordWaitMs),
-    clientLookUps: share(1 / 4, mostWaiting, lookUpWaitMs),
+    accountLookUps: share(1 / 4, Math.max(maxWaiting, hashQueue), lookUpWaitMs),
+    refusalRecords: share(1 / 8, maxRecordsWaiting, recordWaitMs),
+    clientLookUps: share(1 / 4, maxWaiting, lookUpWaitMs),
   }
 }
 

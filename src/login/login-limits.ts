@@ -14,7 +14,8 @@ export const loginErrors = defineErrors({
   },
   too_many_acts: {
     status: 429,
-    title: 'This account has done too much in a short time. Wait as long as Retry-After says.',
+    title:
+      'This account has sent too many requests in a short time. Wait as long as Retry-After says.',
   },
   unknown_audience: {
     status: 400,

@@ -137,7 +137,7 @@ const judgePassword = async (
 
 type Unit = InTransaction<Pick<AccountStores, 'accounts' | 'audit'>>
 
-const nobody = { outcome: 'failure', actor: { kind: 'anonymous' } } as const
+const anonymousFailure = { outcome: 'failure', actor: { kind: 'anonymous' } } as const
 
 /** Whether this failure reached the limit, of unknown devices or of the known device. */
 const countFailure = async (
@@ -159,7 +159,7 @@ const recordRefusal =
   (inTransaction: Unit, clock: Clock) =>
   async (reason: Refusal, attempt: Attempt): Promise<void> => {
     const { identity, client, device } = attempt
-    const facts = { ...nobody, client, identifier: identity.canonical }
+    const facts = { ...anonymousFailure, client, identifier: identity.canonical }
     await inTransaction(async ({ accounts, audit }) => {
       const isLast = await countFailure(accounts, attempt, clock.nowMs())
       await audit.record({ ...facts, event: 'login_failed', reason })
@@ -198,7 +198,7 @@ const recordLimit =
     const reason = error.limit
     await inTransaction(({ audit }) =>
       audit.record({
-        ...nobody,
+        ...anonymousFailure,
         event: 'login_limited',
         reason,
         identifier: identity.canonical,
@@ -237,7 +237,7 @@ const admit = async (deps: ProveDeps, attempt: Attempt): Promise<AdmittedAttempt
 }
 
 /** The account may change after its password was checked: a parallel login renews the hash, or the password is changed. */
-const mostJudgements = 2
+const maxJudgements = 2
 
 /**
  * An unreachable store or a full queue is not a wrong password. Otherwise an outage would lock out users who retry. The same holds for a
@@ -321,7 +321,7 @@ export const provePassword = (deps: ProveDeps) => {
     const judge = async (turn: number) =>
       judgePassword(deps, attempt, turn === 0 ? account : await lookUpAccount(deps, attempt))
     let refusal: Refusal = 'account_disabled'
-    for (let turn = 0; turn < mostJudgements; turn += 1) {
+    for (let turn = 0; turn < maxJudgements; turn += 1) {
       const verdict = await judge(turn).catch((error) => settleUnjudged(admitted, error))
       if ('refusal' in verdict) {
         refusal = verdict.refusal

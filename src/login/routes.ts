@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { cookieAnswer, cookieSessionOf, type IssuedCookie } from '../cookie-sessions/index.ts'
+import { cookieResponse, cookieSessionOf, type IssuedCookie } from '../cookie-sessions/index.ts'
 import {
   type CredentialCookie,
   credentialCookie,
@@ -11,8 +11,8 @@ import { clientFacts } from '../http/client-facts.ts'
 import { httpErrors, problemResponses } from '../http/errors.ts'
 import { defineRoute, type Route } from '../http/route.ts'
 import {
-  type CookieAnswer,
-  cookieAnswerSchema,
+  type CookieResponse,
+  cookieResponseSchema,
   type Delivery,
   expiredAtLogin,
   type Issued,
@@ -20,11 +20,11 @@ import {
   type OpenedSession,
   presentedCookies,
   presentedSessionCookie,
-  type SealedAnswer,
+  type SealedResponse,
   type SessionKind,
-  type TokenAnswer,
-  tokenAnswer,
-  tokenAnswerSchema,
+  type TokenResponse,
+  tokenResponse,
+  tokenResponseSchema,
 } from '../sessions/index.ts'
 import { deviceTokenSeconds } from './device-token.ts'
 import type { LogIn } from './log-in.ts'
@@ -65,13 +65,13 @@ const loginSchema = {
           ],
           {
             description:
-              'Which service the access token is for; several: those that tokens may be asked for later, the first of them now',
+              'The audience of the access token; several: the first one now, the others for later requests',
           },
         ),
       ),
       persist: Type.Optional(
         Type.Boolean({
-          description: 'false: the cookies end with the browser, and the session lasts less long',
+          description: 'false: the cookies end with the browser, and the session is shorter',
         }),
       ),
       device_token: Type.Optional(
@@ -84,24 +84,24 @@ const loginSchema = {
     { additionalProperties: false },
   ),
   response: {
-    200: Type.Union([tokenAnswerSchema, cookieAnswerSchema]),
+    200: Type.Union([tokenResponseSchema, cookieResponseSchema]),
     ...problemResponses(400, 401, 403, 409, 413, 415, 429, 503),
   },
 }
 
 const reauthenticateSchema = {
-  summary: 'Prove again who I am, in the session of my cookie',
+  summary: 'Reauthenticate in the session of my cookie',
   body: Type.Object(
     { password: Type.String({ minLength: 1, maxLength: maxPasswordLength }) },
     { additionalProperties: false },
   ),
-  response: { 200: cookieAnswerSchema, ...problemResponses(400, 401, 403, 413, 415, 429, 503) },
+  response: { 200: cookieResponseSchema, ...problemResponses(400, 401, 403, 413, 415, 429, 503) },
 }
 
 export type LoginRouteDeps = {
   readonly logIn: LogIn
   readonly issue: (opened: OpenedSession) => Issued
-  readonly answerSealed: SealedAnswer
+  readonly respondSealed: SealedResponse
   readonly issueCookie: (opened: OpenedSession) => IssuedCookie
 }
 
@@ -130,20 +130,20 @@ const refuseMixed = (kind: SessionKind, delivery: Delivery | undefined): void =>
 export const loginRoutes = ({
   logIn,
   issue,
-  answerSealed,
+  respondSealed,
   issueCookie,
 }: LoginRouteDeps): Route[] => {
-  const answerWith = async (
+  const respondWith = async (
     reply: FastifyReply,
     opened: OpenedSession,
     delivery: Delivery,
-  ): Promise<TokenAnswer | CookieAnswer> => {
+  ): Promise<TokenResponse | CookieResponse> => {
     const { kind } = opened.facts
-    if (kind === 'sealed') return answerSealed(reply, issue(opened))
+    if (kind === 'sealed') return respondSealed(reply, issue(opened))
     if (kind === 'token') {
-      return tokenAnswer(reply, issue(opened), delivery)
+      return tokenResponse(reply, issue(opened), delivery)
     }
-    return cookieAnswer(reply, issueCookie(opened))
+    return cookieResponse(reply, issueCookie(opened))
   }
   return [
     defineRoute({
@@ -161,15 +161,15 @@ export const loginRoutes = ({
         if (delivery === 'body') {
           const deviceToken = request.body.device_token
           const loggedIn = await logIn({ ...who, deviceToken, presented: noCookies })
-          const answer = await answerWith(reply, loggedIn, delivery)
-          return { ...answer, device_token: loggedIn.deviceToken }
+          const response = await respondWith(reply, loggedIn, delivery)
+          return { ...response, device_token: loggedIn.deviceToken }
         }
         const deviceToken = presentedDeviceToken(request)
         const loggedIn = await logIn({ ...who, deviceToken, presented: presentedCookies(request) })
         setCookies(reply, expiredAtLogin(request, kind, loggedIn.replaced))
-        const answer = await answerWith(reply, loggedIn, delivery)
+        const response = await respondWith(reply, loggedIn, delivery)
         setCookies(reply, [deviceCookie(loggedIn.deviceToken, persists)])
-        return answer
+        return response
       },
     }),
   ]
@@ -191,7 +191,7 @@ export const reauthenticateRoutes = (deps: ReauthenticateRouteDeps): Route[] => 
         deviceToken: presentedDeviceToken(request),
         client: clientFacts(request),
       })
-      return cookieAnswer(reply, issued)
+      return cookieResponse(reply, issued)
     },
   }),
 ]

@@ -64,8 +64,8 @@ export const introspectRoutes = ({ introspect }: IntrospectRouteDeps): Route[] =
     protocol: 'oauth',
     schema: introspectSchema,
     handler: async (request) => {
-      const answer = await introspect(request.body.token)
-      return answer.active ? describe(answer.claims) : { active: false as const }
+      const result = await introspect(request.body.token)
+      return result.active ? describe(result.claims) : { active: false as const }
     },
   }),
 ]

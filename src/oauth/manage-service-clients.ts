@@ -168,7 +168,7 @@ export type AddedSecret = {
 }
 
 /** Rolling a secret needs two. A client with more has secrets that should be revoked. */
-const mostLiveSecrets = 5
+const maxLiveSecrets = 5
 
 const isLive = ({ revokedAtMs }: ClientSecret): boolean => revokedAtMs === undefined
 
@@ -210,7 +210,7 @@ export const addClientSecret =
       const locked = await lockClient(stores, clientId)
       if (locked.disabledAtMs !== undefined) throw oauthErrors.error('client_disabled')
       const secrets = await stores.clients.secrets(clientId)
-      if (secrets.filter(isLive).length >= mostLiveSecrets) {
+      if (secrets.filter(isLive).length >= maxLiveSecrets) {
         throw oauthErrors.error('too_many_client_secrets')
       }
       const clientSecret = newServiceClientSecret(random)

@@ -76,7 +76,7 @@ const activeToken = Type.Object({
 export type ActiveToken = Static<typeof activeToken>
 
 export const introspectSchema = {
-  summary: 'Whether an access token is good at this moment (RFC 7662)',
+  summary: 'Whether an access token is active (RFC 7662)',
   ...form,
   body: introspectBody,
   response: {
@@ -88,7 +88,7 @@ export const introspectSchema = {
 /** Routes that public clients may also call without credentials. */
 const security = [{ serviceClient: [] }, {}]
 
-const tokenAnswer = Type.Object({
+const tokenResponse = Type.Object({
   access_token: Type.String({ description: 'A JWT of type at+jwt (RFC 9068)' }),
   token_type: Type.Literal('Bearer'),
   expires_in: Type.Integer({ description: 'Seconds' }),
@@ -96,7 +96,7 @@ const tokenAnswer = Type.Object({
   refresh_token: Type.Optional(Type.String({ description: 'Only for `refresh_token`' })),
 })
 
-export type OauthTokenAnswer = Static<typeof tokenAnswer>
+export type OauthTokenResponse = Static<typeof tokenResponse>
 
 const tokenBody = Type.Object({
   grant_type: Type.String({
@@ -115,22 +115,22 @@ export type TokenBody = Static<typeof tokenBody>
 export const tokenSchema = {
   ...form,
   security,
-  summary: 'An access token for a service itself, or for a refresh token (RFC 6749)',
+  summary: 'An access token for a service client, or for a refresh token (RFC 6749)',
   body: tokenBody,
-  response: { 200: tokenAnswer, ...oauthErrorResponses(400, 401, 403, 413, 415, 503) },
+  response: { 200: tokenResponse, ...oauthErrorResponses(400, 401, 403, 413, 415, 503) },
 }
 
 export const revokeTokenSchema = {
   ...form,
   security,
-  summary: 'Take back an access token or a refresh token of mine (RFC 7009)',
+  summary: 'Revoke an access token or a refresh token of mine (RFC 7009)',
   body: Type.Object({
     token: visibleText,
     token_type_hint: Type.Optional(visibleText),
     ...bodyCredentials,
   }),
   response: {
-    200: Type.Object({}, { description: 'It is no good (any more)' }),
+    200: Type.Object({}, { description: 'It is not valid' }),
     ...oauthErrorResponses(400, 401, 403, 413, 415, 429, 503),
   },
 }

@@ -58,14 +58,14 @@ export const secretIdOf = (digest: Buffer): string =>
 
 export const secretIdPattern = `^[A-Za-z0-9_-]{${secretIdLength}}$`
 
-const mostScopes = 32
+const maxScopes = 32
 
 /** The scopes of this service's own routes for users. A service client with one would be treated as a logged-in user. */
 const reserved: readonly string[] = [accountScope, adminScope]
 
 /** Whether a service client may have these scopes. */
 export const areClientScopes = (scopes: readonly string[]): boolean =>
-  scopes.length <= mostScopes &&
+  scopes.length <= maxScopes &&
   scopes.every((scope) => isScopeToken(scope) && !reserved.includes(scope))
 
 /** Errors about a service client, or for one. */
@@ -83,24 +83,24 @@ export const oauthErrors = defineErrors({
   client_not_found: { status: 404, title: 'There is no such service client.' },
   client_secret_not_found: { status: 404, title: 'The service client has no such secret.' },
   client_name_taken: { status: 409, title: 'A service client with this name exists already.' },
-  client_disabled: { status: 409, title: 'The service client is disabled, for good.' },
+  client_disabled: { status: 409, title: 'The service client is permanently disabled.' },
   too_many_client_secrets: {
     status: 409,
-    title: 'The service client has as many live secrets as it may have. Revoke one first.',
+    title: 'The service client has the maximum number of live secrets. Revoke one first.',
   },
   last_client_secret: {
     status: 409,
     title: 'This is the last live secret of the service client. Disable the client instead.',
   },
   // The following codes are those of RFC 6749 section 5.2, RFC 8707 section 2 and RFC 7009 section 2.2.1, and are sent unchanged.
-  unsupported_grant_type: { status: 400, title: 'This grant type is not offered here.' },
+  unsupported_grant_type: { status: 400, title: 'This grant type is not supported.' },
   invalid_grant: {
     status: 400,
-    title: 'The token is no good (any more), or was issued to another client.',
+    title: 'The token is not valid, or was issued to another client.',
   },
   invalid_scope: sessionErrors.definitions.invalid_scope,
   invalid_target: sessionErrors.definitions.invalid_target,
-  unauthorized_client: { status: 400, title: 'This client may not ask for tokens.' },
+  unauthorized_client: { status: 400, title: 'This client may not request tokens.' },
   unsupported_token_type: { status: 400, title: 'A token of this kind is not revoked here.' },
 })
 

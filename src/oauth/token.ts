@@ -16,7 +16,7 @@ import { type RefreshSession, requestedGrant } from '../refresh/index.ts'
 import { type Issued, parseScope } from '../sessions/index.ts'
 import type { MintAccessToken, MintedToken } from '../tokens/index.ts'
 import type { ClientProofs, ServiceCredentials } from './authenticate-service-client.ts'
-import { type OauthTokenAnswer, type TokenBody, tokenSchema } from './schemas.ts'
+import { type OauthTokenResponse, type TokenBody, tokenSchema } from './schemas.ts'
 import { oauthErrors } from './service-client.ts'
 import type { ClientRights, ServiceClientStore } from './service-client-store.ts'
 
@@ -45,20 +45,20 @@ export type ClientToken = MintedToken & { readonly clientId: string; readonly sc
  */
 const noPerson = { authenticatedAtMs: 0, amr: [], acr: '0', roles: [] } as const
 
-const grantedScope = (asked: string | undefined, { scopes }: ClientRights): string => {
-  const wanted = asked === undefined ? scopes : parseScope(asked)
+const grantedScope = (requested: string | undefined, { scopes }: ClientRights): string => {
+  const wanted = requested === undefined ? scopes : parseScope(requested)
   if (!wanted?.every((scope) => scopes.includes(scope))) throw oauthErrors.error('invalid_scope')
   return wanted.join(' ')
 }
 
 const grantedAudience = (
-  asked: string | undefined,
+  requested: string | undefined,
   { audiences }: ClientRights,
   known: readonly string[],
 ): string => {
   const [preferred] = audiences
   if (preferred === undefined) throw oauthErrors.error('unauthorized_client')
-  const audience = asked ?? preferred
+  const audience = requested ?? preferred
   if (!audiences.includes(audience) || !known.includes(audience)) {
     throw oauthErrors.error('invalid_target')
   }
@@ -119,8 +119,8 @@ export type RefreshTokenInput = {
  */
 export const grantRefreshToken =
   ({ refresh }: GrantRefreshTokenDeps) =>
-  async ({ refreshToken, client, ...asked }: RefreshTokenInput): Promise<Issued> => {
-    const requested = requestedGrant(asked)
+  async ({ refreshToken, client, ...given }: RefreshTokenInput): Promise<Issued> => {
+    const requested = requestedGrant(given)
     const result = await refresh({ presented: refreshToken, delivery: 'body', requested, client })
     if (result.kind === 'refused') throw oauthErrors.error('invalid_grant', { cause: result.error })
     return result.issued
@@ -148,11 +148,11 @@ const audienceOf = ({ resource, audience }: TokenBody): string | undefined => {
 }
 
 /** An empty `scope` is left out, because the grammar does not allow it (RFC 6749 section 3.3). */
-const answerOf = (
+const responseOf = (
   accessToken: string,
   expiresInSeconds: number,
   scope: string,
-): OauthTokenAnswer => ({
+): OauthTokenResponse => ({
   access_token: accessToken,
   token_type: 'Bearer',
   expires_in: expiresInSeconds,
@@ -163,7 +163,7 @@ const toClient = async (
   { grantToClient, log }: TokenRouteDeps,
   request: TokenRequest,
   reply: FastifyReply,
-): Promise<OauthTokenAnswer> => {
+): Promise<OauthTokenResponse> => {
   const presented = presentedClient(request, reply)
   if (presented === undefined) throw missingClient(reply)
   const { clientId, secret } = presented
@@ -176,7 +176,7 @@ const toClient = async (
   if (granted === undefined) throw refusedClient(reply)
   const fields = { request_id: request.id, event: 'client_token_issued', client: granted.clientId }
   log.info(fields, 'token issued to a service client')
-  return answerOf(granted.token, granted.expiresInSeconds, granted.scope)
+  return responseOf(granted.token, granted.expiresInSeconds, granted.scope)
 }
 
 /**
@@ -187,7 +187,7 @@ const toHolder = async (
   deps: TokenRouteDeps,
   request: TokenRequest,
   reply: FastifyReply,
-): Promise<OauthTokenAnswer> => {
+): Promise<OauthTokenResponse> => {
   const { scope, refresh_token: refreshToken } = request.body
   if (refreshToken === undefined) {
     throw httpErrors.error('invalid_request', { detail: 'body lacks the member "refresh_token".' })
@@ -206,7 +206,7 @@ const toHolder = async (
   const session = deps.reference(issued.sessionId)
   deps.log.info({ request_id: request.id, event: 'token_refreshed', session }, 'session refreshed')
   return {
-    ...answerOf(issued.accessToken, issued.expiresInSeconds, issued.scope),
+    ...responseOf(issued.accessToken, issued.expiresInSeconds, issued.scope),
     refresh_token: issued.refreshToken,
   }
 }

@@ -239,8 +239,8 @@ type Presented = Pick<RefreshInput, 'client'> & {
  * Issues credentials for a session that its row allows to continue, unless this process knows that it was revoked, or the current settings
  * end it.
  */
-const answerWith = (deps: RefreshDeps) =>
-  async function answer(
+const respondWith = (deps: RefreshDeps) =>
+  async function respond(
     facts: SessionFacts,
     { rotation, secret, client }: Presented,
     isNewest: boolean,
@@ -268,7 +268,7 @@ const answerWith = (deps: RefreshDeps) =>
 export const refreshSession = (deps: RefreshDeps) => {
   const { clock, codec, rotations, idleSeconds, rules, settings } = deps
   const investigate = explainFailedRotation(deps)
-  const answer = answerWith(deps)
+  const respond = respondWith(deps)
   const mayTakeMs = rules.graceMs > 0 ? rules.graceMs * shareOfGrace : Number.POSITIVE_INFINITY
 
   return async function refresh(input: RefreshInput): Promise<RefreshResult> {
@@ -297,12 +297,12 @@ export const refreshSession = (deps: RefreshDeps) => {
     for (let attempt = 0; attempt < attempts; attempt += 1) {
       const rotated = await rotations.rotate(rotation)
       assertInTime()
-      if (rotated) return answer(rotated, given, true)
+      if (rotated) return respond(rotated, given, true)
       const finding = await investigate(rotation, client, assertInTime)
       if (finding.kind === 'refused') return finding
       if (finding.kind === 'granted') {
         assertInTime()
-        return answer(finding.facts, given, false)
+        return respond(finding.facts, given, false)
       }
     }
     throw sessionErrors.error('session_contended', { retryAfterSeconds: 1 })

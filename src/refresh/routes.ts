@@ -11,10 +11,10 @@ import {
   parseScope,
   presentedHandle,
   presentedTokenSchema,
-  type SealedAnswer,
+  type SealedResponse,
   sessionErrors,
-  tokenAnswer,
-  tokenAnswerSchema,
+  tokenResponse,
+  tokenResponseSchema,
 } from '../sessions/index.ts'
 import type { RequestedGrant } from './decide-refresh.ts'
 import type { RefreshSession } from './refresh-session.ts'
@@ -26,14 +26,14 @@ const refreshBody = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: 512,
-        description: 'Which service the access token is for: one that the login is for',
+        description: 'The audience of the access token: one of those of the login',
       }),
     ),
     scope: Type.Optional(
       Type.String({
         minLength: 1,
         maxLength: 512,
-        description: 'What the access token may do at most, separated by single spaces',
+        description: 'The maximum scope of the access token, separated by single spaces',
       }),
     ),
   },
@@ -44,13 +44,13 @@ const refreshBody = Type.Object(
  * One object instead of a union, which would slow down the refresh of a token session. All members are optional. The required ones come
  * first, because people look for the token there.
  */
-const refreshAnswerSchema = Type.Partial(tokenAnswerSchema)
+const refreshResponseSchema = Type.Partial(tokenResponseSchema)
 
 const refreshSchema = {
   summary: 'Exchange a refresh token for its successor and a new access token',
   body: refreshBody,
   response: {
-    200: refreshAnswerSchema,
+    200: refreshResponseSchema,
     ...problemResponses(400, 401, 403, 409, 413, 415, 503),
   },
 }
@@ -76,14 +76,14 @@ export type RefreshRouteDeps = {
   /** A refresh is logged and not audited, because it is a single statement. The log names the session only by this pseudonym. */
   readonly reference: AuditPseudonym
   readonly log: Pick<Log, 'info'>
-  readonly answerSealed: SealedAnswer
+  readonly respondSealed: SealedResponse
 }
 
 export const refreshRoutes = ({
   refresh,
   reference,
   log,
-  answerSealed,
+  respondSealed,
 }: RefreshRouteDeps): Route[] => [
   defineRoute({
     method: 'POST',
@@ -105,8 +105,8 @@ export const refreshRoutes = ({
       const session = reference(result.issued.sessionId)
       const fields = { request_id: request.id, event: 'token_refreshed', session }
       log.info(fields, 'session refreshed')
-      if (result.issued.kind === 'sealed') return answerSealed(reply, result.issued)
-      return tokenAnswer(reply, result.issued, handle.delivery)
+      if (result.issued.kind === 'sealed') return respondSealed(reply, result.issued)
+      return tokenResponse(reply, result.issued, handle.delivery)
     },
   }),
 ]

@@ -279,13 +279,13 @@ const readSnapshot = async (
 }
 
 /** The number of remembered rows, so that each is reported once. */
-const mostNames = 1_000
+const maxNames = 1_000
 
 const oncePerRow = (report: Reading['onMalformed']): Reading['onMalformed'] => {
   const reported = new Set<string>()
   return (rows) => {
     const news = rows.filter((row) => !reported.has(row))
-    if (reported.size > mostNames) reported.clear()
+    if (reported.size > maxNames) reported.clear()
     for (const row of news) reported.add(row)
     if (news.length > 0) report(news)
   }

@@ -15,38 +15,38 @@ import type { LogChanges, ReadLog } from './revocation-log.ts'
  * the first run.
  * @param apartMs the minimum time between the starts of two runs, milliseconds
  */
-const coalesce = <Question, Answer>(
-  work: (questions: readonly Question[]) => Promise<Answer>,
+const coalesce = <Input, Result>(
+  work: (requests: readonly Input[]) => Promise<Result>,
   apartMs: number,
-): ((question: Question) => Promise<Answer>) => {
-  type Round = { readonly questions: Question[]; readonly answer: Promise<Answer> }
+): ((request: Input) => Promise<Result>) => {
+  type Round = { readonly requests: Input[]; readonly result: Promise<Result> }
   let gathering: Round | undefined
   let free: Promise<unknown> = Promise.resolve()
 
-  const open = (question: Question): Round => {
-    const questions = [question]
+  const open = (request: Input): Round => {
+    const requests = [request]
     const previous = free
     let apart: Promise<unknown> | undefined
-    const run = async (): Promise<Answer> => {
+    const run = async (): Promise<Result> => {
       await previous
       // Many sockets become readable in one turn of the event loop. Calls of this turn join the run.
       await nextTurn()
       gathering = undefined
       apart = pause(apartMs, undefined, { ref: false })
-      return work(questions)
+      return work(requests)
     }
-    const answer = run()
-    free = answer.then(
+    const result = run()
+    free = result.then(
       () => apart,
       () => apart,
     )
-    return { questions, answer }
+    return { requests, result }
   }
 
-  return function askTogether(question) {
-    if (gathering) gathering.questions.push(question)
-    else gathering = open(question)
-    return gathering.answer
+  return function askTogether(request) {
+    if (gathering) gathering.requests.push(request)
+    else gathering = open(request)
+    return gathering.result
   }
 }
 
@@ -106,7 +106,7 @@ export const revocationErrors = defineErrors({
   // 410 and not 404: the address is correct, but the cursor is no longer valid. A follower starts over with a snapshot.
   cursor_unknown: {
     status: 410,
-    title: 'The log of revocations cannot be continued from this cursor. Take a snapshot.',
+    title: 'The revocation log cannot be continued from this cursor. Take a snapshot.',
   },
 })
 
@@ -204,10 +204,10 @@ const shared = (page: FeedPage): SharedPage => {
   }
 }
 
-type Answers = (from: FeedCursor) => SharedPage
+type PageOf = (from: FeedCursor) => SharedPage
 
 /** The pages of one read. Followers with the same cursor get the same page. */
-const answersOf = ({ feedId, cursor, rows }: LogChanges): Answers => {
+const pagesOf = ({ feedId, cursor, rows }: LogChanges): PageOf => {
   if (rows === 'too_many') return refuse
   const pages = new Map<string, SharedPage>()
   return function pageFrom(from) {
@@ -227,17 +227,17 @@ const answersOf = ({ feedId, cursor, rows }: LogChanges): Answers => {
  * One read serves all cursors. If it finds more than a page may hold, each half is read separately, so that a follower that is too far
  * behind, or a forged cursor, does not force the others to start over.
  */
-const readFor = async (log: ReadLog, cursors: readonly FeedCursor[]): Promise<Answers> => {
+const readFor = async (log: ReadLog, cursors: readonly FeedCursor[]): Promise<PageOf> => {
   const changes = await log.changes(commonCursor(cursors))
-  if (changes.rows !== 'too_many' || cursors.length === 1) return answersOf(changes)
+  if (changes.rows !== 'too_many' || cursors.length === 1) return pagesOf(changes)
   const half = Math.ceil(cursors.length / 2)
   const behind = new Set(cursors.slice(0, half).map(cursorText))
-  const [answersBehind, answersAhead] = [
+  const [pageBehind, pageAhead] = [
     await readFor(log, cursors.slice(0, half)),
     await readFor(log, cursors.slice(half)),
   ]
   return function pageFrom(from) {
-    return behind.has(cursorText(from)) ? answersBehind(from) : answersAhead(from)
+    return behind.has(cursorText(from)) ? pageBehind(from) : pageAhead(from)
   }
 }
 

@@ -39,12 +39,12 @@ export class ImpossibleRevocation extends Error {
   override readonly name = 'ImpossibleRevocation'
 }
 
-const mostNamed = 10
+const maxNamed = 10
 
 /** Names rows that were written by hand or restored from a damaged back-up. */
 export const malformedRevocations = (rows: readonly string[]): ImpossibleRevocation => {
-  const names = rows.slice(0, mostNamed).map((row) => JSON.stringify(row.slice(0, 80)))
-  const more = rows.length > mostNamed ? ` and ${rows.length - mostNamed} more` : ''
+  const names = rows.slice(0, maxNamed).map((row) => JSON.stringify(row.slice(0, 80)))
+  const more = rows.length > maxNamed ? ` and ${rows.length - maxNamed} more` : ''
   return new ImpossibleRevocation(
     `${names.join(', ')}${more}: what these rows were to revoke may still be accepted; revoke it again and delete them`,
   )

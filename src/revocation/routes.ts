@@ -14,10 +14,10 @@ const kinds = revocationKinds.map((kind: RevocationKind) => Type.Literal(kind))
 
 const entry = Type.Object({
   kind: Type.Union(kinds),
-  key: Type.String({ description: 'The id that is revoked; empty for `everyone`' }),
+  key: Type.String({ description: 'The revoked id; empty for `everyone`' }),
   min_epoch: Type.Optional(
     Type.Integer({
-      description: 'For `sub`, `claims`, `everyone`: tokens with a lower epoch are dead',
+      description: 'For `sub`, `claims`, `everyone`: tokens with a lower epoch are revoked',
     }),
   ),
   not_after: Type.Integer({ description: 'Seconds since the Unix epoch; then it may be dropped' }),
@@ -25,9 +25,9 @@ const entry = Type.Object({
 
 const page = Type.Object({
   feed_id: Type.String({
-    description: 'Names the log; a page of another one does not continue it',
+    description: 'Identifies the log; a page of another log does not continue it',
   }),
-  cursor: Type.String({ description: 'Opaque; what to send with the next request' }),
+  cursor: Type.String({ description: 'Opaque; send it with the next request' }),
   entries: Type.Array(entry),
 })
 
@@ -53,7 +53,7 @@ const changesSchema = {
     {
       cursor: Type.String({
         maxLength: 255,
-        description: 'From the last answer, or from a snapshot',
+        description: 'From the last response, or from a snapshot',
       }),
       wait: Type.Optional(
         Type.String({

@@ -43,8 +43,8 @@ export {
   openSession,
 } from './open-session.ts'
 export {
-  type CookieAnswer,
-  cookieAnswerSchema,
+  type CookieResponse,
+  cookieResponseSchema,
   expiredAtLogin,
   expiredRefreshCookie,
   expiredSealedCookies,
@@ -52,12 +52,12 @@ export {
   presentedHandle,
   presentedSessionCookie,
   presentedTokenSchema,
-  type SealedAnswer,
-  sealedAnswer,
+  type SealedResponse,
+  sealedResponse,
   sessionCookie,
-  type TokenAnswer,
-  tokenAnswer,
-  tokenAnswerSchema,
+  type TokenResponse,
+  tokenResponse,
+  tokenResponseSchema,
 } from './responses.ts'
 export {
   describeSession,

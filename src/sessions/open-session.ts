@@ -69,8 +69,8 @@ export const openSession = (random: Random, limits: SessionLimits) =>
   ): Promise<OpenedSession | undefined> {
     const { nowMs, client, ...rest } = logIn
     const secret = random(secretBytes)
-    const mostSeconds = logIn.persists ? limits.absoluteSeconds : limits.browserSeconds
-    const absoluteExpiresAtMs = nowMs + mostSeconds * 1000
+    const maxSeconds = logIn.persists ? limits.absoluteSeconds : limits.browserSeconds
+    const absoluteExpiresAtMs = nowMs + maxSeconds * 1000
     const added = await stores.sessions.add({
       ...rest,
       sessionId: newId(random),

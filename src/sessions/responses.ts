@@ -121,13 +121,13 @@ export const presentedHandle = (request: HandleRequest): PresentedRefreshToken |
   return inCookie === undefined ? inBody : { presented: inCookie, delivery: 'cookie' }
 }
 
-export const tokenAnswerSchema = Type.Object({
+export const tokenResponseSchema = Type.Object({
   access_token: Type.String({ description: 'A JWT of type at+jwt (RFC 9068)' }),
   token_type: Type.Literal('Bearer'),
   expires_in: Type.Integer({ description: 'Seconds' }),
   session_id: Type.String(),
   refresh_token: Type.Optional(
-    Type.String({ description: 'Only for a session that was asked for with "delivery": "body"' }),
+    Type.String({ description: 'Only for a session that was requested with "delivery": "body"' }),
   ),
   device_token: Type.Optional(
     Type.String({
@@ -137,24 +137,24 @@ export const tokenAnswerSchema = Type.Object({
 })
 
 /** The response of a session kept by cookies only. It contains no token that a script could read. */
-export const cookieAnswerSchema = Type.Object({
+export const cookieResponseSchema = Type.Object({
   session_id: Type.String(),
   expires_in: Type.Integer({ description: 'Seconds until the session ends if it is not used' }),
 })
 
-export type CookieAnswer = Static<typeof cookieAnswerSchema>
+export type CookieResponse = Static<typeof cookieResponseSchema>
 
-export type TokenAnswer = Static<typeof tokenAnswerSchema>
+export type TokenResponse = Static<typeof tokenResponseSchema>
 
 /**
  * The response of a login or a refresh. Browsers get the refresh token only in the cookie, so that no script can read it (RFC 9700 section
  * 4.14.2). Native clients request it in the body.
  */
-export const tokenAnswer = (
+export const tokenResponse = (
   reply: FastifyReply,
   issued: Issued,
   delivery: Delivery,
-): TokenAnswer => {
+): TokenResponse => {
   if (delivery === 'cookie') setCookies(reply, [refreshCookie(issued)])
   return {
     access_token: issued.accessToken,
@@ -165,7 +165,7 @@ export const tokenAnswer = (
   }
 }
 
-export type SealedAnswer = (reply: FastifyReply, issued: Issued) => Promise<CookieAnswer>
+export type SealedResponse = (reply: FastifyReply, issued: Issued) => Promise<CookieResponse>
 
 /**
  * The response of a login or a refresh of a sealed session: both cookies, and no token that a script could read. `expires_in` is that of
@@ -176,8 +176,8 @@ export type SealedAnswer = (reply: FastifyReply, issued: Issued) => Promise<Cook
  *
  * The function rejects with sealed_session_too_large.
  */
-export const sealedAnswer =
-  (seal: SealAccessToken): SealedAnswer =>
+export const sealedResponse =
+  (seal: SealAccessToken): SealedResponse =>
   async (reply, issued) => {
     setCookies(reply, [refreshCookie(issued)])
     if (!fitsSealed(issued)) throw tooLargeToSeal()

@@ -40,7 +40,7 @@ const logoutSchema = {
 
 const summarySchema = Type.Object({
   id: Type.String(),
-  current: Type.Boolean({ description: 'Whether it is the session that asks' }),
+  current: Type.Boolean({ description: 'Whether it is the session that makes the request' }),
   kind: Type.Union([Type.Literal('token'), Type.Literal('cookie'), Type.Literal('sealed')]),
   delivery: Type.Union([Type.Literal('cookie'), Type.Literal('body')]),
   device: Type.String({ description: 'The User-Agent of the login' }),

@@ -83,28 +83,31 @@ export const sessionErrors = defineErrors({
   },
   session_ended: { status: 401, title: 'The session has ended; log in again.' },
   // For a requested token that the session was not opened for. OAuth has the same codes.
-  invalid_target: { status: 400, title: 'No token for this audience may be asked for.' },
-  invalid_scope: { status: 400, title: 'The scope is malformed, or more than may be asked for.' },
+  invalid_target: { status: 400, title: 'Tokens for this audience may not be requested.' },
+  invalid_scope: {
+    status: 400,
+    title: 'The scope is malformed, or exceeds what may be requested.',
+  },
   session_contended: {
     status: 503,
     title: 'The session kept changing while it was refreshed. Try again; nothing was consumed.',
   },
   refresh_delayed: {
     status: 503,
-    title: 'The refresh waited for too long to be decided. Try again; the session goes on.',
+    title: 'The refresh waited too long to be decided. Try again; the session continues.',
   },
   sealed_session_too_large: {
     status: 409,
     title: 'The account has too many roles for a sealed session.',
   },
-  invalid_session: { status: 401, title: 'The session cookie opens no session (any more).' },
+  invalid_session: { status: 401, title: 'The session cookie belongs to no live session.' },
   precondition_required: {
     status: 428,
-    title: 'Say with If-Match which version of the data this one follows.',
+    title: 'If-Match must state which version of the data this one follows.',
   },
   precondition_failed: {
     status: 412,
-    title: 'The data was changed by somebody else. Read it again.',
+    title: 'The data was changed by another request. Read it again.',
   },
   session_not_found: { status: 404, title: 'There is no such session.' },
 })

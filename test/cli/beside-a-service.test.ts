@@ -227,7 +227,7 @@ test('a session that does not exist is no success; a token that nobody can look 
 test('a second service on the same folder is refused, and told that commands are not', async () => {
   const { code, stderr } = await runCliProcess(['serve'], settings)
   expect(code).toBe(4)
-  expect(stderr).toMatch(/^error: process \d+ already uses .*\nhint: .*commands work.*\n$/)
+  expect(stderr).toMatch(/^error: process \d+ already uses .*\nhint: .*commands can run beside.*\n$/)
 })
 
 test('there is nothing to migrate beside a running service', async () => {
@@ -306,11 +306,11 @@ test('two passwords that differ make no account, nor does Ctrl-C', async () => {
 test('everyone is revoked with --yes, or after a yes in a terminal, and not after anything else', async () => {
   const { refreshToken } = await client.logIn({ email: firstEmail, password })
   const asked = inTerminal(['revoke', '--everyone'])
-  await asked.type('Type yes to go on: ', 'y\r')
+  await asked.type('Type yes to continue: ', 'y\r')
   expect((await asked.end()).code).toBe(2)
   const { refreshCookie } = await client.refresh(refreshToken)
   const answered = inTerminal(['revoke', '--everyone'])
-  await answered.type('Type yes to go on: ', 'yes\r')
+  await answered.type('Type yes to continue: ', 'yes\r')
   expect((await answered.end()).code).toBe(0)
   expect((await client.refresh(refreshCookie ?? '')).status).toBe(401)
   const { code, stderr } = await runCli(['revoke', '--everyone', '--yes', '--json'], settings)

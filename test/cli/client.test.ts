@@ -164,7 +164,7 @@ test('R112: a secret is added, listed and revoked, and the running service gives
   const last = await run('secret', 'revoke', id, secondId)
   expect(last.code).toBe(1)
   expect(last.stderr).toMatch(
-    /^error: This is the last live secret.*\nhint: `cardea client disable`/,
+    /^error: This is the last live secret.*\nhint: disable the client with `cardea client disable`/,
   )
   const lines = (await run('secret', 'list', id)).stdout
   expect(lines).toMatch(new RegExp(`^${firstId}  revoked  \\S+Z$`, 'm'))

@@ -82,7 +82,7 @@ test('a login that comes through as it should is found well, and so is the addre
   expect(found).toEqual([
     { name: 'address', state: 'warn', text: expect.stringContaining('not the address in ISSUER') },
     { name: 'address', state: 'ok', text: expect.stringContaining('key set') },
-    { name: 'address', state: 'ok', text: expect.stringContaining('came through') },
+    { name: 'address', state: 'ok', text: expect.stringContaining('reached the service') },
     { name: 'client-address', state: 'ok', text: expect.stringContaining('203.0.113.9') },
   ])
 })
@@ -113,7 +113,7 @@ test('what is not Cardea, or another Cardea, is told as that', async () => {
   const texts = (await findings(page)).filter(({ state }) => state === 'fail')
   expect(texts.map(({ text }) => text)).toEqual([
     expect.stringContaining('that of another service'),
-    expect.stringContaining('POST /login gave 200, and not from Cardea'),
+    expect.stringContaining('POST /login gave 200, but not from Cardea'),
   ])
   const redirect = await listen((_request, response) => {
     response.writeHead(301, { location: 'https://auth.example.com/' }).end()

@@ -48,7 +48,7 @@ test('a variable that looks like a misspelt setting is worth a warning, with the
   const { code, of } = await doctor({ TRUSTED_PROXY: '10.0.0.1' })
   expect(code).toBe(0)
   expect(of('settings').filter(({ state }) => state === 'warn')).toMatchObject([
-    { message: 'TRUSTED_PROXY is no setting: did you mean TRUSTED_PROXIES?' },
+    { message: 'TRUSTED_PROXY is not a setting: did you mean TRUSTED_PROXIES?' },
   ])
 })
 

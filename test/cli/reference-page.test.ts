@@ -38,7 +38,7 @@ describe('the command line page', () => {
       const options = command.options
         .filter((option) => !option.hidden)
         .map((option) => [`\`${option.flags}\``, option.description])
-      const help = name === 'cardea' ? [['`--help`', 'say how to use it']] : []
+      const help = name === 'cardea' ? [['`--help`', 'show how to use it']] : []
       expect(rowsIn(text)).toEqual([...options, ...help])
     },
   )

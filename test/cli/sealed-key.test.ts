@@ -34,7 +34,7 @@ afterAll(async () => {
 test('prints the keys of an audience, the one that seals first, and warns where no pipe takes it along', async () => {
   const ran = await runCliProcess(['sealed-key', '--audience', shop], settings)
   expect([ran.code, ran.stdout]).toEqual([0, `${keysOf(shop).join('\n')}\n`])
-  expect(ran.stderr).toMatch(/^warning: .*keep them as secrets\n$/)
+  expect(ran.stderr).toMatch(/^warning: .*keep them secret\n$/)
 })
 
 test('prints them as JWKs for other libraries, and nothing else', async () => {

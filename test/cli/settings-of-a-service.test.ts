@@ -69,7 +69,7 @@ describe('beside a running service', () => {
     const other = await runCli([...create, 'other'], { ...settings, AUDIENCE: 'stock', PORT: '9' })
     expect(other.json().audiences).toEqual(['stock'])
     expect(other.stderr).toBe(
-      `warning: PORT, AUDIENCE: set for this command otherwise than for the running service (process ${service.pid})\n`,
+      `warning: PORT, AUDIENCE: set to another value for this command than for the running service (process ${service.pid})\n`,
     )
   })
 
@@ -79,7 +79,7 @@ describe('beside a running service', () => {
       REDIS_URL: 'redis://:zX9@127.0.0.1:1',
     })
     expect(code).toBe(0)
-    expect(stderr).toMatch(/^warning: REDIS_URL: set for this command otherwise than/)
+    expect(stderr).toMatch(/^warning: REDIS_URL: set to another value for this command than/)
     expect(stderr).not.toContain('zX9')
   })
 

@@ -48,7 +48,7 @@ describe('defaults', () => {
   test('an empty variable counts as unset, also where production demands one', () => {
     expect(loadConfig({ PORT: '', ISSUER: '', NODE_ENV: '' })).toEqual(loadConfig({}))
     expect(problemsOf({ ...production(), REDIS_URL: '' })).toEqual([
-      'REDIS_URL is missing: production demands it',
+      'REDIS_URL is missing: production requires it',
     ])
   })
 
@@ -75,10 +75,10 @@ describe('defaults', () => {
 describe('production', () => {
   test('R129: production demands the stores, the issuer and the secret, all named at once', () => {
     expect(problemsOf({ NODE_ENV: 'production' })).toEqual([
-      'ISSUER is missing: production demands it',
-      'DATABASE_URL is missing: production demands it',
-      'REDIS_URL is missing: production demands it',
-      'CARDEA_SECRET is missing: production demands it',
+      'ISSUER is missing: production requires it',
+      'DATABASE_URL is missing: production requires it',
+      'REDIS_URL is missing: production requires it',
+      'CARDEA_SECRET is missing: production requires it',
     ])
   })
 
@@ -116,7 +116,7 @@ describe('production', () => {
     ['the alphabet', 'abcdefghijklmnopqrstuvwxyz123456'],
   ])('R129: %s is no secret in production, in any place of the list', (_what, secret) => {
     const problem = (name: string) => [
-      `${name} holds a well-known or repeated text: make one with "openssl rand -base64 32" (in production)`,
+      `${name} contains a well-known or repeated text: make one with "openssl rand -base64 32" (in production)`,
     ]
     const list = `${randomSecret()},${secret}`
     expect(problemsOf({ ...production(), CARDEA_SECRET: list })).toEqual(problem('CARDEA_SECRET'))
@@ -222,7 +222,7 @@ describe('misspelt settings', () => {
     ['PORTS', 'PORT'],
   ])('%s is taken for %s, and its value is not shown', (name, meant) => {
     expect(misspeltSettings({ [name]: 'a-value' })).toEqual([
-      { name, message: `is no setting: did you mean ${meant}?` },
+      { name, message: `is not a setting: did you mean ${meant}?` },
     ])
   })
 
@@ -241,8 +241,8 @@ describe('misspelt settings', () => {
   test('a misspelt one is told with the problems that it leads to', () => {
     const { ISSUER: ISUER, ...others } = production()
     expect(problemsOf({ ...others, ISUER })).toEqual([
-      'ISSUER is missing: production demands it',
-      'ISUER is no setting: did you mean ISSUER?',
+      'ISSUER is missing: production requires it',
+      'ISUER is not a setting: did you mean ISSUER?',
     ])
   })
 })

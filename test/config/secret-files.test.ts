@@ -145,11 +145,11 @@ test('R129: production takes all of its secrets from files, and its rules hold f
   }
   expect(loadConfig({ ...rest, ...files })).toEqual(loadConfig(environment))
   expect(problemsOf({ ...rest, ...files, REDIS_URL_FILE: '' })).toEqual([
-    'REDIS_URL is missing: production demands it',
+    'REDIS_URL is missing: production requires it',
   ])
   const wellKnown = await fileWith('well-known', 'changeme-changeme-changeme-changeme!')
   expect(problemsOf({ ...rest, ...files, CARDEA_SECRET_FILE: wellKnown })).toEqual([
-    expect.stringContaining('CARDEA_SECRET holds a well-known'),
+    expect.stringContaining('CARDEA_SECRET contains a well-known'),
   ])
 })
 

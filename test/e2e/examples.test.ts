@@ -233,7 +233,7 @@ describe('the web app', () => {
     }
     expect(await examples.run(askAgain)).toBe('log in again: revoked\nexit 1')
     expect(await service.ended, service.lines().join('\n')).toBe(1)
-    expect(service.lines().at(-1)).toBe('Cardea lets this client in no more')
+    expect(service.lines().at(-1)).toBe('Cardea no longer accepts this client')
   })
 })
 
@@ -285,5 +285,5 @@ test('a service whose client is disabled is refused by the API before its token 
   const statuses = service.lines().map((line) => line.slice(0, 4))
   expect(statuses[0]).toBe('200 ')
   expect(statuses.at(-2)).toBe('401 ')
-  expect(service.lines().at(-1)).toBe('Cardea lets this client in no more')
+  expect(service.lines().at(-1)).toBe('Cardea no longer accepts this client')
 })

@@ -71,5 +71,5 @@ test('production uses the kept pepper too, and warns that other instances lack i
   await vi.waitFor(() => expect(service.stdout()).toContain('"listening"'))
   expect((await logIn({ 'x-forwarded-proto': 'https' })).status).toBe(200)
   await stop(service)
-  expect(service.stdout()).toContain('PASSWORD_PEPPER is not set and DATA_DIR holds a pepper')
+  expect(service.stdout()).toContain('PASSWORD_PEPPER is not set and DATA_DIR contains a pepper')
 })

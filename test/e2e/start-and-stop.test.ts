@@ -74,7 +74,7 @@ test('a start that fails after the service listens ends the process, and frees t
 test('the first operator has a password that PASSWORD_MIN_LENGTH allows, and a second signal of another kind ends the service at once', async () => {
   const service = await home.start({ TRUSTED_PROXY: '10.0.0.1' })
   expect(service.stdout()).toContain(
-    '"msg":"TRUSTED_PROXY is no setting: did you mean TRUSTED_PROXIES?"',
+    '"msg":"TRUSTED_PROXY is not a setting: did you mean TRUSTED_PROXIES?"',
   )
   const { refreshToken } = await client.logIn({
     email: firstOperatorEmail,

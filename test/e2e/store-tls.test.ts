@@ -136,8 +136,8 @@ const doctor = async (changed: Readonly<Record<string, string>>) => {
 }
 
 const answers = {
-  postgres: expect.stringMatching(/^ok PostgreSQL .+ answers$/),
-  redis: 'ok answers',
+  postgres: expect.stringMatching(/^ok PostgreSQL .+ responds$/),
+  redis: 'ok responds',
 }
 
 test('R124: production logs in over verified TLS to Postgres and Redis', async () => {
@@ -179,7 +179,7 @@ test('the stores of these tests take nothing but TLS', async () => {
     REDIS_URL: `redis://localhost:${redisPort}`,
   })
   expect(plain.postgres).toMatch(/^fail Postgres rejected the login of this role: .*no encryption/)
-  expect(plain.redis).toMatch(/^fail does not answer/)
+  expect(plain.redis).toMatch(/^fail does not respond/)
 })
 
 test('R124: an authority may also be named by sslrootcert, for Postgres alone', async () => {
@@ -201,9 +201,9 @@ test('R124: stores of an authority that is not trusted are refused, and the doct
   const notTrusted = /^fail the certificate of a store is not trusted: unable to verify/
   const { postgres: ofPostgres, redis } = await doctor(untrusted)
   expect(ofPostgres).toMatch(notTrusted)
-  expect(redis).toMatch(/^fail does not answer \(redis: self-signed certificate/)
+  expect(redis).toMatch(/^fail does not respond \(redis: self-signed certificate/)
   for (const url of [clusterUrl, sentinelUrl]) {
-    expect((await doctor({ ...untrusted, REDIS_URL: url })).redis).toMatch(/^fail does not answer/)
+    expect((await doctor({ ...untrusted, REDIS_URL: url })).redis).toMatch(/^fail does not respond/)
   }
   const home = await serviceHome(settings)
   try {
@@ -235,5 +235,5 @@ test('R124: a certificate that is made out to another name is refused', async ()
     REDIS_URL: `rediss://127.0.0.1:${redisPort}`,
   })
   expect(found.postgres).toMatch(/^fail the certificate of a store is not trusted: .*127\.0\.0\.1/)
-  expect(found.redis).toMatch(/^fail does not answer \(redis: .*127\.0\.0\.1/)
+  expect(found.redis).toMatch(/^fail does not respond \(redis: .*127\.0\.0\.1/)
 })

@@ -7,7 +7,7 @@ import { type Cardea, startCardea, type TestAccount } from '../support/service/c
 import type { LoggedIn } from '../support/service/client.ts'
 import { whenRefused } from '../support/service/when-refused.ts'
 
-/** Access token lifetime, leeway and mint slack: design section 6. */
+/** Access token lifetime, leeway and mint slack: see `src/lib/machine.ts`. */
 const longestSeconds = 970
 
 let redis: RedisServer

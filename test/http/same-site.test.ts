@@ -146,7 +146,7 @@ test('an unlisted page of this machine is told of its other name on the list', a
   const detailFor = async (origin: string) =>
     JSON.parse((await sendRaw(port, 'POST /plain', ['Host: a', `Origin: ${origin}`])).body).detail
   expect(await detailFor('http://127.0.0.1:5173')).toBe(
-    'http://127.0.0.1:5173 is not in ALLOWED_ORIGINS. http://localhost:5173 is, and is another origin.',
+    'http://127.0.0.1:5173 is not in ALLOWED_ORIGINS. http://localhost:5173 is listed, but it is another origin.',
   )
   for (const origin of ['http://127.0.0.1:5174', 'http://192.168.0.7:5173']) {
     expect(await detailFor(origin)).toBe(`${origin} is not in ALLOWED_ORIGINS.`)

@@ -198,7 +198,7 @@ describe('two installations in two schemas of one database, beside another progr
   })
 })
 
-test('R115: in a schema of its own the role of the service may do what it needs and no more', async () => {
+test('R115: in a schema of its own the role of the service has only the privileges that it needs', async () => {
   const database = await fresh()
   await migrate(database, strange)
   const schema = pg.escapeIdentifier(strange)

@@ -268,8 +268,8 @@ export const mutants: readonly Mutant[] = [
       },
       {
         file: 'src/revocation/revocation-feed.ts',
-        find: 'return work(questions)',
-        replace: 'return work(questions).finally(() => { gathering = undefined })',
+        find: 'return work(requests)',
+        replace: 'return work(requests).finally(() => { gathering = undefined })',
       },
     ],
     tests: inMemory,

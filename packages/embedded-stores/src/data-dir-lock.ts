@@ -62,9 +62,9 @@ const openFolder = async (dataDir: string): Promise<void> => {
 }
 
 /** How long a holder may take to respond. */
-const answerWithinMs = 1000
+const respondWithinMs = 1000
 
-const longestAnswer = 64
+const maxResponseLength = 64
 
 /**
  * The name in Linux's abstract socket namespace (unix(7)). There is no file, so nothing is left over, and the kernel frees it with the
@@ -79,32 +79,32 @@ const errorCode = (error: unknown): unknown =>
 /** A holder that is just ending, or has more requests than it can handle. */
 const saysNothing = /^(ECONNRESET|EPIPE|EAGAIN)$/
 
-type Told = { readonly pid: number | undefined }
+type Claimed = { readonly pid: number | undefined }
 
-const unknownHolder: Told = { pid: undefined }
+const unknownHolder: Claimed = { pid: undefined }
 
 /**
  * Only the process id is trusted. Every user of the machine can listen under this name while no service runs, and must not be able to
  * choose the settings of a command.
  */
-const readTold = (text: string): Told =>
+const readClaimed = (text: string): Claimed =>
   /^\d{1,10}$/.test(text) ? { pid: Number(text) } : unknownHolder
 
 /** The holder of `name`; undefined without one. */
-const askHolder = async (name: string): Promise<Told | undefined> =>
-  await new Promise((answer, reject) => {
+const askHolder = async (name: string): Promise<Claimed | undefined> =>
+  await new Promise((resolve, reject) => {
     const socket = connect({ path: name })
     let text = ''
-    const finish = (holder: Told | undefined) => {
+    const finish = (holder: Claimed | undefined) => {
       socket.destroy()
-      answer(holder)
+      resolve(holder)
     }
-    socket.setTimeout(answerWithinMs, () => finish(unknownHolder))
+    socket.setTimeout(respondWithinMs, () => finish(unknownHolder))
     socket.setEncoding('utf8')
     socket.on('data', (chunk: string) => {
-      text = (text + chunk).slice(0, longestAnswer)
+      text = (text + chunk).slice(0, maxResponseLength)
     })
-    socket.once('end', () => finish(readTold(text)))
+    socket.once('end', () => finish(readClaimed(text)))
     socket.once('error', (error) => {
       const code = String(errorCode(error))
       if (code === 'ECONNREFUSED') finish(undefined)
@@ -145,14 +145,14 @@ export const findHolder = async (dataDir: string): Promise<Holder | undefined> =
   if (process.platform !== 'linux') return undefined
   const folder = await realpath(dataDir).catch(() => undefined)
   if (folder === undefined) return undefined
-  const told = await askHolder(socketName(folder))
-  if (told?.pid === undefined) return told && { pid: undefined, note: undefined }
+  const claimed = await askHolder(socketName(folder))
+  if (claimed?.pid === undefined) return claimed && { pid: undefined, note: undefined }
   // A process that has just locked the folder writes its note a moment later.
-  const giveUpMs = performance.now() + answerWithinMs
+  const giveUpMs = performance.now() + respondWithinMs
   for (;;) {
-    const found = await readNote(folder, told.pid)
-    if (found !== undefined) return { pid: told.pid, note: found.note }
-    if (performance.now() > giveUpMs) return { pid: told.pid, note: undefined }
+    const found = await readNote(folder, claimed.pid)
+    if (found !== undefined) return { pid: claimed.pid, note: found.note }
+    if (performance.now() > giveUpMs) return { pid: claimed.pid, note: undefined }
     await pause(20)
   }
 }

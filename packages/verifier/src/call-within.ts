@@ -21,20 +21,20 @@ export const callWithin = async <T>(
   stop.throwIfAborted()
   const giveUp = new AbortController()
   // Ends the timer when the call is over.
-  const answered = new AbortController()
+  const finished = new AbortController()
   const onStop = () => giveUp.abort(stop.reason)
   stop.addEventListener('abort', onStop, { once: true })
   const givenUp = new Promise<never>((_, reject) => {
     giveUp.signal.addEventListener('abort', () => reject(giveUp.signal.reason), { once: true })
   })
-  const timer = clock.sleep(timeoutMs, answered.signal).then(() => {
-    if (answered.signal.aborted) return
-    giveUp.abort(new CallTimeout(`no answer within ${Math.round(timeoutMs)} ms`))
+  const timer = clock.sleep(timeoutMs, finished.signal).then(() => {
+    if (finished.signal.aborted) return
+    giveUp.abort(new CallTimeout(`no response within ${Math.round(timeoutMs)} ms`))
   })
   try {
     return await Promise.race([call(giveUp.signal), givenUp])
   } finally {
-    answered.abort()
+    finished.abort()
     stop.removeEventListener('abort', onStop)
     await timer
   }

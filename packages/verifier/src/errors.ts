@@ -47,12 +47,12 @@ const definitions: Readonly<Record<VerifierErrorCode, Definition>> = {
   },
   revocation_state_unknown: {
     status: 503,
-    message: 'Whether the access token was revoked cannot be known at the moment.',
+    message: 'It is currently unknown whether the access token was revoked.',
     retryAfterSeconds: 2,
   },
   keys_unavailable: {
     status: 503,
-    message: 'The keys of the issuer cannot be had at the moment.',
+    message: 'The keys of the issuer are currently unavailable.',
     retryAfterSeconds: 30,
   },
   not_ready: {

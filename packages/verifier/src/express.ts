@@ -26,14 +26,14 @@ import {
 import { presentedToNode } from './guards/presented.ts'
 import { readinessOf } from './guards/readiness.ts'
 import { problemText, type Refusal } from './guards/refusal.ts'
-import { type OnRefusal, tellRefusal } from './guards/tell-refusal.ts'
+import { type OnRefusal, reportRefusal } from './guards/report-refusal.ts'
 import { refuseUnknown } from './known-members.ts'
 import type { AccessTokenClaims } from './tokens/access-token-claims.ts'
 import type { VerifyOptions } from './verifier/options.ts'
 import type { Verifier } from './verifier/verifier.ts'
 
 export type { Problem, Refusal, RefusalCode } from './guards/refusal.ts'
-export type { OnRefusal } from './guards/tell-refusal.ts'
+export type { OnRefusal } from './guards/report-refusal.ts'
 
 /** A middleware function as in Express and Connect. */
 export type Middleware = (
@@ -68,7 +68,7 @@ const found = new WeakMap<object, AccessTokenClaims>()
  */
 export const claimsOf = (request: object): AccessTokenClaims => {
   const claims = found.get(request)
-  if (claims === undefined) throw new TypeError('no protect() stands before this handler')
+  if (claims === undefined) throw new TypeError('no protect() runs before this handler')
   return claims
 }
 
@@ -103,7 +103,7 @@ export const cardea = (
       return async (request, response, next) => {
         const { claims, refusal } = await check(presentedToNode(request))
         if (refusal !== undefined) {
-          tellRefusal(refusal, onRefusal)
+          reportRefusal(refusal, onRefusal)
           return refuse(refusal, request, response)
         }
         found.set(request, claims)

@@ -113,7 +113,7 @@ const decorate = (app: FastifyInstance, verifier: Verifier, options: GuardOption
   app.decorateRequest('auth', {
     getter() {
       const claims = found.get(this)
-      if (claims === undefined) throw new TypeError('no protect() stands before this handler')
+      if (claims === undefined) throw new TypeError('no protect() runs before this handler')
       return claims
     },
   })

@@ -28,14 +28,14 @@ import {
 import { presentedToFetch } from './guards/presented.ts'
 import { readinessOf } from './guards/readiness.ts'
 import { problemText } from './guards/refusal.ts'
-import { type OnRefusal, tellRefusal } from './guards/tell-refusal.ts'
+import { type OnRefusal, reportRefusal } from './guards/report-refusal.ts'
 import { refuseUnknown } from './known-members.ts'
 import type { AccessTokenClaims } from './tokens/access-token-claims.ts'
 import type { VerifyOptions } from './verifier/options.ts'
 import type { Verifier } from './verifier/verifier.ts'
 
 export type { Problem, Refusal, RefusalCode } from './guards/refusal.ts'
-export type { OnRefusal } from './guards/tell-refusal.ts'
+export type { OnRefusal } from './guards/report-refusal.ts'
 
 export type FetchOptions = GuardOptions & {
   /** Called for each refusal, for the log and for metrics. Without it, unexpected errors become a warning of the process. */
@@ -76,7 +76,7 @@ export const cardea = (
       return async (request) => {
         const { claims, refusal } = await check(presentedToFetch(request))
         if (refusal === undefined) return { claims }
-        tellRefusal(refusal, onRefusal)
+        reportRefusal(refusal, onRefusal)
         const { status, headers } = refusal
         return new Response(problemText(refusal), { status, headers })
       }

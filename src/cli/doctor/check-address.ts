@@ -44,21 +44,26 @@ const tryLogin = ({ machine: { random } }: Core, url: string): Promise<Reply> =>
   })
 }
 
-const passOn = 'let the proxy pass on what is under the host of ISSUER: method, path, Host and body'
+const passOn =
+  'let the proxy forward everything under the host of ISSUER: method, path, Host and body'
 
 const fixes: Readonly<Record<string, string>> = {
   https_required:
     'let the proxy set X-Forwarded-Proto to https, and name the address it comes from in TRUSTED_PROXIES',
-  too_many_attempts: 'wait as long as Retry-After says; or everybody shares the limit of the proxy',
+  too_many_attempts:
+    'wait as long as Retry-After says, or check whether all clients share the limit of the proxy',
 }
 
 const checkLogin = ({ status, body }: Reply): Finding => {
   const { code } = body
   if (status === 401 && code === 'invalid_credentials') {
-    return ok(name, 'a login with made-up credentials came through, and was refused as it must be')
+    return ok(
+      name,
+      'a login with made-up credentials reached the service and was refused, as expected',
+    )
   }
   if (typeof code !== 'string') {
-    return fail(name, `POST /login gave ${status}, and not from Cardea`, passOn)
+    return fail(name, `POST /login gave ${status}, but not from Cardea`, passOn)
   }
   return fail(name, `POST /login gave ${status} ${code}`, fixes[code] ?? passOn)
 }

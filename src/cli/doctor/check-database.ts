@@ -48,7 +48,7 @@ const versionStatement = {
 /** Every connection refuses a version that is too old. */
 const checkVersion = async ({ database }: Core): Promise<Finding> => {
   const [row] = await database.query<{ version: string }>(versionStatement)
-  return ok('postgres', `PostgreSQL ${row?.version} answers`)
+  return ok('postgres', `PostgreSQL ${row?.version} responds`)
 }
 
 /** The same check as at the start of the service. */
@@ -94,8 +94,9 @@ const timeoutsStatement = {
 const checkTimeouts = async ({ database }: Core): Promise<readonly Finding[]> => {
   const rows = await database.query<{ name: string; valueMs: number }>(timeoutsStatement)
   const lost = rows.filter(({ valueMs }) => valueMs === 0).map(({ name }) => name)
-  if (lost.length === 0) return [ok('postgres-timeouts', 'Postgres ends what takes too long')]
-  const text = `${lost.join(' and ')} of the service did not reach Postgres: a process that stands still keeps its locks`
+  if (lost.length === 0)
+    return [ok('postgres-timeouts', 'Postgres ends statements and transactions that take too long')]
+  const text = `${lost.join(' and ')} of the service did not reach Postgres: a stalled process keeps its locks`
   const fix =
     'set both for the role, e.g. ALTER ROLE … SET idle_in_transaction_session_timeout = 5000'
   return [warn('postgres-timeouts', text, fix)]
@@ -130,7 +131,7 @@ const checkRole = async ({ config, database }: Core): Promise<readonly Finding[]
     privileges.mayCreate && 'may create tables',
     privileges.mayChangeAudit && 'may change the audit trail',
   ].filter((text) => text !== false)
-  if (excesses.length === 0) return [ok('postgres-role', 'may do what it needs and no more')]
+  if (excesses.length === 0) return [ok('postgres-role', 'has only the privileges that it needs')]
   const fix =
     'make a role with LOGIN and nothing else, name it in DATABASE_URL and the owner in MIGRATE_DATABASE_URL, run `cardea migrate`'
   return excesses.map((text) => failIn(config.production)('postgres-role', `the role ${text}`, fix))
@@ -140,7 +141,7 @@ const checkRole = async ({ config, database }: Core): Promise<readonly Finding[]
 const checkIndexes = async ({ database }: Core): Promise<readonly Finding[]> => {
   const missing = await missingIndexes(database)
   if (missing.length === 0) return []
-  const text = `has no finished index ${missing.join(', ')}: some looks read a whole table`
+  const text = `has no finished index ${missing.join(', ')}: some reads scan a whole table`
   return [warn('schema', text, 'run `cardea migrate`')]
 }
 
@@ -176,10 +177,10 @@ const checkRevocations = async ({ database, machine }: Core): Promise<Finding> =
  */
 const checkLosses = async ({ database }: Core): Promise<Finding> =>
   (await postgresAfterLoss(database).isAnswered())
-    ? ok('data', 'no loss of commits is unanswered')
+    ? ok('data', 'no loss of commits is unresolved')
     : warn(
         'data',
-        'Postgres has lost commits, and what was issued before the loss still counts',
+        'Postgres has lost commits, and what was issued before the loss is still valid',
         'run `cardea revoke --everyone`',
       )
 
@@ -212,6 +213,6 @@ export const checkDatabase = async (
           ...(await one('revocations', () => checkRevocations(core))),
           ...(await one('data', () => checkLosses(core))),
         ]
-      : [skip('signing-keys', 'the tables are not there to be looked at')]),
+      : [skip('signing-keys', 'the tables do not exist, so nothing was checked')]),
   ]
 }

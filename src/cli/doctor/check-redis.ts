@@ -43,7 +43,7 @@ const fixes: readonly (readonly [reply: RegExp, fix: string])[] = [
 const checkWrites = async (redis: Connection): Promise<Finding> => {
   try {
     await redis.assertTakesWrites()
-    return ok('redis-writes', 'takes what the service writes')
+    return ok('redis-writes', 'accepts the writes of the service')
   } catch (error) {
     // The client reconnects after a replica refused a write.
     const known = [error, redis.outage()].find(redis.refusesWrites)
@@ -63,7 +63,7 @@ const checkMemory = async ({ client }: Connection): Promise<readonly Finding[]> 
     }),
   )
   const policy = fields.get('maxmemory_policy')
-  if (!policy) return [skip('redis-memory', 'this user may not ask for the eviction policy')]
+  if (!policy) return [skip('redis-memory', 'this user may not read the eviction policy')]
   const eviction =
     policy === 'noeviction'
       ? ok('redis-memory', 'nothing is evicted')
@@ -93,9 +93,9 @@ const checkClock = async (
   { client }: Connection,
   { machine: { clock: time } }: Core,
 ): Promise<Finding> => {
-  const told = await mayAsk(() => client.time())
-  if (!told) return skip('redis-clock', 'this user may not ask for the time')
-  const [seconds, microseconds] = told.map(Number)
+  const reply = await mayAsk(() => client.time())
+  if (!reply) return skip('redis-clock', 'this user may not read the time')
+  const [seconds, microseconds] = reply.map(Number)
   const skewMs = Math.abs((seconds ?? 0) * 1000 + (microseconds ?? 0) / 1000 - time.nowMs())
   const text = `Redis and Postgres are ${Math.round(skewMs)} ms apart`
   return skewMs > skewWarnMs
@@ -108,17 +108,17 @@ export const checkRedis = async (core: Core): Promise<readonly Finding[]> => {
   if (!redis) return [skip('redis', 'none is set: limits are counted in the process')]
   if (!(await isUp(redis, machine))) {
     const why = redis.outage()
-    const text = `does not answer${why ? ` (${why.message})` : ''}; logins are limited more strictly meanwhile`
+    const text = `does not respond${why ? ` (${why.message})` : ''}; logins are limited more strictly meanwhile`
     const fix =
-      'check REDIS_URL, that Redis runs and lets this user in, and with TLS that its certificate is trusted (NODE_EXTRA_CA_CERTS)'
+      'check REDIS_URL, that Redis runs and accepts this login, and with TLS that its certificate is trusted (NODE_EXTRA_CA_CERTS)'
     return [fail('redis', text, fix)]
   }
-  const answers = ok('redis', 'answers')
+  const reachable = ok('redis', 'responds')
   const writes = await checkWrites(redis)
   // The client reconnects to a replica after each refusal, so nothing more can be checked.
-  if (/READONLY/.test(writes.message)) return [answers, writes]
+  if (/READONLY/.test(writes.message)) return [reachable, writes]
   return [
-    answers,
+    reachable,
     writes,
     ...(await checkMemory(redis)),
     await checkUser(redis, config.production),

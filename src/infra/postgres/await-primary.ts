@@ -5,7 +5,7 @@ import { primaryHosts } from './primary-hosts.ts'
 import { isLasting, isStoreAway, messageOf, storeErrors, storeFailure } from './store-failure.ts'
 
 /** The minimum time of the last attempt, so that it can find a better reason than a timeout. */
-const leastAttemptMs = 1_000
+const minAttemptMs = 1_000
 
 export type AwaitPrimaryOptions = {
   readonly url: string
@@ -37,7 +37,7 @@ export const awaitPrimary = async (options: AwaitPrimaryOptions): Promise<void> 
     })
     const late = () =>
       client.destroy(new Error('timeout: Postgres took the connection and did not reply'))
-    const timer = setTimeout(late, Math.max(Math.min(leftMs, connectWithinMs), leastAttemptMs))
+    const timer = setTimeout(late, Math.max(Math.min(leftMs, connectWithinMs), minAttemptMs))
     const stop = () => client.destroy(new Error('nobody waits any more'))
     signal?.addEventListener('abort', stop, { once: true })
     try {

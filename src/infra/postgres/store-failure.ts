@@ -5,7 +5,7 @@ import { UnfitDatabase } from './session-settings.ts'
 export const storeErrors = defineErrors({
   store_unavailable: {
     status: 503,
-    title: 'A store that the service depends on does not answer. Try again.',
+    title: 'A store that the service depends on does not respond. Try again.',
   },
 })
 

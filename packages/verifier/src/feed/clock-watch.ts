@@ -17,7 +17,7 @@ export type ClockWatch = (date: string | null, askedAtMs: number) => void
 /** Reports once when the clocks begin to differ, and again only after they agreed in between. No decision uses it. */
 export const watchClock = (
   clock: Pick<Clock, 'nowMs'>,
-  tell: (error: Error) => void,
+  report: (error: Error) => void,
 ): ClockWatch => {
   let differed = false
   return (date, askedAtMs) => {
@@ -29,7 +29,7 @@ export const watchClock = (
     const differs = Math.max(behindMs, aheadMs) > toleratedMs
     if (differs && !differed) {
       const [ms, how] = behindMs > 0 ? [behindMs, 'behind'] : [aheadMs, 'ahead of']
-      tell(new ClockDiffers(`the clock is ${Math.round(ms / 1000)} s ${how} that of the feed`))
+      report(new ClockDiffers(`the clock is ${Math.round(ms / 1000)} s ${how} that of the feed`))
     }
     differed = differs
   }

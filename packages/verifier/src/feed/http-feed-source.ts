@@ -2,8 +2,8 @@ import type { Clock } from '../clock.ts'
 import type { ClientCredential } from '../http/basic-auth.ts'
 import { basicAuth } from '../http/basic-auth.ts'
 import {
-  type HttpAnswer,
   type HttpClient,
+  type HttpResponse,
   mediaTypeOf,
   RequestFailed,
   textOf,
@@ -28,19 +28,19 @@ const maxBytes = 256 * 1024 * 1024
 /** The replica gives up much earlier, because of its lease. This limits a source that is used without one. */
 const timeoutMs = 65_000
 
-const pageOf = (answer: HttpAnswer): FeedPage => {
-  const mediaType = mediaTypeOf(answer)
-  if (mediaType === feedBinaryMediaType) return decodeFeedBinary(answer.body)
+const pageOf = (response: HttpResponse): FeedPage => {
+  const mediaType = mediaTypeOf(response)
+  if (mediaType === feedBinaryMediaType) return decodeFeedBinary(response.body)
   // From a proxy in front of Cardea, or from another version of Cardea.
-  if (mediaType === 'application/json') return decodeFeedJson(textOf(answer))
-  throw new RequestFailed(`the feed answered with media type ${mediaType || 'none'}`)
+  if (mediaType === 'application/json') return decodeFeedJson(textOf(response))
+  throw new RequestFailed(`the feed responded with media type ${mediaType || 'none'}`)
 }
 
-const checkStatus = ({ status }: HttpAnswer): void => {
+const checkStatus = ({ status }: HttpResponse): void => {
   if (status === 200) return
   if (status === 410) throw new FeedGapError('the feed no longer knows the cursor')
   const hint = status === 401 || status === 403 ? '; is the client id and secret right?' : ''
-  throw new RequestFailed(`the feed answered ${status}${hint}`)
+  throw new RequestFailed(`the feed responded ${status}${hint}`)
 }
 
 /** Reads Cardea's feed over HTTP as a service client, in the binary form if the other side supports it. */
@@ -55,10 +55,10 @@ export const createHttpFeedSource = (deps: Dependencies): FeedSource => {
   const ask = async (path: string, signal: AbortSignal): Promise<FeedPage> => {
     const url = `${endpoint}${path}`
     const askedAtMs = clock.nowMs()
-    const answer = await http({ method: 'GET', url, headers, timeoutMs, maxBytes, signal })
-    checkStatus(answer)
-    lookAtClock(answer.headers.get('date'), askedAtMs)
-    return pageOf(answer)
+    const response = await http({ method: 'GET', url, headers, timeoutMs, maxBytes, signal })
+    checkStatus(response)
+    lookAtClock(response.headers.get('date'), askedAtMs)
+    return pageOf(response)
   }
 
   return {

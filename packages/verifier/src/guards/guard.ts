@@ -74,8 +74,8 @@ const createFinder = (
     throw new TypeError('allowedOrigins must be origins, as https://app.example.com')
   }
   if (credential === 'bearer') {
-    return (request: Presented, asked: VerifyOptions) =>
-      verifier.verify(bearerToken(request.authorization), asked)
+    return (request: Presented, requirements: VerifyOptions) =>
+      verifier.verify(bearerToken(request.authorization), requirements)
   }
   if (credential !== 'sealed-cookie') {
     throw new TypeError("credential must be 'bearer' or 'sealed-cookie'")
@@ -85,10 +85,10 @@ const createFinder = (
     throw new TypeError('guards of sealed cookies need a verifier with the option sealed')
   }
   const origins = new Set(allowedOrigins)
-  return (request: Presented, asked: VerifyOptions) => {
+  return (request: Presented, requirements: VerifyOptions) => {
     const sealed = sealedCookie(request.cookie)
     refuseForeignPage(request, origins)
-    return openSealed(sealed, asked)
+    return openSealed(sealed, requirements)
   }
 }
 
@@ -123,7 +123,7 @@ export const createGuard = (
     challenges: options.credential !== 'sealed-cookie',
   }
   // Copied, so that later changes of the caller's arrays change no route.
-  const asked: VerifyOptions = {
+  const copied: VerifyOptions = {
     roles: [...roles],
     scopes: [...scopes],
     ...(policy !== undefined && { policy }),
@@ -131,7 +131,7 @@ export const createGuard = (
   }
   return async (request) => {
     try {
-      return { claims: await find(request, asked) }
+      return { claims: await find(request, copied) }
     } catch (error) {
       return { refusal: refusalOf(error, challenge) }
     }

@@ -20,14 +20,14 @@ export type HttpRequest = {
 }
 
 /** A complete response with any status and media type. */
-export type HttpAnswer = {
+export type HttpResponse = {
   readonly status: number
   readonly headers: Headers
   readonly body: Uint8Array
 }
 
 /** Resolves with the response, or rejects with `RequestFailed`. */
-export type HttpClient = (request: HttpRequest) => Promise<HttpAnswer>
+export type HttpClient = (request: HttpRequest) => Promise<HttpResponse>
 
 /** For requests that end by themselves or by their time limit. */
 const never = new AbortController().signal
@@ -71,16 +71,16 @@ export const createHttpClient =
   }
 
 /** The media type of a response, without parameters and in lower case. Empty when there is none. */
-export const mediaTypeOf = ({ headers }: HttpAnswer): string =>
+export const mediaTypeOf = ({ headers }: HttpResponse): string =>
   (headers.get('content-type') ?? '').split(';', 1).join('').trim().toLowerCase()
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** @throws {RequestFailed} for bytes that are not UTF-8 */
-export const textOf = ({ body }: HttpAnswer): string => {
+export const textOf = ({ body }: HttpResponse): string => {
   try {
     return utf8.decode(body)
   } catch (error) {
-    throw new RequestFailed('an answer that is not UTF-8', { cause: error })
+    throw new RequestFailed('a response that is not UTF-8', { cause: error })
   }
 }

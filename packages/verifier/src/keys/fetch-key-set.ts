@@ -1,6 +1,6 @@
 import {
-  type HttpAnswer,
   type HttpClient,
+  type HttpResponse,
   mediaTypeOf,
   RequestFailed,
   textOf,
@@ -29,7 +29,7 @@ const maxBytes = 64 * 1024
 
 const mediaTypes = ['application/jwk-set+json', 'application/json']
 
-const maxAgeOf = ({ headers }: HttpAnswer): number | undefined => {
+const maxAgeOf = ({ headers }: HttpResponse): number | undefined => {
   const directive = /(?:^|[\s,])max-age="?(\d{1,9})/i.exec(headers.get('cache-control') ?? '')
   return directive?.[1] === undefined ? undefined : Number(directive[1])
 }
@@ -42,19 +42,19 @@ export const fetchKeySetFrom =
   async (last, signal) => {
     const url = `${endpoint}/.well-known/jwks.json`
     const headers = last?.etag === undefined ? accept : { ...accept, 'if-none-match': last.etag }
-    const answer = await http({ method: 'GET', url, headers, timeoutMs, maxBytes, signal })
-    if (answer.status === 304 && last?.etag !== undefined) {
-      return { ...last, maxAgeSeconds: maxAgeOf(answer) ?? last.maxAgeSeconds }
+    const response = await http({ method: 'GET', url, headers, timeoutMs, maxBytes, signal })
+    if (response.status === 304 && last?.etag !== undefined) {
+      return { ...last, maxAgeSeconds: maxAgeOf(response) ?? last.maxAgeSeconds }
     }
-    if (answer.status !== 200) throw new RequestFailed(`${url} answered ${answer.status}`)
-    const mediaType = mediaTypeOf(answer)
+    if (response.status !== 200) throw new RequestFailed(`${url} responded ${response.status}`)
+    const mediaType = mediaTypeOf(response)
     // An error page of a proxy, or a login page, may have status 200.
     if (!mediaTypes.includes(mediaType)) {
-      throw new RequestFailed(`${url} answered with media type ${mediaType || 'none'}`)
+      throw new RequestFailed(`${url} responded with media type ${mediaType || 'none'}`)
     }
     return {
-      keys: await readKeySet(textOf(answer), last?.keys ?? new Map()),
-      etag: answer.headers.get('etag') ?? undefined,
-      maxAgeSeconds: maxAgeOf(answer),
+      keys: await readKeySet(textOf(response), last?.keys ?? new Map()),
+      etag: response.headers.get('etag') ?? undefined,
+      maxAgeSeconds: maxAgeOf(response),
     }
   }

@@ -67,7 +67,7 @@ class FeedReplica implements Replica {
       pace: new Pace(fraction, waitSeconds > 0, leaseMs),
       leaseMs,
       waitSeconds,
-      tell: (event) => this.#tell(event),
+      report: (event) => this.#report(event),
       onLease: () => this.#observe(),
     })
   }
@@ -113,7 +113,7 @@ class FeedReplica implements Replica {
       this.#firstFresh.open()
       this.#watching ??= this.#watch()
     }
-    this.#tell({ type: 'state', state })
+    this.#report({ type: 'state', state })
   }
 
   /** Checks when the lease may have ended, so that logs and metrics are updated while a request is still running. */
@@ -126,7 +126,7 @@ class FeedReplica implements Replica {
   }
 
   /** An error of the listener is reported like that of an event handler, and the feed is still followed. */
-  #tell(event: ReplicaEvent): void {
+  #report(event: ReplicaEvent): void {
     try {
       this.#onEvent(event)
     } catch (error) {

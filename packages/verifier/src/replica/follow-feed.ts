@@ -16,7 +16,7 @@ export type FollowOptions = {
   readonly leaseMs: number
   readonly waitSeconds: number
   /** Called with snapshots and errors. */
-  readonly tell: (event: ReplicaEvent) => void
+  readonly report: (event: ReplicaEvent) => void
   /** Called when the lease may have changed. */
   readonly onLease: () => void
 }
@@ -25,7 +25,7 @@ export type FollowOptions = {
 const retryReserveMs = 1500
 
 /** The source may wait only if the wait, plus this time for the round trip, fits into the rest of the lease. */
-const answerReserveMs = 2000
+const responseReserveMs = 2000
 
 /** Before the first snapshot there is no lease, and a million entries take seconds. But a dead connection must not block forever. */
 const firstSnapshotMs = 15_000
@@ -113,9 +113,9 @@ export class FeedFollower {
 
   /** A gap is treated as a failure too, so that a source that never continues gets no snapshot requests without a pause. */
   async #recover(error: unknown, stop: AbortSignal): Promise<void> {
-    const { clock, onLease, pace, tell } = this.#with
+    const { clock, onLease, pace, report } = this.#with
     if (error instanceof FeedGapError) this.#cursor = undefined
-    else tell({ type: 'error', error })
+    else report({ type: 'error', error })
     onLease()
     await clock.sleep(pace.afterFailure(), stop)
   }
@@ -124,21 +124,21 @@ export class FeedFollower {
   async #rest(pauseMs: number, stop: AbortSignal): Promise<void> {
     const { clock, pace } = this.#with
     // A flood of wake-ups must not cause a flood of requests.
-    const leastMs = Math.min(pauseMs, pace.shortestMs())
-    await clock.sleep(leastMs, stop)
-    if (this.#isWoken || stop.aborted || pauseMs <= leastMs) return
+    const minMs = Math.min(pauseMs, pace.shortestMs())
+    await clock.sleep(minMs, stop)
+    if (this.#isWoken || stop.aborted || pauseMs <= minMs) return
     const nap = new AbortController()
     const wakeUp = () => nap.abort()
     this.#nap = nap
     stop.addEventListener('abort', wakeUp, { once: true })
-    await clock.sleep(pauseMs - leastMs, nap.signal)
+    await clock.sleep(pauseMs - minMs, nap.signal)
     stop.removeEventListener('abort', wakeUp)
     this.#nap = undefined
   }
 
   /** The reported reason is found by comparing: after a gap in one log the next snapshot may be from another. */
   async #takeSnapshot(stop: AbortSignal): Promise<number> {
-    const { clock, held, pace, tell } = this.#with
+    const { clock, held, pace, report } = this.#with
     const startedAtMs = clock.monotonicMs()
     const page = await this.#snapshotInTime(stop)
     const isOtherLog = this.#feedId !== undefined && this.#feedId !== page.feedId
@@ -149,7 +149,7 @@ export class FeedFollower {
     this.#feedId = page.feedId
     this.#cursor = page.cursor
     this.#renew(startedAtMs)
-    tell({ type: 'snapshot', entries: page.entries.length, reason })
+    report({ type: 'snapshot', entries: page.entries.length, reason })
     return pace.shortestMs()
   }
 
@@ -179,7 +179,7 @@ export class FeedFollower {
   /** An empty response renews the lease like any other, and most responses are empty. */
   async #takeChanges(cursor: string, stop: AbortSignal): Promise<number> {
     const { clock, held, lease, pace, source, waitSeconds } = this.#with
-    const canWait = lease.leftMs() >= waitSeconds * 1000 + answerReserveMs
+    const canWait = lease.leftMs() >= waitSeconds * 1000 + responseReserveMs
     const askedToWait = canWait ? waitSeconds : 0
     // Taken before the request is sent: see `Lease.renew`.
     const startedAtMs = clock.monotonicMs()

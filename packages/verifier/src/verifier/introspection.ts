@@ -1,7 +1,7 @@
 import { basicAuth, type ClientCredential } from '../http/basic-auth.ts'
 import {
-  type HttpAnswer,
   type HttpClient,
+  type HttpResponse,
   mediaTypeOf,
   RequestFailed,
   textOf,
@@ -32,23 +32,23 @@ const parse = (json: string): unknown => {
   try {
     return JSON.parse(json)
   } catch {
-    throw new RequestFailed('introspection answered with what is not JSON')
+    throw new RequestFailed('introspection did not respond with JSON')
   }
 }
 
 /** Anything except a clear yes or no about this token is not accepted. */
-const verdictOf = (answer: HttpAnswer, jti: string): boolean => {
-  if (answer.status !== 200) throw new RequestFailed(`introspection answered ${answer.status}`)
-  if (mediaTypeOf(answer) !== 'application/json') {
-    throw new RequestFailed('introspection answered with what is not JSON')
+const verdictOf = (response: HttpResponse, jti: string): boolean => {
+  if (response.status !== 200) throw new RequestFailed(`introspection responded ${response.status}`)
+  if (mediaTypeOf(response) !== 'application/json') {
+    throw new RequestFailed('introspection did not respond with JSON')
   }
-  const body = parse(textOf(answer))
+  const body = parse(textOf(response))
   if (!isRecord(body) || typeof body['active'] !== 'boolean') {
-    throw new RequestFailed('introspection answered without a verdict')
+    throw new RequestFailed('introspection responded without a verdict')
   }
   // A response about another token, for example from a cache in between.
   if (body['active'] && body['jti'] !== undefined && body['jti'] !== jti) {
-    throw new RequestFailed('introspection answered about another token')
+    throw new RequestFailed('introspection responded about another token')
   }
   return body['active']
 }
@@ -63,7 +63,7 @@ export const createIntrospection = (deps: Dependencies): Introspect => {
   }
 
   const ask = async (token: string, jti: string): Promise<boolean> => {
-    const answer = await deps.http({
+    const response = await deps.http({
       method: 'POST',
       url: `${deps.endpoint}/oauth/introspect`,
       headers,
@@ -72,12 +72,12 @@ export const createIntrospection = (deps: Dependencies): Introspect => {
       timeoutMs: deps.timeoutMs,
       maxBytes,
     })
-    return verdictOf(answer, jti)
+    return verdictOf(response, jti)
   }
 
   return async (token, jti) => {
-    const asked = underWay.get(token)
-    if (asked !== undefined) return asked
+    const running = underWay.get(token)
+    if (running !== undefined) return running
     if (underWay.size >= maximumUnderWay) throw new RequestFailed('too many introspections at once')
     const asking = ask(token, jti).finally(() => underWay.delete(token))
     underWay.set(token, asking)

@@ -27,15 +27,15 @@ const layoutOf = (kind: RevocationKind): Layout => {
 const layouts: readonly (Layout | undefined)[] = [undefined, ...revocationKinds.map(layoutOf)]
 
 /** Throws when the next part of the page is not complete. */
-const demand = (body: Buffer, end: number, what: string): void => {
+const requireBytes = (body: Buffer, end: number, what: string): void => {
   if (end > body.length) throw new FeedFormatError(`the page is cut off in ${what}`)
 }
 
 /** A text whose length is in the byte before it. */
 const readLabel = (body: Buffer, at: number, what: string): string => {
-  demand(body, at + 1, what)
+  requireBytes(body, at + 1, what)
   const end = at + 1 + body.readUInt8(at)
-  demand(body, end, what)
+  requireBytes(body, end, what)
   const label = body.toString('latin1', at + 1, end)
   if (!isLabel(label)) throw new FeedFormatError(`${what} of the page is not visible text`)
   return label
@@ -50,7 +50,7 @@ const checkEntry = (body: Buffer, at: number, place: number): number => {
   const layout = at < body.length ? layouts[body.readUInt8(at)] : undefined
   if (!layout) throw new FeedFormatError(`entry ${place}: cut off or of an unknown kind`)
   const end = at + layout.byteCount
-  demand(body, end, `entry ${place}`)
+  requireBytes(body, end, `entry ${place}`)
   if (body.readUInt32BE(at + 1) === 0) throw new FeedFormatError(`entry ${place}: no not_after`)
   if (layout.hasEpoch && !Number.isSafeInteger(readEpoch(body, end - epochBytes))) {
     throw new FeedFormatError(`entry ${place}: min_epoch is above 2^53 - 1`)
@@ -86,14 +86,14 @@ function* entriesOf(body: Buffer, start: number): Generator<RevocationEntry> {
  */
 export const decodeFeedBinary = (bytes: Uint8Array): FeedPage => {
   const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  demand(body, labelsAt, 'its head')
+  requireBytes(body, labelsAt, 'its head')
   if (body.readUInt32BE(0) !== magic) throw new FeedFormatError('not a page of the feed')
   if (body.readUInt8(4) !== version) throw new FeedFormatError('a page of an unknown version')
   const feedId = readLabel(body, labelsAt, 'feed_id')
   const cursorAt = labelsAt + 1 + feedId.length
   const cursor = readLabel(body, cursorAt, 'cursor')
   const countAt = cursorAt + 1 + cursor.length
-  demand(body, countAt + 4, 'its count')
+  requireBytes(body, countAt + 4, 'its count')
   const length = body.readUInt32BE(countAt)
   const start = countAt + 4
   let at = start

@@ -107,7 +107,7 @@ test('the claims of a route that is not protected cannot be asked for', async ()
   await app.register(cardea, follow(issuer))
   app.get('/open', (request) => request.auth.sub)
   expect((await app.inject('/open')).statusCode).toBe(500)
-  expect(lines.join('')).toContain('no protect() stands before this handler')
+  expect(lines.join('')).toContain('no protect() runs before this handler')
 })
 
 test('R98: a refusal carries the id of the request, and the log the exact reason and no token', async () => {

@@ -13,7 +13,7 @@ const warnOfSurprise: OnRefusal = ({ code, error }) => {
 }
 
 /** Reports a refusal once. An error in the listener can neither change the response nor end the process. */
-export const tellRefusal = (refusal: Refusal, onRefusal: OnRefusal = warnOfSurprise): void => {
+export const reportRefusal = (refusal: Refusal, onRefusal: OnRefusal = warnOfSurprise): void => {
   try {
     onRefusal(refusal)
   } catch (error) {
