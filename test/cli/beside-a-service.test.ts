@@ -227,7 +227,9 @@ test('a session that does not exist is no success; a token that nobody can look 
 test('a second service on the same folder is refused, and told that commands are not', async () => {
   const { code, stderr } = await runCliProcess(['serve'], settings)
   expect(code).toBe(4)
-  expect(stderr).toMatch(/^error: process \d+ already uses .*\nhint: .*commands can run beside.*\n$/)
+  expect(stderr).toMatch(
+    /^error: process \d+ already uses .*\nhint: .*commands can run beside.*\n$/,
+  )
 })
 
 test('there is nothing to migrate beside a running service', async () => {
