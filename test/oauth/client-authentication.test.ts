@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { startCardea } from '../support/service/cardea.ts'
 import type { Answer } from '../support/service/client.ts'
 import {
   basicHeader,
@@ -8,12 +8,9 @@ import {
   type TestServiceClient,
 } from '../support/service/service-client.ts'
 
-let cardea: Cardea
 let orders: TestServiceClient
 
-beforeAll(async () => {
-  cardea = await startCardea({ config: { logLevel: 'debug' } })
-})
+const cardea = await startCardea({ config: { logLevel: 'debug' } })
 afterAll(() => cardea.stop())
 beforeEach(async () => {
   orders = await newServiceClient(cardea, undefined, { scopes: ['orders:read'] })

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { sqlAs } from '../support/servers/sql.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import type { Answer } from '../support/service/client.ts'
 import {
   basicHeader,
@@ -16,16 +16,12 @@ const audiences = ['https://shop.example.com', 'https://mail.example.com']
 const [shopAudience = '', mailAudience = ''] = audiences
 const rights = { scopes: ['orders:read', 'orders:write'], audiences }
 
-let clock: FakeClock
-let cardea: Cardea
 let operator: string
 let orders: TestServiceClient
 
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock, instances: 2, config: { audiences, logLevel: 'debug' } })
-  operator = await cardea.operatorToken()
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock, instances: 2, config: { audiences, logLevel: 'debug' } })
+operator = await cardea.operatorToken()
 afterAll(() => cardea.stop())
 beforeEach(async () => {
   orders = await newServiceClient(cardea, undefined, rights)

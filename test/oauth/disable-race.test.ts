@@ -1,23 +1,13 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { inLanes, turns } from '../concurrency/race.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
-import {
-  liveOf,
-  newServiceClient,
-  postForm,
-  type TestServiceClient,
-} from '../support/service/service-client.ts'
+import { startCardea } from '../support/service/cardea.ts'
+import { liveOf, newServiceClient, postForm } from '../support/service/service-client.ts'
 
 const rounds = 500
 const together = 10
 
-let cardea: Cardea
-let asker: TestServiceClient
-
-beforeAll(async () => {
-  cardea = await startCardea({ instances: 2 })
-  asker = await newServiceClient(cardea)
-})
+const cardea = await startCardea({ instances: 2 })
+const asker = await newServiceClient(cardea)
 afterAll(() => cardea.stop())
 
 const actor = { kind: 'command-line' } as const

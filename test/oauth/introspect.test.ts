@@ -1,7 +1,7 @@
 import { generateKeyPair, SignJWT } from 'jose'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import type { Answer } from '../support/service/client.ts'
 import {
   basicHeader,
@@ -13,15 +13,9 @@ import { headerOf, verifiedClaims } from '../support/service/verified-claims.ts'
 
 const audiences = ['https://shop.example.com', 'https://mail.example.com']
 
-let clock: FakeClock
-let cardea: Cardea
-let shop: TestServiceClient
-
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock, instances: 2, config: { audiences, logLevel: 'debug' } })
-  shop = await newServiceClient(cardea, 'shop')
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock, instances: 2, config: { audiences, logLevel: 'debug' } })
+const shop = await newServiceClient(cardea, 'shop')
 afterAll(() => cardea.stop())
 
 const ask = (

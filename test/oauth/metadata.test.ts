@@ -1,18 +1,14 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, onTestFinished, test } from 'vitest'
 import { sendRaw } from '../http/toy-server.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import { newServiceClient } from '../support/service/service-client.ts'
 import { verifiedClaims } from '../support/service/verified-claims.ts'
 
 const path = '/.well-known/oauth-authorization-server'
 const issuer = 'https://auth.example.com'
 
-let cardea: Cardea
-
-beforeAll(async () => {
-  cardea = await startCardea({
-    config: { issuer, audiences: [issuer], trustedProxies: ['127.0.0.1/32'] },
-  })
+const cardea = await startCardea({
+  config: { issuer, audiences: [issuer], trustedProxies: ['127.0.0.1/32'] },
 })
 afterAll(() => cardea.stop())
 
@@ -72,18 +68,15 @@ test('R92: introspection, revocation and tokens are where the metadata says, and
 
 test('lists the algorithms of the published keys', async () => {
   const other = await startCardea({ config: { signingAlgorithm: 'RS256' } })
-  try {
-    const listed = async () =>
-      (await other.client.get(path)).body.id_token_signing_alg_values_supported
-    const ofKeys = async () => {
-      const { keys } = (await other.client.get('/.well-known/jwks.json')).body
-      return new Set(keys.map(({ alg }: { alg: string }) => alg))
-    }
-    expect(await listed()).toEqual(['RS256'])
-    expect(new Set(await listed())).toEqual(await ofKeys())
-  } finally {
-    await other.stop()
+  onTestFinished(() => other.stop())
+  const listed = async () =>
+    (await other.client.get(path)).body.id_token_signing_alg_values_supported
+  const ofKeys = async () => {
+    const { keys } = (await other.client.get('/.well-known/jwks.json')).body
+    return new Set(keys.map(({ alg }: { alg: string }) => alg))
   }
+  expect(await listed()).toEqual(['RS256'])
+  expect(new Set(await listed())).toEqual(await ofKeys())
 })
 
 test('R92: nothing in it depends on Host, nor on what a proxy forwards of it', async () => {

@@ -1,35 +1,19 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
-import {
-  isOfRequests,
-  type StatementCounter,
-  statementCounter,
-} from '../support/servers/statement-counter.ts'
-import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
-import {
-  newServiceClient,
-  postForm,
-  type TestServiceClient,
-} from '../support/service/service-client.ts'
+import { afterAll, expect, test } from 'vitest'
+import { freshDatabase } from '../support/servers/postgres-server.ts'
+import { isOfRequests, statementCounter } from '../support/servers/statement-counter.ts'
+import { startTcpProxy } from '../support/servers/tcp-proxy.ts'
+import { startCardea } from '../support/service/cardea.ts'
+import { newServiceClient, postForm } from '../support/service/service-client.ts'
 
-let database: FreshDatabase
-let counter: StatementCounter
-let proxy: TcpProxy
-let cardea: Cardea
-let orders: TestServiceClient
-
-beforeAll(async () => {
-  database = await freshDatabase()
-  counter = statementCounter(isOfRequests)
-  proxy = await startTcpProxy(database.appUrl, counter.observe)
-  cardea = await startCardea({
-    database: { ownerUrl: database.ownerUrl, appUrl: proxy.through(database.appUrl) },
-    redisUrl: null,
-    config: { databasePoolSize: 1 },
-  })
-  orders = await newServiceClient(cardea)
+const database = await freshDatabase()
+const counter = statementCounter(isOfRequests)
+const proxy = await startTcpProxy(database.appUrl, counter.observe)
+const cardea = await startCardea({
+  database: { ownerUrl: database.ownerUrl, appUrl: proxy.through(database.appUrl) },
+  redisUrl: null,
+  config: { databasePoolSize: 1 },
 })
+const orders = await newServiceClient(cardea)
 afterAll(async () => {
   await cardea.stop()
   await proxy.stop()

@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { idToBytes } from '../../src/lib/machine.ts'
 import { inLanes, turns } from '../concurrency/race.ts'
 import { sqlAs } from '../support/servers/sql.ts'
-import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { startCardea, type TestAccount } from '../support/service/cardea.ts'
 import {
   basicHeader,
   introspect,
@@ -13,17 +13,12 @@ import {
   type TestServiceClient,
 } from '../support/service/service-client.ts'
 
-let cardea: Cardea
-let operator: string
-let trail: () => Promise<AuditEntry[]>
 let owner: TestAccount
 let owned: TestServiceClient
 
-beforeAll(async () => {
-  cardea = await startCardea({ instances: 2 })
-  operator = await cardea.operatorToken()
-  trail = auditEntries(cardea.stores.migrateUrl)
-})
+const cardea = await startCardea({ instances: 2 })
+const operator = await cardea.operatorToken()
+const trail = auditEntries(cardea.stores.migrateUrl)
 afterAll(() => cardea.stop())
 beforeEach(async () => {
   owner = await cardea.createAccount()

@@ -1,25 +1,21 @@
 import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import { AuthorizationCode, ClientCredentials, type ModuleOptions } from 'simple-oauth2'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import { createVerifier } from '../../packages/verifier/src/index.ts'
 import { freePort } from '../support/servers/free-port.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
-import { newServiceClient, type TestServiceClient } from '../support/service/service-client.ts'
+import { startCardea } from '../support/service/cardea.ts'
+import { newServiceClient } from '../support/service/service-client.ts'
 
 /** Libraries that know OAuth and nothing of Cardea, with nothing but the issuer's address. */
 
 const audience = 'https://orders.example.com'
 
-let cardea: Cardea
-let issuer: URL
-let service: TestServiceClient
-
-beforeAll(async () => {
-  const port = await freePort()
-  issuer = new URL(`http://127.0.0.1:${port}`)
-  cardea = await startCardea({ config: { port, issuer: issuer.origin, audiences: [audience] } })
-  service = await newServiceClient(cardea, 'orders', { scopes: ['orders:read', 'orders:write'] })
+const port = await freePort()
+const issuer = new URL(`http://127.0.0.1:${port}`)
+const cardea = await startCardea({ config: { port, issuer: issuer.origin, audiences: [audience] } })
+const service = await newServiceClient(cardea, 'orders', {
+  scopes: ['orders:read', 'orders:write'],
 })
 afterAll(() => cardea.stop())
 
@@ -200,37 +196,32 @@ describe('@cardea/verifier', () => {
       client: { id: follower.clientId, secret: follower.clientSecret },
       allowInsecureHttp: true,
     })
-    try {
-      await verifier.ready(AbortSignal.timeout(10_000))
-      const config = await openid.discovery(
-        issuer,
-        service.clientId,
-        undefined,
-        openid.ClientSecretBasic(service.clientSecret),
-        { algorithm: 'oauth2', execute: [openid.allowInsecureRequests] },
-      )
-      const { access_token: token } = await openid.clientCredentialsGrant(config)
-      const claims = await verifier.verify(token, { scopes: ['orders:read'] })
-      expect(claims).toMatchObject({ sub: service.clientId, roles: [], amr: [] })
-      const asPerson = [{ roles: ['reader'] }, { scopes: ['account'] }, { maxAuthAgeSeconds: 900 }]
-      for (const demand of asPerson) {
-        await expect(verifier.verify(token, demand), JSON.stringify(demand)).rejects.toThrow()
-      }
-      const operator = await cardea.client.logIn(await cardea.createAccount(['operator']), {
-        audience: issuer.origin,
-      })
-      const revoked = await cardea.client.post('/admin/revoke', {
-        token: operator.accessToken,
-        body: { sub: service.clientId },
-      })
-      expect(revoked.status).toBe(200)
-      await expect
-        .poll(() => verifier.verify(token).catch(({ code }) => code))
-        .toBe('token_revoked')
-      const { access_token: next } = await openid.clientCredentialsGrant(config)
-      expect((await verifier.verify(next)).sub).toBe(service.clientId)
-    } finally {
-      await verifier.close()
+    onTestFinished(() => verifier.close())
+    await verifier.ready(AbortSignal.timeout(10_000))
+    const config = await openid.discovery(
+      issuer,
+      service.clientId,
+      undefined,
+      openid.ClientSecretBasic(service.clientSecret),
+      { algorithm: 'oauth2', execute: [openid.allowInsecureRequests] },
+    )
+    const { access_token: token } = await openid.clientCredentialsGrant(config)
+    const claims = await verifier.verify(token, { scopes: ['orders:read'] })
+    expect(claims).toMatchObject({ sub: service.clientId, roles: [], amr: [] })
+    const asPerson = [{ roles: ['reader'] }, { scopes: ['account'] }, { maxAuthAgeSeconds: 900 }]
+    for (const demand of asPerson) {
+      await expect(verifier.verify(token, demand), JSON.stringify(demand)).rejects.toThrow()
     }
+    const operator = await cardea.client.logIn(await cardea.createAccount(['operator']), {
+      audience: issuer.origin,
+    })
+    const revoked = await cardea.client.post('/admin/revoke', {
+      token: operator.accessToken,
+      body: { sub: service.clientId },
+    })
+    expect(revoked.status).toBe(200)
+    await expect.poll(() => verifier.verify(token).catch(({ code }) => code)).toBe('token_revoked')
+    const { access_token: next } = await openid.clientCredentialsGrant(config)
+    expect((await verifier.verify(next)).sub).toBe(service.clientId)
   })
 })

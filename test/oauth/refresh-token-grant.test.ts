@@ -1,20 +1,15 @@
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
-import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
+import { afterAll, beforeEach, expect, test, vi } from 'vitest'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
 import type { Answer, LoggedIn } from '../support/service/client.ts'
 import { newServiceClient, postForm } from '../support/service/service-client.ts'
 
-let clock: FakeClock
-let cardea: Cardea
 let account: TestAccount
-let trail: () => Promise<AuditEntry[]>
 
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock, instances: 2 })
-  trail = auditEntries(cardea.stores.migrateUrl)
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock, instances: 2 })
+const trail = auditEntries(cardea.stores.migrateUrl)
 afterAll(() => cardea.stop())
 beforeEach(async () => {
   account = await cardea.createAccount()

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { auditPseudonym } from '../../src/audit/index.ts'
-import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import type { Answer, LoggedIn } from '../support/service/client.ts'
 import {
   introspect,
@@ -10,15 +10,9 @@ import {
   type TestServiceClient,
 } from '../support/service/service-client.ts'
 
-let cardea: Cardea
-let trail: () => Promise<AuditEntry[]>
-let orders: TestServiceClient
-
-beforeAll(async () => {
-  cardea = await startCardea({ instances: 2 })
-  trail = auditEntries(cardea.stores.migrateUrl)
-  orders = await newServiceClient(cardea)
-})
+const cardea = await startCardea({ instances: 2 })
+const trail = auditEntries(cardea.stores.migrateUrl)
+const orders = await newServiceClient(cardea)
 afterAll(() => cardea.stop())
 beforeEach(async () => {
   await trail()

@@ -1,42 +1,37 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeEach, expect, test } from 'vitest'
 import { postgresAccountStore } from '../../src/accounts/index.ts'
 import { auditPseudonym, postgresAuditTrail } from '../../src/audit/index.ts'
 import { boundedQueue } from '../../src/lib/bounded-queue.ts'
 import type { InTransaction } from '../../src/lib/in-transaction.ts'
 import { idToBytes, systemRandom } from '../../src/lib/machine.ts'
+import type { ServiceClientStores } from '../../src/oauth/index.ts'
 import {
   authenticateServiceClient,
   clientProofs,
   createServiceClient,
   disableServiceClient,
   postgresServiceClientStore,
-  type ServiceClientStores,
 } from '../../src/oauth/index.ts'
 import { newServiceClientSecret, secretDigest } from '../../src/oauth/service-client.ts'
 import { postgresRevocationLog } from '../../src/revocation/index.ts'
 import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
-import { type MigratedDatabase, migratedDatabase } from '../support/servers/migrated-database.ts'
+import { migratedDatabase } from '../support/servers/migrated-database.ts'
 import { dumpOf, sqlAs } from '../support/servers/sql.ts'
-import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
 
-let migrated: MigratedDatabase
-let inTransaction: InTransaction<ServiceClientStores>
-let trail: () => Promise<AuditEntry[]>
 let clock: FakeClock
 
-beforeAll(async () => {
-  migrated = await migratedDatabase()
-  trail = auditEntries(migrated.ownerUrl)
-  inTransaction = (work) =>
-    migrated.database.transaction((sql) =>
-      work({
-        clients: postgresServiceClientStore(sql),
-        accounts: postgresAccountStore(sql),
-        revocations: postgresRevocationLog(sql, clock, () => undefined),
-        audit: postgresAuditTrail(sql, clock, auditPseudonym(Buffer.alloc(32))),
-      }),
-    )
-})
+const migrated = await migratedDatabase()
+const trail = auditEntries(migrated.ownerUrl)
+const inTransaction: InTransaction<ServiceClientStores> = (work) =>
+  migrated.database.transaction((sql) =>
+    work({
+      clients: postgresServiceClientStore(sql),
+      accounts: postgresAccountStore(sql),
+      revocations: postgresRevocationLog(sql, clock, () => undefined),
+      audit: postgresAuditTrail(sql, clock, auditPseudonym(Buffer.alloc(32))),
+    }),
+  )
 afterAll(() => migrated.drop())
 beforeEach(async () => {
   clock = fakeClock()

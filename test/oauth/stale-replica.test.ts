@@ -1,17 +1,14 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeEach, expect, test } from 'vitest'
 import { idToBytes } from '../../src/lib/machine.ts'
-import { bearerCheck, type CheckBearer, postgresTokenActivity } from '../../src/revocation/index.ts'
+import { bearerCheck, postgresTokenActivity } from '../../src/revocation/index.ts'
 import { sqlAs } from '../support/servers/sql.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import {
   newServiceClient,
   postForm,
   type TestServiceClient,
 } from '../support/service/service-client.ts'
 
-let cardea: Cardea
-/** The check of an instance whose replica heard of nothing and knows that it may have missed something: Postgres decides. */
-let check: CheckBearer
 let orders: TestServiceClient
 let token: string
 
@@ -23,23 +20,22 @@ const newToken = async (): Promise<string> => {
   return answer.body.access_token
 }
 
-beforeAll(async () => {
-  cardea = await startCardea()
-  const core = cardea.instances[0]!.core
-  const deaf = {
-    ...core.revocations.replica,
-    state: () => 'STALE' as const,
-    revokedBy: () => undefined,
-  }
-  const { config, machine, keys, database } = core
-  check = bearerCheck({
-    issuer: config.issuer,
-    audiences: [...config.audiences, config.issuer],
-    clock: machine.clock,
-    verificationKey: keys.verificationKey,
-    replica: deaf,
-    isTokenActive: postgresTokenActivity(database),
-  })
+const cardea = await startCardea()
+const core = cardea.instances[0]!.core
+const deaf = {
+  ...core.revocations.replica,
+  state: () => 'STALE' as const,
+  revokedBy: () => undefined,
+}
+const { config, machine, keys, database } = core
+/** The check of an instance whose replica heard of nothing and knows that it may have missed something: Postgres decides. */
+const check = bearerCheck({
+  issuer: config.issuer,
+  audiences: [...config.audiences, config.issuer],
+  clock: machine.clock,
+  verificationKey: keys.verificationKey,
+  replica: deaf,
+  isTokenActive: postgresTokenActivity(database),
 })
 afterAll(() => cardea.stop())
 beforeEach(async () => {
@@ -50,10 +46,8 @@ beforeEach(async () => {
 const claimsOf = (text: string) =>
   JSON.parse(Buffer.from(text.split('.')[1] ?? '', 'base64url').toString())
 
-const core = () => cardea.instances[0]!.core
-
-const revoke = (target: Parameters<Cardea['instances'][number]['core']['revoke']>[0]['target']) =>
-  core().revoke({ target, note: undefined, actor })
+const revoke = (target: Parameters<typeof core.revoke>[0]['target']) =>
+  core.revoke({ target, note: undefined, actor })
 
 test('R103: a token of a service is good as long as its client is, though no session stands behind it', async () => {
   expect(await check(token)).toMatchObject({ sub: orders.clientId })
@@ -70,7 +64,7 @@ test('R71: without the replica a revocation in Postgres alone refuses it: of the
   await expect(check(second)).rejects.toMatchObject({ code: 'invalid_token' })
 
   const third = await newToken()
-  await core().serviceClients.disable({ clientId: orders.clientId, actor })
+  await core.serviceClients.disable({ clientId: orders.clientId, actor })
   await expect(check(third)).rejects.toMatchObject({ code: 'invalid_token' })
 
   orders = await newServiceClient(cardea)

@@ -1,38 +1,24 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/index.ts'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
-import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
-import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
-import {
-  introspect,
-  newServiceClient,
-  postForm,
-  type TestServiceClient,
-} from '../support/service/service-client.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { freshDatabase } from '../support/servers/postgres-server.ts'
+import { startTcpProxy } from '../support/servers/tcp-proxy.ts'
+import { startCardea } from '../support/service/cardea.ts'
+import { introspect, newServiceClient, postForm } from '../support/service/service-client.ts'
 
 const { databaseConnectTimeoutMs, databaseStatementTimeoutMs } = loadConfig({})
 
-let clock: FakeClock
-let database: FreshDatabase
-let proxy: TcpProxy
-let cardea: Cardea
-let shop: TestServiceClient
-let token: string
-
-beforeAll(async () => {
-  clock = fakeClock()
-  database = await freshDatabase()
-  proxy = await startTcpProxy(database.appUrl)
-  const throughProxy = { ...database, appUrl: proxy.through(database.appUrl) }
-  cardea = await startCardea({
-    clock,
-    database: throughProxy,
-    config: { databaseConnectTimeoutMs, databaseStatementTimeoutMs },
-  })
-  shop = await newServiceClient(cardea)
-  token = (await cardea.client.logIn(await cardea.createAccount())).accessToken
+const clock = fakeClock()
+const database = await freshDatabase()
+const proxy = await startTcpProxy(database.appUrl)
+const throughProxy = { ...database, appUrl: proxy.through(database.appUrl) }
+const cardea = await startCardea({
+  clock,
+  database: throughProxy,
+  config: { databaseConnectTimeoutMs, databaseStatementTimeoutMs },
 })
+const shop = await newServiceClient(cardea)
+const token = (await cardea.client.logIn(await cardea.createAccount())).accessToken
 afterAll(async () => {
   await cardea.stop()
   await proxy.stop()
