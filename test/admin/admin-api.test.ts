@@ -1,19 +1,14 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { dumpOf, sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
+import { startCardea, testPassword } from '../support/service/cardea.ts'
 import { verifiedClaims } from '../support/service/verified-claims.ts'
 
 const service = 'https://api.example.com'
 
-let cardea: Cardea
-let token: string
-
-beforeAll(async () => {
-  cardea = await startCardea({ config: { audiences: [service] } })
-  token = await cardea.operatorToken()
-})
+const cardea = await startCardea({ config: { audiences: [service] } })
+const token = await cardea.operatorToken()
 afterAll(() => cardea.stop())
 
 /** One request to every route of the admin API, with bodies that an operator's token would make work. */

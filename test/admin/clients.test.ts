@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { dumpOf } from '../support/servers/sql.ts'
-import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import {
   basicHeader,
   introspect,
@@ -13,17 +13,10 @@ import {
 
 const audiences = ['https://api.example.com', 'https://mail.example.com']
 
-let clock: FakeClock
-let cardea: Cardea
-let token: string
-let trail: () => Promise<AuditEntry[]>
-
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock, instances: 2, config: { audiences } })
-  token = await cardea.operatorToken()
-  trail = auditEntries(cardea.stores.migrateUrl)
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock, instances: 2, config: { audiences } })
+const token = await cardea.operatorToken()
+const trail = auditEntries(cardea.stores.migrateUrl)
 afterAll(() => cardea.stop())
 beforeEach(async () => {
   await trail()

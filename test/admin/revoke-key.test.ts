@@ -1,26 +1,21 @@
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { startRedis } from '../support/servers/redis-server.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import { quickSession } from '../support/service/quick-session.ts'
 import { headerOf, verifiedClaims } from '../support/service/verified-claims.ts'
 
-let redis: RedisServer
-let cardea: Cardea
-let operator: string
+let operator = ''
 /** A session of the operator, for the access tokens that they need after theirs was revoked with its key. */
 let handle: string
 
-beforeAll(async () => {
-  redis = await startRedis()
-  cardea = await startCardea({ redisUrl: redis.url, instances: 2 })
-  const account = await cardea.createAccount(['operator'])
-  const session = await quickSession(cardea, account.id, { roles: ['operator'] })
-  handle = session.refreshToken
-  await renew()
-})
+const redis = await startRedis()
+const cardea = await startCardea({ redisUrl: redis.url, instances: 2 })
+const account = await cardea.createAccount(['operator'])
+const session = await quickSession(cardea, account.id, { roles: ['operator'] })
+handle = session.refreshToken
 afterAll(async () => {
   await cardea.stop()
   await redis.stop()
@@ -31,6 +26,7 @@ const renew = async () => {
   operator = body.access_token
   handle = refreshCookie ?? ''
 }
+await renew()
 
 const revoke = (kid: string, more = {}) =>
   cardea.client.post('/admin/revoke', { token: operator, body: { kid, ...more } })

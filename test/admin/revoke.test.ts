@@ -1,24 +1,18 @@
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { postgresRevocationPurge } from '../../src/revocation/index.ts'
-import { type FakeClock, pastClock } from '../support/clocks/fake-clock.ts'
-import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { pastClock } from '../support/clocks/fake-clock.ts'
+import { startRedis } from '../support/servers/redis-server.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { startCardea, type TestAccount } from '../support/service/cardea.ts'
 import type { LoggedIn } from '../support/service/client.ts'
 import { verifiedClaims } from '../support/service/verified-claims.ts'
 
-let clock: FakeClock
-let redis: RedisServer
-let cardea: Cardea
-
-beforeAll(async () => {
-  clock = pastClock()
-  redis = await startRedis()
-  cardea = await startCardea({ clock, redisUrl: redis.url })
-})
+const clock = pastClock()
+const redis = await startRedis()
+const cardea = await startCardea({ clock, redisUrl: redis.url })
 afterAll(async () => {
   await cardea.stop()
   await redis.stop()
@@ -92,24 +86,21 @@ test('R94: revoking a token ends that one only: its session gives the next', asy
 
 test('R94: revoking everyone ends every session and token there is, the operator included, in one entry', async () => {
   const own = await startCardea({ clock })
-  try {
-    const accounts = [await own.createAccount(), await own.createAccount()]
-    const devices: LoggedIn[] = []
-    for (const account of accounts) devices.push(await own.client.logIn(account))
-    const token = await own.operatorToken()
-    const answer = await own.client.post('/admin/revoke', { token, body: { everyone: true } })
-    expect(answer.status).toBe(200)
-    for (const device of devices) {
-      expect(await isAccepted(device, own)).toBe(false)
-      expect(await refresh(device, own)).toEqual(signedOut)
-    }
-    expect((await own.client.get('/admin/accounts', { token })).status).toBe(401)
-    const rows = await sqlAs(own.stores.migrateUrl)('SELECT kind, key FROM revocations')
-    expect(rows).toEqual([{ kind: 'everyone', key: '' }])
-    for (const account of accounts) await expectWorks(account, own)
-  } finally {
-    await own.stop()
+  onTestFinished(() => own.stop())
+  const accounts = [await own.createAccount(), await own.createAccount()]
+  const devices: LoggedIn[] = []
+  for (const account of accounts) devices.push(await own.client.logIn(account))
+  const token = await own.operatorToken()
+  const answer = await own.client.post('/admin/revoke', { token, body: { everyone: true } })
+  expect(answer.status).toBe(200)
+  for (const device of devices) {
+    expect(await isAccepted(device, own)).toBe(false)
+    expect(await refresh(device, own)).toEqual(signedOut)
   }
+  expect((await own.client.get('/admin/accounts', { token })).status).toBe(401)
+  const rows = await sqlAs(own.stores.migrateUrl)('SELECT kind, key FROM revocations')
+  expect(rows).toEqual([{ kind: 'everyone', key: '' }])
+  for (const account of accounts) await expectWorks(account, own)
 })
 
 test('R94: the answer says where in the log it stands and from when on it holds everywhere; asking twice is fine', async () => {
@@ -238,23 +229,22 @@ test('R77: the epoch revokes a token even where its session still looks alive', 
 test('R70: with Redis away a revocation is answered, committed and holds', async () => {
   const lonely = await startRedis()
   const own = await startCardea({ redisUrl: lonely.url })
-  try {
-    const account = await own.createAccount()
-    const device = await own.client.logIn(account)
-    const token = await own.operatorToken()
-    await lonely.kill()
-    const answer = await own.client.post('/admin/revoke', { token, body: { sub: account.id } })
-    expect(answer.status).toBe(200)
-    const query = 'SELECT kind, key FROM revocations WHERE seq = $1'
-    const rows = await sqlAs(own.stores.migrateUrl)(query, [answer.body.seq])
-    expect(rows).toEqual([{ kind: 'sub', key: account.id }])
-    expect(await isAccepted(device, own)).toBe(false)
-    expect(await refresh(device, own)).toEqual(signedOut)
-    await expectWorks(account, own)
-  } finally {
+  onTestFinished(async () => {
     await own.stop()
     await lonely.stop()
-  }
+  })
+  const account = await own.createAccount()
+  const device = await own.client.logIn(account)
+  const token = await own.operatorToken()
+  await lonely.kill()
+  const answer = await own.client.post('/admin/revoke', { token, body: { sub: account.id } })
+  expect(answer.status).toBe(200)
+  const query = 'SELECT kind, key FROM revocations WHERE seq = $1'
+  const rows = await sqlAs(own.stores.migrateUrl)(query, [answer.body.seq])
+  expect(rows).toEqual([{ kind: 'sub', key: account.id }])
+  expect(await isAccepted(device, own)).toBe(false)
+  expect(await refresh(device, own)).toEqual(signedOut)
+  await expectWorks(account, own)
 })
 
 describe('an entry', () => {
