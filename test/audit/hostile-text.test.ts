@@ -1,16 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { exchangeRaw, sendRaw } from '../http/toy-server.ts'
 import { dumpOf } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 
-let cardea: Cardea
-let port: number
-
-beforeAll(async () => {
-  cardea = await startCardea({ config: { logLevel: 'trace' }, redisUrl: null })
-  port = Number(new URL(cardea.client.address).port)
-})
+const cardea = await startCardea({ config: { logLevel: 'trace' }, redisUrl: null })
+const port = Number(new URL(cardea.client.address).port)
 afterAll(() => cardea.stop())
 
 const raw = (headers: readonly string[], body: string) =>

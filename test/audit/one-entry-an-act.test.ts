@@ -1,26 +1,14 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { isId } from '../../src/lib/machine.ts'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
-import {
-  type Cardea,
-  startCardea,
-  type TestAccount,
-  testPassword,
-} from '../support/service/cardea.ts'
+import { startCardea, type TestAccount, testPassword } from '../support/service/cardea.ts'
 import type { Answer } from '../support/service/client.ts'
 
-let clock: FakeClock
-let cardea: Cardea
-let token: string
-let trail: () => Promise<AuditEntry[]>
-
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock, redisUrl: null })
-  token = await cardea.operatorToken()
-  trail = auditEntries(cardea.stores.migrateUrl)
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock, redisUrl: null })
+const token = await cardea.operatorToken()
+const trail = auditEntries(cardea.stores.migrateUrl)
 afterAll(() => cardea.stop())
 
 const userAgent = 'a browser of the tests'

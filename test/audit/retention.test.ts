@@ -1,31 +1,23 @@
 import pg from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { postgresAfterLoss } from '../../src/data-loss.ts'
-import { type CliSettings, runCli, runCliProcess } from '../cli/run-cli.ts'
-import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
-import { type RunSql, sqlAs } from '../support/servers/sql.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { runCli, runCliProcess } from '../cli/run-cli.ts'
+import { freshDatabase } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startCardea } from '../support/service/cardea.ts'
 
 const secret = 'a-secret-of-this-test-that-is-long-enough'
 const dayMs = 86_400_000
 
-let database: FreshDatabase
-let cardea: Cardea
-let settings: CliSettings
-let asOwner: RunSql
-let asApp: RunSql
-
-beforeAll(async () => {
-  database = await freshDatabase({ isMigrated: true })
-  cardea = await startCardea({ database, secrets: [secret], redisUrl: null })
-  settings = {
-    DATABASE_URL: database.appUrl,
-    MIGRATE_DATABASE_URL: database.ownerUrl,
-    CARDEA_SECRET: secret,
-  }
-  asOwner = sqlAs(database.ownerUrl)
-  asApp = sqlAs(database.appUrl)
-})
+const database = await freshDatabase({ isMigrated: true })
+const cardea = await startCardea({ database, secrets: [secret], redisUrl: null })
+const settings = {
+  DATABASE_URL: database.appUrl,
+  MIGRATE_DATABASE_URL: database.ownerUrl,
+  CARDEA_SECRET: secret,
+}
+const asOwner = sqlAs(database.ownerUrl)
+const asApp = sqlAs(database.appUrl)
 afterAll(async () => {
   await cardea.stop()
   await database.drop()
@@ -176,29 +168,28 @@ describe('the function that removes entries', () => {
   test('R115: lets nothing else pass, neither after it nor in its transaction', async () => {
     const client = new pg.Client(database.ownerUrl)
     await client.connect()
-    try {
-      const call = `SELECT purge_audit_events(now() - interval '30 days', 1) AS n`
-      expect((await client.query(call)).rows).toEqual([{ n: 1 }])
-      await expect(client.query('DELETE FROM audit_events')).rejects.toThrow('never changed')
-      for (const statement of [
-        'DELETE FROM audit_events',
-        `UPDATE audit_events SET outcome = 'failure'`,
-        'TRUNCATE audit_events',
-      ]) {
-        await client.query('BEGIN')
-        expect((await client.query(call)).rows).toEqual([{ n: 1 }])
-        await expect(client.query(statement)).rejects.toThrow('never changed')
-        await client.query('ROLLBACK')
-      }
-      await client.query('BEGIN')
-      await client.query('SAVEPOINT before')
-      await expect(client.query('SELECT purge_audit_events(now())')).rejects.toThrow('last day')
-      await client.query('ROLLBACK TO before')
-      await expect(client.query('DELETE FROM audit_events')).rejects.toThrow('never changed')
-      await client.query('ROLLBACK')
-    } finally {
+    onTestFinished(async () => {
       await client.end()
+    })
+    const call = `SELECT purge_audit_events(now() - interval '30 days', 1) AS n`
+    expect((await client.query(call)).rows).toEqual([{ n: 1 }])
+    await expect(client.query('DELETE FROM audit_events')).rejects.toThrow('never changed')
+    for (const statement of [
+      'DELETE FROM audit_events',
+      `UPDATE audit_events SET outcome = 'failure'`,
+      'TRUNCATE audit_events',
+    ]) {
+      await client.query('BEGIN')
+      expect((await client.query(call)).rows).toEqual([{ n: 1 }])
+      await expect(client.query(statement)).rejects.toThrow('never changed')
+      await client.query('ROLLBACK')
     }
+    await client.query('BEGIN')
+    await client.query('SAVEPOINT before')
+    await expect(client.query('SELECT purge_audit_events(now())')).rejects.toThrow('last day')
+    await client.query('ROLLBACK TO before')
+    await expect(client.query('DELETE FROM audit_events')).rejects.toThrow('never changed')
+    await client.query('ROLLBACK')
   })
 })
 
@@ -223,17 +214,16 @@ test('what was removed is no loss of commits, and what is missing among the rest
 test('looking at the trail by time uses an index, in the query of the guide as well', async () => {
   const client = new pg.Client(database.ownerUrl)
   await client.connect()
-  try {
-    await client.query('SET enable_seqscan = off')
-    for (const query of [
-      `SELECT event, reason, count(*) FROM audit_events WHERE at > now() - interval '1 hour' GROUP BY 1, 2`,
-      `SELECT id FROM audit_events WHERE at < now() - interval '1 year' ORDER BY at LIMIT 10`,
-      'SELECT min(at) FROM audit_events',
-    ]) {
-      const { rows } = await client.query(`EXPLAIN ${query}`)
-      expect(JSON.stringify(rows), query).toContain('audit_events_by_time')
-    }
-  } finally {
+  onTestFinished(async () => {
     await client.end()
+  })
+  await client.query('SET enable_seqscan = off')
+  for (const query of [
+    `SELECT event, reason, count(*) FROM audit_events WHERE at > now() - interval '1 hour' GROUP BY 1, 2`,
+    `SELECT id FROM audit_events WHERE at < now() - interval '1 year' ORDER BY at LIMIT 10`,
+    'SELECT min(at) FROM audit_events',
+  ]) {
+    const { rows } = await client.query(`EXPLAIN ${query}`)
+    expect(JSON.stringify(rows), query).toContain('audit_events_by_time')
   }
 })

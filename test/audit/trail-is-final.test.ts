@@ -1,22 +1,15 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
-import { dumpOf, type RunSql, sqlAs } from '../support/servers/sql.ts'
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { dumpOf, sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
 import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
 import { verifiedClaims } from '../support/service/verified-claims.ts'
 
-let clock: FakeClock
-let cardea: Cardea
-let asOwner: RunSql
-let asApp: RunSql
-
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock, redisUrl: null })
-  asOwner = sqlAs(cardea.stores.migrateUrl)
-  asApp = sqlAs(cardea.stores.databaseUrl)
-  await cardea.client.logIn(await cardea.createAccount())
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock, redisUrl: null })
+const asOwner = sqlAs(cardea.stores.migrateUrl)
+const asApp = sqlAs(cardea.stores.databaseUrl)
+await cardea.client.logIn(await cardea.createAccount())
 afterAll(() => cardea.stop())
 
 const changes = [
