@@ -1,18 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { failedLoginLimit } from '../../src/login/prove-password.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import type { Answer } from '../support/service/client.ts'
-import { type CountedHashing, startCountedHashing } from '../support/service/counted-hashing.ts'
+import { startCountedHashing } from '../support/service/counted-hashing.ts'
 
-let cardea: Cardea
-let counted: CountedHashing
-
-beforeAll(async () => {
-  cardea = await startCardea({ redisUrl: null })
-  counted = await startCountedHashing(cardea)
-})
+const cardea = await startCardea({ redisUrl: null })
+const counted = await startCountedHashing(cardea)
 afterAll(async () => {
   await counted.stop()
   await cardea.stop()

@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { argon2PasswordHasher, loadArgon2 } from '../../src/accounts/index.ts'
 import { systemRandom } from '../../src/lib/machine.ts'
 import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { startCardea, type TestAccount } from '../support/service/cardea.ts'
 import type { Answer } from '../support/service/client.ts'
 
 const perSource = 60
@@ -15,17 +15,14 @@ const wrong = 'not the password of anybody'
 
 /** Of the service; the limits end by the date, which a test moves on. */
 const clock = fakeClock()
-let cardea: Cardea
 let operator: string
 
-beforeAll(async () => {
-  // Only the date, by which limits end: everything that waits for something else waits in real time.
-  vi.useFakeTimers({ toFake: ['Date'] })
-  // Counted in this process: a Redis that is slow for a moment would be replaced by half of each limit.
-  const config = { loginFailuresPerSource: perSource }
-  cardea = await startCardea({ clock, redisUrl: null, config })
-  operator = await cardea.operatorToken()
-})
+// Only the date, by which limits end: everything that waits for something else waits in real time.
+vi.useFakeTimers({ toFake: ['Date'] })
+// Counted in this process: a Redis that is slow for a moment would be replaced by half of each limit.
+const config = { loginFailuresPerSource: perSource }
+const cardea = await startCardea({ clock, redisUrl: null, config })
+operator = await cardea.operatorToken()
 afterAll(async () => {
   await cardea.stop()
   vi.useRealTimers()

@@ -1,11 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { parsePhc } from '../../src/accounts/argon2-password-hasher.ts'
 import { argon2PasswordHasher, loadArgon2 } from '../../src/accounts/index.ts'
 import { systemRandom } from '../../src/lib/machine.ts'
 import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { startCardea, type TestAccount } from '../support/service/cardea.ts'
 import { startCountedHashing } from '../support/service/counted-hashing.ts'
 import { handleFields } from '../support/service/handles.ts'
 import { verifiedClaims } from '../support/service/verified-claims.ts'
@@ -15,14 +15,11 @@ const deviceCookieName = '__Host-cardea-device'
 
 /** Of the service, at which nothing takes time. */
 const clock = fakeClock()
-let cardea: Cardea
 
-beforeAll(async () => {
-  // Only the date, by which limits end: everything that waits for something else waits in real time.
-  vi.useFakeTimers({ toFake: ['Date'] })
-  // Counted in this process: a Redis that is slow for a moment would be replaced by half of each limit.
-  cardea = await startCardea({ clock, redisUrl: null, peppers })
-})
+// Only the date, by which limits end: everything that waits for something else waits in real time.
+vi.useFakeTimers({ toFake: ['Date'] })
+// Counted in this process: a Redis that is slow for a moment would be replaced by half of each limit.
+const cardea = await startCardea({ clock, redisUrl: null, peppers })
 afterAll(async () => {
   await cardea.stop()
   vi.useRealTimers()
@@ -103,25 +100,22 @@ test('R51: a login never takes up a session that the client brought along', asyn
 test('R2: grant_type=password is refused in every form and at every address, and no credential is checked', async () => {
   const { email, password } = await cardea.createAccount()
   const counted = await startCountedHashing(cardea)
-  try {
-    const grant = { grant_type: 'password', username: email, email, password }
-    const form = new URLSearchParams(grant).toString()
-    const formType = { 'content-type': 'application/x-www-form-urlencoded' }
-    for (const path of ['/login', '/refresh', '/oauth/token', '/token']) {
-      const asJson = await counted.client.post(path, { body: grant })
-      const asForm = await counted.client.post(path, { body: form, headers: formType })
-      for (const { status, text } of [asJson, asForm]) {
-        expect([400, 404, 415]).toContain(status)
-        expect(text).not.toContain('access_token')
-      }
+  onTestFinished(() => counted.stop())
+  const grant = { grant_type: 'password', username: email, email, password }
+  const form = new URLSearchParams(grant).toString()
+  const formType = { 'content-type': 'application/x-www-form-urlencoded' }
+  for (const path of ['/login', '/refresh', '/oauth/token', '/token']) {
+    const asJson = await counted.client.post(path, { body: grant })
+    const asForm = await counted.client.post(path, { body: form, headers: formType })
+    for (const { status, text } of [asJson, asForm]) {
+      expect([400, 404, 415]).toContain(status)
+      expect(text).not.toContain('access_token')
     }
-    expect((await counted.client.post('/login', { body: grant })).status).toBe(400)
-    expect(counted.computed()).toEqual({ checks: [], hashes: [] })
-    expect((await counted.client.post('/login', { body: { email, password } })).status).toBe(200)
-    expect(counted.computed().checks).toHaveLength(1)
-  } finally {
-    await counted.stop()
   }
+  expect((await counted.client.post('/login', { body: grant })).status).toBe(400)
+  expect(counted.computed()).toEqual({ checks: [], hashes: [] })
+  expect((await counted.client.post('/login', { body: { email, password } })).status).toBe(200)
+  expect(counted.computed().checks).toHaveLength(1)
 })
 
 describe('a hash that is not of today', () => {

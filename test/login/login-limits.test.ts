@@ -1,5 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  onTestFinished,
+  test,
+  vi,
+} from 'vitest'
 import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.ts'
 import { type Clock, systemClock, systemRandom } from '../../src/lib/machine.ts'
 import { loginLimits } from '../../src/login/admit-attempt.ts'
@@ -36,7 +46,6 @@ loginLimitsContract('the memory of one process', async (rules) =>
   }),
 )
 
-let server: RedisServer
 let connection: RedisConnection
 const opened: RedisConnection[] = []
 
@@ -70,9 +79,7 @@ const limitsOn = (
     onError,
   })
 
-beforeAll(async () => {
-  server = await startRedis()
-})
+const server = await startRedis()
 
 afterAll(async () => {
   await server.stop()
@@ -221,18 +228,15 @@ describe('while Redis does not do its part', () => {
     const node = await startRedis({
       args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'],
     })
-    try {
-      const setup = await connect(node.url)
-      await setup.client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
-      const made = await connect(`redis+cluster://127.0.0.1:${node.port}`)
-      const limits = limitsOn(made)
-      expect(admitted(await failTimes(limits, 10))).toBe(4)
-      const success = await limits.admit(attempt({ identifier: 'bob@example.com' }))
-      await success.succeeded()
-      expect(await setup.client.keys('cardea:limit:account-60s:*')).toHaveLength(1)
-    } finally {
-      await node.stop()
-    }
+    onTestFinished(() => node.stop())
+    const setup = await connect(node.url)
+    await setup.client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+    const made = await connect(`redis+cluster://127.0.0.1:${node.port}`)
+    const limits = limitsOn(made)
+    expect(admitted(await failTimes(limits, 10))).toBe(4)
+    const success = await limits.admit(attempt({ identifier: 'bob@example.com' }))
+    await success.succeeded()
+    expect(await setup.client.keys('cardea:limit:account-60s:*')).toHaveLength(1)
   })
 })
 

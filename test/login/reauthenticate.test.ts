@@ -1,20 +1,14 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { keyLabels } from '../../src/keys/index.ts'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { holdSessions } from '../support/servers/hold-rows.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
+import { startCardea, testPassword } from '../support/service/cardea.ts'
 import { codecOf, handleFields } from '../support/service/handles.ts'
 
-let clock: FakeClock
-let cardea: Cardea
-let trail: ReturnType<typeof auditEntries>
-
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock, instances: 2 })
-  trail = auditEntries(cardea.stores.migrateUrl)
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock, instances: 2 })
+const trail = auditEntries(cardea.stores.migrateUrl)
 afterAll(() => cardea.stop())
 
 const logIn = async () => {
