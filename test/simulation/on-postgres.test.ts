@@ -1,16 +1,12 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { simulationSettings } from '../support/run/simulation-settings.ts'
-import { type OwnDatabase, ownDatabase } from './own-database.ts'
+import { ownDatabase } from './own-database.ts'
 import { postgresTruth } from './postgres-truth.ts'
 import { simulate } from './run.ts'
 
 vi.mock('node:timers/promises', () => import('./simulated-timers.ts'))
 
-let own: OwnDatabase
-
-beforeAll(async () => {
-  own = await ownDatabase()
-})
+const own = await ownDatabase()
 afterAll(() => own.stop())
 
 const { seeds, steps } = simulationSettings({ seeds: [1, 2, 3], steps: 4_000 })

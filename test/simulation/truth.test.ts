@@ -1,14 +1,10 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { memoryTruth } from './memory-truth.ts'
-import { type OwnDatabase, ownDatabase } from './own-database.ts'
+import { ownDatabase } from './own-database.ts'
 import { postgresTruth } from './postgres-truth.ts'
 import { startWalk, walkTheLog, walkTheSessions } from './truth.contract.ts'
 
-let own: OwnDatabase
-
-beforeAll(async () => {
-  own = await ownDatabase()
-})
+const own = await ownDatabase()
 afterAll(() => own.stop())
 
 const accessTokenSeconds = 30
