@@ -2,16 +2,12 @@ import { execFileSync } from 'node:child_process'
 import { chmod, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { allSettings } from '../../src/config/given-settings.ts'
 import { loadConfig, usesEmbeddedPostgres } from '../../src/config/index.ts'
 import { configErrorOf, problemsOf, production, randomSecret } from './environments.ts'
 
-let folder: string
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'cardea-test-secret-files-'))
-})
+const folder = await mkdtemp(join(tmpdir(), 'cardea-test-secret-files-'))
 afterAll(() => rm(folder, { recursive: true }))
 
 const fileWith = async (name: string, content: string | Buffer, mode = 0o600): Promise<string> => {
