@@ -5,17 +5,13 @@ import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
+import { afterAll, expect, onTestFinished, test } from 'vitest'
+import { scratchFolder } from '../support/programs/scratch-folder.ts'
 import { findRedis } from '../support/servers/find-redis.ts'
 import { freePort } from '../support/servers/free-port.ts'
 import { startPostgres } from '../support/servers/postgres-server.ts'
 
-let folder: ScratchFolder
-
-beforeAll(async () => {
-  folder = await scratchFolder('deployed-stores')
-})
+const folder = await scratchFolder('deployed-stores')
 afterAll(() => folder?.remove())
 
 /** Translates the two things of psql that deploy/postgres/roles.sql uses: ``\set name `cat file` `` and `:'name'`. */
@@ -68,31 +64,28 @@ test('R129: the roles of deploy/postgres have no rights of their own, and their 
 
 test('R129: Postgres takes deploy/postgres/roles.sql, and the role of the service owns nothing and creates no table', async () => {
   const server = await startPostgres()
-  try {
-    // As the image of Postgres begins: a superuser, and neither roles nor a database of these names.
-    const url = new URL(server.ownerUrl)
-    url.pathname = '/postgres'
-    await runAs(url.href, `CREATE ROLE postgres SUPERUSER LOGIN PASSWORD '${url.password}'`)
-    url.username = 'postgres'
-    const emptied = `DROP DATABASE cardea;\nDROP ROLE cardea_app;\nALTER ROLE cardea_owner RENAME TO nobody`
-    await runAs(url.href, emptied)
-    const text = await readFile('deploy/postgres/roles.sql', 'utf8')
-    const secrets = { cardea_owner_password: 'of-the-owner', cardea_app_password: 'of-the-app' }
-    await runAs(url.href, withoutPsql(text, secrets))
-    const address = `127.0.0.1:${url.port}/cardea`
-    await withClient(`postgres://cardea_app:of-the-app@${address}`, async (app) => {
-      await expect(app.query('CREATE TABLE public.mine (id int)')).rejects.toThrow(
-        'permission denied',
-      )
-      const owned = await app.query(
-        'SELECT 1 FROM pg_class WHERE pg_get_userbyid(relowner) = current_user',
-      )
-      expect(owned.rowCount).toBe(0)
-    })
-    await runAs(`postgres://cardea_owner:of-the-owner@${address}`, 'CREATE TABLE mine (id int)')
-  } finally {
-    await server.stop()
-  }
+  onTestFinished(() => server.stop())
+  // As the image of Postgres begins: a superuser, and neither roles nor a database of these names.
+  const url = new URL(server.ownerUrl)
+  url.pathname = '/postgres'
+  await runAs(url.href, `CREATE ROLE postgres SUPERUSER LOGIN PASSWORD '${url.password}'`)
+  url.username = 'postgres'
+  const emptied = `DROP DATABASE cardea;\nDROP ROLE cardea_app;\nALTER ROLE cardea_owner RENAME TO nobody`
+  await runAs(url.href, emptied)
+  const text = await readFile('deploy/postgres/roles.sql', 'utf8')
+  const secrets = { cardea_owner_password: 'of-the-owner', cardea_app_password: 'of-the-app' }
+  await runAs(url.href, withoutPsql(text, secrets))
+  const address = `127.0.0.1:${url.port}/cardea`
+  await withClient(`postgres://cardea_app:of-the-app@${address}`, async (app) => {
+    await expect(app.query('CREATE TABLE public.mine (id int)')).rejects.toThrow(
+      'permission denied',
+    )
+    const owned = await app.query(
+      'SELECT 1 FROM pg_class WHERE pg_get_userbyid(relowner) = current_user',
+    )
+    expect(owned.rowCount).toBe(0)
+  })
+  await runAs(`postgres://cardea_owner:of-the-owner@${address}`, 'CREATE TABLE mine (id int)')
 })
 
 const started = async (child: ChildProcess): Promise<void> =>
@@ -126,18 +119,17 @@ test('R129: deploy/redis/start.sh starts a Redis that evicts nothing, with one u
   const redis = new Redis({ port, username: 'cardea', password, lazyConnect: true })
   const stranger = new Redis({ port, lazyConnect: true })
   stranger.on('error', () => undefined)
-  try {
-    await started(child)
-    expect(await redis.set('cardea:test', '1')).toBe('OK')
-    expect(await redis.info('memory')).toContain('maxmemory_policy:noeviction')
-    await expect(redis.set('other', '1')).rejects.toThrow('NOPERM')
-    await expect(redis.flushall()).rejects.toThrow('NOPERM')
-    await expect(stranger.get('cardea:test')).rejects.toThrow('NOAUTH')
-  } finally {
+  onTestFinished(async () => {
     redis.disconnect()
     stranger.disconnect()
     const ended = once(child, 'exit')
     child.kill('SIGTERM')
     await ended
-  }
+  })
+  await started(child)
+  expect(await redis.set('cardea:test', '1')).toBe('OK')
+  expect(await redis.info('memory')).toContain('maxmemory_policy:noeviction')
+  await expect(redis.set('other', '1')).rejects.toThrow('NOPERM')
+  await expect(redis.flushall()).rejects.toThrow('NOPERM')
+  await expect(stranger.get('cardea:test')).rejects.toThrow('NOAUTH')
 })

@@ -10,11 +10,11 @@ import { ConfigMap } from 'kubernetes-models/v1/ConfigMap'
 import { Namespace } from 'kubernetes-models/v1/Namespace'
 import { Secret } from 'kubernetes-models/v1/Secret'
 import { Service } from 'kubernetes-models/v1/Service'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import { codeBlock } from '../documentation/markdown.ts'
 import { findProgram } from '../support/programs/find-program.ts'
-import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
+import { scratchFolder } from '../support/programs/scratch-folder.ts'
 import { compileObjects } from './compile-objects.ts'
 import { knownVariables, loadDeployed } from './deployed-settings.ts'
 
@@ -37,9 +37,6 @@ type Manifest = any
 
 const run = promisify(execFile)
 
-let folder: ScratchFolder
-let manifests: Manifest[]
-
 const one = (kind: string): Manifest => {
   const found = manifests.filter((manifest) => manifest.kind === kind)
   if (found.length !== 1) throw new Error(`${found.length} manifests are a ${kind}`)
@@ -47,33 +44,31 @@ const one = (kind: string): Manifest => {
 }
 
 /** As the guide says: a copy of the folder, the secrets, and what `kubectl apply --kustomize .` would send. */
-beforeAll(async () => {
-  folder = await scratchFolder('kubernetes')
-  await cp('deploy/kubernetes', folder.path, { recursive: true })
-  await run('bash', ['-e', '-c', codeBlock(guide, 'openssl rand')], { cwd: folder.path })
-  const kubectl = await findProgram({
-    name: 'kubectl',
-    need: 'kubectl with kustomize',
-    commands: ['kubectl'],
-    unpacked: ['usr/bin/kubectl'],
-    packages: ['kubernetes-client'],
-    probe: ['kustomize', '--help'],
-  })
-  const { stdout } = await run(kubectl.path, ['kustomize', '.'], {
-    cwd: folder.path,
-    env: { ...kubectl.env, HOME: folder.path },
-  })
-  // Base64 is folded into lines, which Kubernetes takes and the schemas do not.
-  manifests = parseAllDocuments(stdout).map((document) =>
-    document.toJS({
-      reviver: (_key, value) =>
-        typeof value === 'string' && /^[A-Za-z0-9+/=\n]+$/.test(value)
-          ? value.replaceAll('\n', '')
-          : value,
-    }),
-  )
-  manifests.push(parse(codeBlock(guide, 'kind: Ingress')))
+const folder = await scratchFolder('kubernetes')
+await cp('deploy/kubernetes', folder.path, { recursive: true })
+await run('bash', ['-e', '-c', codeBlock(guide, 'openssl rand')], { cwd: folder.path })
+const kubectl = await findProgram({
+  name: 'kubectl',
+  need: 'kubectl with kustomize',
+  commands: ['kubectl'],
+  unpacked: ['usr/bin/kubectl'],
+  packages: ['kubernetes-client'],
+  probe: ['kustomize', '--help'],
 })
+const { stdout } = await run(kubectl.path, ['kustomize', '.'], {
+  cwd: folder.path,
+  env: { ...kubectl.env, HOME: folder.path },
+})
+// Base64 is folded into lines, which Kubernetes takes and the schemas do not.
+const manifests = parseAllDocuments(stdout).map((document) =>
+  document.toJS({
+    reviver: (_key, value) =>
+      typeof value === 'string' && /^[A-Za-z0-9+/=\n]+$/.test(value)
+        ? value.replaceAll('\n', '')
+        : value,
+  }),
+)
+manifests.push(parse(codeBlock(guide, 'kind: Ingress')))
 afterAll(() => folder?.remove())
 
 const podOf = (kind: 'Deployment' | 'Job'): Manifest => one(kind).spec.template.spec
