@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import { secretRing } from '../../src/keys/index.ts'
 import { sealingKeys } from '../../src/tokens/index.ts'
 import { freePort } from '../support/servers/free-port.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import { newServiceClient } from '../support/service/service-client.ts'
 import { codeBlock } from './markdown.ts'
 import { startSample } from './sample-program.ts'
@@ -12,15 +12,10 @@ import { startSample } from './sample-program.ts'
 const secret = 'a secret of the tests that is long enough'
 const app = 'https://app.example.com'
 
-let cardea: Cardea
-let issuer: string
-
-beforeAll(async () => {
-  const port = await freePort()
-  issuer = `http://127.0.0.1:${port}`
-  const config = { port, issuer, audiences: [issuer], allowedOrigins: [app] }
-  cardea = await startCardea({ config, secrets: [secret] })
-})
+const port = await freePort()
+const issuer = `http://127.0.0.1:${port}`
+const config = { port, issuer, audiences: [issuer], allowedOrigins: [app] }
+const cardea = await startCardea({ config, secrets: [secret] })
 afterAll(() => cardea?.stop())
 
 type Fetch = (address: string, init?: RequestInit) => Promise<Response>

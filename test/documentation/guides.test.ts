@@ -2,19 +2,15 @@ import { execFile, spawn } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import type { RedisConnection } from '../../src/infra/redis/redis.ts'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { findRedis } from '../support/servers/find-redis.ts'
 import { freePort } from '../support/servers/free-port.ts'
-import { connectPatiently, type RedisServer, startRedis } from '../support/servers/redis-server.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { connectPatiently, startRedis } from '../support/servers/redis-server.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import { readPage } from './markdown.ts'
 
 type Claims = Record<string, unknown> & { jti: string; sid: string; sub: string }
 
-let redisServer: RedisServer
-let redis: RedisConnection
-let cardea: Cardea
 let operator: string
 
 /** The first block of this language on a page. */
@@ -24,17 +20,15 @@ const snippet = (page: string, language: string): string => {
   return block[1]
 }
 
-beforeAll(async () => {
-  redisServer = await startRedis()
-  const port = await freePort()
-  const issuer = `http://127.0.0.1:${port}`
-  cardea = await startCardea({
-    redisUrl: redisServer.url,
-    config: { port, issuer, audiences: [issuer] },
-  })
-  redis = connectPatiently(redisServer.url)
-  operator = await cardea.operatorToken()
+const redisServer = await startRedis()
+const port = await freePort()
+const issuer = `http://127.0.0.1:${port}`
+const cardea = await startCardea({
+  redisUrl: redisServer.url,
+  config: { port, issuer, audiences: [issuer] },
 })
+const redis = connectPatiently(redisServer.url)
+operator = await cardea.operatorToken()
 afterAll(async () => {
   await redis.close()
   await cardea.stop()
@@ -159,15 +153,12 @@ describe('the guide to asking Redis', () => {
     const address = redisServer.url.replace('//', `//${user}:PASSWORD@`)
     const shop = connectPatiently(address)
     const asShop = shop.client
-    try {
-      const { claims } = await logIn()
-      await vi.waitUntil(shop.isReady)
-      expect(await isRevoked(asShop, claims)).toBe(false)
-      await expect(asShop.set('cardea:revoked:everyone', '0')).rejects.toThrow('NOPERM')
-      await expect(asShop.get('cardea:limit:global:all')).rejects.toThrow('NOPERM')
-      await expect(asShop.keys('*')).rejects.toThrow('NOPERM')
-    } finally {
-      await shop.close()
-    }
+    onTestFinished(() => shop.close())
+    const { claims } = await logIn()
+    await vi.waitUntil(shop.isReady)
+    expect(await isRevoked(asShop, claims)).toBe(false)
+    await expect(asShop.set('cardea:revoked:everyone', '0')).rejects.toThrow('NOPERM')
+    await expect(asShop.get('cardea:limit:global:all')).rejects.toThrow('NOPERM')
+    await expect(asShop.keys('*')).rejects.toThrow('NOPERM')
   })
 })

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { afterAll, describe, expect, test } from 'vitest'
+import { startCardea } from '../support/service/cardea.ts'
 import { readPage, sections, tableRows } from './markdown.ts'
 
 type Operation = { responses: Record<string, unknown>; security?: unknown[] }
@@ -7,22 +7,17 @@ type Operation = { responses: Record<string, unknown>; security?: unknown[] }
 const page = readPage('docs/reference/http-api.md')
 const described = sections(page, 3)
 
-let cardea: Cardea
-let operations: Map<string, Operation>
-
-beforeAll(async () => {
-  cardea = await startCardea()
-  const { body } = await cardea.client.get('/openapi.json')
-  const paths: Record<string, Record<string, Operation>> = body.paths
-  operations = new Map(
-    Object.entries(paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, operation]) => [
-        `${method.toUpperCase()} ${path}`,
-        operation,
-      ]),
-    ),
-  )
-})
+const cardea = await startCardea()
+const { body } = await cardea.client.get('/openapi.json')
+const paths: Record<string, Record<string, Operation>> = body.paths
+const operations = new Map(
+  Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => [
+      `${method.toUpperCase()} ${path}`,
+      operation,
+    ]),
+  ),
+)
 afterAll(() => cardea.stop())
 
 const statusesOf = (section: string): string[] =>

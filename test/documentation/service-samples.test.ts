@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import { aheadClock } from '../support/clocks/wrong-clock.ts'
 import { freePort } from '../support/servers/free-port.ts'
 import { freshDatabase } from '../support/servers/postgres-server.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
-import { newServiceClient, type TestServiceClient } from '../support/service/service-client.ts'
+import { startCardea } from '../support/service/cardea.ts'
+import { newServiceClient } from '../support/service/service-client.ts'
 import { type Sample, type SampleProgram, startSample } from './sample-program.ts'
 
 /** The services that readers copy from the pages: each is run as printed, before a real Cardea, and asked as a person would ask it. */
@@ -160,29 +160,24 @@ app.listen(PORT)`,
   },
 }
 
-let drop: () => Promise<void>
-let cardea: Cardea
-let ahead: Cardea
-let behind: Cardea
-let client: TestServiceClient
-let operator: string
-
-beforeAll(async () => {
-  const database = await freshDatabase()
-  drop = database.drop
-  const port = await freePort()
-  const config = { port, issuer: `http://127.0.0.1:${port}`, audiences: [orders, shop] }
-  cardea = await startCardea({ database, config })
-  ahead = await startCardea({ database, config: { ...config, port: 0 }, clock: aheadClock(10_000) })
-  // Its tokens live so short that by the clock of the sample they have expired 9 s before they are issued.
-  behind = await startCardea({
-    database,
-    config: { ...config, port: 0, accessTokenSeconds: 1 },
-    clock: aheadClock(-10_000),
-  })
-  client = await newServiceClient(cardea)
-  operator = await cardea.operatorToken()
+const database = await freshDatabase()
+const drop = database.drop
+const port = await freePort()
+const config = { port, issuer: `http://127.0.0.1:${port}`, audiences: [orders, shop] }
+const cardea = await startCardea({ database, config })
+const ahead = await startCardea({
+  database,
+  config: { ...config, port: 0 },
+  clock: aheadClock(10_000),
 })
+// Its tokens live so short that by the clock of the sample they have expired 9 s before they are issued.
+const behind = await startCardea({
+  database,
+  config: { ...config, port: 0, accessTokenSeconds: 1 },
+  clock: aheadClock(-10_000),
+})
+const client = await newServiceClient(cardea)
+const operator = await cardea.operatorToken()
 afterAll(async () => {
   await ahead?.stop()
   await behind?.stop()

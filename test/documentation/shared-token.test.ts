@@ -1,8 +1,8 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { namedBlock } from '../interop/guide-code.ts'
 import { patienceMs } from '../support/run/patience-ms.ts'
 import { sqlAs } from '../support/servers/sql.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { startCardea, type TestAccount } from '../support/service/cardea.ts'
 import { readPage } from './markdown.ts'
 
 const page = 'docs/guides/browser-apps.md'
@@ -13,7 +13,6 @@ type Tab = {
   readonly heldToken: () => string | undefined
 }
 
-let cardea: Cardea
 let account: TestAccount
 /** The refresh cookie of the browser, which all its tabs share. */
 let cookie: string
@@ -22,9 +21,7 @@ let opened = 0
 /** What `fetch` does before it sends a request. */
 let beforeSending: () => Promise<void>
 
-beforeAll(async () => {
-  cardea = await startCardea()
-})
+const cardea = await startCardea()
 afterAll(() => cardea.stop())
 
 const { fetch: send } = globalThis
