@@ -1,12 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { dumpOf } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import {
-  type Cardea,
-  startCardea,
-  type TestAccount,
-  testPassword,
-} from '../support/service/cardea.ts'
+import { startCardea, testPassword } from '../support/service/cardea.ts'
 import type { RequestOptions } from '../support/service/client.ts'
 import { exchangeRaw, sendRaw } from './toy-server.ts'
 
@@ -14,24 +9,14 @@ import { exchangeRaw, sendRaw } from './toy-server.ts'
 
 const friend = 'https://app.example.com'
 
-let cardea: Cardea
-let port: number
-let account: TestAccount
-let operator: string
-let handle: string
-let session: string
-let token: string
-
-beforeAll(async () => {
-  cardea = await startCardea({ config: { allowedOrigins: [friend] }, redisUrl: null })
-  port = Number(new URL(cardea.client.address).port)
-  account = await cardea.createAccount()
-  operator = await cardea.operatorToken()
-  const loggedIn = await cardea.client.logIn(account)
-  handle = loggedIn.refreshToken
-  token = loggedIn.accessToken
-  session = await cardea.client.logInForCookie(account)
-})
+const cardea = await startCardea({ config: { allowedOrigins: [friend] }, redisUrl: null })
+const port = Number(new URL(cardea.client.address).port)
+const account = await cardea.createAccount()
+const operator = await cardea.operatorToken()
+const loggedIn = await cardea.client.logIn(account)
+const handle = loggedIn.refreshToken
+const token = loggedIn.accessToken
+const session = await cardea.client.logInForCookie(account)
 afterAll(() => cardea.stop())
 
 type Request = readonly [method: string, path: () => string, options: () => RequestOptions]

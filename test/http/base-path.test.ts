@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { basePathOf, routeHiding, stripBasePath } from '../../src/http/base-path.ts'
 import { knownPaths } from '../../src/http/not-found.ts'
 import { startCardea } from '../support/service/cardea.ts'
@@ -74,15 +74,12 @@ test('a start with an issuer whose path is that of a route names the route; othe
   }
   const issuer = 'https://example.com/oauth'
   const cardea = await startCardea({ config: { issuer } })
-  try {
-    for (const path of ['/oauth/login', '/login']) {
-      expect((await cardea.client.get(path, { headers: { accept: 'text/html' } })).status).toBe(200)
-    }
-    for (const path of ['/oauth/token', '/oauth/oauth/token']) {
-      expect((await cardea.client.post(path)).status, path).toBe(415)
-    }
-  } finally {
-    await cardea.stop()
+  onTestFinished(() => cardea.stop())
+  for (const path of ['/oauth/login', '/login']) {
+    expect((await cardea.client.get(path, { headers: { accept: 'text/html' } })).status).toBe(200)
+  }
+  for (const path of ['/oauth/token', '/oauth/oauth/token']) {
+    expect((await cardea.client.post(path)).status, path).toBe(415)
   }
 })
 
