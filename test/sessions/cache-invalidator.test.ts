@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest'
+import { afterAll, beforeEach, expect, inject, test } from 'vitest'
 import {
   type CacheInvalidator,
   cachedSessionLifetimeMs,
@@ -7,15 +7,11 @@ import {
   redisSessionCache,
 } from '../../src/cookie-sessions/index.ts'
 
-import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.ts'
+import { connectRedis } from '../../src/infra/redis/redis.ts'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
-import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { startTcpProxy } from '../support/servers/tcp-proxy.ts'
 
-let proxy: TcpProxy
-let redis: RedisConnection
-/** Another process, which reaches Redis all the time. */
-let other: Redis
 let clock: FakeClock
 let errors: unknown[]
 let keeper: CacheInvalidator
@@ -23,15 +19,14 @@ let sessionId: string
 
 const keyring = [{ id: 0, key: systemRandom(32) }] as const
 
-beforeAll(async () => {
-  proxy = await startTcpProxy(inject('redisUrl'))
-  redis = connectRedis(proxy.through(inject('redisUrl')), {
-    random: systemRandom,
-    commandTimeoutMs: 100,
-    onError: () => undefined,
-  })
-  other = new Redis(inject('redisUrl'))
+const proxy = await startTcpProxy(inject('redisUrl'))
+const redis = connectRedis(proxy.through(inject('redisUrl')), {
+  random: systemRandom,
+  commandTimeoutMs: 100,
+  onError: () => undefined,
 })
+/** Another process, which reaches Redis all the time. */
+const other = new Redis(inject('redisUrl'))
 afterAll(async () => {
   await redis.close()
   other.disconnect()

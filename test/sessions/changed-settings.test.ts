@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Config } from '../../src/config/index.ts'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
-import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
-import { type RunSql, sqlAs } from '../support/servers/sql.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { freshDatabase } from '../support/servers/postgres-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
 import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
 import type { Answer } from '../support/service/client.ts'
@@ -14,29 +14,28 @@ const shop = 'https://shop.example.com'
 const orders = 'https://orders.example.com'
 const daySeconds = 24 * 3600
 
-let clock: FakeClock
-let database: FreshDatabase
-let asOwner: RunSql
-let trail: ReturnType<typeof auditEntries>
-/** The same deployment with the settings of yesterday and, restarted, with those of today. */
-let before: Cardea
-let after: Cardea
 let account: TestAccount
 
 const start = (config: Partial<Config>, instances = 1): Promise<Cardea> =>
   startCardea({ clock, database, redisUrl: null, instances, config })
 
-beforeAll(async () => {
-  clock = fakeClock()
-  database = await freshDatabase({ isMigrated: true })
-  asOwner = sqlAs(database.ownerUrl)
-  trail = auditEntries(database.ownerUrl)
-  before = await start({ audiences: [shop] })
-  after = await start({ audiences: [orders] }, 2)
-})
+/** For one test. */
+const startHere = async (config: Partial<Config>): Promise<Cardea> => {
+  const service = await start(config)
+  onTestFinished(() => service.stop())
+  return service
+}
+
+const clock = fakeClock()
+const database = await freshDatabase({ isMigrated: true })
+const asOwner = sqlAs(database.ownerUrl)
+const trail = auditEntries(database.ownerUrl)
+/** The same deployment with the settings of yesterday and, restarted, with those of today; and with another default beside that of yesterday. */
+const before = await start({ audiences: [shop] })
+const after = await start({ audiences: [orders] }, 2)
+const both = await start({ audiences: [orders, shop] })
 afterAll(async () => {
-  await before.stop()
-  await after.stop()
+  for (const service of [before, after, both]) await service.stop()
   await database.drop()
 })
 beforeEach(async () => {
@@ -75,16 +74,11 @@ describe('a session whose audience is no longer among AUDIENCE', () => {
   })
 
   test('R48: gets no wider scope by moving: an operator logs in again to operate', async () => {
-    const operator = await before.createAccount(['operator'])
-    const issuerOnly = await start({})
-    try {
-      const { refreshToken } = await before.client.logIn(operator)
-      const answer = await issuerOnly.client.refresh(refreshToken)
-      const claims = await verifiedClaims(issuerOnly, answer.body.access_token, { clock })
-      expect(claims.scope).toBe('account')
-    } finally {
-      await issuerOnly.stop()
-    }
+    const issuerOnly = await startHere({})
+    const { refreshToken } = await before.client.logIn(await before.createAccount(['operator']))
+    const answer = await issuerOnly.client.refresh(refreshToken)
+    const claims = await verifiedClaims(issuerOnly, answer.body.access_token, { clock })
+    expect(claims.scope).toBe('account')
   })
 
   test('moves to the default of today as a sealed session, too', async () => {
@@ -129,16 +123,11 @@ describe('a session whose audience is no longer among AUDIENCE', () => {
   })
 
   test('goes on for the others that its login named', async () => {
-    const both = await start({ audiences: [shop, orders] })
-    try {
-      const named = { audience: [shop, orders] }
-      const { accessToken, refreshToken } = await both.client.logIn(account, named)
-      await claimsOf(accessToken, shop)
-      const answer = await after.client.refresh(refreshToken)
-      await claimsOf(answer.body.access_token, orders)
-    } finally {
-      await both.stop()
-    }
+    const named = { audience: [shop, orders] }
+    const { accessToken, refreshToken } = await both.client.logIn(account, named)
+    await claimsOf(accessToken, shop)
+    const answer = await after.client.refresh(refreshToken)
+    await claimsOf(answer.body.access_token, orders)
   })
 
   test('ends if it is of a version that did not keep what the login named', async () => {
@@ -150,70 +139,56 @@ describe('a session whose audience is no longer among AUDIENCE', () => {
   test('R46: keeps its handle when its end cannot be recorded, and ends at the next try', async () => {
     const { refreshToken } = await before.client.logIn(account, { audience: shop })
     // The end waits for this row, and is given up.
-    const impatient = await start({ audiences: [orders], databaseStatementTimeoutMs: 300 })
+    const impatient = await startHere({ audiences: [orders], databaseStatementTimeoutMs: 300 })
     const locked = 'refuse_ends'
-    try {
-      await asOwner(`CREATE FUNCTION ${locked}() RETURNS trigger LANGUAGE plpgsql
-        AS $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$`)
-      await asOwner(`CREATE TRIGGER ${locked} BEFORE UPDATE OF ended_at ON sessions
-        FOR EACH ROW EXECUTE FUNCTION ${locked}()`)
-      expect((await impatient.client.refresh(refreshToken)).status).toBe(503)
-      await asOwner(`DROP FUNCTION ${locked} CASCADE`)
-      expect(await impatient.client.refresh(refreshToken)).toMatchObject(removed)
-    } finally {
-      await asOwner(`DROP FUNCTION IF EXISTS ${locked} CASCADE`)
-      await impatient.stop()
-    }
+    onTestFinished(async () => void (await asOwner(`DROP FUNCTION IF EXISTS ${locked} CASCADE`)))
+    await asOwner(`CREATE FUNCTION ${locked}() RETURNS trigger LANGUAGE plpgsql
+      AS $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$`)
+    await asOwner(`CREATE TRIGGER ${locked} BEFORE UPDATE OF ended_at ON sessions
+      FOR EACH ROW EXECUTE FUNCTION ${locked}()`)
+    expect((await impatient.client.refresh(refreshToken)).status).toBe(503)
+    await asOwner(`DROP FUNCTION ${locked} CASCADE`)
+    expect(await impatient.client.refresh(refreshToken)).toMatchObject(removed)
   })
 
   test('or is not the default any more: a login that named it keeps it, one that named none has the default of today', async () => {
-    const both = await start({ audiences: [orders, shop] })
-    try {
-      const named = await before.client.logIn(account, { audience: shop })
-      const kept = await both.client.refresh(named.refreshToken)
-      await claimsOf(kept.body.access_token, shop)
-      const unnamed = await before.client.logIn(account)
-      const moved = await both.client.refresh(unnamed.refreshToken)
-      await claimsOf(moved.body.access_token, orders)
-      // It is the token of a login that names none: it opens the account.
-      const { access_token: token } = moved.body
-      expect((await both.client.get('/account', { token })).status).toBe(200)
-    } finally {
-      await both.stop()
-    }
+    const named = await before.client.logIn(account, { audience: shop })
+    const kept = await both.client.refresh(named.refreshToken)
+    await claimsOf(kept.body.access_token, shop)
+    const unnamed = await before.client.logIn(account)
+    const moved = await both.client.refresh(unnamed.refreshToken)
+    await claimsOf(moved.body.access_token, orders)
+    // It is the token of a login that names none: it opens the account.
+    const { access_token: token } = moved.body
+    expect((await both.client.get('/account', { token })).status).toBe(200)
   })
 })
 
 describe('other facts of a session', () => {
   test('R47: a shorter SESSION_ABSOLUTE_DAYS holds for sessions that are open, and a longer one prolongs none', async () => {
-    const shorter = await start({ sessionAbsoluteSeconds: 2 * daySeconds })
-    const longer = await start({ sessionAbsoluteSeconds: 60 * daySeconds })
-    try {
-      const log = () => before.client.logIn(account)
-      const [one, other] = [(await log()).refreshToken, (await log()).refreshToken]
-      const cookie = await before.client.logInForCookie(account)
-      clock.advance(2 * daySeconds * 1000 - 1)
-      expect((await shorter.client.get('/session', { session: cookie })).status).toBe(200)
-      clock.advance(1)
-      await trail()
-      const expired = { status: 401, body: { reason: 'absolute_expired' } }
-      expect(await shorter.client.refresh(one)).toMatchObject({ ...expired, refreshCookie: '' })
-      expect(await trail()).toMatchObject([
-        { event: 'session_ended', reason: 'absolute_expired', account: account.id },
-      ])
-      expect(await shorter.client.get('/session', { session: cookie })).toMatchObject(expired)
-      let handle = other
-      for (let day = 2; day < 30; day += 4) {
-        const answer = await longer.client.refresh(handle)
-        expect(answer.status).toBe(200)
-        handle = answer.refreshCookie ?? ''
-        clock.advance(4 * daySeconds * 1000)
-      }
-      expect(await longer.client.refresh(handle)).toMatchObject(expired)
-    } finally {
-      await shorter.stop()
-      await longer.stop()
+    const shorter = await startHere({ sessionAbsoluteSeconds: 2 * daySeconds })
+    const longer = await startHere({ sessionAbsoluteSeconds: 60 * daySeconds })
+    const log = () => before.client.logIn(account)
+    const [one, other] = [(await log()).refreshToken, (await log()).refreshToken]
+    const cookie = await before.client.logInForCookie(account)
+    clock.advance(2 * daySeconds * 1000 - 1)
+    expect((await shorter.client.get('/session', { session: cookie })).status).toBe(200)
+    clock.advance(1)
+    await trail()
+    const expired = { status: 401, body: { reason: 'absolute_expired' } }
+    expect(await shorter.client.refresh(one)).toMatchObject({ ...expired, refreshCookie: '' })
+    expect(await trail()).toMatchObject([
+      { event: 'session_ended', reason: 'absolute_expired', account: account.id },
+    ])
+    expect(await shorter.client.get('/session', { session: cookie })).toMatchObject(expired)
+    let handle = other
+    for (let day = 2; day < 30; day += 4) {
+      const answer = await longer.client.refresh(handle)
+      expect(answer.status).toBe(200)
+      handle = answer.refreshCookie ?? ''
+      clock.advance(4 * daySeconds * 1000)
     }
+    expect(await longer.client.refresh(handle)).toMatchObject(expired)
   })
 
   test('a scope that this version does not know is in no token', async () => {

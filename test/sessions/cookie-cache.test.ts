@@ -1,39 +1,28 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
-import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
-import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
-import { type RunSql, sqlAs } from '../support/servers/sql.ts'
-import { type StatementCounter, statementCounter } from '../support/servers/statement-counter.ts'
-import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { afterAll, beforeEach, expect, test, vi } from 'vitest'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { freshDatabase } from '../support/servers/postgres-server.ts'
+import { startRedis } from '../support/servers/redis-server.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { statementCounter } from '../support/servers/statement-counter.ts'
+import { startTcpProxy } from '../support/servers/tcp-proxy.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import { handleFields } from '../support/service/handles.ts'
 
-let clock: FakeClock
-let database: FreshDatabase
-let counter: StatementCounter
-let proxy: TcpProxy
-let redis: RedisServer
-let look: Redis
-let cardea: Cardea
-let asOwner: RunSql
-
-beforeAll(async () => {
-  clock = fakeClock()
-  database = await freshDatabase()
-  counter = statementCounter((statement) => statement.startsWith('cookie_session'))
-  proxy = await startTcpProxy(database.appUrl, counter.observe)
-  redis = await startRedis()
-  look = new Redis(redis.url)
-  cardea = await startCardea({
-    clock,
-    instances: 2,
-    redisUrl: redis.url,
-    database: { ownerUrl: database.ownerUrl, appUrl: proxy.through(database.appUrl) },
-  })
-  asOwner = sqlAs(database.ownerUrl)
+const clock = fakeClock()
+const database = await freshDatabase()
+const counter = statementCounter((statement) => statement.startsWith('cookie_session'))
+const proxy = await startTcpProxy(database.appUrl, counter.observe)
+const redis = await startRedis()
+const look = new Redis(redis.url)
+const cardea = await startCardea({
+  clock,
+  instances: 2,
+  redisUrl: redis.url,
+  database: { ownerUrl: database.ownerUrl, appUrl: proxy.through(database.appUrl) },
 })
+const asOwner = sqlAs(database.ownerUrl)
 afterAll(async () => {
   look.disconnect()
   await cardea.stop()

@@ -1,16 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type RunSql, sqlAs } from '../support/servers/sql.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { afterAll, expect, test } from 'vitest'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import type { RequestOptions } from '../support/service/client.ts'
 import { handleFields } from '../support/service/handles.ts'
 
-let cardea: Cardea
-let asOwner: RunSql
-
-beforeAll(async () => {
-  cardea = await startCardea({ instances: 2 })
-  asOwner = sqlAs(cardea.stores.migrateUrl)
-})
+const cardea = await startCardea({ instances: 2 })
+const asOwner = sqlAs(cardea.stores.migrateUrl)
 afterAll(() => cardea.stop())
 
 const logIn = async () => cardea.client.logInForCookie(await cardea.createAccount())

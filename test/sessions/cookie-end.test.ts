@@ -1,18 +1,12 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { keyLabels } from '../../src/keys/index.ts'
-import {
-  type Cardea,
-  startCardea,
-  type TestAccount,
-  testPassword,
-} from '../support/service/cardea.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { sqlAs } from '../support/servers/sql.ts'
+import { startCardea, type TestAccount, testPassword } from '../support/service/cardea.ts'
 import { codecOf, handleFields } from '../support/service/handles.ts'
 
-let cardea: Cardea
-
-beforeAll(async () => {
-  cardea = await startCardea({ instances: 2 })
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock, instances: 2 })
 afterAll(() => cardea.stop())
 
 const logIn = async () => {
@@ -27,7 +21,37 @@ const logIn = async () => {
 const statusOn = async (instance: number, session: string) =>
   (await cardea.clientOf(instance).get('/session', { session })).status
 
-type LoggedIn = { account: TestAccount; session: string; sessionId: string }
+/** What the owner of a cookie is told at these paths; the cookie is never taken away. */
+const expectEnded = async (
+  session: string,
+  reason: string | undefined,
+  paths = ['/session', '/account'],
+) => {
+  for (const path of paths) {
+    const { status, body, sessionCookie } = await cardea.client.get(path, { session })
+    const { code } = body
+    expect({ status, code, reason: body.reason, sessionCookie }, path).toEqual({
+      status: 401,
+      code: 'invalid_session',
+      reason,
+      sessionCookie: undefined,
+    })
+  }
+}
+
+/** The handle of this cookie in another generation, or made without its secret. */
+const altered = (session: string, changes: { secret?: Buffer; generationBy?: number }) => {
+  const { generationBy = 0, ...rest } = changes
+  const fields = handleFields(session)
+  const codec = codecOf(cardea.stores.secrets, keyLabels.sessionHandle)
+  return codec.write({ ...fields, generation: fields.generation + generationBy, ...rest })
+}
+
+const stepUp = async (session: string): Promise<string> => {
+  const body = { password: testPassword }
+  const renewed = await cardea.client.post('/session/reauthenticate', { session, body })
+  return renewed.sessionCookie ?? ''
+}
 
 const admin = async (path: string, body: unknown, method = 'POST') => {
   const token = await cardea.operatorToken()
@@ -35,34 +59,93 @@ const admin = async (path: string, body: unknown, method = 'POST') => {
   expect(answer.status, answer.text).toBe(200)
 }
 
-const ends: Record<string, (one: LoggedIn) => Promise<unknown>> = {
-  'logging out': ({ session }) => cardea.client.post('/logout', { session }),
-  'deleting itself': ({ session, sessionId }) =>
-    cardea.client.send('DELETE', `/sessions/${sessionId}`, { session }),
-  'deleting all': ({ session }) => cardea.client.send('DELETE', '/sessions', { session }),
-  'its owner from another session': async ({ account, sessionId }) => {
-    const { accessToken } = await cardea.client.logIn(account)
-    await cardea.client.send('DELETE', `/sessions/${sessionId}`, { token: accessToken })
-  },
-  'revoking the session': ({ sessionId }) => admin('/admin/revoke', { sid: sessionId }),
-  'revoking the account': ({ account }) => admin('/admin/revoke', { sub: account.id }),
-  'revoking the address': ({ account }) => admin('/admin/revoke', { email: account.email }),
-  'disabling the account': ({ account }) =>
-    admin(`/admin/accounts/${account.id}`, { status: 'disabled' }, 'PATCH'),
-  'revoking everything': () => admin('/admin/revoke', { everyone: true }),
-}
+type LoggedIn = { account: TestAccount; session: string; sessionId: string }
 
-test.each(Object.keys(ends))(
-  'R53 R55: %s ends a cookie session at once here, and within the bound elsewhere',
-  async (how) => {
+const ends: readonly (readonly [string, string, (one: LoggedIn) => unknown])[] = [
+  ['logging out', 'logout', ({ session }) => cardea.client.post('/logout', { session })],
+  [
+    'deleting itself',
+    'revoked',
+    ({ session, sessionId }) => cardea.client.send('DELETE', `/sessions/${sessionId}`, { session }),
+  ],
+  [
+    'deleting all',
+    'revoked',
+    ({ session }) => cardea.client.send('DELETE', '/sessions', { session }),
+  ],
+  [
+    'its owner from another session',
+    'revoked',
+    async ({ account, sessionId }) => {
+      const { accessToken: token } = await cardea.client.logIn(account)
+      await cardea.client.send('DELETE', `/sessions/${sessionId}`, { token })
+    },
+  ],
+  [
+    'logging in anew with it',
+    'replaced',
+    ({ account, session }) => cardea.client.logInForCookie(account, { session }),
+  ],
+  [
+    'revoking the session',
+    'revoked',
+    ({ sessionId }) => admin('/admin/revoke', { sid: sessionId }),
+  ],
+  ['revoking the account', 'revoked', ({ account }) => admin('/admin/revoke', { sub: account.id })],
+  [
+    'revoking the address',
+    'revoked',
+    ({ account }) => admin('/admin/revoke', { email: account.email }),
+  ],
+  [
+    'disabling the account',
+    'account_disabled',
+    ({ account }) => admin(`/admin/accounts/${account.id}`, { status: 'disabled' }, 'PATCH'),
+  ],
+  ['revoking everything', 'revoked', () => admin('/admin/revoke', { everyone: true })],
+  ['the idle time', 'idle_expired', () => clock.advance(cardea.config.sessionIdleSeconds * 1000)],
+  [
+    'the absolute time',
+    'absolute_expired',
+    () => clock.advance(cardea.config.sessionAbsoluteSeconds * 1000),
+  ],
+]
+
+test.each(ends)(
+  'R53 R55: %s ends a cookie session at once here, whose cookie is told "%s", and within the bound elsewhere',
+  async (_how, reason, end) => {
     const one = await logIn()
-    await ends[how]?.(one)
-    expect(await statusOn(0, one.session)).toBe(401)
+    await end(one)
+    await expectEnded(one.session, reason)
     await expect.poll(() => statusOn(1, one.session)).toBe(401)
     const account = await cardea.clientOf(1).get('/account', { session: one.session })
     expect(account.status).toBe(401)
   },
 )
+
+test('the cookie of an account that was disabled in the database is told so', async () => {
+  const account = await cardea.createAccount()
+  const session = await cardea.client.logInForCookie(account)
+  const disable = "UPDATE accounts SET status = 'disabled' WHERE email = $1"
+  await sqlAs(cardea.stores.migrateUrl)(disable, [account.email])
+  await expectEnded(session, 'account_disabled', ['/session'])
+})
+
+test('the cookie of before a used step-up is told nothing while the session goes on, and the end after it', async () => {
+  const { session } = await logIn()
+  const next = await stepUp(session)
+  expect(await statusOn(0, next)).toBe(200)
+  await expectEnded(session, undefined, ['/session'])
+  await cardea.client.post('/logout', { session: next })
+  await expectEnded(session, 'logout', ['/session'])
+})
+
+test('a cookie without the secret of the session is told nothing', async () => {
+  const { session } = await logIn()
+  await cardea.client.post('/logout', { session })
+  await expectEnded(altered(session, { secret: Buffer.alloc(32) }), undefined, ['/session'])
+  await expectEnded('made-up', undefined, ['/session'])
+})
 
 test('R53: logging out clears the session cookie with its own attributes, and no cookie that was not presented', async () => {
   const { session } = await logIn()
@@ -74,33 +157,21 @@ test('R53: logging out clears the session cookie with its own attributes, and no
   expect(answer.headers.get('clear-site-data')).toBeNull()
 })
 
-test('R53: logging out by the cookie of before a step-up ends the session, too', async () => {
-  const { session } = await logIn()
-  const body = { password: testPassword }
-  const renewed = await cardea.client.post('/session/reauthenticate', { session, body })
-  const newest = renewed.sessionCookie ?? ''
+test.each([
+  ['of before a step-up', -1],
+  ['that is newer than the database, as after a fail-over that lost a step-up,', 1],
+])('R53: logging out by the cookie %s ends the session, too', async (_which, generationBy) => {
+  const newest = await stepUp((await logIn()).session)
   expect(await statusOn(0, newest)).toBe(200)
-  const answer = await cardea.client.post('/logout', { session })
+  const answer = await cardea.client.post('/logout', { session: altered(newest, { generationBy }) })
   expect(answer).toMatchObject({ status: 204, sessionCookie: '' })
   expect(await statusOn(0, newest)).toBe(401)
   await expect.poll(() => statusOn(1, newest)).toBe(401)
 })
 
-test('R53: logging out by a cookie that is newer than the database ends the session that is left of it', async () => {
-  const { session } = await logIn()
-  const fields = handleFields(session)
-  const codec = codecOf(cardea.stores.secrets, keyLabels.sessionHandle)
-  // As after a fail-over that lost the commit of a step-up.
-  const newer = codec.write({ ...fields, generation: fields.generation + 1 })
-  const answer = await cardea.client.post('/logout', { session: newer })
-  expect(answer).toMatchObject({ status: 204, sessionCookie: '' })
-  expect(await statusOn(0, session)).toBe(401)
-})
-
 test('R53: a cookie that was made without the secret of its session logs nobody out', async () => {
   const { session } = await logIn()
-  const codec = codecOf(cardea.stores.secrets, keyLabels.sessionHandle)
-  const forged = codec.write({ ...handleFields(session), secret: Buffer.alloc(32) })
+  const forged = altered(session, { secret: Buffer.alloc(32) })
   expect((await cardea.client.post('/logout', { session: forged })).status).toBe(204)
   expect(await statusOn(0, session)).toBe(200)
 })

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { decideRefresh, type RefreshRules } from '../../src/refresh/index.ts'
 import { endReasons, type SessionState } from '../../src/sessions/session.ts'
 import { liveSession } from './live-session.ts'
@@ -16,104 +16,85 @@ const live = liveSession({
   lastUsedAtMs: nowMs - 1,
 })
 
-const decide = (changes: Partial<SessionState>, generation = 7, rules = resuming) =>
+const decide = (changes: Partial<SessionState>, generation: number, rules = resuming) =>
   decideRefresh({ ...live, ...changes }, { generation, delivery: 'cookie' }, nowMs, rules)
 
+const unknown = { kind: 'unknown' }
+const rotate = { kind: 'rotate' }
+const repeat = expect.objectContaining({ kind: 'repeat' })
+const prolong = { kind: 'prolong', issuedGeneration: 7 }
+const resume = { kind: 'resume', issuedGeneration: 7, accountId: live.accountId }
+const recover = { kind: 'recover' }
 const reuse = { kind: 'end', reason: 'token_reuse', clearsCookie: true }
+const disabled = { kind: 'end', reason: 'account_disabled' }
 
-test('the current handle of a live session rotates', () => {
-  expect(decide({})).toEqual({ kind: 'rotate' })
+const noGrace: RefreshRules = { ...resuming, graceMs: 0 }
+const ending: RefreshRules = { graceMs, lostResponse: 'end' }
+
+const sinceMs = (ms: number) => ({ lastUsedAtMs: nowMs - ms })
+const twiceLost = { presentedGeneration: 4 }
+const inactive = { accountIsActive: false }
+
+type Case = readonly [
+  name: string,
+  changes: Partial<SessionState>,
+  generations: readonly number[],
+  expected: object,
+  rules?: RefreshRules,
+]
+
+const cases: readonly Case[] = [
+  ['the current handle rotates', {}, [7], rotate],
+  [
+    'R47: a session lives to the last millisecond before its expiry',
+    { idleExpiresAtMs: nowMs + 1, absoluteExpiresAtMs: nowMs + 1 },
+    [7],
+    rotate,
+  ],
+  ['a handle delivered the other way is unknown', { delivery: 'body' }, [3], unknown],
+  ['the same after the end', { delivery: 'body', ended: 'logout' }, [7], unknown],
+  ['R42: the last presented handle gets its successor again', sinceMs(0), [6], repeat],
+  ['R42: in the first half of the grace', sinceMs(graceMs / 2 - 1), [6], repeat],
+  ['R42: which the second half prolongs', sinceMs(graceMs / 2), [6], prolong],
+  ['R42: to its last millisecond', sinceMs(graceMs - 1), [6], prolong],
+  ['R42: and then a further one', sinceMs(graceMs), [6], resume],
+  ['R42: however late', sinceMs(13 * 24 * 3600 * 1000), [6], resume],
+  ['R42: and at once when the grace is zero', sinceMs(0), [6], resume, noGrace],
+  ['it is the same after two lost responses', { ...twiceLost, ...sinceMs(graceMs) }, [4], resume],
+  ['also within the grace', { ...twiceLost, ...sinceMs(0) }, [4], repeat],
+  ['REFRESH_LOST_RESPONSE=end changes no grace', sinceMs(graceMs - 1), [6], prolong, ending],
+  ['R41: and ends the session after it', sinceMs(graceMs), [6], reuse, ending],
+  ['R41: or at once', sinceMs(0), [6], reuse, { ...ending, graceMs: 0 }],
+  ['R41: a handle older than the last presented one is theft', sinceMs(0), [0, 1, 5], reuse],
+  ['R41: and one believed lost', { ...twiceLost, ...sinceMs(graceMs) }, [5, 6], reuse],
+  ['R41: also within the grace', { ...twiceLost, ...sinceMs(0) }, [5, 6], reuse],
+  ['a generation later than the row knows is recovered', {}, [8, 9, 2_000_000], recover],
+  ['R45: a disabled account ends it', inactive, [7, 9], { ...disabled, clearsCookie: true }],
+  ['R45: also for a predecessor', inactive, [6], { ...disabled, clearsCookie: false }],
+]
+
+test.each(cases.map(([name, ...rest]) => ({ name, rest })))('$name', ({ rest }) => {
+  const [changes, generations, expected, rules] = rest
+  for (const generation of generations) {
+    expect(decide(changes, generation, rules), `${generation}`).toEqual(expected)
+  }
 })
 
-test('no session, or one delivered the other way, is unknown and no sign of theft', () => {
+test('no session is unknown and no sign of theft', () => {
   const presented = { generation: 6, delivery: 'cookie' } as const
-  expect(decideRefresh(undefined, presented, nowMs, resuming)).toEqual({ kind: 'unknown' })
-  expect(decide({ delivery: 'body' }, 3)).toEqual({ kind: 'unknown' })
-  expect(decide({ delivery: 'body', ended: 'logout' })).toEqual({ kind: 'unknown' })
+  expect(decideRefresh(undefined, presented, nowMs, resuming)).toEqual(unknown)
 })
 
-describe('the last presented handle', () => {
-  const resume = { kind: 'resume', issuedGeneration: 7, accountId: live.accountId }
-
-  test('R42: gets its successor again until the last millisecond of the grace, and then a further one', () => {
-    for (const lastUsedAtMs of [nowMs, nowMs - graceMs / 2 + 1]) {
-      expect(decide({ lastUsedAtMs }, 6)).toMatchObject({ kind: 'repeat' })
-    }
-    for (const lastUsedAtMs of [nowMs - graceMs / 2, nowMs - graceMs + 1]) {
-      expect(decide({ lastUsedAtMs }, 6)).toEqual({ kind: 'prolong', issuedGeneration: 7 })
-    }
-    for (const lastUsedAtMs of [nowMs - graceMs, nowMs - 13 * 24 * 3600 * 1000]) {
-      expect(decide({ lastUsedAtMs }, 6)).toEqual(resume)
-    }
-  })
-
-  test('R42: gets a further successor at once when the grace is zero', () => {
-    expect(decide({ lastUsedAtMs: nowMs }, 6, { ...resuming, graceMs: 0 })).toEqual(resume)
-  })
-
-  test('is the same one however many responses were lost', () => {
-    const twiceLost = { presentedGeneration: 4, lastUsedAtMs: nowMs - graceMs }
-    expect(decide(twiceLost, 4)).toEqual(resume)
-    expect(decide({ ...twiceLost, lastUsedAtMs: nowMs }, 4)).toMatchObject({ kind: 'repeat' })
-  })
-
-  test('R41: ends the session after the grace under REFRESH_LOST_RESPONSE=end', () => {
-    const strict: RefreshRules = { graceMs, lostResponse: 'end' }
-    expect(decide({ lastUsedAtMs: nowMs - graceMs + 1 }, 6, strict)).toMatchObject({
-      kind: 'prolong',
-    })
-    expect(decide({ lastUsedAtMs: nowMs - graceMs }, 6, strict)).toEqual(reuse)
-    expect(decide({ lastUsedAtMs: nowMs }, 6, { ...strict, graceMs: 0 })).toEqual(reuse)
-  })
-})
-
-test('R41: a handle older than the last presented one is theft at any time, and clears the cookie since every handle died', () => {
-  for (const generation of [0, 1, 5]) {
-    expect(decide({ lastUsedAtMs: nowMs }, generation)).toEqual(reuse)
+test.each<readonly [Partial<SessionState>, string]>([
+  ...endReasons.map((ended) => [{ ended }, ended] as const),
+  [{ absoluteExpiresAtMs: nowMs }, 'absolute_expired'],
+  [{ idleExpiresAtMs: nowMs }, 'idle_expired'],
+  [{ epochHasRisen: true }, 'revoked'],
+  // The reason that was recorded first stays the reason.
+  [{ ended: 'logout', epochHasRisen: true, idleExpiresAtMs: nowMs }, 'logout'],
+])('R44: %j is refused as %s, and only the newest handle clears the cookie', (state, reason) => {
+  for (const generation of [7, 8, 6, 2]) {
+    const clearsCookie = generation >= 7
+    expect(decide(state, generation)).toEqual({ kind: 'refuse', reason, clearsCookie })
   }
-})
-
-test('R41: a handle whose response was believed lost is theft at any time, also within the grace', () => {
-  for (const generation of [5, 6]) {
-    for (const lastUsedAtMs of [nowMs, nowMs - graceMs]) {
-      expect(decide({ presentedGeneration: 4, lastUsedAtMs }, generation)).toEqual(reuse)
-    }
-  }
-})
-
-test('a later generation than the row knows is recovered', () => {
-  for (const generation of [8, 9, 2_000_000]) {
-    expect(decide({}, generation)).toEqual({ kind: 'recover' })
-  }
-})
-
-describe('what died is refused with its reason, and only the newest handle clears the cookie', () => {
-  const cases: readonly (readonly [Partial<SessionState>, string])[] = [
-    ...endReasons.map((ended) => [{ ended }, ended] as const),
-    [{ absoluteExpiresAtMs: nowMs }, 'absolute_expired'],
-    [{ idleExpiresAtMs: nowMs }, 'idle_expired'],
-    [{ epochHasRisen: true }, 'revoked'],
-    // The reason that was recorded first stays the reason.
-    [{ ended: 'logout', epochHasRisen: true, idleExpiresAtMs: nowMs }, 'logout'],
-  ]
-  test.each(cases)('R44: %j is %s', (state, reason) => {
-    expect(decide(state, 7)).toEqual({ kind: 'refuse', reason, clearsCookie: true })
-    expect(decide(state, 8)).toEqual({ kind: 'refuse', reason, clearsCookie: true })
-    expect(decide(state, 6)).toEqual({ kind: 'refuse', reason, clearsCookie: false })
-    expect(decide(state, 2)).toEqual({ kind: 'refuse', reason, clearsCookie: false })
-  })
-})
-
-test('R47: a session lives to the last millisecond before its expiry', () => {
-  expect(decide({ idleExpiresAtMs: nowMs + 1, absoluteExpiresAtMs: nowMs + 1 })).toEqual({
-    kind: 'rotate',
-  })
-})
-
-test('R45: an account that is not active ends the session, also for a predecessor and for a later handle', () => {
-  const end = { kind: 'end', reason: 'account_disabled' }
-  const inactive = { accountIsActive: false }
-  expect(decide(inactive, 7)).toEqual({ ...end, clearsCookie: true })
-  expect(decide(inactive, 9)).toEqual({ ...end, clearsCookie: true })
-  expect(decide(inactive, 6)).toEqual({ ...end, clearsCookie: false })
 })

@@ -1,14 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { keyLabels } from '../../src/keys/index.ts'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
-import { type RunSql, sqlAs } from '../support/servers/sql.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import {
-  type Cardea,
-  startCardea,
-  type TestAccount,
-  testPassword,
-} from '../support/service/cardea.ts'
+import { startCardea, type TestAccount, testPassword } from '../support/service/cardea.ts'
 import type { Answer } from '../support/service/client.ts'
 import { formBrowser } from '../support/service/form-browser.ts'
 import { codecOf, handleFields } from '../support/service/handles.ts'
@@ -20,17 +15,10 @@ const sealedCookie = '__Host-cardea-sealed'
 const deviceCookie = '__Host-cardea-device'
 const formCookie = '__Host-cardea-form'
 
-let clock: FakeClock
-let cardea: Cardea
-let asOwner: RunSql
-let trail: ReturnType<typeof auditEntries>
-
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock, config: { sessionsPerAccount: mostSessions } })
-  asOwner = sqlAs(cardea.stores.migrateUrl)
-  trail = auditEntries(cardea.stores.migrateUrl)
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock, config: { sessionsPerAccount: mostSessions } })
+const asOwner = sqlAs(cardea.stores.migrateUrl)
+const trail = auditEntries(cardea.stores.migrateUrl)
 afterAll(() => cardea.stop())
 
 type Kind = 'token' | 'cookie' | 'sealed'

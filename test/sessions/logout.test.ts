@@ -1,16 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import type { Answer } from '../support/service/client.ts'
 import { codecOf, handleFields } from '../support/service/handles.ts'
 
-let cardea: Cardea
-let trail: ReturnType<typeof auditEntries>
-
-beforeAll(async () => {
-  cardea = await startCardea()
-  trail = auditEntries(cardea.stores.migrateUrl)
-})
+const cardea = await startCardea()
+const trail = auditEntries(cardea.stores.migrateUrl)
 afterAll(() => cardea.stop())
 
 const logIn = async (delivery = 'cookie') =>

@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
-import { type RunSql, sqlAs } from '../support/servers/sql.ts'
+import { afterAll, describe, expect, test } from 'vitest'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
 import { type Cardea, startCardea } from '../support/service/cardea.ts'
 import type { Answer, Client } from '../support/service/client.ts'
@@ -10,18 +10,20 @@ import { postForm } from '../support/service/service-client.ts'
 const dayMs = 24 * 3600 * 1000
 const graceMs = 10_000
 
-let clock: FakeClock
-let cardea: Cardea
-let asOwner: RunSql
-let trail: ReturnType<typeof auditEntries>
-
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock, instances: 3 })
-  asOwner = sqlAs(cardea.stores.migrateUrl)
-  trail = auditEntries(cardea.stores.migrateUrl)
+const clock = fakeClock()
+const cardea = await startCardea({ clock, instances: 3 })
+const { migrateUrl: ownerUrl, databaseUrl: appUrl } = cardea.stores
+const over = { clock, database: { ownerUrl, appUrl } }
+const ends = { refreshLostResponse: 'end', refreshGraceSeconds: 10 } as const
+/** The same deployment with other settings. */
+const frugal = await startCardea({ ...over, config: { loggedActsPerAccount: 8 }, redisUrl: null })
+const strict = await startCardea({ ...over, config: ends })
+const strictest = await startCardea({ ...over, config: { ...ends, refreshGraceSeconds: 0 } })
+const asOwner = sqlAs(ownerUrl)
+const trail = auditEntries(ownerUrl)
+afterAll(async () => {
+  for (const service of [frugal, strict, strictest, cardea]) await service.stop()
 })
-afterAll(() => cardea.stop())
 
 type Device = {
   readonly logIn: (on?: Cardea) => Promise<string>
@@ -161,14 +163,9 @@ describe.each(devices)('%s', (_name, { logIn, present, handleIn, refusal }) => {
   })
 
   test('an account that spends its budget on lost responses goes on, and adds nothing more to the audit trail', async () => {
-    const config = { loggedActsPerAccount: 8 }
-    const frugal = await startCardea({ clock, config, redisUrl: null })
     const on = (handle: string) => present(handle, frugal.client)
-    const recorded = async () => {
-      const text = "SELECT FROM audit_events WHERE event = 'refresh_response_lost'"
-      return (await sqlAs(frugal.stores.migrateUrl)(text)).length
-    }
     let handle = await logIn(frugal)
+    await trail()
     for (let round = 0; round < 6; round += 1) {
       await on(handle)
       // Lost twice: the second time is not worth a row in any case.
@@ -180,22 +177,20 @@ describe.each(devices)('%s', (_name, { logIn, present, handleIn, refusal }) => {
       }
     }
     // A quarter of the budget for one session.
-    expect(await recorded()).toBe(2)
-    await frugal.stop()
+    const lost = (await trail()).filter(({ event }) => event === 'refresh_response_lost')
+    expect(lost).toHaveLength(2)
   })
 
   test('R41: under REFRESH_LOST_RESPONSE=end the last presented handle ends the session after the grace, and with no grace at once', async () => {
-    for (const refreshGraceSeconds of [10, 0]) {
-      const config = { refreshLostResponse: 'end', refreshGraceSeconds } as const
-      const strict = await startCardea({ clock, config })
-      const on = (handle: string) => present(handle, strict.client)
-      const first = await logIn(strict)
+    for (const service of [strict, strictest]) {
+      const on = (handle: string) => present(handle, service.client)
+      const { refreshGraceSeconds } = service.config
+      const first = await logIn(service)
       const second = expectIssued(await on(first), 1)
       if (refreshGraceSeconds > 0) expect(expectIssued(await on(first), 1)).toBe(second)
       clock.advance(refreshGraceSeconds * 1000)
       expect(await on(first)).toMatchObject(refusal)
       expect(await on(second)).toMatchObject(refusal)
-      await strict.stop()
     }
   })
 

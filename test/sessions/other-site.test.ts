@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { afterAll, beforeEach, expect, test } from 'vitest'
+import { startCardea, type TestAccount } from '../support/service/cardea.ts'
 import type { Answer, RequestOptions } from '../support/service/client.ts'
 import { newServiceClient, postForm } from '../support/service/service-client.ts'
 
@@ -8,14 +8,11 @@ import { newServiceClient, postForm } from '../support/service/service-client.ts
 const app = 'https://app.example.net'
 const from = { origin: app, 'sec-fetch-site': 'cross-site' }
 
-let cardea: Cardea
 let account: TestAccount
 /** Cookies of another person, as if the browser sent them along. */
 let planted: string
 
-beforeAll(async () => {
-  cardea = await startCardea({ config: { allowedOrigins: [app] } })
-})
+const cardea = await startCardea({ config: { allowedOrigins: [app] } })
 afterAll(() => cardea.stop())
 beforeEach(async () => {
   account = await cardea.createAccount()

@@ -1,10 +1,10 @@
 import Fastify from 'fastify'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { afterAll, expect, onTestFinished, test } from 'vitest'
 import { cardea as guard } from '../../packages/verifier/src/fastify.ts'
 import { systemClock } from '../../packages/verifier/src/system-clock.ts'
 import { secretRing } from '../../src/keys/index.ts'
 import { sealingKeys } from '../../src/tokens/index.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { startCardea, type TestAccount } from '../support/service/cardea.ts'
 import type { Answer } from '../support/service/client.ts'
 import { newServiceClient } from '../support/service/service-client.ts'
 
@@ -12,14 +12,9 @@ const secret = 'a secret of these tests that is long enough'
 const shop = 'https://shop.example.com'
 const api = 'https://api.example.com'
 
-let cardea: Cardea
-let client: { id: string; secret: string }
-
-beforeAll(async () => {
-  cardea = await startCardea({ secrets: [secret], config: { audiences: [shop, api] } })
-  const { clientId, clientSecret } = await newServiceClient(cardea)
-  client = { id: clientId, secret: clientSecret }
-})
+const cardea = await startCardea({ secrets: [secret], config: { audiences: [shop, api] } })
+const { clientId, clientSecret } = await newServiceClient(cardea)
+const client = { id: clientId, secret: clientSecret }
 afterAll(() => cardea.stop())
 
 /** A web app that knows the service and the keys of its audience, and nothing more. */
@@ -107,10 +102,9 @@ test('a cookie for one audience opens nothing at another, both ways, and no key 
     expect((await ask(cookies.get(own) ?? '')).status).toBe(200)
     const refused = { status: 401, code: 'token_invalid' }
     expect(await ask(cookies.get(other) ?? '')).toMatchObject(refused)
-    // With the key of the other: it opens, and says for whom it is.
-    expect(await (await startApp(own, other)).ask(cookies.get(other) ?? '')).toMatchObject(refused)
-    // With the key of the other and the cookie of one's own.
-    expect(await (await startApp(own, other)).ask(cookies.get(own) ?? '')).toMatchObject(refused)
+    // With the key of the other: its cookie opens, and says for whom it is; the cookie of one's own does not open.
+    const misled = await startApp(own, other)
+    for (const cookie of cookies.values()) expect(await misled.ask(cookie)).toMatchObject(refused)
   }
 })
 

@@ -1,16 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type FakeClock, pastClock } from '../support/clocks/fake-clock.ts'
+import { afterAll, expect, test } from 'vitest'
+import { pastClock } from '../support/clocks/fake-clock.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 
-let clock: FakeClock
-let cardea: Cardea
-
-beforeAll(async () => {
-  clock = pastClock()
-  cardea = await startCardea({ clock, config: { sessionsPerAccount: 3 } })
-})
+const clock = pastClock()
+const cardea = await startCardea({ clock, config: { sessionsPerAccount: 3 } })
 afterAll(() => cardea.stop())
 
 test('R56: beyond the cap the least recently used session ends, with its access tokens, and says why', async () => {
@@ -37,6 +32,29 @@ test('R56: beyond the cap the least recently used session ends, with its access 
   expect((await cardea.client.refresh(kept.refreshCookie ?? '')).status).toBe(200)
   const list = await cardea.client.get('/sessions', { token: newest.accessToken })
   expect(list.body.sessions).toHaveLength(3)
+})
+
+test('R56: the cap counts sessions of all kinds together, the least recently used ends first', async () => {
+  const { client } = cardea
+  const account = await cardea.createAccount()
+  const oldest = await client.logInForCookie(account)
+  clock.advance(1000)
+  const token = await client.logIn(account)
+  clock.advance(1000)
+  const second = await client.logInForCookie(account)
+  clock.advance(1000)
+  const third = await client.logInForCookie(account)
+  expect(await client.get('/session', { session: oldest })).toMatchObject({
+    status: 401,
+    body: { code: 'invalid_session', reason: 'evicted' },
+  })
+  clock.advance(1000)
+  await client.logIn(account, { session: 'sealed' })
+  expect((await client.refresh(token.refreshToken)).body.reason).toBe('evicted')
+  expect((await client.get('/session', { session: second })).status).toBe(200)
+  const list = await client.get('/sessions', { session: third })
+  const kinds = list.body.sessions.map(({ kind }: { kind: string }) => kind)
+  expect(kinds).toEqual(['sealed', 'cookie', 'cookie'])
 })
 
 test('R56: sessions that are over take no place', async () => {

@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { decideRefresh, type RequestedGrant } from '../../src/refresh/index.ts'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { sqlAs } from '../support/servers/sql.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { startCardea, type TestAccount } from '../support/service/cardea.ts'
 import type { Answer } from '../support/service/client.ts'
 import { handleFields } from '../support/service/handles.ts'
 import { postForm } from '../support/service/service-client.ts'
@@ -12,16 +12,11 @@ const shop = 'https://shop.example.com'
 const orders = 'https://orders.example.com'
 const bills = 'https://bills.example.com'
 
-let clock: FakeClock
-let cardea: Cardea
-let issuer: string
 let account: TestAccount
 
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock, config: { audiences: [shop, orders, bills] } })
-  issuer = cardea.config.issuer
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock, config: { audiences: [shop, orders, bills] } })
+const issuer = cardea.config.issuer
 afterAll(() => cardea.stop())
 beforeEach(async () => {
   account = await cardea.createAccount()
@@ -34,6 +29,19 @@ const core = () => {
 }
 
 type Wish = { readonly audience?: string; readonly scope?: string }
+
+const byOauth = (parameter: 'audience' | 'resource') => ({
+  delivery: 'body' as const,
+  ask: (handle: string, { audience, ...wish }: Wish) =>
+    postForm(cardea.client, '/oauth/token', undefined, {
+      grant_type: 'refresh_token',
+      refresh_token: handle,
+      ...(audience !== undefined && { [parameter]: audience }),
+      ...wish,
+    }),
+  handleIn: ({ body }: Answer): string => body.refresh_token,
+  codeIn: ({ body }: Answer): string => body.error,
+})
 
 /** The two routes of a refresh, for a session that is delivered in the body, and one for browsers. */
 const routes = {
@@ -50,29 +58,8 @@ const routes = {
     handleIn: ({ body }: Answer): string => body.refresh_token,
     codeIn: ({ body }: Answer): string => body.code,
   },
-  'POST /oauth/token with audience': {
-    delivery: 'body',
-    ask: (handle: string, wish: Wish) =>
-      postForm(cardea.client, '/oauth/token', undefined, {
-        grant_type: 'refresh_token',
-        refresh_token: handle,
-        ...wish,
-      }),
-    handleIn: ({ body }: Answer): string => body.refresh_token,
-    codeIn: ({ body }: Answer): string => body.error,
-  },
-  'POST /oauth/token with resource': {
-    delivery: 'body',
-    ask: (handle: string, { audience, ...wish }: Wish) =>
-      postForm(cardea.client, '/oauth/token', undefined, {
-        grant_type: 'refresh_token',
-        refresh_token: handle,
-        ...(audience !== undefined && { resource: audience }),
-        ...wish,
-      }),
-    handleIn: ({ body }: Answer): string => body.refresh_token,
-    codeIn: ({ body }: Answer): string => body.error,
-  },
+  'POST /oauth/token with audience': byOauth('audience'),
+  'POST /oauth/token with resource': byOauth('resource'),
 } as const
 
 const claimsOf = (token: string, audience: string) =>
@@ -268,20 +255,11 @@ test('R48: the statement and the rule agree on what a session may be asked for',
         const state = await sessions.find(sessionId, secretDigest)
         if (!state) throw new Error('no session')
         const nowMs = clock.nowMs()
-        const presented = {
-          generation: state.generation,
-          delivery: 'cookie',
-          requested,
-        } as const
+        const presented = { generation: state.generation, delivery: 'cookie', requested } as const
         const rules = { graceMs: 10_000, lostResponse: 'resume' } as const
         const { kind } = decideRefresh(state, presented, nowMs, rules)
-        const rotation = {
-          ...presented,
-          sessionId,
-          secretDigest,
-          nowMs,
-          idleExpiresAtMs: nowMs + 1e6,
-        }
+        const idleExpiresAtMs = nowMs + 1e6
+        const rotation = { ...presented, sessionId, secretDigest, nowMs, idleExpiresAtMs }
         const isRotated = (await rotations.rotate(rotation)) !== undefined
         const what = JSON.stringify({ audiences, scope, requested })
         expect(kind, what).toBe(isRotated ? 'rotate' : 'not_granted')
