@@ -1,18 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import { verifiedClaims } from '../support/service/verified-claims.ts'
 import { whenRefused } from '../support/service/when-refused.ts'
 
-let cardea: Cardea
-let token: string
-
-beforeAll(async () => {
-  cardea = await startCardea()
-  token = await cardea.operatorToken()
-})
+const cardea = await startCardea()
+const token = await cardea.operatorToken()
 afterAll(() => cardea.stop())
 
 const change = (id: string, body: unknown) =>
@@ -293,4 +288,25 @@ describe('another e-mail address', () => {
     expect(addresses).toContain((await rowOf(account.id))?.['email'])
     expect(await revocationsOf(account.id)).toHaveLength(20)
   })
+})
+
+test('R55: disabling an account that was disabled in the database ends what it has, for good', async () => {
+  const account = await cardea.createAccount()
+  const { accessToken, refreshToken } = await cardea.client.logIn(account)
+  const token = await cardea.operatorToken()
+  const run = sqlAs(cardea.stores.migrateUrl)
+  await run(`UPDATE accounts SET status = 'disabled' WHERE id = $1`, [
+    Buffer.from(account.id, 'base64url'),
+  ])
+  for (const status of ['disabled', 'active']) {
+    const options = { token, body: { status } }
+    const answer = await cardea.client.send('PATCH', `/admin/accounts/${account.id}`, options)
+    expect(answer.status).toBe(200)
+  }
+  // Verifiers elsewhere learn of it from the log of revocations and from nowhere else.
+  const entries = await run('SELECT 1 FROM revocations WHERE key = $1', [account.id])
+  expect(entries).toHaveLength(1)
+  expect((await cardea.client.get('/account', { token: accessToken })).status).toBe(401)
+  expect((await cardea.client.refresh(refreshToken)).status).toBe(401)
+  await cardea.client.logIn(account)
 })

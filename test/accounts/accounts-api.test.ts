@@ -1,19 +1,15 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, onTestFinished, test } from 'vitest'
 import { loadCommonPasswords } from '../../src/accounts/common-passwords.ts'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { sqlAs } from '../support/servers/sql.ts'
-import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
+import { startCardea, testPassword } from '../support/service/cardea.ts'
 import { startCountedHashing } from '../support/service/counted-hashing.ts'
 
-let clock: FakeClock
-let cardea: Cardea
 let token: string
 
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock })
-  token = await cardea.operatorToken()
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock })
+token = await cardea.operatorToken()
 afterAll(() => cardea.stop())
 
 let people = 0
@@ -82,14 +78,11 @@ test('R3: 14 code points are too few for a password that is the only factor, 15 
 
 test('R3: the setting lowers the limit for accounts with a second factor', async () => {
   const own = await startCardea({ config: { passwordMinLength: 8 } })
-  try {
-    const by = await own.operatorToken()
-    const detail = /has 7 characters; at least 8/
-    expect(await create('zq7 klb', newEmail(), own, by)).toMatchObject(rejected(detail))
-    expect((await create('zq7 klbw', newEmail(), own, by)).status).toBe(201)
-  } finally {
-    await own.stop()
-  }
+  onTestFinished(() => own.stop())
+  const by = await own.operatorToken()
+  const detail = /has 7 characters; at least 8/
+  expect(await create('zq7 klb', newEmail(), own, by)).toMatchObject(rejected(detail))
+  expect((await create('zq7 klbw', newEmail(), own, by)).status).toBe(201)
 })
 
 test.each([
@@ -116,18 +109,15 @@ test('R4: two passwords of 256 code points that differ in the last one only are 
 
 test('R4: one code point over the cap is refused before any hashing, when it is set and when it is used', async () => {
   const counted = await startCountedHashing(cardea)
-  try {
-    for (const password of [text(257), text(1024), '🦊'.repeat(257)]) {
-      const body = { email: newEmail(), password }
-      const created = await counted.client.post('/admin/accounts', { token, body })
-      expect(created).toMatchObject({ status: 400, body: { code: 'password_rejected' } })
-      const used = await counted.client.post('/login', { body })
-      expect(used).toMatchObject({ status: 400, body: { code: 'invalid_password' } })
-    }
-    expect(counted.computed()).toEqual({ checks: [], hashes: [] })
-  } finally {
-    await counted.stop()
+  onTestFinished(() => counted.stop())
+  for (const password of [text(257), text(1024), '🦊'.repeat(257)]) {
+    const body = { email: newEmail(), password }
+    const created = await counted.client.post('/admin/accounts', { token, body })
+    expect(created).toMatchObject({ status: 400, body: { code: 'password_rejected' } })
+    const used = await counted.client.post('/login', { body })
+    expect(used).toMatchObject({ status: 400, body: { code: 'invalid_password' } })
   }
+  expect(counted.computed()).toEqual({ checks: [], hashes: [] })
 })
 
 test('R5: no rule asks for kinds of characters, and no password grows too old', async () => {

@@ -1,16 +1,12 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { startCardea, type TestAccount } from '../support/service/cardea.ts'
 
 const password = 'another battery for the horse 8'
 
-let cardea: Cardea
-
-beforeAll(async () => {
-  cardea = await startCardea()
-})
+const cardea = await startCardea()
 afterAll(() => cardea.stop())
 
 const setPassword = (accountId: string, wanted = password) =>

@@ -83,16 +83,8 @@ test('R129: a build is sent the sources and nothing else: no settings, data, his
   const places = new Set(context.map((file) => file.split('/')[0]))
   expect([...places].sort()).toEqual(
     [
-      '.npmrc',
-      'LICENSE',
-      'migrations',
-      'package-lock.json',
-      'package.json',
-      'packages',
-      'src',
-      'tools',
-      'tsconfig.build.json',
-      'tsconfig.json',
+      ...'.npmrc LICENSE migrations package-lock.json package.json packages src tools'.split(' '),
+      ...'tsconfig.build.json tsconfig.json'.split(' '),
     ].sort(),
   )
   expect(context.filter((file) => file.startsWith('tools/'))).toEqual([

@@ -1,36 +1,28 @@
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { runCommandLine } from '../../src/cli/command-line.ts'
 import { idFromBytes } from '../../src/lib/machine.ts'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
-import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
+import { scratchFolder } from '../support/programs/scratch-folder.ts'
 import { dumpOf, sqlAs } from '../support/servers/sql.ts'
-import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import { basicHeader, introspect, postForm } from '../support/service/service-client.ts'
-import { type CliSettings, runCli, runCliProcess } from './run-cli.ts'
+import { runCli, runCliProcess } from './run-cli.ts'
 
 const secret = 'a-secret-of-this-test-that-is-long-enough'
 
-let clock: FakeClock
-let cardea: Cardea
-let folder: ScratchFolder
-let settings: CliSettings
-let trail: () => Promise<AuditEntry[]>
-
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock, secrets: [secret] })
-  folder = await scratchFolder('client')
-  settings = {
-    ISSUER: cardea.config.issuer,
-    DATA_DIR: join(folder.path, 'data'),
-    DATABASE_URL: cardea.stores.databaseUrl,
-    REDIS_URL: cardea.config.redisUrl ?? '',
-    CARDEA_SECRET: secret,
-  }
-  trail = auditEntries(cardea.stores.migrateUrl)
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock, secrets: [secret] })
+const folder = await scratchFolder('client')
+const settings = {
+  ISSUER: cardea.config.issuer,
+  DATA_DIR: join(folder.path, 'data'),
+  DATABASE_URL: cardea.stores.databaseUrl,
+  REDIS_URL: cardea.config.redisUrl ?? '',
+  CARDEA_SECRET: secret,
+}
+const trail = auditEntries(cardea.stores.migrateUrl)
 afterAll(async () => {
   await cardea.stop()
   await folder.remove()

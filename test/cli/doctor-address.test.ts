@@ -7,7 +7,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { checkAddress } from '../../src/cli/doctor/check-address.ts'
 import type { Core } from '../../src/core.ts'
 import { startReverseProxy } from '../support/programs/reverse-proxies.ts'
@@ -120,12 +120,9 @@ test('what is not Cardea, or another Cardea, is told as that', async () => {
   })
   expect(JSON.stringify(await findings(redirect))).toContain('gave 301')
   const other = await startCardea()
-  try {
-    const elsewhere = await findings(other.client.address)
-    expect(elsewhere.find(({ state }) => state === 'fail')?.text).toContain('another service')
-  } finally {
-    await other.stop()
-  }
+  onTestFinished(() => other.stop())
+  const elsewhere = await findings(other.client.address)
+  expect(elsewhere.find(({ state }) => state === 'fail')?.text).toContain('another service')
 })
 
 test('nobody at the address is told with the reason', async () => {
@@ -147,25 +144,24 @@ test('the command tries the address it is given, through a real proxy, or that o
     CARDEA_SECRET: secret,
     TRUSTED_PROXIES: '127.0.0.1',
   }
-  try {
-    const address = `http://127.0.0.1:${proxy.port}`
-    for (const [args, more] of [
-      [['--url', `${address}/`], {}],
-      [['--url'], { ISSUER: address }],
-    ] as const) {
-      const { json } = await runCli(['doctor', '--json', ...args], { ...settings, ...more })
-      const states = json()
-        .checks.filter(({ name }: { name: string }) => name === 'address')
-        .map(({ state }: { state: string }) => state)
-      expect(states.filter((state: string) => state !== 'warn')).toEqual(['ok', 'ok'])
-    }
-    for (const bad of ['auth.example.com', 'ftp://a', 'https://u:p@a', 'https://a?x', '']) {
-      const { code, stderr } = await runCli(['doctor', '--url', bad], settings)
-      expect([bad, code]).toEqual([bad, 2])
-      expect(stderr).toMatch(/^error: --url is not an address\nhint: .+\n$/)
-    }
-  } finally {
+  onTestFinished(async () => {
     await proxy.stop()
     await open.stop()
+  })
+  const address = `http://127.0.0.1:${proxy.port}`
+  for (const [args, more] of [
+    [['--url', `${address}/`], {}],
+    [['--url'], { ISSUER: address }],
+  ] as const) {
+    const { json } = await runCli(['doctor', '--json', ...args], { ...settings, ...more })
+    const states = json()
+      .checks.filter(({ name }: { name: string }) => name === 'address')
+      .map(({ state }: { state: string }) => state)
+    expect(states.filter((state: string) => state !== 'warn')).toEqual(['ok', 'ok'])
+  }
+  for (const bad of ['auth.example.com', 'ftp://a', 'https://u:p@a', 'https://a?x', '']) {
+    const { code, stderr } = await runCli(['doctor', '--url', bad], settings)
+    expect([bad, code]).toEqual([bad, 2])
+    expect(stderr).toMatch(/^error: --url is not an address\nhint: .+\n$/)
   }
 })

@@ -2,26 +2,20 @@ import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, onTestFinished, test } from 'vitest'
 import { findProgram } from '../support/programs/find-program.ts'
 import { startProxyProcess } from '../support/programs/proxy-process.ts'
-import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
-import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { freshDatabase } from '../support/servers/postgres-server.ts'
+import { startRedis } from '../support/servers/redis-server.ts'
 import { type CliSettings, runCli } from './run-cli.ts'
 
-let database: FreshDatabase
-let redis: RedisServer
-let settings: CliSettings
-
-beforeAll(async () => {
-  database = await freshDatabase({ isMigrated: true })
-  redis = await startRedis()
-  settings = {
-    DATABASE_URL: database.appUrl,
-    REDIS_URL: redis.url,
-    CARDEA_SECRET: randomBytes(32).toString('base64'),
-  }
-})
+const database = await freshDatabase({ isMigrated: true })
+const redis = await startRedis()
+const settings = {
+  DATABASE_URL: database.appUrl,
+  REDIS_URL: redis.url,
+  CARDEA_SECRET: randomBytes(32).toString('base64'),
+}
 afterAll(async () => {
   await redis.stop()
   await database.drop()
@@ -95,37 +89,35 @@ test('R71: a Redis that is full, or nearly, is found', async () => {
 
 test('a Redis that is a replica is found', async () => {
   const primary = await startRedis()
-  try {
-    await withRedis((client) => client.replicaof('127.0.0.1', primary.port))
-    const { code, of } = await doctor()
-    expect(code).toBe(1)
-    expect(of('redis-writes')).toEqual([
-      expect.objectContaining({
-        state: 'fail',
-        message: expect.stringContaining('READONLY'),
-        fix: expect.stringContaining('primary'),
-      }),
-    ])
-  } finally {
+  onTestFinished(async () => {
     await withRedis((client) => client.call('REPLICAOF', 'NO', 'ONE'))
     await primary.stop()
-  }
+  })
+  await withRedis((client) => client.replicaof('127.0.0.1', primary.port))
+  const { code, of } = await doctor()
+  expect(code).toBe(1)
+  expect(of('redis-writes')).toEqual([
+    expect.objectContaining({
+      state: 'fail',
+      message: expect.stringContaining('READONLY'),
+      fix: expect.stringContaining('primary'),
+    }),
+  ])
 })
 
 test('a node of a Redis Cluster behind the URL of a single server is found', async () => {
   const node = await startRedis({ args: ['--cluster-enabled', 'yes'] })
   const client = new Redis(node.url)
-  try {
-    await client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
-    const { code, of } = await doctor({ REDIS_URL: node.url })
-    expect(code).toBe(1)
-    expect(of('redis-writes')).toEqual([
-      expect.objectContaining({ state: 'fail', fix: expect.stringContaining('redis+cluster://') }),
-    ])
-  } finally {
+  onTestFinished(async () => {
     client.disconnect()
     await node.stop()
-  }
+  })
+  await client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+  const { code, of } = await doctor({ REDIS_URL: node.url })
+  expect(code).toBe(1)
+  expect(of('redis-writes')).toEqual([
+    expect.objectContaining({ state: 'fail', fix: expect.stringContaining('redis+cluster://') }),
+  ])
 })
 
 test('a pooler that drops the time limits of the service is found, and the role may have them itself', async () => {
@@ -167,16 +159,12 @@ test('a pooler that drops the time limits of the service is found, and the role 
       return { args: process.geteuid?.() === 0 ? ['-u', 'nobody', file] : [file] }
     },
   )
-  try {
-    const pooled = new URL(database.appUrl)
-    pooled.port = String(pooler.port)
-    const through = () =>
-      doctor({ DATABASE_URL: pooled.href, DATABASE_PREPARED_STATEMENTS: 'false' })
-    const [lost] = (await through()).of('postgres-timeouts')
-    expect(lost?.state).toBe('warn')
-    expect(lost?.message).toContain('idle_in_transaction_session_timeout and statement_timeout')
-    expect(lost?.fix).toContain('ALTER ROLE')
-  } finally {
-    await pooler.stop()
-  }
+  onTestFinished(() => pooler.stop())
+  const pooled = new URL(database.appUrl)
+  pooled.port = String(pooler.port)
+  const through = () => doctor({ DATABASE_URL: pooled.href, DATABASE_PREPARED_STATEMENTS: 'false' })
+  const [lost] = (await through()).of('postgres-timeouts')
+  expect(lost?.state).toBe('warn')
+  expect(lost?.message).toContain('idle_in_transaction_session_timeout and statement_timeout')
+  expect(lost?.fix).toContain('ALTER ROLE')
 })

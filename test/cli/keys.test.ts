@@ -1,34 +1,27 @@
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, expect, onTestFinished, test, vi } from 'vitest'
 import { runCommandLine } from '../../src/cli/command-line.ts'
-import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
+import { scratchFolder } from '../support/programs/scratch-folder.ts'
 import { sqlAs } from '../support/servers/sql.ts'
-import { type AuditEntry, auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { auditEntries } from '../support/service/audit-entries.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import { quickSession } from '../support/service/quick-session.ts'
 import { headerOf } from '../support/service/verified-claims.ts'
-import { type CliSettings, runCli, runCliProcess } from './run-cli.ts'
+import { runCli, runCliProcess } from './run-cli.ts'
 
 const secret = 'a-secret-of-this-test-that-is-long-enough'
 const kidForm = /^[\w-]{43}$/
 
-let cardea: Cardea
-let folder: ScratchFolder
-let settings: CliSettings
-let trail: () => Promise<AuditEntry[]>
-
-beforeAll(async () => {
-  cardea = await startCardea({ secrets: [secret] })
-  folder = await scratchFolder('keys')
-  settings = {
-    DATA_DIR: join(folder.path, 'data'),
-    DATABASE_URL: cardea.stores.databaseUrl,
-    REDIS_URL: cardea.config.redisUrl ?? '',
-    CARDEA_SECRET: secret,
-  }
-  trail = auditEntries(cardea.stores.migrateUrl)
-  await trail()
-})
+const cardea = await startCardea({ secrets: [secret] })
+const folder = await scratchFolder('keys')
+const settings = {
+  DATA_DIR: join(folder.path, 'data'),
+  DATABASE_URL: cardea.stores.databaseUrl,
+  REDIS_URL: cardea.config.redisUrl ?? '',
+  CARDEA_SECRET: secret,
+}
+const trail = auditEntries(cardea.stores.migrateUrl)
+await trail()
 afterAll(async () => {
   await cardea.stop()
   await folder.remove()
@@ -156,13 +149,10 @@ test('R90: under the wrong secret a rotation is refused, and nothing is made', a
 
 test('with a database that never had a key, a rotation says so', async () => {
   const empty = await startCardea({ secrets: [secret] })
-  try {
-    await sqlAs(empty.stores.migrateUrl)('DELETE FROM signing_keys')
-    const there = { ...settings, DATABASE_URL: empty.stores.databaseUrl }
-    const { code, stderr } = await runCli(['keys', 'rotate', '--json'], there)
-    expect(code).toBe(1)
-    expect(JSON.parse(stderr)).toMatchObject({ code: 'no_signing_keys' })
-  } finally {
-    await empty.stop()
-  }
+  onTestFinished(() => empty.stop())
+  await sqlAs(empty.stores.migrateUrl)('DELETE FROM signing_keys')
+  const there = { ...settings, DATABASE_URL: empty.stores.databaseUrl }
+  const { code, stderr } = await runCli(['keys', 'rotate', '--json'], there)
+  expect(code).toBe(1)
+  expect(JSON.parse(stderr)).toMatchObject({ code: 'no_signing_keys' })
 })

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, openSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { cliPath } from './run-cli.ts'
 
 const runInto = async (
@@ -20,12 +20,11 @@ const runInto = async (
 
 test('a result that standard output has no room for is a failure, and errors that cannot be written change no exit code', async () => {
   const full = openSync('/dev/full', constants.O_WRONLY)
-  try {
-    const lost = await runInto(['--version'], full, 'pipe')
-    expect(lost.code).toBe(1)
-    expect(lost.told).toMatch(/^error: the result could not be written: .*ENOSPC.*\nhint: .+\n$/)
-    expect(await runInto(['nothing'], 'pipe', full)).toMatchObject({ code: 2 })
-  } finally {
+  onTestFinished(async () => {
     closeSync(full)
-  }
+  })
+  const lost = await runInto(['--version'], full, 'pipe')
+  expect(lost.code).toBe(1)
+  expect(lost.told).toMatch(/^error: the result could not be written: .*ENOSPC.*\nhint: .+\n$/)
+  expect(await runInto(['nothing'], 'pipe', full)).toMatchObject({ code: 2 })
 })

@@ -5,29 +5,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { type FreshDatabase, freshDatabase } from '../support/servers/postgres-server.ts'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { freshDatabase } from '../support/servers/postgres-server.ts'
 import { type RedisServer, startRedis } from '../support/servers/redis-server.ts'
 import { type CliSettings, runCli } from './run-cli.ts'
 
 const password = 'correct horse battery staple 7'
 const secret = randomBytes(32).toString('base64url')
 
-let dataDir: string
-let database: FreshDatabase
-let settings: CliSettings
-
-beforeAll(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), 'cardea-test-cli-'))
-  database = await freshDatabase()
-  settings = {
-    DATA_DIR: dataDir,
-    DATABASE_URL: database.appUrl,
-    MIGRATE_DATABASE_URL: database.ownerUrl,
-    REDIS_URL: inject('redisUrl'),
-    CARDEA_SECRET: secret,
-  }
-})
+const dataDir = await mkdtemp(join(tmpdir(), 'cardea-test-cli-'))
+const database = await freshDatabase()
+const settings = {
+  DATA_DIR: dataDir,
+  DATABASE_URL: database.appUrl,
+  MIGRATE_DATABASE_URL: database.ownerUrl,
+  REDIS_URL: inject('redisUrl'),
+  CARDEA_SECRET: secret,
+}
 afterAll(async () => {
   await database.drop()
   await rm(dataDir, { recursive: true })
@@ -120,19 +114,18 @@ describe('on a database that others run', () => {
   test('a role that is named after the tables were made gets its rights from migrate', async () => {
     const role = `later_${randomBytes(6).toString('hex')}`
     await asOwner(`CREATE ROLE ${role} LOGIN PASSWORD '${role}'`)
-    try {
-      const name = new URL(database.ownerUrl).pathname.slice(1)
-      await asOwner(`GRANT CONNECT ON DATABASE ${name} TO ${role}`)
-      const url = new URL(database.appUrl)
-      url.username = role
-      url.password = role
-      const later = { ...settings, DATABASE_URL: url.href }
-      expect((await runCli(['account', 'list'], later)).code).toBe(1)
-      expect((await runCli(['migrate'], later)).code).toBe(0)
-      expect((await runCli(['account', 'list'], later)).code).toBe(0)
-    } finally {
+    onTestFinished(async () => {
       await asOwner(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
-    }
+    })
+    const name = new URL(database.ownerUrl).pathname.slice(1)
+    await asOwner(`GRANT CONNECT ON DATABASE ${name} TO ${role}`)
+    const url = new URL(database.appUrl)
+    url.username = role
+    url.password = role
+    const later = { ...settings, DATABASE_URL: url.href }
+    expect((await runCli(['account', 'list'], later)).code).toBe(1)
+    expect((await runCli(['migrate'], later)).code).toBe(0)
+    expect((await runCli(['account', 'list'], later)).code).toBe(0)
   })
 
   test('R129: a command says which file in DATA_DIR others may read, and how to repair it, and does nothing', async () => {

@@ -1,31 +1,25 @@
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { secretRing } from '../../src/keys/index.ts'
 import { sealingKeys } from '../../src/tokens/index.ts'
-import { type ScratchFolder, scratchFolder } from '../support/programs/scratch-folder.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
-import { type CliSettings, runCli, runCliProcess } from './run-cli.ts'
+import { scratchFolder } from '../support/programs/scratch-folder.ts'
+import { startCardea } from '../support/service/cardea.ts'
+import { runCli, runCliProcess } from './run-cli.ts'
 
 const secrets = ['the-first-secret-which-is-long-enough', 'the-second-secret-which-is-long-enough']
 const shop = 'https://shop.example.com'
 const keysOf = (audience: string) =>
   sealingKeys(secretRing(secrets), audience).map(({ key }) => key.toString('base64url'))
 
-let cardea: Cardea
-let folder: ScratchFolder
-let settings: CliSettings
-
-beforeAll(async () => {
-  cardea = await startCardea({ redisUrl: null })
-  folder = await scratchFolder('sealed-key')
-  settings = {
-    DATA_DIR: join(folder.path, 'data'),
-    DATABASE_URL: cardea.stores.databaseUrl,
-    CARDEA_SECRET: secrets.join(','),
-    AUDIENCE: `${shop},https://api.example.com`,
-    ISSUER: cardea.config.issuer,
-  }
-})
+const cardea = await startCardea({ redisUrl: null })
+const folder = await scratchFolder('sealed-key')
+const settings = {
+  DATA_DIR: join(folder.path, 'data'),
+  DATABASE_URL: cardea.stores.databaseUrl,
+  CARDEA_SECRET: secrets.join(','),
+  AUDIENCE: `${shop},https://api.example.com`,
+  ISSUER: cardea.config.issuer,
+}
 afterAll(async () => {
   await cardea.stop()
   await folder.remove()

@@ -1,15 +1,11 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { version } from '../../src/app.ts'
 import { runCli, runCliProcess } from './run-cli.ts'
 
-let dataDir: string
-
-beforeAll(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), 'cardea-test-usage-'))
-})
+const dataDir = await mkdtemp(join(tmpdir(), 'cardea-test-usage-'))
 afterAll(async () => {
   await rm(dataDir, { recursive: true })
 })

@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { adminScope } from '../../src/sessions/index.ts'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { sqlAs } from '../support/servers/sql.ts'
 import { type Cardea, startCardea } from '../support/service/cardea.ts'
 import type { Answer, RequestOptions } from '../support/service/client.ts'
@@ -10,14 +10,9 @@ import { verifiedClaims } from '../support/service/verified-claims.ts'
 const api = 'https://api.example.com'
 const other = 'https://other.example.com'
 
-let clock: FakeClock
-let cardea: Cardea
-
-beforeAll(async () => {
-  clock = fakeClock()
-  const config = { trustedProxies: ['127.0.0.1/32'], audiences: [api, other] }
-  cardea = await startCardea({ clock, config })
-})
+const clock = fakeClock()
+const config = { trustedProxies: ['127.0.0.1/32'], audiences: [api, other] }
+const cardea = await startCardea({ clock, config })
 afterAll(() => cardea.stop())
 
 const ask = (options: RequestOptions = {}, query = ''): Promise<Answer> =>
@@ -199,19 +194,19 @@ describe('the login page', () => {
     })
   })
 
-  test.each([
-    '//evil.example/',
-    'https://evil.example/',
-    '/\\evil.example',
-    '/%2Fevil.example',
-    'javascript:alert(1)',
-    '/login',
-    '/forward-auth',
-    `/${'a'.repeat(1024)}`,
-  ])('never leads to %s', async (uri) => {
-    const answer = await ask({ headers: { 'x-forwarded-uri': uri } })
-    expectSignedOut(answer)
-    expect(returnAddressIn(answer)?.address).toBe('/')
+  test('never leads to another host, a script or a page of this service', async () => {
+    const hosts = [
+      '//evil.example/',
+      'https://evil.example/',
+      '/\\evil.example',
+      '/%2Fevil.example',
+    ]
+    const others = ['javascript:alert(1)', '/login', '/forward-auth', `/${'a'.repeat(1024)}`]
+    for (const uri of [...hosts, ...others]) {
+      const answer = await ask({ headers: { 'x-forwarded-uri': uri } })
+      expectSignedOut(answer)
+      expect(returnAddressIn(answer)?.address, uri).toBe('/')
+    }
   })
 })
 
@@ -266,39 +261,22 @@ describe('the rules of a route', () => {
     expect(answer.headers.get('www-authenticate')).toBe(challenge)
   })
 
-  test.each([
-    '?roles=editor',
-    '?Role=editor',
-    '?role=',
-    '?role=Editor',
-    '?role=a,b',
-    '?role=editor&role=editor',
-    '?role[]=editor',
-    '?max_age=',
-    '?max_age=0',
-    '?max_age=-1',
-    '?max_age=60s',
-    '?max_age=1e3',
-    '?max_age=60&max_age=90',
-    '?maxAge=60',
-    '?token=',
-    '?token=true',
-    '?token=1&token=1',
-    '?audience=',
-    '?audience=https://unknown.example.com',
-    `?audience=${api}&audience=${other}`,
-    '?login=',
-    '?login=yes',
-    '?login=redirect&login=redirect',
-    '?__proto__=x',
-    '?x',
-    '?=',
-  ])('a query of %s is 400, so that a mistake in a configuration opens no door', async (query) => {
+  const mistakes = [
+    'roles=editor|Role=editor|role=|role=Editor|role=a,b|role=editor&role=editor|role[]=editor',
+    'max_age=|max_age=0|max_age=-1|max_age=60s|max_age=1e3|max_age=60&max_age=90|maxAge=60',
+    `token=|token=true|token=1&token=1|audience=|audience=https://unknown.example.com`,
+    `audience=${api}&audience=${other}|login=|login=yes|login=redirect&login=redirect`,
+    'email=0|email=1&email=1|__proto__=x|x|=',
+  ].flatMap((line) => line.split('|').map((query) => `?${query}`))
+
+  test('a query with a mistake is 400, so that a mistake in a configuration opens no door', async () => {
     const { session } = await logIn(['editor'])
-    const answer = await ask({ session }, query)
-    expect(answer.status).toBe(400)
-    expectNobody(answer)
-    expect(answer.headers.has('location')).toBe(false)
+    for (const query of mistakes) {
+      const answer = await ask({ session }, query)
+      expect(answer.status, query).toBe(400)
+      expectNobody(answer)
+      expect(answer.headers.has('location'), query).toBe(false)
+    }
   })
 })
 
@@ -315,8 +293,6 @@ describe('the e-mail address for the service behind the proxy', () => {
     expect((await ask({}, '?email=1')).headers.has('x-auth-email')).toBe(false)
     const refused = await ask({ session }, '?email=1&role=none')
     expect([refused.status, refused.headers.has('x-auth-email')]).toEqual([403, false])
-    expect((await ask({ session }, '?email=0')).status).toBe(400)
-    expect((await ask({ session }, '?email=1&email=1')).status).toBe(400)
   })
 
   test('is written in UTF-8, whatever letters it has', async () => {
@@ -406,17 +382,14 @@ describe('a token for the service behind the proxy', () => {
   test("is never an operator's own", async () => {
     const config = { audiences: [cardea.config.issuer] }
     const single = await startCardea({ config })
-    try {
-      const token = await single.operatorToken()
-      const { payload } = { payload: await verifiedClaims(single, token) }
-      expect(payload.scope).toContain(adminScope)
-      expect((await single.client.get('/forward-auth', { token })).status).toBe(200)
-      const answer = await single.client.get('/forward-auth?token=1', { token })
-      expect(answer).toMatchObject({ status: 403, body: { code: 'token_not_for_upstream' } })
-      expectNobody(answer)
-    } finally {
-      await single.stop()
-    }
+    onTestFinished(() => single.stop())
+    const token = await single.operatorToken()
+    const { payload } = { payload: await verifiedClaims(single, token) }
+    expect(payload.scope).toContain(adminScope)
+    expect((await single.client.get('/forward-auth', { token })).status).toBe(200)
+    const answer = await single.client.get('/forward-auth?token=1', { token })
+    expect(answer).toMatchObject({ status: 403, body: { code: 'token_not_for_upstream' } })
+    expectNobody(answer)
   })
 })
 

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import { formTokens } from '../../src/forward-auth/index.ts'
 import { keyLabels, secretRing } from '../../src/keys/index.ts'
 import { sendRaw } from '../http/toy-server.ts'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import {
   type BrowserAnswer,
   type FormBrowser,
@@ -14,15 +14,9 @@ import {
 import type { ParsedPage } from '../support/service/parsed-page.ts'
 import { returnsOf } from '../support/service/return-address.ts'
 
-let clock: FakeClock
-let cardea: Cardea
-let trail: ReturnType<typeof auditEntries>
-
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock })
-  trail = auditEntries(cardea.stores.migrateUrl)
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock })
+const trail = auditEntries(cardea.stores.migrateUrl)
 afterAll(() => cardea.stop())
 
 const browser = (): FormBrowser => formBrowser(cardea.client.address)
@@ -176,16 +170,13 @@ describe('the login page', () => {
 
   test('over plain HTTP in production it has no form, and neither has the logout page', async () => {
     const production = await startCardea({ config: { production: true } })
-    try {
-      for (const path of ['/login', '/logout']) {
-        const someone = formBrowser(production.client.address)
-        const { status, headers, text } = await someone.open(path)
-        expect([status, headers.getSetCookie()]).toEqual([403, []])
-        expect(text).toContain('works over HTTPS only')
-        expect(text).not.toContain('<form')
-      }
-    } finally {
-      await production.stop()
+    onTestFinished(() => production.stop())
+    for (const path of ['/login', '/logout']) {
+      const someone = formBrowser(production.client.address)
+      const { status, headers, text } = await someone.open(path)
+      expect([status, headers.getSetCookie()]).toEqual([403, []])
+      expect(text).toContain('works over HTTPS only')
+      expect(text).not.toContain('<form')
     }
   })
 
@@ -252,17 +243,8 @@ describe('logging in with the form', () => {
     clock.advance(3_601_000)
     const good = returnTo('/a')
     const flipped = `${good.slice(0, -4)}${good.at(-4) === 'A' ? 'B' : 'A'}${good.slice(-3)}`
-    const tokens = [
-      '',
-      '/reports',
-      '//evil.example',
-      'javascript:alert(1)',
-      old,
-      flipped,
-      'x&y',
-      '"><b>',
-    ]
-    for (const token of tokens) {
+    const made = ['', '/reports', '//evil.example', 'javascript:alert(1)', 'x&y', '"><b>']
+    for (const token of [...made, old, flipped]) {
       const someone = browser()
       const { status, page } = await someone.open(`/login?return=${encodeURIComponent(token)}`)
       expect(status, token).toBe(200)
@@ -273,12 +255,9 @@ describe('logging in with the form', () => {
     }
     const twice = await browser().open(`/login?return=${good}&return=${good}`)
     expect(fieldIn(twice.page(), 'return')).toBe('')
-  })
-
-  test('a return address that grew old while the form was filled in leads to /', async () => {
-    const account = await cardea.createAccount()
+    // And one that grew old while the form was filled in.
     const someone = browser()
-    const { page } = await someone.open(`/login?return=${returnTo('/a')}`)
+    const { page } = await someone.open(`/login?return=${good}`)
     clock.advance(3_601_000)
     const answer = await someone.submit(page(), credentialsOf(account))
     expect(answer.headers.get('location')).toBe('/')
@@ -535,12 +514,6 @@ describe('who is logged in already', () => {
     expectRefused(answer, { status: 401, problem: sameForAll })
     const session = someone.cookies.get(sessionCookie) ?? ''
     expect((await cardea.client.get('/forward-auth', { session })).status).toBe(200)
-  })
-
-  test('a session cookie that is no good (any more) leads to the form', async () => {
-    const someone = browser()
-    someone.cookies.set(sessionCookie, 'x')
-    expect((await someone.open('/login')).status).toBe(200)
   })
 
   test('two session cookies are refused with a page', async () => {

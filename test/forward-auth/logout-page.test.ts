@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { formTokens } from '../../src/forward-auth/index.ts'
 import { keyLabels, secretRing } from '../../src/keys/index.ts'
 import { systemClock } from '../../src/lib/machine.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import { type BrowserAnswer, formBrowser } from '../support/service/form-browser.ts'
 import { returnsOf } from '../support/service/return-address.ts'
 
@@ -12,13 +12,8 @@ const refreshCookie = '__Host-cardea-refresh'
 const formCookie = '__Host-cardea-form'
 const formType = 'application/x-www-form-urlencoded'
 
-let cardea: Cardea
-let trail: ReturnType<typeof auditEntries>
-
-beforeAll(async () => {
-  cardea = await startCardea()
-  trail = auditEntries(cardea.stores.migrateUrl)
-})
+const cardea = await startCardea()
+const trail = auditEntries(cardea.stores.migrateUrl)
 afterAll(() => cardea.stop())
 
 const loggedIn = async () => {
@@ -200,22 +195,16 @@ describe('the way back to an app', () => {
   })
 
   test('leads to no other host and to no page of this service, whatever the link says', async () => {
-    const nowhere = { stay: '/', afterwards: '/' }
-    for (const address of [
-      'https://evil.example/',
-      '//evil.example/',
-      '/\\evil.example',
-      '/logout',
-    ]) {
-      const path = `/logout?return=${encodeURIComponent(address)}`
-      expect(await logOutAndIn(path), address).toEqual(nowhere)
+    const evil = 'https://evil.example/'
+    for (const address of [evil, '//evil.example/', '/\\evil.example', '/logout']) {
+      const { stay, afterwards } = await logOutAndIn(
+        `/logout?return=${encodeURIComponent(address)}`,
+      )
+      expect([stay, afterwards], address).toEqual(['/', '/'])
     }
-    for (const referer of [
-      'https://evil.example/',
-      'x',
-      `${cardea.client.address}/login?return=x`,
-    ]) {
-      expect(await logOutAndIn('/logout', { referer }), referer).toEqual(nowhere)
+    for (const referer of [evil, 'x', `${cardea.client.address}/login?return=x`]) {
+      const { stay, afterwards } = await logOutAndIn('/logout', { referer })
+      expect([stay, afterwards], referer).toEqual(['/', '/'])
     }
   })
 

@@ -1,19 +1,13 @@
 import { request } from 'node:http'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { afterAll, expect, test, vi } from 'vitest'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
+import { startCardea, testPassword } from '../support/service/cardea.ts'
 import { formBrowser } from '../support/service/form-browser.ts'
 
-let clock: FakeClock
-let cardea: Cardea
-let trail: ReturnType<typeof auditEntries>
-
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock, instances: 2, config: { logLevel: 'debug' } })
-  trail = auditEntries(cardea.stores.migrateUrl)
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock, instances: 2, config: { logLevel: 'debug' } })
+const trail = auditEntries(cardea.stores.migrateUrl)
 afterAll(() => cardea.stop())
 
 const stepUp = async (session: string): Promise<string> => {

@@ -1,18 +1,12 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type PostgresServer, startPostgres } from '../support/servers/postgres-server.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { afterAll, expect, onTestFinished, test, vi } from 'vitest'
+import { startPostgres } from '../support/servers/postgres-server.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import { formBrowser } from '../support/service/form-browser.ts'
 
-let postgres: PostgresServer
-let cardea: Cardea
-let account: TestAccount
-
-beforeAll(async () => {
-  postgres = await startPostgres()
-  const config = { databaseConnectTimeoutMs: 1_000, databaseStatementTimeoutMs: 1_000 }
-  cardea = await startCardea({ database: postgres, redisUrl: null, config })
-  account = await cardea.createAccount(['editor'])
-})
+const postgres = await startPostgres()
+const config = { databaseConnectTimeoutMs: 1_000, databaseStatementTimeoutMs: 1_000 }
+const cardea = await startCardea({ database: postgres, redisUrl: null, config })
+const account = await cardea.createAccount(['editor'])
 afterAll(async () => {
   await cardea.stop()
   await postgres.stop()
@@ -81,49 +75,44 @@ test('with Postgres away the login page is there for strangers, and its form and
   const owner = formBrowser(cardea.client.address)
   owner.cookies.set('__Host-cardea-session', await cardea.client.logInForCookie(account))
   await postgres.kill()
-  try {
-    const opened = await stranger.open('/login')
-    expect(opened.status).toBe(200)
-    const { email, password } = account
-    const sent = await stranger.submit(opened.page(), { email, password })
-    for (const answer of [sent, await owner.open('/login')]) {
-      expect(answer.status).toBe(503)
-      expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
-      const alert = 'You cannot log in now. Try again in a moment.'
-      expect(answer.page().all('p').at(-1)?.text).toBe(alert)
-      expect(answer.headers.getSetCookie().map((line) => line.split('=')[0])).toEqual([
-        '__Host-cardea-form',
-      ])
-    }
-    const failures = cardea.log.filter((line) => line.includes('"code":"store_unavailable"'))
-    expect(failures.length).toBeGreaterThan(0)
-  } finally {
+  onTestFinished(async () => {
     await postgres.restart()
+  })
+  const opened = await stranger.open('/login')
+  expect(opened.status).toBe(200)
+  const { email, password } = account
+  const sent = await stranger.submit(opened.page(), { email, password })
+  for (const answer of [sent, await owner.open('/login')]) {
+    expect(answer.status).toBe(503)
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+    const alert = 'You cannot log in now. Try again in a moment.'
+    expect(answer.page().all('p').at(-1)?.text).toBe(alert)
+    expect(answer.headers.getSetCookie().map((line) => line.split('=')[0])).toEqual([
+      '__Host-cardea-form',
+    ])
   }
+  const failures = cardea.log.filter((line) => line.includes('"code":"store_unavailable"'))
+  expect(failures.length).toBeGreaterThan(0)
 })
 
 test('with Postgres away the logout page is there; its form and the start page get 503, and the cookie stays', async () => {
   const owner = formBrowser(cardea.client.address)
   owner.cookies.set('__Host-cardea-session', await cardea.client.logInForCookie(account))
   await postgres.kill()
-  try {
-    const opened = await owner.open('/logout')
-    expect(opened.status).toBe(200)
-    const sent = await owner.submit(opened.page(), {})
-    expect(sent.status).toBe(503)
-    expect(sent.text).toContain('You cannot be logged out now. Try again in a moment.')
-    expect(sent.headers.getSetCookie().map((line) => line.split('=')[0])).toEqual([
-      '__Host-cardea-form',
-    ])
-    const home = await owner.open('/')
-    expect([home.status, home.headers.get('content-type')]).toEqual([
-      503,
-      'text/html; charset=utf-8',
-    ])
-    for (const answer of [sent, home]) {
-      expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
-    }
-  } finally {
+  onTestFinished(async () => {
     await postgres.restart()
+  })
+  const opened = await owner.open('/logout')
+  expect(opened.status).toBe(200)
+  const sent = await owner.submit(opened.page(), {})
+  expect(sent.status).toBe(503)
+  expect(sent.text).toContain('You cannot be logged out now. Try again in a moment.')
+  expect(sent.headers.getSetCookie().map((line) => line.split('=')[0])).toEqual([
+    '__Host-cardea-form',
+  ])
+  const home = await owner.open('/')
+  expect([home.status, home.headers.get('content-type')]).toEqual([503, 'text/html; charset=utf-8'])
+  for (const answer of [sent, home]) {
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
   }
 })

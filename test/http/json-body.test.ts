@@ -55,19 +55,14 @@ test('R64: without a body, what no form can send needs no content type, or any: 
 test('R65: any content type but application/json in UTF-8 is 415 and runs no handler', async () => {
   const { url, handled } = await startToyServer()
   const refused = [
-    'text/plain',
-    'application/x-www-form-urlencoded',
+    ...'text/plain application/x-www-form-urlencoded application/json;;'.split(' '),
+    ...'application/problem+json application/jsonp text/json *'.split(' '),
     'multipart/form-data; boundary=x',
     'application/json; charset=latin1',
     'application/json; charset=utf-8; version=1',
-    'application/json;;',
     'application/json; charset=utf-16',
     'application/json; charset=',
     'application/json, text/plain',
-    'application/problem+json',
-    'application/jsonp',
-    'text/json',
-    '*',
   ]
   for (const contentType of refused) {
     const headers = { 'content-type': contentType }
@@ -135,18 +130,11 @@ test('R117: a compressed body is 415 and one over 8 KiB 413, announced or stream
 test('R118 R119 R120 R121: wrong types, unknown, repeated and poisonous members are 400 and nothing is coerced', async () => {
   const { url, handled } = await startToyServer()
   const refused = [
-    '{"email":null}',
-    '{"email":12345}',
-    '{"email":["a@b"]}',
-    '{}',
-    '[]',
-    'null',
-    '"a@b"',
-    '{"email":"a@b","admin":true}',
-    '{"email":"a@b","email":"c@d"}',
-    '{"email":"a@b","note":{"__proto__":{"admin":true}}}',
+    ...'{"email":null} {"email":12345} {"email":["a@b"]} {} [] null "a@b"'.split(' '),
+    ...'{"email":"a@b","admin":true} {"email":"a@b","email":"c@d"}'.split(' '),
+    ...'{"email":"a@b","note":{"__proto__":{"admin":true}}}'.split(' '),
+    ...'{"email":"a@b","note":{"constructor":{"prototype":{"admin":true}}}}'.split(' '),
     '{"email":"a@b","note":{"\\u005f\\u005fproto__":{"admin":true}}}',
-    '{"email":"a@b","note":{"constructor":{"prototype":{"admin":true}}}}',
     '{"email":"a\\u0000b"}',
     '{"email":"\\ud800"}',
   ]

@@ -64,14 +64,8 @@ test('kinds and sources are told apart; a source is an IPv4 address, however it 
   const { refuse, written } = openTestLog()
   for (const kind of ['invalid_token', 'insufficient_scope']) {
     for (const address of [
-      '192.0.2.1',
-      '::ffff:192.0.2.1',
-      '192.0.2.2',
-      '2001:db8:1:2::1',
-      '2001:db8:1:2:ffff::9',
-      '2001:db8:1:3::1',
-      'fe80::1%eth0',
-      'fe80::2%eth0',
+      ...'192.0.2.1 ::ffff:192.0.2.1 192.0.2.2 2001:db8:1:2::1 2001:db8:1:2:ffff::9'.split(' '),
+      ...'2001:db8:1:3::1 fe80::1%eth0 fe80::2%eth0'.split(' '),
       '',
       'no address',
     ]) {

@@ -52,17 +52,7 @@ test('R38: a refresh token of a native app becomes its successor and a new acces
   expect(answer.headers.get('cache-control')).toBe('no-store')
   expect(answer.body.refresh_token).not.toBe(first.refreshToken)
   const [before, after] = [claimsOf(first.accessToken), claimsOf(answer.body.access_token)]
-  for (const claim of [
-    'sid',
-    'sub',
-    'client_id',
-    'auth_time',
-    'acr',
-    'amr',
-    'aep',
-    'scope',
-    'aud',
-  ]) {
+  for (const claim of [...'sid sub client_id auth_time acr amr aep scope aud'.split(' ')]) {
     expect(after[claim], claim).toEqual(before[claim])
   }
   expect((await cardea.client.refreshByBody(answer.body.refresh_token)).status).toBe(200)

@@ -1,23 +1,17 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { afterAll, describe, expect, test } from 'vitest'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { sqlAs } from '../support/servers/sql.ts'
-import { type Cardea, startCardea, type TestAccount } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import type { RequestOptions } from '../support/service/client.ts'
 import { basicHeader, newServiceClient, postForm } from '../support/service/service-client.ts'
 
 const api = 'https://api.example.com'
 const other = 'https://other.example.com'
 
-let clock: FakeClock
-let cardea: Cardea
-let person: TestAccount
-
-beforeAll(async () => {
-  clock = fakeClock()
-  const config = { trustedProxies: ['127.0.0.1/32'], audiences: [api, other] }
-  cardea = await startCardea({ clock, config })
-  person = await cardea.createAccount()
-})
+const clock = fakeClock()
+const config = { trustedProxies: ['127.0.0.1/32'], audiences: [api, other] }
+const cardea = await startCardea({ clock, config })
+const person = await cardea.createAccount()
 afterAll(() => cardea.stop())
 
 let sources = 0

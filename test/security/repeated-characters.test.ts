@@ -1,15 +1,14 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import {
   costlyRequests,
   fragments,
   run,
-  type Sender,
   type Sent,
   senderTo,
 } from '../support/run/cpu-of-requests.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import { quickSession } from '../support/service/quick-session.ts'
 import { newServiceClient } from '../support/service/service-client.ts'
 
@@ -22,19 +21,14 @@ const listen = (message: unknown) => {
   fastify.addHook('onRoute', (route) => void routes.push(route))
 }
 
-let cardea: Cardea
-let sender: Sender
-
-beforeAll(async () => {
-  subscribe(channel, listen)
-  cardea = await startCardea({
-    redisUrl: null,
-    // So that the headers of proxies are read, too.
-    config: { trustedProxies: ['127.0.0.0/8', '::1/128'], allowedOrigins: ['https://a.example'] },
-  })
-  unsubscribe(channel, listen)
-  sender = senderTo(cardea.client.address)
+subscribe(channel, listen)
+const cardea = await startCardea({
+  redisUrl: null,
+  // So that the headers of proxies are read, too.
+  config: { trustedProxies: ['127.0.0.0/8', '::1/128'], allowedOrigins: ['https://a.example'] },
 })
+unsubscribe(channel, listen)
+const sender = senderTo(cardea.client.address)
 afterAll(async () => {
   sender.close()
   await cardea.stop()

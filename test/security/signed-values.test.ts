@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { peppersFrom } from '../../src/accounts/argon2-password-hasher.ts'
 import { auditPseudonym } from '../../src/audit/index.ts'
 import { redisSessionCache } from '../../src/cookie-sessions/session-cache.ts'
 import { formTokens, returnTokens } from '../../src/forward-auth/index.ts'
-import { connectRedis, type RedisConnection } from '../../src/infra/redis/redis.ts'
+import { connectRedis } from '../../src/infra/redis/redis.ts'
 import { type KeyLabel, keyLabels, secretRing } from '../../src/keys/index.ts'
 import { systemRandom } from '../../src/lib/machine.ts'
 import { loginLimits } from '../../src/login/admit-attempt.ts'
@@ -11,7 +11,7 @@ import { deviceTokens } from '../../src/login/device-token.ts'
 import { loginLimitRules } from '../../src/login/login-limits.ts'
 import { memoryCounters } from '../../src/login/redis-counters.ts'
 import { handleCodec } from '../../src/sessions/index.ts'
-import { patientRedisMs, type RedisServer, startRedis } from '../support/servers/redis-server.ts'
+import { patientRedisMs, startRedis } from '../support/servers/redis-server.ts'
 import { plainReturnRules } from '../support/service/return-address.ts'
 
 /**
@@ -128,17 +128,13 @@ test('a password pepper has the id and the key of earlier releases', () => {
   expect(current?.key.toString('hex')).toBe(values.pepperKey)
 })
 
-let redis: RedisServer
-let connection: RedisConnection
-beforeAll(async () => {
-  redis = await startRedis()
-  connection = connectRedis(redis.url, {
-    onError: () => undefined,
-    random: systemRandom,
-    commandTimeoutMs: patientRedisMs,
-  })
-  await vi.waitUntil(connection.isReady)
+const redis = await startRedis()
+const connection = connectRedis(redis.url, {
+  onError: () => undefined,
+  random: systemRandom,
+  commandTimeoutMs: patientRedisMs,
 })
+await vi.waitUntil(connection.isReady)
 afterAll(async () => {
   await connection.close()
   await redis.stop()

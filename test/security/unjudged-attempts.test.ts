@@ -1,14 +1,10 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { keepBusy } from '../support/run/keep-busy.ts'
 import { holdAccounts } from '../support/servers/hold-rows.ts'
-import { type Cardea, startCardea, testPassword } from '../support/service/cardea.ts'
+import { startCardea, testPassword } from '../support/service/cardea.ts'
 
-let cardea: Cardea
-
-beforeAll(async () => {
-  // Counted in this process: a Redis that is slow for a moment would be replaced by half of each limit.
-  cardea = await startCardea({ redisUrl: null, config: { hashConcurrency: 1, hashQueue: 7 } })
-})
+// Counted in this process: a Redis that is slow for a moment would be replaced by half of each limit.
+const cardea = await startCardea({ redisUrl: null, config: { hashConcurrency: 1, hashQueue: 7 } })
 afterAll(() => cardea.stop())
 
 const logIn = (email: string, password: string) =>

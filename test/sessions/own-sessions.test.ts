@@ -1,18 +1,13 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, onTestFinished, test } from 'vitest'
 import { newId, systemRandom } from '../../src/lib/machine.ts'
-import { type FakeClock, fakeClock } from '../support/clocks/fake-clock.ts'
+import { fakeClock } from '../support/clocks/fake-clock.ts'
 import { auditEntries } from '../support/service/audit-entries.ts'
-import { type Cardea, startCardea } from '../support/service/cardea.ts'
+import { startCardea } from '../support/service/cardea.ts'
 import type { LoggedIn } from '../support/service/client.ts'
 import { handleFields } from '../support/service/handles.ts'
 
-let clock: FakeClock
-let cardea: Cardea
-
-beforeAll(async () => {
-  clock = fakeClock()
-  cardea = await startCardea({ clock })
-})
+const clock = fakeClock()
+const cardea = await startCardea({ clock })
 afterAll(() => cardea.stop())
 
 /** The same person on so many devices, logged in one second after the other. */
@@ -103,12 +98,8 @@ test('R56: any one of the sessions can be ended from any other, and only that on
   const again = await end(`/sessions/${lost?.body.session_id}`, phone)
   expect(again).toMatchObject({ status: 404, body: { code: 'session_not_found' } })
   expect(await list(phone)).toHaveLength(2)
-})
-
-test('ending the session that asks takes its cookie away', async () => {
-  const [phone] = await devices(1)
-  const answer = await end(`/sessions/${phone.body.session_id}`, phone)
-  expect(answer).toMatchObject({ status: 204, refreshCookie: '' })
+  const own = await end(`/sessions/${phone.body.session_id}`, phone)
+  expect(own).toMatchObject({ status: 204, refreshCookie: '' })
   expect(await isAlive(phone)).toBe(false)
 })
 
@@ -181,21 +172,18 @@ test('R56: what expired long ago is not ended again, neither with the others nor
 
 test('R53: what has just expired is ended with the others: its last token may still be good', async () => {
   const small = await startCardea({ clock, config: { sessionIdleSeconds: 60 } })
-  try {
-    const account = await small.createAccount()
-    const left = await small.client.logIn(account)
-    clock.advance(60_000)
-    const { accessToken: token } = await small.client.logIn(account)
-    const isGood = async () =>
-      (await small.client.get('/account', { token: left.accessToken })).status
-    expect((await small.client.get('/sessions', { token })).body.sessions).toHaveLength(1)
-    expect(await isGood()).toBe(200)
-    const spared = await small.client.send('DELETE', '/sessions?keep=current', { token })
-    expect(spared.body).toEqual({ ended: 1 })
-    expect(await isGood()).toBe(401)
-  } finally {
-    await small.stop()
-  }
+  onTestFinished(() => small.stop())
+  const account = await small.createAccount()
+  const left = await small.client.logIn(account)
+  clock.advance(60_000)
+  const { accessToken: token } = await small.client.logIn(account)
+  const isGood = async () =>
+    (await small.client.get('/account', { token: left.accessToken })).status
+  expect((await small.client.get('/sessions', { token })).body.sessions).toHaveLength(1)
+  expect(await isGood()).toBe(200)
+  const spared = await small.client.send('DELETE', '/sessions?keep=current', { token })
+  expect(spared.body).toEqual({ ended: 1 })
+  expect(await isGood()).toBe(401)
 })
 
 test('R56: what was revoked with everything is not ended again', async () => {
@@ -216,4 +204,27 @@ test('R121: an id that cannot be one, or an unknown way of keeping sessions, is 
   expect((await end('/sessions?keep=current&keep=current', phone)).status).toBe(400)
   expect((await end('/sessions?spare=current', phone)).status).toBe(400)
   expect(await isAlive(phone)).toBe(true)
+})
+
+test('R44: ending a session from a tab that is behind leaves the cookie of a newer login alone', async () => {
+  const before = await cardea.client.logIn(await cardea.createAccount())
+  const after = await cardea.client.logIn(await cardea.createAccount())
+  // The tab still holds the token of the older login; the browser sends the cookie of the newer one.
+  const behind = { token: before.accessToken, handle: after.refreshToken }
+  const all = await cardea.client.send('DELETE', '/sessions?keep=current', behind)
+  expect(all).toMatchObject({ status: 200, refreshCookie: undefined })
+  const own = await cardea.client.send('DELETE', `/sessions/${before.body.session_id}`, behind)
+  expect(own).toMatchObject({ status: 204, refreshCookie: undefined })
+  expect((await cardea.client.get('/account', { token: before.accessToken })).status).toBe(401)
+  expect((await cardea.client.refresh(after.refreshToken)).status).toBe(200)
+})
+
+test('R53: ending all sessions takes the cookie of the one that asks away, and no other', async () => {
+  const before = await cardea.client.logIn(await cardea.createAccount())
+  const after = await cardea.client.logIn(await cardea.createAccount())
+  const behind = { token: before.accessToken, handle: after.refreshToken }
+  const other = await cardea.client.send('DELETE', '/sessions', behind)
+  expect(other).toMatchObject({ status: 200, body: { ended: 1 }, refreshCookie: undefined })
+  const own = { token: after.accessToken, handle: after.refreshToken }
+  expect(await cardea.client.send('DELETE', '/sessions', own)).toMatchObject({ refreshCookie: '' })
 })

@@ -68,9 +68,10 @@ const presentations = (session: Session, { received }: Holder, waitsMs: number) 
 
 test('I13: no history of one holder with lost responses and older cookie jars ends a session', () => {
   let histories = 0
+  let ended = 0
   const walk = (session: Session, holder: Holder, left: number): void => {
     histories += 1
-    expect(session.isEnded).toBe(false)
+    if (session.isEnded) ended += 1
     if (left === 0) return
     for (const waitsMs of waits) {
       for (const handle of new Set([holder.received, holder.presented])) {
@@ -83,11 +84,13 @@ test('I13: no history of one holder with lost responses and older cookie jars en
     }
   }
   walk(fresh, { received: 0, presented: 0 }, 6)
+  expect(ended).toBe(0)
   expect(histories).toBeGreaterThan(100_000)
 })
 
 test('I14: of two holders with different handles, the session has ended when each has presented theirs outside the grace', () => {
   let pairs = 0
+  let undetected = 0
   let stolen = 0
   const checkDetected = (session: Session, first: Holder, second: Holder): void => {
     for (const order of [
@@ -98,7 +101,7 @@ test('I14: of two holders with different handles, the session has ended when eac
         (now, { received }) => (now.isEnded ? now : present(now, received, graceMs)),
         session,
       )
-      expect(last.isEnded).toBe(true)
+      if (!last.isEnded) undetected += 1
     }
     pairs += 1
   }
@@ -126,6 +129,7 @@ test('I14: of two holders with different handles, the session has ended when eac
     }
   }
   walk(fresh, { received: 0, presented: 0 }, 5)
+  expect(undetected).toBe(0)
   expect(pairs).toBeGreaterThan(10_000)
   expect(stolen).toBeGreaterThan(1_000)
 })
