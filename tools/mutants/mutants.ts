@@ -155,7 +155,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: rotationStore,
-        find: 'rotateStatement, rotationValues(rotation))\n    return row?.facts',
+        find: 'rotateStatement, rotationValues(rotation))\n  return row?.facts',
         replace: `rotateStatement, rotationValues(rotation))
     const [now] = await sql.query<{ global: number; account: number }>({
       name: 'mutant_epochs',
@@ -301,8 +301,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: rotationStore,
-        find: 'AND a.epoch = s.account_epoch\n    AND i.global_epoch = s.global_epoch`\n\nconst touched',
-        replace: 'AND a.epoch = s.account_epoch`\n\nconst touched',
+        find: '\n    AND i.global_epoch = s.global_epoch`',
+        replace: '`',
       },
     ],
     tests: onPostgres,
