@@ -48,7 +48,7 @@ const aclFile = async (folder: string): Promise<string> => {
   const users = await readFile(new URL('../../deploy/redis/users.acl', import.meta.url), 'utf8')
   const own = firstUserOf(users).replace('PASSWORD_SHA256', digest)
   const shopUser = firstBlock(/^ACL SETUSER (shop .*)$/m).replace('>PASSWORD', `#${digest}`)
-  const shopMore = firstBlock(/In a cluster, on every node, also (.*) for the client/)
+  const shopMore = firstBlock(/In a cluster, on every node, add (.*) for the client/)
   const lines = [
     'user default on nopass ~* &* +@all',
     own,

@@ -205,7 +205,7 @@ describe('an answer', () => {
       response.write('the first half')
     })
     const error: unknown = await get(server.url, 1000, 50).catch((reason: unknown) => reason)
-    expect(messagesOf(error)).toContain('no answer within 50 ms')
+    expect(messagesOf(error)).toContain('no response within 50 ms')
     expect(error).toHaveProperty('cause.name', 'CallTimeout')
   })
 })
