@@ -179,8 +179,8 @@ const onDemand =
   }
 
 /**
- * Fastify's own compilers, but each schema is compiled on its first use. Compiling the schemas of all routes would take half of the
- * processor time of a start, and most processes use few of them.
+ * Fastify's own compilers, but each schema is compiled on its first use. Compiling the schemas of all routes would take much of the processor
+ * time of a start, and most processes use few of them.
  */
 export const schemaCompilersOnDemand = (): Compilers => ({
   buildValidator: onDemand(buildAjvCompiler() as BuildCompiler) as Compilers['buildValidator'],
