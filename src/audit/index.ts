@@ -1,6 +1,6 @@
 /**
- * Owns the audit trail: who did what to whom, when, from where, and with which result. An entry is written in the transaction of the
- * operation, so neither exists without the other. Entries are never changed. Only the role that owns the table deletes them, by age only.
+ * Owns the audit trail. An entry has the actor, the operation, its target, time, client address and result. It is written in the transaction
+ * of the operation, so neither exists without the other. Entries are never changed. Only the role that owns the table deletes them, by age only.
  * Sessions and unknown addresses are stored only as keyed hashes. `postgresAuditReader` reads the trail.
  */
 export {

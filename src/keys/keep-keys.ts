@@ -69,8 +69,8 @@ const apply = async ({ signingKeys }: KeyStores, turn: Turn): Promise<void> => {
       break
   }
   if (!newKey) return
-  const isHastened = step.kind === 'replace' || (step.kind === 'add' && isAsked)
-  await signingKeys.insert(asNext(newKey, nowMs, isHastened ? nowMs : undefined))
+  const rotatesEarly = step.kind === 'replace' || (step.kind === 'add' && isAsked)
+  await signingKeys.insert(asNext(newKey, nowMs, rotatesEarly ? nowMs : undefined))
 }
 
 /** Equal steps change the same keys into the same states. */

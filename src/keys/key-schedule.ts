@@ -96,13 +96,13 @@ const rotationStep = (situation: KeySituation, { active, next }: Pair): KeyStep 
   const isDue = nowMs - (active.activatedAtMs ?? nowMs) >= rotationMs
   // Key sets with two kinds of keys break some verifiers, so a change that has started is finished without waiting.
   const isChanging = next.algorithm !== active.algorithm
-  const isHastened = next.hastenedAtMs !== undefined
+  const rotatesEarly = next.rotateEarlyAtMs !== undefined
   // Processes with different settings must not replace each other's keys: the schedule replaces a key only while no change is in progress.
   const mayReplace = isAsked || (isDue && !isChanging)
   if (mayReplace && next.algorithm !== algorithm) {
     return { kind: 'replace', kid: next.kid, algorithm }
   }
-  if (!isDue && !isAsked && !isChanging && !isHastened) return undefined
+  if (!isDue && !isAsked && !isChanging && !rotatesEarly) return undefined
   if (nowMs >= readyAtMs(next)) {
     return {
       kind: 'rotate',
@@ -111,7 +111,7 @@ const rotationStep = (situation: KeySituation, { active, next }: Pair): KeyStep 
       algorithm: next.algorithm,
     }
   }
-  return isAsked && !isHastened ? { kind: 'rotateEarly', kid: next.kid } : undefined
+  return isAsked && !rotatesEarly ? { kind: 'rotateEarly', kid: next.kid } : undefined
 }
 
 /**

@@ -109,7 +109,7 @@ const activate = {
 }
 
 const rotateEarly = {
-  name: 'signing_keys_hasten',
+  name: 'signing_keys_rotate_early',
   text: `UPDATE signing_keys SET hastened_at = $2
          WHERE kid = $1 AND state = 'next' RETURNING kid`,
 }
@@ -149,7 +149,7 @@ const toRecord = (row: Row): SigningKeyRecord => ({
   createdAtMs: row.created_at.getTime(),
   activatedAtMs: row.activated_at?.getTime(),
   retiredAtMs: row.retired_at?.getTime(),
-  hastenedAtMs: row.hastened_at?.getTime(),
+  rotateEarlyAtMs: row.hastened_at?.getTime(),
   revokedAtMs: row.revoked_at?.getTime(),
 })
 
@@ -169,7 +169,7 @@ const insertKey = async (sql: Sql, key: NewSigningKey): Promise<void> => {
     key.sealedPrivate,
     new Date(key.createdAtMs),
     dateOf(key.activatedAtMs),
-    dateOf(key.hastenedAtMs),
+    dateOf(key.rotateEarlyAtMs),
   ])
 }
 

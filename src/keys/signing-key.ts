@@ -33,7 +33,7 @@ export type SigningKeyRecord = {
   /** When it stopped signing. */
   readonly retiredAtMs: number | undefined
   /** For the next key: when it was decided that it signs as soon as possible, without waiting for the schedule. */
-  readonly hastenedAtMs: number | undefined
+  readonly rotateEarlyAtMs: number | undefined
   readonly revokedAtMs: number | undefined
 }
 
@@ -46,7 +46,7 @@ export type KeyMaterial = Pick<StoredSigningKey, 'kid' | 'algorithm' | 'sealedPr
 }
 
 export type NewSigningKey = KeyMaterial &
-  Pick<SigningKeyRecord, 'createdAtMs' | 'activatedAtMs' | 'hastenedAtMs'> & {
+  Pick<SigningKeyRecord, 'createdAtMs' | 'activatedAtMs' | 'rotateEarlyAtMs'> & {
     readonly state: 'next' | 'active'
   }
 
@@ -123,17 +123,17 @@ export const makeKey = async (
   }
 }
 
-/** The key is published from now on and signs next. `hastenedAtMs` as in `SigningKeyRecord`. */
+/** The key is published from now on and signs next. `rotateEarlyAtMs` as in `SigningKeyRecord`. */
 export const asNext = (
   key: KeyMaterial,
   nowMs: number,
-  hastenedAtMs: number | undefined,
+  rotateEarlyAtMs: number | undefined,
 ): NewSigningKey => ({
   ...key,
   state: 'next',
   createdAtMs: nowMs,
   activatedAtMs: undefined,
-  hastenedAtMs,
+  rotateEarlyAtMs,
 })
 
 /** The key is published and signs from now on, for a deployment whose keys nobody can have cached. */

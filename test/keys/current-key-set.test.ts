@@ -27,7 +27,7 @@ const newKeySet = async (): Promise<KeySet> => {
   const never = {
     activatedAtMs: undefined,
     retiredAtMs: undefined,
-    hastenedAtMs: undefined,
+    rotateEarlyAtMs: undefined,
     revokedAtMs: undefined,
   }
   const sealedPrivate = Buffer.alloc(0)

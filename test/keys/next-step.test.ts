@@ -17,7 +17,7 @@ const record = (changes: Partial<SigningKeyRecord>): SigningKeyRecord => ({
   createdAtMs: nowMs - 40 * dayMs,
   activatedAtMs: undefined,
   retiredAtMs: undefined,
-  hastenedAtMs: undefined,
+  rotateEarlyAtMs: undefined,
   revokedAtMs: undefined,
   ...changes,
 })
@@ -115,7 +115,7 @@ describe('a change of algorithm', () => {
       const due = step(keys, { algorithm: turn % 2 === 0 ? 'Ed25519' : 'ES256' })
       if (due?.kind !== 'replace') continue
       taken.push(due.algorithm)
-      keys = [active(30 * dayMs), next(0, { algorithm: due.algorithm, hastenedAtMs: nowMs })]
+      keys = [active(30 * dayMs), next(0, { algorithm: due.algorithm, rotateEarlyAtMs: nowMs })]
     }
     expect(taken).toEqual(['Ed25519'])
   })

@@ -128,7 +128,7 @@ test('R129: whoever listens under the name of the lock chooses no settings: only
   expect((await findHolder(folder))?.note).toEqual({ settings: { PORT: '21000' } })
 })
 
-test('a folder that is locked tells by whom and with what, until it is free', async () => {
+test('the holder of a locked folder and what it announced are found, until the folder is free', async () => {
   expect(await findHolder(folder)).toBeUndefined()
   expect(await findHolder(join(folder, 'missing'))).toBeUndefined()
   const lock = await lockDataDir(folder, { settings: { PORT: '21000' } })
